@@ -1,0 +1,1 @@
+//! The key file: file_key_management's format, plus versions.

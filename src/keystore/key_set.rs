@@ -1,0 +1,120 @@
+//! All data keys of a store, in order, as read from it or to be written to it.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::fmt;
+
+use crate::secret::DataKey;
+
+/// The highest version a key may have: 2^32-1 means "invalid" to the server (`ENCRYPTION_KEY_VERSION_INVALID`).
+pub const LAST_VERSION: u32 = u32::MAX - 1;
+
+/// The name of one version of a data key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct KeyName {
+    /// The key id, 1..=2^32-1.
+    pub id: u32,
+    /// The key version, 1..=[`LAST_VERSION`].
+    pub version: u32,
+}
+
+impl fmt::Display for KeyName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "version {} of key {}", self.version, self.id)
+    }
+}
+
+/// What [`KeySet::insert`] found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Inserted {
+    /// The version is new in the set.
+    New,
+    /// The set held the same version with the same bytes.
+    Same,
+    /// The set holds the same version with OTHER bytes; it keeps the ones it had.
+    Conflict,
+}
+
+/// Data keys by id and version.
+#[derive(Debug, Default)]
+pub struct KeySet {
+    keys: BTreeMap<KeyName, DataKey>,
+}
+
+impl KeySet {
+    /// Adds a version; never replaces one.
+    pub fn insert(&mut self, name: KeyName, key: DataKey) -> Inserted {
+        match self.keys.entry(name) {
+            Entry::Vacant(place) => {
+                place.insert(key);
+                Inserted::New
+            }
+            Entry::Occupied(held) if held.get().same_bytes(key.expose()) => Inserted::Same,
+            Entry::Occupied(_) => Inserted::Conflict,
+        }
+    }
+
+    /// The version's key.
+    pub fn get(&self, name: KeyName) -> Option<&DataKey> {
+        self.keys.get(&name)
+    }
+
+    /// The highest version of the key, or `None` if there is no such key.
+    pub fn latest(&self, id: u32) -> Option<KeyName> {
+        let range = KeyName { id, version: 0 }..=KeyName { id, version: u32::MAX };
+        self.keys.range(range).next_back().map(|(&name, _)| name)
+    }
+
+    /// The key ids in ascending order.
+    pub fn ids(&self) -> Vec<u32> {
+        let mut ids: Vec<u32> = self.keys.keys().map(|name| name.id).collect();
+        ids.dedup();
+        ids
+    }
+
+    /// All versions in ascending order of id, then version.
+    pub fn iter(&self) -> impl Iterator<Item = (KeyName, &DataKey)> {
+        self.keys.iter().map(|(&name, key)| (name, key))
+    }
+
+    /// The number of key versions.
+    pub fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// Whether the set holds no key.
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(byte: u8) -> DataKey {
+        DataKey::new(&[byte; 16]).unwrap()
+    }
+
+    #[test]
+    fn a_version_is_never_replaced() {
+        let mut set = KeySet::default();
+        let name = KeyName { id: 1, version: 1 };
+        assert_eq!(set.insert(name, key(1)), Inserted::New);
+        assert_eq!(set.insert(name, key(1)), Inserted::Same);
+        assert_eq!(set.insert(name, key(2)), Inserted::Conflict);
+        assert!(set.get(name).unwrap().same_bytes(&[1; 16]));
+    }
+
+    #[test]
+    fn the_latest_version_is_the_highest_of_its_own_key() {
+        let mut set = KeySet::default();
+        for (id, version) in [(1, 3), (1, 1), (2, 9), (7, 1)] {
+            set.insert(KeyName { id, version }, key(0));
+        }
+        assert_eq!(set.latest(1), Some(KeyName { id: 1, version: 3 }));
+        assert_eq!(set.latest(2), Some(KeyName { id: 2, version: 9 }));
+        assert_eq!(set.latest(3), None);
+        assert_eq!(set.ids(), [1, 2, 7]);
+    }
+}

@@ -1,0 +1,19 @@
+//! The one factory of key stores: settings in, a store out.
+
+use super::error::KeyStoreError;
+use super::key_file::{KeyFile, KeyFileConfig};
+use super::KeyStore;
+
+/// Which store to open, and how.
+#[derive(Debug)]
+pub enum StoreConfig {
+    /// A key file, plain or encrypted with a password.
+    KeyFile(KeyFileConfig),
+}
+
+/// Makes the store ready; reads nothing yet.
+pub fn open(config: StoreConfig) -> Result<Box<dyn KeyStore>, KeyStoreError> {
+    match config {
+        StoreConfig::KeyFile(config) => Ok(Box::new(KeyFile::new(config)?)),
+    }
+}

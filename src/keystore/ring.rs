@@ -1,0 +1,237 @@
+//! The key ring: all data keys in memory, immutable, made for lookups that cost a few nanoseconds.
+//!
+//! ```text
+//! ids:      [ id | latest | first | count ]   open addressing, a power of two of slots, id 0 = free
+//!                            │       └─ that many
+//! versions: [ version | len | page | offset ] ascending within a key
+//!                                └─ pages: 4 KiB and up, locked in memory, left out of core dumps
+//! ```
+//!
+//! A changed store makes a new ring. It shares the pages of the ring before it, so that a rotation copies no
+//! key and an old ring that is kept alive costs its two tables alone.
+
+use std::fmt;
+use std::sync::Arc;
+
+use memmap2::{Advice, MmapMut};
+use zeroize::Zeroize;
+
+use super::error::KeyStoreError;
+use super::key_set::{KeyName, KeySet};
+use crate::secret::{DataKey, MAX_DATA_KEY_LENGTH};
+
+/// Room for one key in a page, in bytes.
+const KEY_ROOM: usize = MAX_DATA_KEY_LENGTH;
+
+/// All data keys of a server at one moment.
+pub struct Ring {
+    ids: Box<[IdSlot]>,
+    /// 32 minus the binary logarithm of the number of slots: what the hash is shifted by.
+    shift: u32,
+    versions: Box<[Version]>,
+    pages: Vec<Arc<KeyPage>>,
+    keys: usize,
+}
+
+#[derive(Clone, Copy, Default)]
+struct IdSlot {
+    id: u32,
+    latest: u32,
+    first: u32,
+    count: u32,
+}
+
+#[derive(Clone, Copy)]
+struct Version {
+    version: u32,
+    len: u32,
+    page: u32,
+    offset: u32,
+}
+
+impl Ring {
+    /// A ring of these keys that shares the pages of the ring `before` it.
+    ///
+    /// # Errors
+    /// A version of `before` that `keys` does not hold, or holds with other bytes; memory that cannot be had.
+    pub fn new(keys: &KeySet, before: Option<&Ring>) -> Result<Ring, KeyStoreError> {
+        let mut pages = Vec::new();
+        if let Some(before) = before {
+            before.check_kept_in(keys)?;
+            pages.clone_from(&before.pages);
+        }
+        let fresh: Vec<(KeyName, &DataKey)> =
+            keys.iter().filter(|(name, _)| before.is_none_or(|ring| ring.find(*name).is_none())).collect();
+        let fresh_page = pages.len();
+        if !fresh.is_empty() {
+            pages.push(Arc::new(KeyPage::new(&fresh)?));
+        }
+
+        let ids = keys.ids();
+        let slots = (ids.len() * 2).next_power_of_two().max(8);
+        let mut ring = Ring {
+            ids: vec![IdSlot::default(); slots].into_boxed_slice(),
+            shift: 32 - slots.trailing_zeros(),
+            versions: Box::default(),
+            pages,
+            keys: ids.len(),
+        };
+        let mut versions: Vec<Version> = Vec::with_capacity(keys.len());
+        let mut next_fresh = 0;
+        for (name, key) in keys.iter() {
+            let place = match before.and_then(|ring| ring.find(name)) {
+                Some(known) => *known,
+                None => {
+                    let offset = next_fresh * KEY_ROOM;
+                    next_fresh += 1;
+                    Version {
+                        version: name.version,
+                        len: as_u32(key.len()),
+                        page: as_u32(fresh_page),
+                        offset: as_u32(offset),
+                    }
+                }
+            };
+            let first = as_u32(versions.len());
+            versions.push(place);
+            let slot = ring.slot_for(name.id);
+            if slot.id == 0 {
+                *slot = IdSlot { id: name.id, first, ..IdSlot::default() };
+            }
+            slot.latest = name.version;
+            slot.count += 1;
+        }
+        ring.versions = versions.into_boxed_slice();
+        Ok(ring)
+    }
+
+    /// The latest version of the key, or `None` if there is no such key.
+    #[inline]
+    pub fn latest(&self, id: u32) -> Option<u32> {
+        self.slot(id).map(|slot| slot.latest)
+    }
+
+    /// The bytes of this version of the key, or `None` if there is no such version.
+    #[inline]
+    pub fn key(&self, id: u32, version: u32) -> Option<&[u8]> {
+        let place = self.find(KeyName { id, version })?;
+        let page: &[u8] = &self.pages[place.page as usize].memory;
+        Some(&page[place.offset as usize..][..place.len as usize])
+    }
+
+    /// The number of keys (ids).
+    pub fn keys(&self) -> usize {
+        self.keys
+    }
+
+    /// The number of key versions.
+    pub fn versions(&self) -> usize {
+        self.versions.len()
+    }
+
+    /// Every version with its length in bytes, in ascending order of id, then version.
+    pub fn names(&self) -> Vec<(KeyName, usize)> {
+        let mut slots: Vec<&IdSlot> = self.ids.iter().filter(|slot| slot.id != 0).collect();
+        slots.sort_unstable_by_key(|slot| slot.id);
+        slots
+            .into_iter()
+            .flat_map(|slot| {
+                self.versions[slot.first as usize..][..slot.count as usize]
+                    .iter()
+                    .map(|v| (KeyName { id: slot.id, version: v.version }, v.len as usize))
+            })
+            .collect()
+    }
+
+    /// Whether all key bytes are locked in memory, so that they are never swapped out.
+    pub fn is_locked_in_memory(&self) -> bool {
+        self.pages.iter().all(|page| page.locked)
+    }
+
+    /// Fails if `keys` lacks a version of this ring or holds it with other bytes.
+    pub fn check_kept_in(&self, keys: &KeySet) -> Result<(), KeyStoreError> {
+        for (name, _) in self.names() {
+            match (keys.get(name), self.key(name.id, name.version)) {
+                (None, _) => return Err(KeyStoreError::KnownVersionMissing { name }),
+                (Some(found), Some(held)) if found.same_bytes(held) => {}
+                (Some(_), _) => return Err(KeyStoreError::KnownVersionDiffers { name }),
+            }
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn find(&self, name: KeyName) -> Option<&Version> {
+        let slot = self.slot(name.id)?;
+        let versions = &self.versions[slot.first as usize..][..slot.count as usize];
+        if name.version == slot.latest {
+            return versions.last();
+        }
+        versions.binary_search_by_key(&name.version, |v| v.version).ok().map(|at| &versions[at])
+    }
+
+    #[inline]
+    fn slot(&self, id: u32) -> Option<&IdSlot> {
+        let slot = &self.ids[self.probe(id)];
+        (slot.id == id && id != 0).then_some(slot)
+    }
+
+    fn slot_for(&mut self, id: u32) -> &mut IdSlot {
+        let at = self.probe(id);
+        &mut self.ids[at]
+    }
+
+    /// The slot of this id, or the free one where it would be. Half of the slots are free, so it ends.
+    #[inline]
+    fn probe(&self, id: u32) -> usize {
+        // Multiplicative hashing (Knuth, TAOCP 6.4), 2^32 divided by the golden ratio.
+        let mask = self.ids.len() - 1;
+        let mut at = (id.wrapping_mul(0x9E37_79B9) >> self.shift) as usize & mask;
+        loop {
+            let slot = &self.ids[at];
+            if slot.id == id || slot.id == 0 {
+                return at;
+            }
+            at = (at + 1) & mask;
+        }
+    }
+}
+
+impl fmt::Debug for Ring {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Ring({} keys, {} versions)", self.keys, self.versions.len())
+    }
+}
+
+/// The key file's limit of 1 MiB and the memory of a machine keep every count far below 2^32.
+fn as_u32(n: usize) -> u32 {
+    u32::try_from(n).unwrap_or(u32::MAX)
+}
+
+/// Anonymous memory that holds nothing but keys: locked if the limits allow it, out of core dumps, not
+/// inherited by a forked process, wiped before it is given back.
+struct KeyPage {
+    memory: MmapMut,
+    locked: bool,
+}
+
+impl KeyPage {
+    fn new(keys: &[(KeyName, &DataKey)]) -> Result<KeyPage, KeyStoreError> {
+        let no_memory = |source| KeyStoreError::NoMemoryForKeys { versions: keys.len(), source };
+        let mut memory = MmapMut::map_anon(keys.len() * KEY_ROOM).map_err(no_memory)?;
+        let locked = memory.lock().is_ok();
+        // Both are refinements that old kernels lack; the keys work without them.
+        let _ = memory.advise(Advice::DontDump);
+        let _ = memory.advise(Advice::DontFork);
+        for ((_, key), room) in keys.iter().zip(memory.chunks_exact_mut(KEY_ROOM)) {
+            room[..key.len()].copy_from_slice(key.expose());
+        }
+        Ok(KeyPage { memory, locked })
+    }
+}
+
+impl Drop for KeyPage {
+    fn drop(&mut self) {
+        self.memory.zeroize();
+    }
+}

@@ -1,0 +1,19 @@
+//! keyroll: data-at-rest encryption for MariaDB Server.
+//!
+//! One plugin (`keyroll.so`) gives a server versioned data keys that rotate online; one command (`keyroll`)
+//! makes, lists, rotates and checks the same keys. The floors of the code, where a `use` only points down:
+//!
+//! ```text
+//! mariadbd ── C vtable ──> ffi ──> plugin ──> keystore ──> crypto ──> error, secret
+//! keyroll (command) ─────────────────────────────^
+//! ```
+//!
+//! [`ffi`] is the C boundary and the only place with `unsafe`; [`plugin`] is the running plugin without C
+//! types; [`keystore`] holds the places where data keys live for good and the in-memory key ring;
+//! [`crypto`] holds the page ciphers.
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+
+pub mod crypto;
+pub mod keystore;
+pub mod secret;
