@@ -15,5 +15,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 pub mod crypto;
+pub mod ffi;
 pub mod keystore;
+pub mod plugin;
 pub mod secret;

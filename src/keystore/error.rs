@@ -79,11 +79,15 @@ impl KeyStoreError {
                 "set keyroll_filename to the path of a key file; `keyroll init PATH` makes one".into()
             }
             KeyStoreError::FileNotFound { path, .. } => {
-                format!("check that {} exists and that the server's user may read it", path.display())
+                format!(
+                    "check that {} exists and that the server's user may read it",
+                    path.display()
+                )
             }
             KeyStoreError::ReadFailed { .. } => "check the disk and the system log".into(),
             KeyStoreError::KnownVersionMissing { .. } | KeyStoreError::KnownVersionDiffers { .. } => {
-                "put the line with this version back into the file from a backup; data on disk needs it".into()
+                "put the line with this version back into the file from a backup; data on disk needs it"
+                    .into()
             }
             KeyStoreError::NoMemoryForKeys { .. } => "free memory, then try again".into(),
         }

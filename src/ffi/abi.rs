@@ -1,0 +1,20 @@
+//! The server's structures and numbers, made by bindgen from `include/mariadb_plugin_abi.h`, which
+//! `include/abi_check.c` holds against the headers of an installed server.
+
+#![allow(missing_docs, non_camel_case_types, non_upper_case_globals, unreachable_pub)]
+#![allow(clippy::all, clippy::pedantic, clippy::undocumented_unsafe_blocks)]
+
+include!(concat!(env!("OUT_DIR"), "/abi.rs"));
+
+#[cfg(test)]
+mod tests {
+    /// The build script sets this only after the C compiler has accepted every assertion.
+    #[test]
+    fn the_interface_was_held_against_the_headers_of_an_installed_server() {
+        assert_eq!(
+            option_env!("KEYROLL_ABI_CHECKED"),
+            Some("1"),
+            "install libmariadbd-dev and build again"
+        );
+    }
+}

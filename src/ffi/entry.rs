@@ -1,0 +1,240 @@
+//! What the server calls: init, deinit and the seven functions of `st_mariadb_encryption`. No logic.
+
+use std::env;
+use std::ffi::{c_int, c_uint, c_void};
+use std::os::unix::ffi::OsStringExt;
+
+use super::context::{self, Chunk, Context};
+use super::guard::{Answer, guard};
+use super::running::{self, Host};
+use super::{abi, published, services, sysvar};
+use crate::crypto::{self, Algorithm, CipherError, Direction, Padding, PageCipher};
+use crate::plugin::{Plugin, PluginError, settings};
+use crate::secret::SecretBytes;
+
+/// A key version, or what get_key answers: after a panic "invalid", which is also an error of get_key.
+struct VersionOrStatus(c_uint);
+impl Answer for VersionOrStatus {
+    const AFTER_PANIC: Self = VersionOrStatus(abi::KR_KEY_VERSION_INVALID);
+}
+
+/// 0, or why a cipher function failed.
+struct CryptStatus(c_int);
+impl Answer for CryptStatus {
+    const AFTER_PANIC: Self = CryptStatus(abi::KR_CRYPT_LIBRARY_ERROR);
+}
+
+/// A length; after a panic the one that makes the server fail to allocate rather than overrun.
+struct Length(c_uint);
+impl Answer for Length {
+    const AFTER_PANIC: Self = Length(c_uint::MAX);
+}
+
+/// The size of a context: it never depends on anything, so it is right after a panic, too.
+struct ContextSize(c_uint);
+impl Answer for ContextSize {
+    const AFTER_PANIC: Self = ContextSize(Context::SIZE as c_uint);
+}
+
+/// 0, or 1 for a failed init or deinit.
+struct InitStatus(c_int);
+impl Answer for InitStatus {
+    const AFTER_PANIC: Self = InitStatus(1);
+}
+
+pub(super) unsafe extern "C" fn get_latest_key_version(key_id: c_uint) -> c_uint {
+    guard(|| {
+        let latest = published::current().and_then(|keys| keys.ring.latest(key_id));
+        VersionOrStatus(latest.unwrap_or(abi::KR_KEY_VERSION_INVALID))
+    })
+    .0
+}
+
+pub(super) unsafe extern "C" fn get_key(
+    key_id: c_uint,
+    version: c_uint,
+    buffer: *mut u8,
+    length: *mut c_uint,
+) -> c_uint {
+    guard(|| {
+        let key = published::current().and_then(|keys| keys.ring.key(key_id, version));
+        let Some(key) = key else {
+            return VersionOrStatus(abi::KR_KEY_VERSION_INVALID);
+        };
+        // SAFETY: the server passes a buffer of `*length` bytes and a length of its own, or null for either.
+        VersionOrStatus(unsafe { hand_over(key, buffer, length) })
+    })
+    .0
+}
+
+/// Copies the key if there is a buffer for it, and always tells its true length.
+///
+/// # Safety
+/// `length` is null or writable; where `buffer` is not null, `*length` is initialised and the buffer's size.
+#[inline(always)]
+unsafe fn hand_over(key: &[u8], buffer: *mut u8, length: *mut c_uint) -> c_uint {
+    if length.is_null() {
+        return abi::KR_KEY_VERSION_INVALID;
+    }
+    // SAFETY: see above. Without a buffer the length may be uninitialised and is not read.
+    let room = if buffer.is_null() {
+        key.len()
+    } else {
+        unsafe { *length as usize }
+    };
+    // SAFETY: `length` is writable. A key has at most 32 bytes.
+    unsafe { *length = key.len() as c_uint };
+    if room < key.len() {
+        return abi::KR_KEY_BUFFER_TOO_SMALL;
+    }
+    if !buffer.is_null() {
+        // SAFETY: the buffer has room for the key, and it is not the ring's memory.
+        unsafe { buffer.copy_from_nonoverlapping(key.as_ptr(), key.len()) };
+    }
+    0
+}
+
+pub(super) unsafe extern "C" fn crypt_ctx_size(_key_id: c_uint, _version: c_uint) -> c_uint {
+    guard(|| ContextSize(Context::SIZE as c_uint)).0
+}
+
+#[allow(clippy::too_many_arguments, reason = "the server's signature")]
+pub(super) unsafe extern "C" fn crypt_ctx_init(
+    ctx: *mut c_void,
+    key: *const u8,
+    klen: c_uint,
+    iv: *const u8,
+    ivlen: c_uint,
+    flags: c_int,
+    _key_id: c_uint,
+    _version: c_uint,
+) -> c_int {
+    guard(|| {
+        // SAFETY: the server passes `klen` and `ivlen` bytes, or null.
+        let (key, iv) = unsafe { (context::input(key, klen), context::input(iv, ivlen)) };
+        let (direction, padding) = read_flags(flags);
+        let cipher = key.ok_or(CipherError::KeyLength).and_then(|key| {
+            PageCipher::new(
+                algorithm(),
+                padding,
+                direction,
+                key,
+                iv.ok_or(CipherError::IvLength)?,
+            )
+        });
+        // SAFETY: the server has allocated the context with the size that crypt_ctx_size told.
+        crypt_status(cipher.and_then(|cipher| unsafe { Context::begin(ctx, cipher) }))
+    })
+    .0
+}
+
+pub(super) unsafe extern "C" fn crypt_ctx_update(
+    ctx: *mut c_void,
+    src: *const u8,
+    slen: c_uint,
+    dst: *mut u8,
+    dlen: *mut c_uint,
+) -> c_int {
+    let chunk = Chunk {
+        src,
+        slen: slen as usize,
+        dst,
+    };
+    // SAFETY: `dlen` is null or writable; the rest is the vtable's contract, to which the server keeps.
+    guard(|| unsafe { write_length(dlen, || Context::update(ctx, chunk)) }).0
+}
+
+pub(super) unsafe extern "C" fn crypt_ctx_finish(ctx: *mut c_void, dst: *mut u8, dlen: *mut c_uint) -> c_int {
+    // SAFETY: as for update; the server does not use the context afterwards.
+    guard(|| unsafe { write_length(dlen, || Context::end(ctx, dst)) }).0
+}
+
+pub(super) unsafe extern "C" fn encrypted_length(slen: c_uint, _key_id: c_uint, _version: c_uint) -> c_uint {
+    guard(|| Length(crypto::encrypted_length(algorithm(), slen))).0
+}
+
+/// Reads the settings and the keys, and publishes them. 0 = the plugin runs.
+pub(super) unsafe extern "C" fn init(_plugin: *mut c_void) -> c_int {
+    guard(|| {
+        sysvar::rest_actions();
+        let of_environment = env::var_os(settings::FILEKEY_VARIABLE).unwrap_or_default();
+        let settings = sysvar::settings(SecretBytes::new(of_environment.into_vec()));
+        match Plugin::start(settings, &Host) {
+            Ok(plugin) => {
+                *running::plugin() = Some(plugin);
+                sysvar::hide_filekey();
+                InitStatus(0)
+            }
+            Err(error) => refuse_start(&error),
+        }
+    })
+    .0
+}
+
+/// Ends the plugin and wipes all keys; the server calls nothing of it afterwards.
+pub(super) unsafe extern "C" fn deinit(_plugin: *mut c_void) -> c_int {
+    guard(|| {
+        *running::plugin() = None;
+        // SAFETY: the server ends a plugin after all that used it.
+        unsafe { published::clear() };
+        InitStatus(0)
+    })
+    .0
+}
+
+fn refuse_start(error: &PluginError) -> InitStatus {
+    services::fail_start(&error.to_string());
+    services::log(
+        crate::plugin::Level::Note,
+        &format!("keyroll: hint: {}", error.hint()),
+    );
+    InitStatus(1)
+}
+
+/// The cipher of the published keys. Before the start there is no key to encrypt with; the default serves.
+#[inline(always)]
+fn algorithm() -> Algorithm {
+    published::current().map_or(Algorithm::AesCbc, |keys| keys.algorithm)
+}
+
+fn read_flags(flags: c_int) -> (Direction, Padding) {
+    let has = |flag: c_uint| flags & flag as c_int != 0;
+    let direction = if has(abi::KR_FLAG_ENCRYPT) {
+        Direction::Encrypt
+    } else {
+        Direction::Decrypt
+    };
+    let padding = if has(abi::KR_FLAG_NOPAD) {
+        Padding::None
+    } else {
+        Padding::Padded
+    };
+    (direction, padding)
+}
+
+fn crypt_status(result: Result<(), CipherError>) -> CryptStatus {
+    CryptStatus(result.map_or_else(context::code, |()| abi::KR_CRYPT_OK as c_int))
+}
+
+/// Runs the work and tells how many bytes it wrote: 0 unless it succeeded, because the server uses the number
+/// even after a failure. The work is done without a place for the number, too: a finish must always wipe.
+///
+/// # Safety
+/// `dlen` is null or writable.
+#[inline(always)]
+unsafe fn write_length(dlen: *mut c_uint, work: impl FnOnce() -> Result<usize, CipherError>) -> CryptStatus {
+    // SAFETY: by this function's contract.
+    let mut dlen = unsafe { dlen.as_mut() };
+    if let Some(dlen) = &mut dlen {
+        **dlen = 0;
+    }
+    let result = work();
+    let Some(dlen) = dlen else {
+        return CryptStatus(abi::KR_CRYPT_BAD_DATA);
+    };
+    // At most one block more comes out than the 2^32 - 1 bytes that a call can bring in; that cannot be told.
+    crypt_status(result.and_then(|written| {
+        *dlen = c_uint::try_from(written).map_err(|_| CipherError::BadData)?;
+        Ok(())
+    }))
+}

@@ -1,0 +1,40 @@
+//! The keys that lookups answer from: one atomic pointer, read without a lock or an allocation.
+
+use std::ptr;
+use std::sync::atomic::{AtomicPtr, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::plugin::Published;
+
+static CURRENT: AtomicPtr<Published> = AtomicPtr::new(ptr::null_mut());
+
+/// Every published state since the start, the current one last.
+///
+/// A lookup may still read a state that has been replaced, and must not pay for saying so; so replaced states
+/// live until the plugin ends. They share their key bytes: each costs its two tables alone.
+static KEPT: Mutex<Vec<Arc<Published>>> = Mutex::new(Vec::new());
+
+/// Makes these keys the ones that every lookup from now on answers from.
+pub(super) fn publish(keys: Arc<Published>) {
+    let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
+    let current = Arc::as_ptr(&keys).cast_mut();
+    kept.push(keys);
+    CURRENT.store(current, Ordering::Release);
+}
+
+/// The published keys; `None` before the start and after the end.
+#[inline(always)]
+pub(super) fn current() -> Option<&'static Published> {
+    // SAFETY: the pointer is null or was made from an Arc that KEPT holds until `clear`, and the server calls
+    // no entry after the deinit that clears. So it is valid for as long as any entry runs.
+    unsafe { CURRENT.load(Ordering::Acquire).as_ref() }
+}
+
+/// Takes all keys back and wipes them.
+///
+/// # Safety
+/// No other entry runs, and none that uses a reference from [`current`] will go on.
+pub(super) unsafe fn clear() {
+    CURRENT.store(ptr::null_mut(), Ordering::Release);
+    KEPT.lock().unwrap_or_else(PoisonError::into_inner).clear();
+}

@@ -1,0 +1,154 @@
+//! The server's services: the error log, errors of statements, and SQL.
+//!
+//! A service is had by exporting a pointer that is named like it and preset to the version wanted. The server
+//! puts the service's structure there at load; where it has no such service the number stays.
+
+use std::ffi::{CStr, CString, c_char, c_uint, c_ulong};
+use std::ptr::{self, NonNull};
+use std::sync::atomic::{AtomicPtr, Ordering};
+
+use super::abi;
+use crate::plugin::{Level, Wake};
+
+/// `my_print_error_service`: the error log and errors of statements.
+// SAFETY: the server looks the symbol up by this name in this library alone.
+#[unsafe(no_mangle)]
+#[allow(non_upper_case_globals, reason = "the name is the server's")]
+pub(super) static my_print_error_service: AtomicPtr<abi::kr_print_error_service> = AtomicPtr::new(
+    ptr::without_provenance_mut(abi::KR_PRINT_ERROR_SERVICE_VERSION as usize),
+);
+
+/// `sql_service`: SQL in the server (10.7 and later).
+// SAFETY: as above.
+#[unsafe(no_mangle)]
+#[allow(non_upper_case_globals, reason = "the name is the server's")]
+pub(super) static sql_service: AtomicPtr<abi::kr_sql_service> =
+    AtomicPtr::new(ptr::without_provenance_mut(abi::KR_SQL_SERVICE_VERSION as usize));
+
+/// The number of errors of a start, as the peer's key file plugin gives it (`EE_READ`).
+const START_ERROR: c_uint = 2;
+/// The number of errors of a statement (`ER_UNKNOWN_ERROR`: the text says all).
+const STATEMENT_ERROR: c_uint = 1105;
+
+/// The service behind the exported pointer, or `None` where the preset version number is still in it.
+fn service<T>(exported: &AtomicPtr<T>) -> Option<&'static T> {
+    let pointer = exported.load(Ordering::Acquire);
+    // No structure lies in the first page of memory; version numbers are small.
+    if pointer.addr() < 4096 {
+        return None;
+    }
+    // SAFETY: the server wrote the address of its service here before it called init, and services are
+    // statics of the server.
+    unsafe { pointer.as_ref() }
+}
+
+/// Writes to the error log alone.
+pub(super) fn log(level: Level, text: &str) {
+    let (nr, gravity) = match level {
+        Level::Note => (0, abi::KR_ME_NOTE),
+        Level::Warning => (0, abi::KR_ME_WARNING),
+        Level::Error => (START_ERROR, 0),
+    };
+    print(nr, text, (abi::KR_ME_ERROR_LOG_ONLY | gravity).into());
+}
+
+/// Makes the start fail with this message: in the error log, and as the answer to INSTALL PLUGIN.
+pub(super) fn fail_start(text: &str) {
+    print(START_ERROR, text, abi::KR_ME_ERROR_LOG.into());
+}
+
+/// Makes the running statement fail with this message.
+pub(super) fn fail_statement(text: &str) {
+    print(STATEMENT_ERROR, text, 0);
+}
+
+fn print(nr: c_uint, text: &str, flags: c_ulong) {
+    // A NUL would cut the text: our texts have none, but a path in them might.
+    let text = CString::new(text.replace('\0', "\\0")).unwrap_or_default();
+    if let Some(printf_error) = service(&my_print_error_service).and_then(|service| service.printf_error) {
+        // SAFETY: the format takes one string, and both live until the call returns.
+        unsafe { printf_error(nr, c"%s".as_ptr(), flags, text.as_ptr()) }
+    }
+}
+
+/// Asks for all that a wake needs in one statement: reading INNODB_TABLESPACES_ENCRYPTION makes InnoDB compare
+/// each tablespace's versions with the latest ones and wake its threads where there is work.
+const WAKE: &CStr = c"SELECT @@GLOBAL.innodb_encryption_threads, @@GLOBAL.innodb_encryption_rotate_key_age, \
+    (SELECT COUNT(*) FROM information_schema.INNODB_TABLESPACES_ENCRYPTION)";
+
+/// Wakes InnoDB's encryption threads; `None` where there is no SQL or it failed.
+pub(super) fn wake_encryption_threads() -> Option<Wake> {
+    let mut connection = Connection::open(service(&sql_service)?)?;
+    let [threads, rotate_key_age] = connection.first_row_of(WAKE)?;
+    Some(Wake::Done {
+        threads,
+        rotate_key_age,
+    })
+}
+
+/// A connection of the server to itself.
+struct Connection {
+    sql: &'static abi::kr_sql_service,
+    handle: NonNull<abi::kr_mysql>,
+}
+
+impl Connection {
+    fn open(sql: &'static abi::kr_sql_service) -> Option<Connection> {
+        // SAFETY: a null argument makes `init` allocate the handle, which `close` frees.
+        let handle = NonNull::new(unsafe { (sql.init?)(ptr::null_mut()) })?;
+        let connection = Connection { sql, handle };
+        // SAFETY: the handle is fresh; after a failure `drop` closes it all the same.
+        let connected = unsafe { (sql.real_connect_local?)(handle.as_ptr()) };
+        (!connected.is_null()).then_some(connection)
+    }
+
+    /// The first columns of the statement's first row, as numbers.
+    fn first_row_of<const N: usize>(&mut self, statement: &CStr) -> Option<[u64; N]> {
+        let length = statement.count_bytes() as c_ulong;
+        // SAFETY: the handle is connected, and the statement lives until the call returns.
+        if unsafe { (self.sql.real_query?)(self.handle.as_ptr(), statement.as_ptr(), length) } != 0 {
+            return None;
+        }
+        // SAFETY: a query that succeeded has a result to be stored.
+        let result = NonNull::new(unsafe { (self.sql.store_result?)(self.handle.as_ptr()) })?;
+        // SAFETY: the result is not null and not freed yet.
+        let row = unsafe { self.sql.fetch_row.map(|fetch| fetch(result.as_ptr())) };
+        let numbers = row.and_then(|row| {
+            let mut numbers = [0; N];
+            for (column, number) in numbers.iter_mut().enumerate() {
+                // SAFETY: the row, if there is one, has at least N columns by the statements of this file.
+                *number = unsafe { number_at(row, column) }?;
+            }
+            Some(numbers)
+        });
+        if let Some(free) = self.sql.free_result {
+            // SAFETY: nothing of the result is used any more.
+            unsafe { free(result.as_ptr()) }
+        }
+        numbers
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        if let Some(close) = self.sql.close {
+            // SAFETY: the handle came from `init` and is closed once.
+            unsafe { close(self.handle.as_ptr()) }
+        }
+    }
+}
+
+/// # Safety
+/// `row` is null or a row of more than `column` columns.
+unsafe fn number_at(row: *mut *mut c_char, column: usize) -> Option<u64> {
+    if row.is_null() {
+        return None;
+    }
+    // SAFETY: the row has that many columns, by the contract above.
+    let text = unsafe { *row.add(column) };
+    if text.is_null() {
+        return None;
+    }
+    // SAFETY: a column that is not NULL is a C string.
+    unsafe { CStr::from_ptr(text) }.to_str().ok()?.parse().ok()
+}

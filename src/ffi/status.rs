@@ -1,0 +1,89 @@
+//! The status variables, each made when SHOW STATUS asks for it.
+
+use std::ffi::{c_char, c_int, c_void};
+use std::ptr;
+
+use super::abi;
+use super::declare::ServerCell;
+use super::guard::{Answer, guard};
+use super::published;
+use super::running::STATUS;
+
+/// 0: the value is in the buffer.
+struct ShowStatus(c_int);
+impl Answer for ShowStatus {
+    const AFTER_PANIC: Self = ShowStatus(1);
+}
+
+/// The value of a status variable.
+enum Shown {
+    Number(u64),
+    Text(String),
+}
+
+macro_rules! status_variables {
+    ($($name:ident = $value:expr;)*) => {
+        /// What the plugin's declaration points to: all status variables and zeroes at the end.
+        pub(super) static VARIABLES: ServerCell<[abi::kr_show_var; [$(stringify!($name)),*].len() + 1]> =
+            ServerCell::new([
+                $(abi::kr_show_var {
+                    name: concat!("Keyroll_", stringify!($name), "\0").as_ptr().cast(),
+                    value: {
+                        unsafe extern "C" fn show(
+                            _thd: *mut c_void,
+                            var: *mut abi::kr_show_var,
+                            buffer: *mut c_char,
+                        ) -> c_int {
+                            // SAFETY: the server passes its own copy of the declaration and the buffer.
+                            guard(|| unsafe { write($value, var, buffer) }).0
+                        }
+                        show as *mut c_void
+                    },
+                    type_: abi::KR_SHOW_FUNC,
+                },)*
+                abi::kr_show_var { name: ptr::null(), value: ptr::null_mut(), type_: 0 },
+            ]);
+    };
+}
+
+status_variables! {
+    key_store = Shown::Text(published::current().map(|keys| keys.source.clone()).unwrap_or_default());
+    keys = Shown::Number(published::current().map_or(0, |keys| keys.ring.keys() as u64));
+    key_versions = Shown::Number(published::current().map_or(0, |keys| keys.ring.versions() as u64));
+    rotations = Shown::Number(STATUS.rotations());
+    reloads = Shown::Number(STATUS.reloads());
+    last_error = Shown::Text(STATUS.last_error());
+    last_error_time = Shown::Text(STATUS.last_error_time());
+}
+
+/// Puts the value into the buffer and says of which type it is. A text is cut at the buffer's end.
+///
+/// # Safety
+/// `var` is null or writable, `buffer` is null or has `KR_SHOW_BUFFER` bytes, aligned for a number.
+unsafe fn write(value: Shown, var: *mut abi::kr_show_var, buffer: *mut c_char) -> ShowStatus {
+    // SAFETY: by this function's contract.
+    let Some(var) = (unsafe { var.as_mut() }) else {
+        return ShowStatus(1);
+    };
+    if buffer.is_null() {
+        return ShowStatus(1);
+    }
+    var.value = buffer.cast();
+    match value {
+        Shown::Number(number) => {
+            var.type_ = abi::KR_SHOW_ULONGLONG;
+            // SAFETY: the buffer has room for 8 bytes.
+            unsafe { buffer.cast::<u64>().write_unaligned(number) };
+        }
+        Shown::Text(text) => {
+            var.type_ = abi::KR_SHOW_CHAR;
+            let text = &text.as_bytes()[..text.floor_char_boundary(abi::KR_SHOW_BUFFER as usize - 1)];
+            // SAFETY: the text and the NUL after it fit into the buffer, which is apart from both.
+            unsafe {
+                ptr::copy_nonoverlapping(text.as_ptr().cast(), buffer, text.len());
+                buffer.add(text.len()).write(0);
+            }
+        }
+    }
+    ShowStatus(0)
+}

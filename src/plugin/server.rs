@@ -1,0 +1,42 @@
+//! What the plugin wants from the server it runs in, without a C type.
+
+use std::sync::Arc;
+
+use super::Published;
+
+/// How grave a line in the server's error log is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    /// Something happened as it should.
+    Note,
+    /// Something works but should be mended.
+    Warning,
+    /// Something failed.
+    Error,
+}
+
+/// What came of waking InnoDB's encryption threads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wake {
+    /// They were woken; these settings of the server say whether they have work.
+    Done {
+        /// `innodb_encryption_threads`.
+        threads: u64,
+        /// `innodb_encryption_rotate_key_age`.
+        rotate_key_age: u64,
+    },
+    /// The server does not let a plugin run SQL (before 10.7), or is not up yet.
+    NotPossible,
+}
+
+/// The server around the plugin.
+pub trait Server: Sync {
+    /// Writes a line to the error log. The text holds no secret.
+    fn log(&self, level: Level, text: &str);
+
+    /// Makes these keys the ones that every lookup from now on answers from. Never fails.
+    fn publish(&self, keys: Arc<Published>);
+
+    /// Wakes InnoDB's encryption threads, which sleep without a timeout and notice no new key version.
+    fn wake_encryption_threads(&self) -> Wake;
+}

@@ -1,0 +1,203 @@
+//! THE table of system variables, and the settings that they make.
+//!
+//! The rule for names: what a peer plugin calls `<peer>_key_management_x` is here `keyroll_x`, with the same
+//! meaning and default, so that moving over is a `sed` over my.cnf.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
+
+use crate::crypto::Algorithm;
+use crate::crypto::password::Digest;
+use crate::keystore::key_file::{FileKey, KeyFileConfig};
+use crate::keystore::{StoreConfig, VersionStep};
+use crate::secret::SecretBytes;
+
+/// What `keyroll_filekey` shows in place of a password.
+///
+/// mariadb-backup hands every shown value back on its own command line and keeps it in `backup-my.cnf`, so a
+/// password must never be shown.
+pub const HIDDEN: &str = "(hidden)";
+
+/// The environment variable that stands in for an empty or hidden `keyroll_filekey`, with the same syntax.
+pub const FILEKEY_VARIABLE: &str = "KEYROLL_FILEKEY";
+
+/// Calls the macro `$callback` with all system variables: kind, name, default, range, when it may be set
+/// (`start`: in my.cnf only; `live`: also by SET GLOBAL) and the comment that `mariadbd --help` prints.
+///
+/// Kinds: `text`, `secret` (text that is not shown), `choice` (one of the names), `number` (u32), `flag`,
+/// `key_action` (a SET of it acts on a key id, and it always shows 0), `flag_action` (a SET to ON acts, and it
+/// always shows OFF).
+macro_rules! with_system_variables {
+    ($callback:ident) => {
+        $callback! {
+            text filename = "", start, "Path and name of the key file";
+            secret filekey = "", start,
+                "Password of an encrypted key file, or FILE:path of a file that holds it";
+            choice digest = ["sha1", "sha224", "sha256", "sha384", "sha512"], start,
+                "Digest for the password of an encrypted key file: the -md of openssl enc";
+            number use_pbkdf2 = 0, 0, u32::MAX, start,
+                "Number of PBKDF2 rounds for the password of an encrypted key file: the -iter of openssl enc; \
+                 0 = no PBKDF2";
+            choice encryption_algorithm = ["aes_cbc", "aes_ctr"], start,
+                "Cipher for all data: aes_cbc, or aes_ctr (with AES-GCM where a checksum fits). \
+                 Never change it on a server with encrypted data";
+            flag strict_permissions = false, start,
+                "Refuse a key file or password file that others can read or anyone but its owner can write; \
+                 OFF = warn";
+            number rotate_version_step = 2, 1, 1_000_000, live,
+                "How far the number of a new key version lies above the latest; must exceed \
+                 innodb_encryption_rotate_key_age for one rotation to re-encrypt";
+            key_action rotate_key, live,
+                "SET GLOBAL keyroll_rotate_key = N makes a new version of the key with id N; -1 = of all keys";
+            flag_action reload_keys, live,
+                "SET GLOBAL keyroll_reload_keys = 1 takes up key versions that were added to the key store";
+        }
+    };
+}
+pub(crate) use with_system_variables;
+
+/// One row of the table, as documentation shows it.
+#[derive(Debug)]
+pub struct Variable {
+    /// The name with its prefix.
+    pub name: &'static str,
+    /// The default as SHOW VARIABLES prints it.
+    pub default: String,
+    /// What it may be set to.
+    pub values: String,
+    /// Whether SET GLOBAL may set it.
+    pub live: bool,
+    /// What it is for.
+    pub comment: &'static str,
+}
+
+macro_rules! document {
+    ($($kind:ident $name:ident $(= $default:tt)? $(, $min:literal, $max:expr)?, $when:ident, $comment:literal;)*) => {
+        /// All system variables in the order of their declaration.
+        pub fn variables() -> Vec<Variable> {
+            vec![$(Variable {
+                name: concat!("keyroll_", stringify!($name)),
+                default: document!(@default $kind $($default)?),
+                values: document!(@values $kind $($default)? $(, $min, $max)?),
+                live: document!(@live $when),
+                comment: $comment,
+            }),*]
+        }
+    };
+    (@default text $default:literal) => { $default.to_string() };
+    (@default secret $default:literal) => { $default.to_string() };
+    (@default choice [$first:literal $(, $rest:literal)*]) => { $first.to_string() };
+    (@default number $default:literal) => { $default.to_string() };
+    (@default flag $default:literal) => { if $default { "ON" } else { "OFF" }.to_string() };
+    (@default key_action) => { "0".to_string() };
+    (@default flag_action) => { "OFF".to_string() };
+    (@values text $default:literal) => { "text".to_string() };
+    (@values secret $default:literal) => { "text, never shown".to_string() };
+    (@values choice [$($name:literal),*]) => { [$($name),*].join(", ") };
+    (@values number $default:literal, $min:literal, $max:expr) => { format!("{} to {}", $min, $max) };
+    (@values flag $default:literal) => { "ON, OFF".to_string() };
+    (@values key_action) => { "a key id, -1 = all".to_string() };
+    (@values flag_action) => { "1".to_string() };
+    (@live start) => { false };
+    (@live live) => { true };
+}
+with_system_variables!(document);
+
+/// The values of the variables that a start needs, as the server hands them over.
+#[derive(Debug)]
+pub struct Settings {
+    /// `keyroll_filename`.
+    pub filename: Vec<u8>,
+    /// `keyroll_filekey`.
+    pub filekey: SecretBytes,
+    /// `keyroll_digest` as an index into [`Digest::ALL`].
+    pub digest: usize,
+    /// `keyroll_use_pbkdf2`.
+    pub use_pbkdf2: u32,
+    /// `keyroll_encryption_algorithm` as an index into [`Algorithm::ALL`].
+    pub encryption_algorithm: usize,
+    /// `keyroll_strict_permissions`.
+    pub strict_permissions: bool,
+    /// The value of [`FILEKEY_VARIABLE`] in the environment.
+    pub filekey_of_environment: SecretBytes,
+}
+
+impl Settings {
+    /// The cipher for all data. The server has checked the index against the names of the table.
+    pub fn algorithm(&self) -> Algorithm {
+        Algorithm::ALL
+            .get(self.encryption_algorithm)
+            .copied()
+            .unwrap_or(Algorithm::AesCbc)
+    }
+
+    /// Whether the password was hidden by the server that showed the settings and is nowhere else to be had.
+    pub fn lacks_hidden_filekey(&self) -> bool {
+        self.filekey.expose() == HIDDEN.as_bytes() && self.filekey_of_environment.expose().is_empty()
+    }
+
+    /// The key store that the settings name.
+    pub fn store(self) -> StoreConfig {
+        let shown = self.filekey.expose();
+        let filekey = if shown.is_empty() || shown == HIDDEN.as_bytes() {
+            self.filekey_of_environment.expose()
+        } else {
+            shown
+        };
+        StoreConfig::KeyFile(KeyFileConfig {
+            path: PathBuf::from(OsString::from_vec(self.filename)),
+            filekey: FileKey::from_setting(filekey),
+            digest: Digest::ALL.get(self.digest).copied().unwrap_or(Digest::Sha1),
+            pbkdf2_rounds: self.use_pbkdf2,
+            strict_permissions: self.strict_permissions,
+        })
+    }
+}
+
+/// What `keyroll_filekey` shows for this value: a password never, the path of a file as it is.
+pub fn shown_filekey(filekey: &[u8]) -> Option<&'static str> {
+    let hide = !filekey.is_empty() && !filekey.starts_with(b"FILE:");
+    hide.then_some(HIDDEN)
+}
+
+// The table's numbers and the types' must agree.
+const _: () = assert!(VersionStep::MAX == 1_000_000);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn choices_are_the_names_of_the_types_they_select() {
+        let table = variables();
+        let values = |name: &str| table.iter().find(|v| v.name == name).unwrap().values.clone();
+        assert_eq!(values("keyroll_digest"), Digest::ALL.map(Digest::name).join(", "));
+        assert_eq!(
+            values("keyroll_encryption_algorithm"),
+            Algorithm::ALL.map(Algorithm::name).join(", ")
+        );
+    }
+
+    #[test]
+    fn a_password_is_hidden_and_a_path_is_shown() {
+        assert_eq!(shown_filekey(b"secret"), Some(HIDDEN));
+        assert_eq!(shown_filekey(b"FILE:/etc/mysql/password"), None);
+        assert_eq!(shown_filekey(b""), None);
+    }
+
+    #[test]
+    fn the_readme_holds_the_table_of_variables() {
+        let readme = include_str!("../../README.md");
+        for v in variables() {
+            let default = if v.default.is_empty() {
+                "(empty)".into()
+            } else {
+                v.default
+            };
+            let when = if v.live { "SET GLOBAL" } else { "start" };
+            let row = format!("| `{}` | {default} | {} | {when} |", v.name, v.values);
+            assert!(readme.contains(&row), "README lacks the row\n{row}");
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! The plugin on a real key file in a temporary directory, in a server that only records.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Mutex;
+
+use super::*;
+use crate::secret::SecretBytes;
+
+#[derive(Default)]
+struct Recorder {
+    lines: Mutex<Vec<(Level, String)>>,
+    published: Mutex<Vec<Arc<Published>>>,
+}
+
+impl Server for Recorder {
+    fn log(&self, level: Level, text: &str) {
+        self.lines.lock().unwrap().push((level, text.into()));
+    }
+    fn publish(&self, keys: Arc<Published>) {
+        self.published.lock().unwrap().push(keys);
+    }
+    fn wake_encryption_threads(&self) -> Wake {
+        Wake::NotPossible
+    }
+}
+
+impl Recorder {
+    fn latest(&self, id: u32) -> Option<u32> {
+        self.published
+            .lock()
+            .unwrap()
+            .last()
+            .and_then(|p| p.ring.latest(id))
+    }
+    fn logged(&self, level: Level, words: &str) -> bool {
+        self.lines
+            .lock()
+            .unwrap()
+            .iter()
+            .any(|(l, text)| *l == level && text.contains(words))
+    }
+}
+
+const PLAIN: &str = "1;00112233445566778899aabbccddeeff\n2;ffeeddccbbaa99887766554433221100\n";
+
+fn settings(path: &Path) -> Settings {
+    Settings {
+        filename: path.to_str().unwrap().into(),
+        filekey: SecretBytes::default(),
+        digest: 0,
+        use_pbkdf2: 0,
+        encryption_algorithm: 1,
+        strict_permissions: false,
+        filekey_of_environment: SecretBytes::default(),
+    }
+}
+
+struct Started {
+    _dir: tempfile::TempDir,
+    path: std::path::PathBuf,
+    server: Recorder,
+    status: Status,
+    plugin: Plugin,
+}
+
+fn started(content: &str) -> Started {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("keys");
+    fs::write(&path, content).unwrap();
+    let server = Recorder::default();
+    let plugin = Plugin::start(settings(&path), &server).unwrap();
+    Started {
+        _dir: dir,
+        path,
+        server,
+        status: Status::default(),
+        plugin,
+    }
+}
+
+#[test]
+fn a_start_publishes_all_keys_and_logs_how_many() {
+    let s = started(PLAIN);
+    assert_eq!(
+        (s.server.latest(1), s.server.latest(2), s.server.latest(3)),
+        (Some(1), Some(1), None)
+    );
+    assert!(s.server.logged(Level::Note, "loaded 2 keys in 2 versions"));
+    assert!(s.server.logged(Level::Note, "encrypting with aes_ctr"));
+}
+
+#[test]
+fn a_rotation_publishes_a_version_that_is_in_the_file() {
+    let mut s = started(PLAIN);
+    s.plugin
+        .rotate(1, VersionStep::DEFAULT, &s.server, &s.status)
+        .unwrap();
+    assert_eq!((s.server.latest(1), s.server.latest(2)), (Some(3), Some(1)));
+    assert!(fs::read_to_string(&s.path).unwrap().contains("\n1;3;"));
+    s.plugin
+        .rotate(-1, VersionStep::new(5).unwrap(), &s.server, &s.status)
+        .unwrap();
+    assert_eq!((s.server.latest(1), s.server.latest(2)), (Some(8), Some(6)));
+    assert_eq!(s.status.rotations(), 2);
+    assert!(s.server.logged(Level::Note, "rotated key 2: version 6"));
+}
+
+#[test]
+fn a_rotation_of_what_is_no_key_id_changes_nothing() {
+    let mut s = started(PLAIN);
+    for request in [0, -2, 3, i64::MAX, i64::MIN, 1 << 32] {
+        s.plugin
+            .rotate(request, VersionStep::DEFAULT, &s.server, &s.status)
+            .unwrap_err();
+    }
+    assert_eq!(fs::read_to_string(&s.path).unwrap(), PLAIN);
+    assert_eq!(s.server.published.lock().unwrap().len(), 1);
+    assert_eq!(s.status.rotations(), 0);
+}
+
+#[test]
+fn a_reload_takes_up_added_versions_and_refuses_lost_or_changed_ones() {
+    let mut s = started(PLAIN);
+    fs::write(&s.path, format!("{PLAIN}1;7;00000000000000000000000000000000\n")).unwrap();
+    s.plugin.reload(&s.server, &s.status).unwrap();
+    assert_eq!(s.server.latest(1), Some(7));
+    assert!(
+        s.server
+            .logged(Level::Note, "reloaded 2 keys in 3 versions, 1 of them new")
+    );
+
+    fs::write(&s.path, PLAIN).unwrap();
+    let error = s.plugin.reload(&s.server, &s.status).unwrap_err();
+    assert!(error.to_string().contains("version 7 of key 1"), "{error}");
+
+    fs::write(&s.path, format!("{PLAIN}1;7;00000000000000000000000000000001\n")).unwrap();
+    let error = s.plugin.reload(&s.server, &s.status).unwrap_err();
+    assert!(error.to_string().contains("other bytes"), "{error}");
+    assert_eq!((s.server.latest(1), s.status.reloads()), (Some(7), 1));
+}
+
+#[test]
+fn a_start_with_a_hidden_password_says_what_to_do() {
+    let mut with_hidden = settings(Path::new("/nowhere"));
+    with_hidden.filekey = SecretBytes::new(settings::HIDDEN.into());
+    let error = Plugin::start(with_hidden, &Recorder::default())
+        .map(|_| ())
+        .unwrap_err();
+    assert!(matches!(error, PluginError::FilekeyHidden));
+    assert!(error.hint().contains("FILE:path"));
+}
+
+#[test]
+fn the_log_says_when_a_rotation_will_re_encrypt_nothing() {
+    let server = Recorder::default();
+    log::woken(
+        &server,
+        Wake::Done {
+            threads: 0,
+            rotate_key_age: 1,
+        },
+        VersionStep::DEFAULT,
+    );
+    log::woken(
+        &server,
+        Wake::Done {
+            threads: 4,
+            rotate_key_age: 2,
+        },
+        VersionStep::DEFAULT,
+    );
+    log::woken(
+        &server,
+        Wake::Done {
+            threads: 4,
+            rotate_key_age: 0,
+        },
+        VersionStep::DEFAULT,
+    );
+    log::woken(&server, Wake::NotPossible, VersionStep::DEFAULT);
+    assert_eq!(server.lines.lock().unwrap().len(), 4);
+    log::woken(
+        &server,
+        Wake::Done {
+            threads: 4,
+            rotate_key_age: 1,
+        },
+        VersionStep::DEFAULT,
+    );
+    assert_eq!(server.lines.lock().unwrap().len(), 4);
+}
