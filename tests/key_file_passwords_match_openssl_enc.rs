@@ -1,5 +1,7 @@
 //! Password-based encryption against the command that administrators encrypt key files with: `openssl enc`.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 use std::io::Write;
 use std::process::{Command, Stdio};
 

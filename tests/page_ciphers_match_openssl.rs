@@ -1,5 +1,7 @@
 //! The page ciphers against OpenSSL, which is what the server and its own plugins call.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 use keyroll::crypto::{Algorithm, CipherError, Direction, Padding, PageCipher, encrypted_length};
 use openssl::cipher::{Cipher, CipherRef};
 use openssl::cipher_ctx::CipherCtx;

@@ -125,11 +125,7 @@ pub struct PageCipher {
     finished: bool,
 }
 
-/// The modes by length of the key.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "it must live without a heap; the server provides the maximum"
-)]
+/// The modes by length of the key. By value, however large, because there is no heap to put them on.
 enum Keyed {
     Aes128(ModeOf<Key128>),
     Aes192(ModeOf<Key192>),
