@@ -25,7 +25,10 @@ impl DataKey {
         if !DATA_KEY_LENGTHS.contains(&bytes.len()) {
             return None;
         }
-        let mut key = DataKey { bytes: [0; MAX_DATA_KEY_LENGTH], len: bytes.len() };
+        let mut key = DataKey {
+            bytes: [0; MAX_DATA_KEY_LENGTH],
+            len: bytes.len(),
+        };
         key.bytes[..bytes.len()].copy_from_slice(bytes);
         Some(key)
     }
@@ -36,7 +39,10 @@ impl DataKey {
         if !DATA_KEY_LENGTHS.contains(&len) {
             return None;
         }
-        let mut key = DataKey { bytes: [0; MAX_DATA_KEY_LENGTH], len };
+        let mut key = DataKey {
+            bytes: [0; MAX_DATA_KEY_LENGTH],
+            len,
+        };
         Some(getrandom::fill(&mut key.bytes[..len]).map(|()| key))
     }
 
@@ -107,7 +113,11 @@ mod tests {
         for len in 0..=64 {
             let made = DataKey::new(&vec![7; len]);
             assert_eq!(made.is_some(), [16, 24, 32].contains(&len), "{len}");
-            assert_eq!(DataKey::random(len).is_some(), [16, 24, 32].contains(&len), "{len}");
+            assert_eq!(
+                DataKey::random(len).is_some(),
+                [16, 24, 32].contains(&len),
+                "{len}"
+            );
         }
     }
 
@@ -121,7 +131,10 @@ mod tests {
 
     #[test]
     fn random_keys_differ() {
-        let (a, b) = (DataKey::random(32).unwrap().unwrap(), DataKey::random(32).unwrap().unwrap());
+        let (a, b) = (
+            DataKey::random(32).unwrap().unwrap(),
+            DataKey::random(32).unwrap().unwrap(),
+        );
         assert!(!a.same_bytes(b.expose()));
         assert!(a.same_bytes(a.expose()));
     }

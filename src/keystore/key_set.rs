@@ -61,7 +61,10 @@ impl KeySet {
 
     /// The highest version of the key, or `None` if there is no such key.
     pub fn latest(&self, id: u32) -> Option<KeyName> {
-        let range = KeyName { id, version: 0 }..=KeyName { id, version: u32::MAX };
+        let range = KeyName { id, version: 0 }..=KeyName {
+            id,
+            version: u32::MAX,
+        };
         self.keys.range(range).next_back().map(|(&name, _)| name)
     }
 

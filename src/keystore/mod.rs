@@ -82,5 +82,10 @@ pub trait KeyStore: Send {
     ///
     /// The store is read anew under its lock. With `known`, a version that the ring holds and the store does
     /// not, or holds with other bytes, fails the rotation.
-    fn rotate(&self, which: Rotate, step: VersionStep, known: Option<&Ring>) -> Result<Rotated, KeyStoreError>;
+    fn rotate(
+        &self,
+        which: Rotate,
+        step: VersionStep,
+        known: Option<&Ring>,
+    ) -> Result<Rotated, KeyStoreError>;
 }

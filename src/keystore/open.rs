@@ -1,8 +1,8 @@
 //! The one factory of key stores: settings in, a store out.
 
+use super::KeyStore;
 use super::error::KeyStoreError;
 use super::key_file::{KeyFile, KeyFileConfig};
-use super::KeyStore;
 
 /// Which store to open, and how.
 #[derive(Debug)]

@@ -60,8 +60,10 @@ impl Ring {
             before.check_kept_in(keys)?;
             pages.clone_from(&before.pages);
         }
-        let fresh: Vec<(KeyName, &DataKey)> =
-            keys.iter().filter(|(name, _)| before.is_none_or(|ring| ring.find(*name).is_none())).collect();
+        let fresh: Vec<(KeyName, &DataKey)> = keys
+            .iter()
+            .filter(|(name, _)| before.is_none_or(|ring| ring.find(*name).is_none()))
+            .collect();
         let fresh_page = pages.len();
         if !fresh.is_empty() {
             pages.push(Arc::new(KeyPage::new(&fresh)?));
@@ -96,7 +98,11 @@ impl Ring {
             versions.push(place);
             let slot = ring.slot_for(name.id);
             if slot.id == 0 {
-                *slot = IdSlot { id: name.id, first, ..IdSlot::default() };
+                *slot = IdSlot {
+                    id: name.id,
+                    first,
+                    ..IdSlot::default()
+                };
             }
             slot.latest = name.version;
             slot.count += 1;
@@ -138,7 +144,15 @@ impl Ring {
             .flat_map(|slot| {
                 self.versions[slot.first as usize..][..slot.count as usize]
                     .iter()
-                    .map(|v| (KeyName { id: slot.id, version: v.version }, v.len as usize))
+                    .map(|v| {
+                        (
+                            KeyName {
+                                id: slot.id,
+                                version: v.version,
+                            },
+                            v.len as usize,
+                        )
+                    })
             })
             .collect()
     }
@@ -167,7 +181,10 @@ impl Ring {
         if name.version == slot.latest {
             return versions.last();
         }
-        versions.binary_search_by_key(&name.version, |v| v.version).ok().map(|at| &versions[at])
+        versions
+            .binary_search_by_key(&name.version, |v| v.version)
+            .ok()
+            .map(|at| &versions[at])
     }
 
     #[inline]
@@ -217,7 +234,10 @@ struct KeyPage {
 
 impl KeyPage {
     fn new(keys: &[(KeyName, &DataKey)]) -> Result<KeyPage, KeyStoreError> {
-        let no_memory = |source| KeyStoreError::NoMemoryForKeys { versions: keys.len(), source };
+        let no_memory = |source| KeyStoreError::NoMemoryForKeys {
+            versions: keys.len(),
+            source,
+        };
         let mut memory = MmapMut::map_anon(keys.len() * KEY_ROOM).map_err(no_memory)?;
         let locked = memory.lock().is_ok();
         // Both are refinements that old kernels lack; the keys work without them.
