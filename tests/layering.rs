@@ -21,7 +21,10 @@ fn sources() -> Vec<(PathBuf, String)> {
             if path.is_dir() {
                 folders.push(path);
             } else if path.extension().is_some_and(|e| e == "rs") {
-                found.push((path.strip_prefix(&root).unwrap().to_path_buf(), fs::read_to_string(&path).unwrap()));
+                found.push((
+                    path.strip_prefix(&root).unwrap().to_path_buf(),
+                    fs::read_to_string(&path).unwrap(),
+                ));
             }
         }
     }
@@ -40,7 +43,9 @@ fn named_after<'a>(line: &'a str, prefix: &str) -> Vec<&'a str> {
     line.match_indices(&prefix)
         .map(|(at, _)| {
             let rest = &line[at + prefix.len()..];
-            rest.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or_default()
+            rest.split(|c: char| !c.is_alphanumeric() && c != '_')
+                .next()
+                .unwrap_or_default()
         })
         .collect()
 }
@@ -49,7 +54,9 @@ fn named_after<'a>(line: &'a str, prefix: &str) -> Vec<&'a str> {
 fn a_use_points_to_its_own_floor_or_down() {
     let mut wrong = Vec::new();
     for (path, text) in sources() {
-        let mut parts = path.components().map(|c| c.as_os_str().to_str().unwrap().trim_end_matches(".rs"));
+        let mut parts = path
+            .components()
+            .map(|c| c.as_os_str().to_str().unwrap().trim_end_matches(".rs"));
         let floor = parts.next().unwrap();
         let (prefix, allowed) = match (floor, FLOORS.iter().position(|f| *f == floor)) {
             ("lib", _) => continue,
@@ -62,7 +69,12 @@ fn a_use_points_to_its_own_floor_or_down() {
                 if FLOORS.contains(&name) && !allowed.contains(&name) {
                     wrong.push(format!("{}:{}: {name}", path.display(), number + 1));
                 }
-                assert!(!name.is_empty(), "{}:{}: name each floor in a use of its own", path.display(), number + 1);
+                assert!(
+                    !name.is_empty(),
+                    "{}:{}: name each floor in a use of its own",
+                    path.display(),
+                    number + 1
+                );
             }
         }
     }
@@ -76,7 +88,9 @@ fn unsafe_stands_in_ffi_alone() {
         .filter(|(path, _)| !path.starts_with("ffi"))
         .flat_map(|(path, text)| {
             text.lines().enumerate().filter_map(move |(number, line)| {
-                let is_unsafe = code(line).split(|c: char| !c.is_alphanumeric() && c != '_').any(|w| w == "unsafe");
+                let is_unsafe = code(line)
+                    .split(|c: char| !c.is_alphanumeric() && c != '_')
+                    .any(|w| w == "unsafe");
                 is_unsafe.then(|| format!("{}:{}", path.display(), number + 1))
             })
         })

@@ -66,7 +66,13 @@ impl Context {
         // SAFETY: by this function's contract.
         let place = unsafe { Context::place(memory) }.ok_or(CipherError::BadData)?;
         // SAFETY: the place is aligned and has room; what was there before is not a value.
-        unsafe { place.write(Context { cipher, failed: false, live: LIVE }) };
+        unsafe {
+            place.write(Context {
+                cipher,
+                failed: false,
+                live: LIVE,
+            })
+        };
         Ok(())
     }
 
@@ -106,7 +112,9 @@ impl Context {
         if room > 0 && dst.is_null() {
             return Err(CipherError::DestinationTooSmall);
         }
-        let written = context.cipher.finish(rest.get_mut(..room).ok_or(CipherError::DestinationTooSmall)?)?;
+        let written = context
+            .cipher
+            .finish(rest.get_mut(..room).ok_or(CipherError::DestinationTooSmall)?)?;
         if written > 0 {
             // SAFETY: dst is not null and has room for what finish writes, by the vtable's contract.
             unsafe { ptr::copy_nonoverlapping(rest.as_ptr(), dst, written) };
