@@ -64,7 +64,9 @@ mod tests {
     #[test]
     fn a_setting_is_nothing_a_file_or_a_password() {
         assert!(matches!(FileKey::from_setting(b""), FileKey::None));
-        assert!(matches!(FileKey::from_setting(b"FILE:/a b"), FileKey::File(p) if p == "/a b"));
+        assert!(
+            matches!(FileKey::from_setting(b"FILE:/a b"), FileKey::File(p) if p == std::path::Path::new("/a b"))
+        );
         for password in [&b"file:/x"[..], b"FILE", b" ", b"\xFF\x00"] {
             match FileKey::from_setting(password) {
                 FileKey::Password(secret) => assert_eq!(secret.expose(), password),
