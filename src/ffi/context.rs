@@ -153,8 +153,9 @@ unsafe fn update_cipher(cipher: &mut PageCipher, chunk: Chunk) -> Result<usize, 
     if src.is_null() || (out > 0 && dst.is_null()) {
         return Err(CipherError::BadData);
     }
-    if ptr::eq(src, dst) && out == slen {
-        // SAFETY: `slen` bytes, read and written by this call alone.
+    if ptr::eq(src, dst) {
+        // SAFETY: `slen` bytes, read and written by this call alone. More come out only where bytes are held
+        // back, and that is refused in place.
         return cipher.update_in_place(unsafe { std::slice::from_raw_parts_mut(dst, slen) });
     }
     let overlap = src.addr() < dst.addr() + out && dst.addr() < src.addr() + slen;
