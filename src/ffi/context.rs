@@ -7,14 +7,22 @@ use std::ffi::c_void;
 use std::mem::{align_of, size_of};
 use std::ptr;
 
+use zeroize::Zeroize;
+
 use super::abi;
 use crate::crypto::{CipherError, IV_LENGTH, PageCipher};
 
 /// What lies at the first suitably aligned address of the server's memory.
 pub(super) struct Context {
-    /// `None` once the cipher must not be used any more: after finish, after a failure, during an update.
-    cipher: Option<PageCipher>,
+    cipher: PageCipher,
+    /// Set while an update works and left set by a failure or a panic: the cipher's state is unknown then.
+    failed: bool,
+    /// [`LIVE`] from init to finish. Wiping makes it 0, so a context that was ended is not taken for one.
+    live: u32,
 }
+
+/// "keyr": a number that memory holds by chance as rarely as any other.
+const LIVE: u32 = u32::from_be_bytes(*b"keyr");
 
 /// Input and output of one call, as the server hands them over.
 pub(super) struct Chunk {
@@ -37,6 +45,19 @@ impl Context {
         (!memory.is_null()).then(|| unsafe { memory.byte_add(offset) }.cast())
     }
 
+    /// The context in the server's memory, if one lives there.
+    ///
+    /// # Safety
+    /// `memory` is null or was given to [`Context::begin`], which succeeded; only this call uses it.
+    unsafe fn live<'a>(memory: *mut c_void) -> Option<&'a mut Context> {
+        // SAFETY: by this function's contract.
+        let place = unsafe { Context::place(memory) }?;
+        // SAFETY: the place is aligned and its bytes are initialised: a context, or the zeroes of a wiped one.
+        let live = unsafe { (&raw const (*place).live).read() } == LIVE;
+        // SAFETY: it is a context.
+        live.then(|| unsafe { &mut *place })
+    }
+
     /// Puts a cipher into the server's memory.
     ///
     /// # Safety
@@ -45,51 +66,60 @@ impl Context {
         // SAFETY: by this function's contract.
         let place = unsafe { Context::place(memory) }.ok_or(CipherError::BadData)?;
         // SAFETY: the place is aligned and has room; what was there before is not a value.
-        unsafe { place.write(Context { cipher: Some(cipher) }) };
+        unsafe {
+            place.write(Context {
+                cipher,
+                failed: false,
+                live: LIVE,
+            })
+        };
         Ok(())
     }
 
     /// Encrypts or decrypts a chunk; the number of bytes written to `dst`.
     ///
     /// # Safety
-    /// `memory` is null or was given to [`Context::begin`], which succeeded, and not ended since. `src` has
-    /// `slen` bytes. `dst` has room for what the cipher answers to that many bytes (the vtable's contract).
+    /// As [`Context::live`]. `src` has `slen` bytes. `dst` has room for what the cipher answers to that many
+    /// bytes (the vtable's contract).
     pub(super) unsafe fn update(memory: *mut c_void, chunk: Chunk) -> Result<usize, CipherError> {
         // SAFETY: by this function's contract.
-        let context = unsafe { Context::place(memory).and_then(|place| place.as_mut()) };
-        let context = context.ok_or(CipherError::BadData)?;
-        // Taken out for the time of the work: after a failure or a panic there is no cipher to go on with.
-        let mut cipher = context.cipher.take().ok_or(CipherError::BadData)?;
+        let context = unsafe { Context::live(memory) }.ok_or(CipherError::BadData)?;
+        if std::mem::replace(&mut context.failed, true) {
+            return Err(CipherError::BadData);
+        }
         // SAFETY: by this function's contract.
-        let written = unsafe { update_cipher(&mut cipher, chunk) }?;
-        context.cipher = Some(cipher);
+        let written = unsafe { update_cipher(&mut context.cipher, chunk) }?;
+        context.failed = false;
         Ok(written)
     }
 
     /// Writes what is left to `dst`, ends the context and wipes it, whatever happens.
     ///
     /// # Safety
-    /// As [`Context::update`], and the context is not used afterwards.
+    /// As [`Context::live`]. `dst` is null or has room for a block.
     pub(super) unsafe fn end(memory: *mut c_void, dst: *mut u8) -> Result<usize, CipherError> {
         // SAFETY: by this function's contract.
-        let place = unsafe { Context::place(memory) }.ok_or(CipherError::BadData)?;
+        let place = ptr::from_mut(unsafe { Context::live(memory) }.ok_or(CipherError::BadData)?);
         // Wipes the server's memory when this function is left, also by a panic.
-        let _wiped = Wiped(place);
-        // SAFETY: the place holds a context, by this function's contract.
-        let cipher = unsafe { (*place).cipher.take() };
-        let mut cipher = cipher.ok_or(CipherError::BadData)?;
-        let room = cipher.finish_length();
+        let _ending = Ending(place);
+        // SAFETY: the place holds a context until `_ending` is dropped, which comes after the last use.
+        let context = unsafe { &mut *place };
+        if context.failed {
+            return Err(CipherError::BadData);
+        }
+        let mut rest = [0; MAX_FINISH];
+        let room = context.cipher.finish_length();
         if room > 0 && dst.is_null() {
             return Err(CipherError::DestinationTooSmall);
         }
-        if room == 0 {
-            return cipher.finish(&mut []);
+        let written = context
+            .cipher
+            .finish(rest.get_mut(..room).ok_or(CipherError::DestinationTooSmall)?)?;
+        if written > 0 {
+            // SAFETY: dst is not null and has room for what finish writes, by the vtable's contract.
+            unsafe { ptr::copy_nonoverlapping(rest.as_ptr(), dst, written) };
         }
-        let mut rest = [0; MAX_FINISH];
-        let rest = rest.get_mut(..room).ok_or(CipherError::DestinationTooSmall)?;
-        let written = cipher.finish(rest)?;
-        // SAFETY: dst is not null and has room for what finish writes, by the vtable's contract.
-        unsafe { ptr::copy_nonoverlapping(rest.as_ptr(), dst, written) };
+        rest.zeroize();
         Ok(written)
     }
 }
@@ -97,15 +127,17 @@ impl Context {
 /// The most that a finish writes: one block.
 const MAX_FINISH: usize = 16;
 
-/// Zeroes a context's memory on drop.
-struct Wiped(*mut Context);
+/// A context whose cipher is dropped and whose memory is zeroed when this is dropped.
+struct Ending(*mut Context);
 
-impl Drop for Wiped {
+impl Drop for Ending {
     fn drop(&mut self) {
-        let bytes: *mut u8 = self.0.cast();
+        let place = self.0;
+        // SAFETY: the context is a value, and nobody uses it as one after this.
+        unsafe { ptr::drop_in_place(place) };
         for at in 0..size_of::<Context>() {
-            // SAFETY: within the context; its cipher has been taken out, so nothing is dropped twice.
-            unsafe { bytes.add(at).write_volatile(0) };
+            // SAFETY: within the context's memory. Volatile, because nobody reads it any more.
+            unsafe { place.cast::<u8>().add(at).write_volatile(0) };
         }
     }
 }
@@ -121,8 +153,9 @@ unsafe fn update_cipher(cipher: &mut PageCipher, chunk: Chunk) -> Result<usize, 
     if src.is_null() || (out > 0 && dst.is_null()) {
         return Err(CipherError::BadData);
     }
-    if ptr::eq(src, dst) && out == slen {
-        // SAFETY: `slen` bytes, read and written by this call alone.
+    if ptr::eq(src, dst) {
+        // SAFETY: `slen` bytes, read and written by this call alone. More come out only where bytes are held
+        // back, and that is refused in place.
         return cipher.update_in_place(unsafe { std::slice::from_raw_parts_mut(dst, slen) });
     }
     let overlap = src.addr() < dst.addr() + out && dst.addr() < src.addr() + slen;
