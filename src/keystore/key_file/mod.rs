@@ -11,7 +11,7 @@ pub mod step;
 
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use config::{Digest, FileKey, KeyFileConfig};
@@ -98,6 +98,16 @@ impl KeyFile {
             .inspect_err(|_| {
                 let _ = fs::remove_file(path);
             })
+    }
+
+    /// The temporary file of a rotation that was killed, if there is one. It may hold keys; the next rotation
+    /// removes it.
+    pub fn leftover(&self) -> Option<PathBuf> {
+        let path = fs::canonicalize(&self.config.path).ok()?;
+        // The lock keeps a rotation that is at work from being taken for one that was killed.
+        let _no_rotation = lock::shared_if_possible(&path, self.lock_timeout).ok()?;
+        let temporary = replace::temporary_path(&path);
+        temporary.symlink_metadata().is_ok().then_some(temporary)
     }
 
     /// Reads the file's bytes as they are on disk.

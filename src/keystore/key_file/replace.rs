@@ -153,17 +153,10 @@ struct Place {
 
 impl Place {
     fn new(path: &Path) -> Place {
-        let directory = match path.parent() {
-            Some(parent) if parent != Path::new("") => parent.to_owned(),
-            _ => PathBuf::from("."),
-        };
-        let mut name = OsString::from(".");
-        name.push(path.file_name().unwrap_or_default());
-        name.push(".keyroll-new");
         Place {
             path: path.to_owned(),
-            temporary: directory.join(name),
-            directory,
+            directory: directory_of(path),
+            temporary: temporary_path(path),
         }
     }
 
@@ -262,6 +255,21 @@ impl Place {
         let mode = Permissions::from_mode(want.mode() & 0o7777);
         file.set_permissions(mode).map_err(self.failure(Step::Mode))
     }
+}
+
+fn directory_of(path: &Path) -> PathBuf {
+    match path.parent() {
+        Some(parent) if parent != Path::new("") => parent.to_owned(),
+        _ => PathBuf::from("."),
+    }
+}
+
+/// The name under which the file's successor is written.
+pub(super) fn temporary_path(path: &Path) -> PathBuf {
+    let mut name = OsString::from(".");
+    name.push(path.file_name().unwrap_or_default());
+    name.push(".keyroll-new");
+    directory_of(path).join(name)
 }
 
 /// Makes the names in a directory durable.
