@@ -10,7 +10,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::key_file::format::ParseError;
-use super::key_file::replace::{DiskState, Step};
+use super::key_file::step::{DiskState, Step};
 use super::key_set::{KeyName, LAST_VERSION};
 
 /// A failure of a key store. Nothing was changed, on disk or in memory, unless the variant says so.
@@ -223,16 +223,15 @@ impl KeyStoreError {
                 "set keyroll_filename to the path of a key file; `keyroll init PATH` makes one".into()
             }
             KeyStoreError::FileNotFound { path, .. } => {
-                format!(
-                    "check that {} exists and that the server's user may read it",
-                    path.display()
-                )
+                format!("check that {} exists and that the server's user may read it", path.display())
             }
             KeyStoreError::ReadFailed { path, source } => match source.raw_os_error() {
                 Some(_) => "check the disk and the system log".into(),
                 None => format!("{}: {source}", path.display()),
             },
-            KeyStoreError::FileTooLarge { .. } => "check that it is the right file; versions that no data uses any more can be removed".into(),
+            KeyStoreError::FileTooLarge { .. } => {
+                "check that it is the right file; `keyroll prune` removes versions that no data uses".into()
+            }
             KeyStoreError::KeyFileSyntax { error, decrypted, .. } => {
                 let mut hint = error.problem.hint().to_owned();
                 if *decrypted {
@@ -241,8 +240,8 @@ impl KeyStoreError {
                 hint
             }
             KeyStoreError::WrongKey { .. } => {
-                "check keyroll_filekey, keyroll_digest and keyroll_use_pbkdf2: they must be what the file was \
-                 encrypted with (`openssl enc -aes-256-cbc -md DIGEST [-pbkdf2 -iter ROUNDS]`)"
+                "check keyroll_filekey, keyroll_digest and keyroll_use_pbkdf2: they must be what the file \
+                 was encrypted with (`openssl enc -aes-256-cbc -md DIGEST [-pbkdf2 -iter ROUNDS]`)"
                     .into()
             }
             KeyStoreError::NotEncrypted { .. } => {
@@ -254,8 +253,7 @@ impl KeyStoreError {
             }
             KeyStoreError::LoosePermissions(loose) => format!("run `{}`", loose.chmod),
             KeyStoreError::KnownVersionMissing { .. } | KeyStoreError::KnownVersionDiffers { .. } => {
-                "put the line with this version back into the file from a backup; data on disk needs it"
-                    .into()
+                "put this version's line back into the file from a backup; data on disk needs it".into()
             }
             KeyStoreError::UnknownKey { .. } => "name one of these, or -1 for all keys".into(),
             KeyStoreError::VersionsUsedUp { .. } => "set a smaller keyroll_rotate_version_step".into(),
@@ -266,7 +264,11 @@ impl KeyStoreError {
                 format!("see who holds it with `fuser -v {}`, then try again", path.display())
             }
             KeyStoreError::HardLinked { path, .. } => {
-                format!("copy it to a file of its own, or replace its other names (`find / -xdev -samefile {}`) by symbolic links", path.display())
+                let path = path.display();
+                format!(
+                    "remove its other names, which `find / -xdev -samefile {path}` shows, or make them \
+                     symbolic links"
+                )
             }
             KeyStoreError::FileExists { path } => {
                 format!("choose another path; {} may hold the only copy of keys in use", path.display())
@@ -295,4 +297,23 @@ pub enum Warning {
     /// Others may read the file or change it.
     #[error("{0}; run `{chmod}`", chmod = .0.chmod)]
     LoosePermissions(LoosePermissions),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn key_ids_are_listed_as_one_would_say_them() {
+        assert_eq!(id_list(&[]), "no key");
+        assert_eq!(id_list(&[1]), "key 1");
+        assert_eq!(id_list(&[1, 2]), "keys 1 and 2");
+        assert_eq!(id_list(&[1, 2, 7]), "keys 1, 2 and 7");
+        let many: Vec<u32> = (1..=100).collect();
+        assert!(
+            id_list(&many).ends_with("19, 20 and 80 more"),
+            "{}",
+            id_list(&many)
+        );
+    }
 }

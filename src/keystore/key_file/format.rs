@@ -62,7 +62,8 @@ impl Problem {
             Problem::KeyVersion => "a key version is a number from 1 to 4294967294",
             Problem::Key => "a key has 32, 48 or 64 hexadecimal digits",
             Problem::SystemKeyMissing => {
-                "add a line `1;` with 64 random hexadecimal digits (`openssl rand -hex 32`)"
+                "put the line of key 1 back from a backup; for a server without encrypted data, make a key \
+                 with `openssl rand -hex 32` and write it after `1;`"
             }
             Problem::Conflict { .. } => {
                 "find out which of the two lines encrypted the data, from a backup, and remove the other"

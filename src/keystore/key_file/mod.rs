@@ -6,11 +6,12 @@ mod encrypted;
 pub mod format;
 mod lock;
 mod permissions;
-pub mod replace;
+mod replace;
+pub mod step;
 
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use config::{Digest, FileKey, KeyFileConfig};
@@ -26,6 +27,9 @@ pub const FILE_SIZE_LIMIT: u64 = 1024 * 1024;
 
 /// The longest password that a file may hold, in bytes (as in file_key_management).
 const FILEKEY_LIMIT: u64 = 256;
+
+/// The least room that a file is read into, in bytes.
+const LEAST_ROOM: u64 = 4096;
 
 const HEADER: &str = "\
 # Data keys of MariaDB Server, made by keyroll. A line is id;key or id;version;key.
@@ -94,6 +98,16 @@ impl KeyFile {
             .inspect_err(|_| {
                 let _ = fs::remove_file(path);
             })
+    }
+
+    /// The temporary file of a rotation that was killed, if there is one. It may hold keys; the next rotation
+    /// removes it.
+    pub fn leftover(&self) -> Option<PathBuf> {
+        let path = fs::canonicalize(&self.config.path).ok()?;
+        // The lock keeps a rotation that is at work from being taken for one that was killed.
+        let _no_rotation = lock::shared_if_possible(&path, self.lock_timeout).ok()?;
+        let temporary = replace::temporary_path(&path);
+        temporary.symlink_metadata().is_ok().then_some(temporary)
     }
 
     /// Reads the file's bytes as they are on disk.
@@ -196,7 +210,7 @@ impl KeyFile {
         Ok(Some(password))
     }
 
-    /// Reads a file up to one byte above the limit, after a look at its permissions.
+    /// Reads a file, up to one byte above the limit, after a look at its permissions.
     fn read_secret(
         &self,
         mut file: &File,
@@ -208,22 +222,26 @@ impl KeyFile {
             path: path.into(),
             source,
         };
-        if let Some(loose) = permissions::check(&file.metadata().map_err(failed)?, path) {
+        let meta = file.metadata().map_err(failed)?;
+        if let Some(loose) = permissions::check(&meta, path) {
             self.judge(loose, warnings)?;
         }
-        // All the room at once: a vector that grows leaves an unwiped copy behind.
-        let mut bytes = SecretBytes::new(vec![0; limit as usize + 1]);
-        let room = bytes.expose_mut();
+        // All the room at once: a vector that grows leaves an unwiped copy behind. A pipe tells no size.
+        let room = meta.len().max(LEAST_ROOM).min(limit) as usize + 1;
+        let mut bytes = SecretBytes::new(vec![0; room]);
         let mut length = 0;
-        while length < room.len() {
-            match file.read(&mut room[length..]) {
+        while length < room {
+            match file.read(&mut bytes.expose_mut()[length..]) {
                 Ok(0) => break,
                 Ok(count) => length += count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(failed(error)),
             }
         }
-        room.truncate(length);
+        if length == room && (length as u64) <= limit {
+            return Err(failed(io::Error::other("it grew while it was read")));
+        }
+        bytes.expose_mut().truncate(length);
         Ok(bytes)
     }
 
