@@ -63,6 +63,8 @@ pub enum KeyStoreError {
     WrongKey {
         /// The key file.
         path: PathBuf,
+        /// Whether there is a filekey at all.
+        filekey_set: bool,
     },
 
     /// A filekey is set, but the key file is plain.
@@ -223,7 +225,10 @@ impl KeyStoreError {
                 "set keyroll_filename to the path of a key file; `keyroll init PATH` makes one".into()
             }
             KeyStoreError::FileNotFound { path, .. } => {
-                format!("check that {} exists and that the server's user may read it", path.display())
+                format!(
+                    "check that {} exists and that the server's user may read it",
+                    path.display()
+                )
             }
             KeyStoreError::ReadFailed { path, source } => match source.raw_os_error() {
                 Some(_) => "check the disk and the system log".into(),
@@ -239,6 +244,9 @@ impl KeyStoreError {
                 }
                 hint
             }
+            KeyStoreError::WrongKey {
+                filekey_set: false, ..
+            } => "the file is encrypted: set keyroll_filekey".into(),
             KeyStoreError::WrongKey { .. } => {
                 "check keyroll_filekey, keyroll_digest and keyroll_use_pbkdf2: they must be what the file \
                  was encrypted with (`openssl enc -aes-256-cbc -md DIGEST [-pbkdf2 -iter ROUNDS]`)"
@@ -261,7 +269,10 @@ impl KeyStoreError {
             KeyStoreError::InvalidNewKey { .. } => "name each key once, as ID or ID:BITS".into(),
             KeyStoreError::NoRandomBytes(_) => "check the system log".into(),
             KeyStoreError::Locked { path, .. } => {
-                format!("see who holds it with `fuser -v {}`, then try again", path.display())
+                format!(
+                    "see who holds it with `fuser -v {}`, then try again",
+                    path.display()
+                )
             }
             KeyStoreError::HardLinked { path, .. } => {
                 let path = path.display();
@@ -271,9 +282,17 @@ impl KeyStoreError {
                 )
             }
             KeyStoreError::FileExists { path } => {
-                format!("choose another path; {} may hold the only copy of keys in use", path.display())
+                format!(
+                    "choose another path; {} may hold the only copy of keys in use",
+                    path.display()
+                )
             }
-            KeyStoreError::NotWritten { step, path, source, state } => step.hint(path, source, state),
+            KeyStoreError::NotWritten {
+                step,
+                path,
+                source,
+                state,
+            } => step.hint(path, source, state),
             KeyStoreError::NoMemoryForKeys { .. } => "free memory, then try again".into(),
         }
     }

@@ -99,6 +99,8 @@ fn errors_have_the_words_and_the_place_of_the_server() {
         ("1;2;", "Invalid key at F line 1, column 5"),
         ("1;2;3;KEY", "Invalid key at F line 1, column 5"),
         ("1;abc;KEY", "Invalid key at F line 1, column 5"),
+        ("1;KEYa", "Invalid key at F line 1, column 35"),
+        ("1;3;KEYa;", "Invalid key at F line 1, column 37"),
         ("1;KEY\n2;abcd\r\n", "Invalid key at F line 2, column 7"),
         ("\u{feff}1;KEY", "Syntax error at F line 1, column 1"),
         ("Salted__", "Syntax error at F line 1, column 1"),

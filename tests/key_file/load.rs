@@ -57,7 +57,7 @@ fn failures_are_said_in_the_words_of_the_server() {
     let without = load(&encrypted, "").unwrap_err();
     assert_eq!(
         without.to_string(),
-        format!("Syntax error at {} line 1, column 1", path(&encrypted))
+        format!("Cannot decrypt {}. Wrong key?", path(&encrypted))
     );
     assert_eq!(without.hint(), "the file is encrypted: set keyroll_filekey");
 

@@ -125,13 +125,23 @@ impl KeyFile {
         password: Option<&SecretBytes>,
     ) -> Result<KeyText, KeyStoreError> {
         let path = &self.config.path;
+        let wrong_key = || KeyStoreError::WrongKey {
+            path: path.clone(),
+            filekey_set: password.is_some(),
+        };
         let text = match password {
+            None if encrypted::is_encrypted(bytes.expose()) => {
+                // file_key_management tries an empty password then, and some files have one.
+                let text = encrypted::open(bytes.expose(), &SecretBytes::default(), &self.config);
+                return KeyText::parse(text.ok_or_else(wrong_key)?).map_err(|_| wrong_key());
+            }
             None => copy_of(bytes),
             Some(_) if !encrypted::is_encrypted(bytes.expose()) => {
                 return Err(KeyStoreError::NotEncrypted { path: path.clone() });
             }
-            Some(password) => encrypted::open(bytes.expose(), password, &self.config)
-                .ok_or_else(|| KeyStoreError::WrongKey { path: path.clone() })?,
+            Some(password) => {
+                encrypted::open(bytes.expose(), password, &self.config).ok_or_else(wrong_key)?
+            }
         };
         let decrypted = password.is_some();
         KeyText::parse(text).map_err(|error| KeyStoreError::KeyFileSyntax {
@@ -337,6 +347,8 @@ impl KeyStore for KeyFile {
             ring.check_kept_in(text.keys())?;
         }
 
+        // What was encrypted stays encrypted, also with an empty password.
+        let password = password.or_else(|| encrypted::is_encrypted(old.expose()).then(SecretBytes::default));
         let new = self.new_versions(text.keys(), which, step)?;
         let names = new.iter().map(|(name, _)| *name).collect();
         let bytes = self.seal(text.with_new_versions(&new), password.as_ref())?;
