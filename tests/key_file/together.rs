@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::process::{Command, Stdio};
+use std::thread;
 
 use super::support::{Keys, Place, holds_all};
 
@@ -52,14 +53,20 @@ fn eight_rotators_lose_nothing() {
 #[test]
 fn a_reader_sees_the_keys_before_or_after_each_rotation_and_nothing_else() {
     let place = Place::plain();
-    let words = place.driver(&["rotate", "all", "20"]);
-    let mut child = Command::new(&words[0])
-        .args(&words[1..])
-        .stdout(Stdio::null())
-        .spawn()
-        .unwrap();
+    let words = place.driver(&["rotate", "all", "1"]);
+    // A process for each, so that the reader, which polls for its lock, finds the file unlocked now and then.
+    let rotator = thread::spawn(move || {
+        for _ in 0..20 {
+            let done = Command::new(&words[0])
+                .args(&words[1..])
+                .stdout(Stdio::null())
+                .status()
+                .unwrap();
+            assert!(done.success());
+        }
+    });
     let mut seen: Vec<Keys> = vec![place.keys()];
-    while child.try_wait().unwrap().is_none() {
+    while !rotator.is_finished() {
         let keys = place.keys();
         assert!(
             holds_all(&keys, &seen[seen.len() - 1]),
@@ -68,7 +75,7 @@ fn a_reader_sees_the_keys_before_or_after_each_rotation_and_nothing_else() {
         assert_eq!(keys.len() % 2, 1, "both new versions of a rotation, or none");
         seen.push(keys);
     }
-    assert!(child.wait().unwrap().success());
+    rotator.join().unwrap();
     assert_eq!(place.keys().len(), 43);
     assert!(seen.len() > 5, "{}", seen.len());
 }
