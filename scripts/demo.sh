@@ -34,7 +34,7 @@ start() {
 }
 
 old_tablespaces() {
-  sql "SELECT COUNT(*) FROM information_schema.INNODB_TABLESPACES_ENCRYPTION WHERE MIN_KEY_VERSION < $1"
+  sql "SELECT COUNT(*) FROM information_schema.INNODB_TABLESPACES_ENCRYPTION WHERE ENCRYPTION_SCHEME = 1 AND MIN_KEY_VERSION < $1"
 }
 
 step "1. One command makes a key file and the lines for my.cnf"
