@@ -223,7 +223,10 @@ impl KeyStoreError {
                 "set keyroll_filename to the path of a key file; `keyroll init PATH` makes one".into()
             }
             KeyStoreError::FileNotFound { path, .. } => {
-                format!("check that {} exists and that the server's user may read it", path.display())
+                format!(
+                    "check that {} exists and that the server's user may read it",
+                    path.display()
+                )
             }
             KeyStoreError::ReadFailed { path, source } => match source.raw_os_error() {
                 Some(_) => "check the disk and the system log".into(),
@@ -261,7 +264,10 @@ impl KeyStoreError {
             KeyStoreError::InvalidNewKey { .. } => "name each key once, as ID or ID:BITS".into(),
             KeyStoreError::NoRandomBytes(_) => "check the system log".into(),
             KeyStoreError::Locked { path, .. } => {
-                format!("see who holds it with `fuser -v {}`, then try again", path.display())
+                format!(
+                    "see who holds it with `fuser -v {}`, then try again",
+                    path.display()
+                )
             }
             KeyStoreError::HardLinked { path, .. } => {
                 let path = path.display();
@@ -271,9 +277,17 @@ impl KeyStoreError {
                 )
             }
             KeyStoreError::FileExists { path } => {
-                format!("choose another path; {} may hold the only copy of keys in use", path.display())
+                format!(
+                    "choose another path; {} may hold the only copy of keys in use",
+                    path.display()
+                )
             }
-            KeyStoreError::NotWritten { step, path, source, state } => step.hint(path, source, state),
+            KeyStoreError::NotWritten {
+                step,
+                path,
+                source,
+                state,
+            } => step.hint(path, source, state),
             KeyStoreError::NoMemoryForKeys { .. } => "free memory, then try again".into(),
         }
     }

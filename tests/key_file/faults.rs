@@ -221,6 +221,27 @@ fn a_new_file_is_there_as_a_whole_or_not_at_all_after_a_kill_at_any_system_call(
     assert!(made > 5 && not_made > 5, "{made} {not_made}");
 }
 
+#[test]
+fn a_file_that_someone_else_makes_at_the_last_moment_is_not_replaced_by_a_new_one() {
+    let place = Place::plain();
+    fs::remove_file(&place.path).unwrap();
+    let late = inject("linkat", "delay_enter=500000");
+    driver();
+    std::thread::scope(|scope| {
+        let creation = scope.spawn(|| strace(&late, &place, &["create"]));
+        let begun = Instant::now();
+        while !place.directory.path().join(".keys.keyroll-new").exists() {
+            assert!(begun.elapsed() < Duration::from_secs(10), "no temporary file");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        fs::write(&place.path, "theirs").unwrap();
+        let output = creation.join().unwrap();
+        assert!(stderr(&output).contains("exists already"), "{}", stderr(&output));
+    });
+    assert_eq!(place.bytes(), b"theirs");
+    place.assert_nothing_left_behind();
+}
+
 /// What a rotation under a fault did.
 #[derive(Debug, PartialEq)]
 enum Did {
