@@ -4,17 +4,29 @@
 //! number of updates, and finish. A failed init is not finished; a failed update is.
 
 use std::ffi::c_void;
-use std::mem::{align_of, size_of};
+use std::mem::{MaybeUninit, align_of, size_of};
 use std::ptr;
 
+use zeroize::Zeroizing;
+
 use super::abi;
+use super::guard::{Point, test_point};
 use crate::crypto::{CipherError, IV_LENGTH, PageCipher};
 
 /// What lies at the first suitably aligned address of the server's memory.
+///
+/// The cipher stays in its place from begin to end and is overwritten there: a moved one would leave its key
+/// behind. It owns nothing outside of that place, so it needs no drop.
+#[repr(C)]
 pub(super) struct Context {
-    /// `None` once the cipher must not be used any more: after finish, after a failure, during an update.
-    cipher: Option<PageCipher>,
+    /// [`ALIVE`] while the cipher may be used: not after finish or a failure, nor during an update, which may
+    /// panic. Wiped memory is not alive.
+    state: u64,
+    cipher: MaybeUninit<PageCipher>,
 }
+
+/// A number that memory which holds no context is unlikely to have.
+const ALIVE: u64 = 0x6B65_7972_6F6C_6C21;
 
 /// Input and output of one call, as the server hands them over.
 pub(super) struct Chunk {
@@ -45,7 +57,10 @@ impl Context {
         // SAFETY: by this function's contract.
         let place = unsafe { Context::place(memory) }.ok_or(CipherError::BadData)?;
         // SAFETY: the place is aligned and has room; what was there before is not a value.
-        unsafe { place.write(Context { cipher: Some(cipher) }) };
+        unsafe {
+            (&raw mut (*place).cipher).write(MaybeUninit::new(cipher));
+            (&raw mut (*place).state).write(ALIVE);
+        }
         Ok(())
     }
 
@@ -58,12 +73,21 @@ impl Context {
         // SAFETY: by this function's contract.
         let context = unsafe { Context::place(memory).and_then(|place| place.as_mut()) };
         let context = context.ok_or(CipherError::BadData)?;
-        // Taken out for the time of the work: after a failure or a panic there is no cipher to go on with.
-        let mut cipher = context.cipher.take().ok_or(CipherError::BadData)?;
+        let cipher = context.take_cipher()?;
         // SAFETY: by this function's contract.
-        let written = unsafe { update_cipher(&mut cipher, chunk) }?;
-        context.cipher = Some(cipher);
+        let written = unsafe { update_cipher(cipher, chunk) }?;
+        context.state = ALIVE;
         Ok(written)
+    }
+
+    /// The cipher, which is dead from now on unless the caller brings the context back to life.
+    fn take_cipher(&mut self) -> Result<&mut PageCipher, CipherError> {
+        if std::mem::take(&mut self.state) != ALIVE {
+            return Err(CipherError::BadData);
+        }
+        test_point(Point::Work);
+        // SAFETY: `begin` wrote the cipher before it wrote ALIVE.
+        Ok(unsafe { self.cipher.assume_init_mut() })
     }
 
     /// Writes what is left to `dst`, ends the context and wipes it, whatever happens.
@@ -75,9 +99,8 @@ impl Context {
         let place = unsafe { Context::place(memory) }.ok_or(CipherError::BadData)?;
         // Wipes the server's memory when this function is left, also by a panic.
         let _wiped = Wiped(place);
-        // SAFETY: the place holds a context, by this function's contract.
-        let cipher = unsafe { (*place).cipher.take() };
-        let mut cipher = cipher.ok_or(CipherError::BadData)?;
+        // SAFETY: the place is aligned and was written by `begin`, or wiped since; nobody else uses it.
+        let cipher = unsafe { &mut *place }.take_cipher()?;
         let room = cipher.finish_length();
         if room > 0 && dst.is_null() {
             return Err(CipherError::DestinationTooSmall);
@@ -85,7 +108,7 @@ impl Context {
         if room == 0 {
             return cipher.finish(&mut []);
         }
-        let mut rest = [0; MAX_FINISH];
+        let mut rest = Zeroizing::new([0; MAX_FINISH]);
         let rest = rest.get_mut(..room).ok_or(CipherError::DestinationTooSmall)?;
         let written = cipher.finish(rest)?;
         // SAFETY: dst is not null and has room for what finish writes, by the vtable's contract.
@@ -104,7 +127,7 @@ impl Drop for Wiped {
     fn drop(&mut self) {
         let bytes: *mut u8 = self.0.cast();
         for at in 0..size_of::<Context>() {
-            // SAFETY: within the context; its cipher has been taken out, so nothing is dropped twice.
+            // SAFETY: within the context, to which no reference is left.
             unsafe { bytes.add(at).write_volatile(0) };
         }
     }
@@ -121,7 +144,7 @@ unsafe fn update_cipher(cipher: &mut PageCipher, chunk: Chunk) -> Result<usize, 
     if src.is_null() || (out > 0 && dst.is_null()) {
         return Err(CipherError::BadData);
     }
-    if ptr::eq(src, dst) && out == slen {
+    if out > 0 && out <= slen && ptr::eq(src, dst) {
         // SAFETY: `slen` bytes, read and written by this call alone.
         return cipher.update_in_place(unsafe { std::slice::from_raw_parts_mut(dst, slen) });
     }
