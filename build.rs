@@ -4,6 +4,11 @@
 //! Environment: `KEYROLL_SERVER_INCLUDE` lists include directories of a server (separated by `:`) and replaces
 //! the search; `KEYROLL_REQUIRE_ABI_CHECK=1` makes missing headers an error, as continuous integration wants it.
 
+#![expect(
+    clippy::expect_used,
+    reason = "a build script fails by panicking, with a message for whoever builds"
+)]
+
 use std::env;
 use std::path::{Path, PathBuf};
 

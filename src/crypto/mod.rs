@@ -1,1 +1,333 @@
-//! The page ciphers.
+//! The page ciphers: AES as the server's `file_key_management` plugin uses it, byte for byte.
+//!
+//! | algorithm | [`Padding::Padded`] | [`Padding::None`] (the server's NOPAD flag) |
+//! |---|---|---|
+//! | [`Algorithm::AesCbc`] | CBC (NIST SP 800-38A) with PKCS#7 padding | CBC over the whole blocks, the tail XORed with AES(key, IV) |
+//! | [`Algorithm::AesCtr`] | GCM (NIST SP 800-38D), tag appended | CTR (NIST SP 800-38A), 128-bit counter |
+//!
+//! [`PageCipher`] lives by value in memory that its owner provides and never allocates. One file per mode:
+//! each is generic over AES with one key length, and [`PageCipher`] picks the combination.
+//! [`password`] is the cipher of key files that `openssl enc` encrypted with a password.
+
+mod cbc;
+mod ctr;
+mod gcm;
+pub mod password;
+
+use std::fmt;
+
+use aes::{Aes128, Aes128Enc, Aes192, Aes192Enc, Aes256, Aes256Enc};
+use cipher::consts::U16;
+use cipher::{BlockCipherDecrypt, BlockCipherEncrypt, BlockSizeUser, InOutBuf, KeyInit};
+use thiserror::Error;
+use zeroize::ZeroizeOnDrop;
+
+use self::cbc::{Cbc, Decrypting, Encrypting};
+use self::ctr::Ctr;
+use self::gcm::{GcmDecrypt, GcmEncrypt, TAG_LENGTH};
+
+/// The length of an initialisation vector in bytes, in every mode.
+pub const IV_LENGTH: usize = 16;
+
+/// The length of an AES block in bytes (FIPS 197).
+const BLOCK_LENGTH: usize = 16;
+
+/// Which cipher, as `encryption_algorithm` names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Algorithm {
+    /// CBC in both paddings.
+    AesCbc,
+    /// CTR without padding, GCM with.
+    AesCtr,
+}
+
+impl Algorithm {
+    /// Every algorithm, in the order of the system variable's values.
+    pub const ALL: [Algorithm; 2] = [Algorithm::AesCbc, Algorithm::AesCtr];
+
+    /// The name in the system variable and in files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Algorithm::AesCbc => "aes_cbc",
+            Algorithm::AesCtr => "aes_ctr",
+        }
+    }
+
+    /// The algorithm with exactly this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|algorithm| algorithm.name() == name)
+    }
+}
+
+/// Which way a cipher runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// Plaintext to ciphertext.
+    Encrypt,
+    /// Ciphertext to plaintext.
+    Decrypt,
+}
+
+/// Whether the ciphertext may be longer than the plaintext.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Padding {
+    /// The ciphertext is longer: by PKCS#7 padding (CBC) or by a tag (GCM).
+    Padded,
+    /// The output is as long as the input.
+    None,
+}
+
+/// Why a cipher refused. The object (file, page, key id) is known to the caller only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum CipherError {
+    /// The key is not an AES key.
+    #[error("the key does not have 16, 24 or 32 bytes")]
+    KeyLength,
+
+    /// The initialisation vector has another length than [`IV_LENGTH`].
+    #[error("the initialisation vector does not have 16 bytes")]
+    IvLength,
+
+    /// The ciphertext was not made with this key and IV, or was changed or cut. Which of these it was is not
+    /// told, so that nobody can learn plaintext by asking (padding oracle).
+    #[error("the data does not decrypt: it is damaged, or the key or the algorithm is another one")]
+    BadData,
+
+    /// In-place work while bytes of an earlier update are held back: the output would overtake the input.
+    #[error("cannot work in place: bytes of an earlier update are still held back")]
+    Overlap,
+
+    /// The destination is shorter than the result. Nothing was done; the call may be repeated.
+    #[error("the destination is too small")]
+    DestinationTooSmall,
+
+    /// A call after [`PageCipher::finish`].
+    #[error("the cipher has finished its message")]
+    Finished,
+}
+
+/// The exact length in bytes of the ciphertext of `input` bytes with [`Padding::Padded`].
+///
+/// Where that exceeds a u32 (within 16 bytes of 4 GiB, which the server never asks for) it is `u32::MAX`.
+pub fn encrypted_length(algorithm: Algorithm, input: u32) -> u32 {
+    let block = BLOCK_LENGTH as u32;
+    match algorithm {
+        Algorithm::AesCbc => (input - input % block).saturating_add(block),
+        Algorithm::AesCtr => input.saturating_add(TAG_LENGTH as u32),
+    }
+}
+
+/// The encryption or decryption of one message under one key and IV: any number of updates, then one finish.
+///
+/// Everything secret in it is wiped on drop. It needs no heap.
+pub struct PageCipher {
+    keyed: Keyed,
+    finished: bool,
+}
+
+/// The modes by length of the key. By value, however large, because there is no heap to put them on.
+enum Keyed {
+    Aes128(ModeOf<Key128>),
+    Aes192(ModeOf<Key192>),
+    Aes256(ModeOf<Key256>),
+}
+
+/// The modes under keys of one length.
+enum ModeOf<K: KeyLength> {
+    CbcEncrypt(Cbc<Encrypting<K::Encrypt>>),
+    CbcDecrypt(Cbc<Decrypting<K::Both>>),
+    Ctr(Ctr<K::Encrypt>),
+    GcmEncrypt(GcmEncrypt<K::Encrypt>),
+    GcmDecrypt(GcmDecrypt<K::Encrypt>),
+}
+
+/// AES of one key length, able to encrypt blocks.
+trait Aes: BlockCipherEncrypt + BlockSizeUser<BlockSize = U16> + KeyInit + ZeroizeOnDrop {}
+impl<T: BlockCipherEncrypt + BlockSizeUser<BlockSize = U16> + KeyInit + ZeroizeOnDrop> Aes for T {}
+
+/// A length of AES keys. Only CBC decrypts blocks, so only it pays for the other key schedule.
+trait KeyLength {
+    /// AES that only encrypts blocks.
+    type Encrypt: Aes;
+    /// AES that encrypts and decrypts blocks.
+    type Both: Aes + BlockCipherDecrypt;
+}
+
+struct Key128;
+struct Key192;
+struct Key256;
+
+impl KeyLength for Key128 {
+    type Encrypt = Aes128Enc;
+    type Both = Aes128;
+}
+impl KeyLength for Key192 {
+    type Encrypt = Aes192Enc;
+    type Both = Aes192;
+}
+impl KeyLength for Key256 {
+    type Encrypt = Aes256Enc;
+    type Both = Aes256;
+}
+
+/// One mode of operation. The methods are those of [`PageCipher`], which has checked what is said here.
+trait Mode {
+    fn update_length(&self, input: usize) -> usize;
+    /// `dst` has exactly `update_length(src.len())` bytes.
+    fn update(&mut self, src: &[u8], dst: &mut [u8]) -> Result<(), CipherError>;
+    /// The first `update_length(data.len())` bytes become the output.
+    fn update_in_place(&mut self, data: &mut [u8]) -> Result<(), CipherError>;
+    fn finish_length(&self) -> usize;
+    fn finish(&mut self, dst: &mut [u8]) -> Result<usize, CipherError>;
+}
+
+/// Source and destination of a mode whose output is as long as its input.
+fn in_out<'i, 'o>(src: &'i [u8], dst: &'o mut [u8]) -> Result<InOutBuf<'i, 'o, u8>, CipherError> {
+    InOutBuf::new(src, dst).map_err(|_| CipherError::DestinationTooSmall)
+}
+
+impl<K: KeyLength> ModeOf<K> {
+    fn new(
+        algorithm: Algorithm,
+        padding: Padding,
+        direction: Direction,
+        key: &[u8],
+        iv: &[u8; IV_LENGTH],
+    ) -> Result<Self, CipherError> {
+        let encrypt = || K::Encrypt::new_from_slice(key).map_err(|_| CipherError::KeyLength);
+        let both = || K::Both::new_from_slice(key).map_err(|_| CipherError::KeyLength);
+        Ok(match (algorithm, padding, direction) {
+            (Algorithm::AesCbc, _, Direction::Encrypt) => {
+                ModeOf::CbcEncrypt(Cbc::new(Encrypting(encrypt()?), iv, padding))
+            }
+            (Algorithm::AesCbc, _, Direction::Decrypt) => {
+                ModeOf::CbcDecrypt(Cbc::new(Decrypting(both()?), iv, padding))
+            }
+            (Algorithm::AesCtr, Padding::None, _) => ModeOf::Ctr(Ctr::new(encrypt()?, iv)),
+            (Algorithm::AesCtr, Padding::Padded, Direction::Encrypt) => {
+                ModeOf::GcmEncrypt(GcmEncrypt::new(encrypt()?, iv))
+            }
+            (Algorithm::AesCtr, Padding::Padded, Direction::Decrypt) => {
+                ModeOf::GcmDecrypt(GcmDecrypt::new(encrypt()?, iv))
+            }
+        })
+    }
+}
+
+/// Runs `$call` on the mode inside a [`Keyed`], whichever it is.
+macro_rules! with_mode {
+    ($keyed:expr, $mode:ident => $call:expr) => {
+        match $keyed {
+            Keyed::Aes128(mode_of) => with_mode!(@mode mode_of, $mode => $call),
+            Keyed::Aes192(mode_of) => with_mode!(@mode mode_of, $mode => $call),
+            Keyed::Aes256(mode_of) => with_mode!(@mode mode_of, $mode => $call),
+        }
+    };
+    (@mode $mode_of:expr, $mode:ident => $call:expr) => {
+        match $mode_of {
+            ModeOf::CbcEncrypt($mode) => $call,
+            ModeOf::CbcDecrypt($mode) => $call,
+            ModeOf::Ctr($mode) => $call,
+            ModeOf::GcmEncrypt($mode) => $call,
+            ModeOf::GcmDecrypt($mode) => $call,
+        }
+    };
+}
+
+impl PageCipher {
+    /// A cipher at the start of a message.
+    ///
+    /// # Errors
+    /// [`CipherError::IvLength`] unless `iv` has 16 bytes, [`CipherError::KeyLength`] unless `key` has 16, 24
+    /// or 32.
+    pub fn new(
+        algorithm: Algorithm,
+        padding: Padding,
+        direction: Direction,
+        key: &[u8],
+        iv: &[u8],
+    ) -> Result<Self, CipherError> {
+        let iv = iv.try_into().map_err(|_| CipherError::IvLength)?;
+        let keyed = match key.len() {
+            16 => Keyed::Aes128(ModeOf::new(algorithm, padding, direction, key, iv)?),
+            24 => Keyed::Aes192(ModeOf::new(algorithm, padding, direction, key, iv)?),
+            32 => Keyed::Aes256(ModeOf::new(algorithm, padding, direction, key, iv)?),
+            _ => return Err(CipherError::KeyLength),
+        };
+        Ok(PageCipher {
+            keyed,
+            finished: false,
+        })
+    }
+
+    /// The exact number of bytes that an update with `input` bytes writes now.
+    pub fn update_length(&self, input: usize) -> usize {
+        with_mode!(&self.keyed, mode => mode.update_length(input))
+    }
+
+    /// Takes `src` in and writes what is ready to the start of `dst`. Returns the number of bytes written,
+    /// always `update_length(src.len())`. The decryption of a tagged message takes all of it in one update.
+    ///
+    /// # Errors
+    /// [`CipherError::DestinationTooSmall`] if `dst` is shorter than that; nothing was done then.
+    /// [`CipherError::BadData`] if the tag is wrong or missing (the output's place is wiped then), if it is the
+    /// second update of a tagged message, or for a message beyond GCM's 64 GiB. [`CipherError::Finished`]
+    /// after [`finish`](Self::finish).
+    pub fn update(&mut self, src: &[u8], dst: &mut [u8]) -> Result<usize, CipherError> {
+        if self.finished {
+            return Err(CipherError::Finished);
+        }
+        let length = self.update_length(src.len());
+        let dst = dst.get_mut(..length).ok_or(CipherError::DestinationTooSmall)?;
+        with_mode!(&mut self.keyed, mode => mode.update(src, dst))?;
+        Ok(length)
+    }
+
+    /// As [`update`](Self::update), with the output at the start of the input's own place. What follows the
+    /// output there is unspecified.
+    ///
+    /// # Errors
+    /// Those of [`update`](Self::update), and [`CipherError::Overlap`] if bytes of an earlier update are held
+    /// back (only CBC does that; OpenSSL refuses it likewise).
+    pub fn update_in_place(&mut self, data: &mut [u8]) -> Result<usize, CipherError> {
+        if self.finished {
+            return Err(CipherError::Finished);
+        }
+        let length = self.update_length(data.len());
+        with_mode!(&mut self.keyed, mode => mode.update_in_place(data))?;
+        Ok(length)
+    }
+
+    /// The largest number of bytes that [`finish`](Self::finish) can write now: at most 16.
+    pub fn finish_length(&self) -> usize {
+        with_mode!(&self.keyed, mode => mode.finish_length())
+    }
+
+    /// Ends the message: writes its last bytes to the start of `dst` and returns their exact number.
+    ///
+    /// # Errors
+    /// [`CipherError::BadData`] if the message is no valid ciphertext: wrong padding, wrong length, no verified
+    /// tag; nothing was written then. [`CipherError::DestinationTooSmall`] if `dst` is shorter than the output:
+    /// the call may be repeated. [`CipherError::Finished`] if the message has ended already.
+    pub fn finish(&mut self, dst: &mut [u8]) -> Result<usize, CipherError> {
+        if self.finished {
+            return Err(CipherError::Finished);
+        }
+        let result = with_mode!(&mut self.keyed, mode => mode.finish(dst));
+        self.finished = result != Err(CipherError::DestinationTooSmall);
+        result
+    }
+}
+
+// No `Drop` of its own: AES, CTR and GCM wipe themselves (the crates' `zeroize` features), and each buffer of
+// ours that can hold plaintext or a key is `Zeroizing`.
+impl ZeroizeOnDrop for PageCipher {}
+
+impl fmt::Debug for PageCipher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PageCipher").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -4,29 +4,26 @@
 //! number of updates, and finish. A failed init is not finished; a failed update is.
 
 use std::ffi::c_void;
-use std::mem::{MaybeUninit, align_of, size_of};
+use std::mem::{align_of, size_of};
 use std::ptr;
 
-use zeroize::Zeroizing;
+use zeroize::Zeroize;
 
 use super::abi;
 use super::guard::{Point, test_point};
 use crate::crypto::{CipherError, IV_LENGTH, PageCipher};
 
 /// What lies at the first suitably aligned address of the server's memory.
-///
-/// The cipher stays in its place from begin to end and is overwritten there: a moved one would leave its key
-/// behind. It owns nothing outside of that place, so it needs no drop.
-#[repr(C)]
 pub(super) struct Context {
-    /// [`ALIVE`] while the cipher may be used: not after finish or a failure, nor during an update, which may
-    /// panic. Wiped memory is not alive.
-    state: u64,
-    cipher: MaybeUninit<PageCipher>,
+    cipher: PageCipher,
+    /// Set while an update works and left set by a failure or a panic: the cipher's state is unknown then.
+    failed: bool,
+    /// [`LIVE`] from init to finish. Wiping makes it 0, so a context that was ended is not taken for one.
+    live: u32,
 }
 
-/// A number that memory which holds no context is unlikely to have.
-const ALIVE: u64 = 0x6B65_7972_6F6C_6C21;
+/// "keyr": a number that memory holds by chance as rarely as any other.
+const LIVE: u32 = u32::from_be_bytes(*b"keyr");
 
 /// Input and output of one call, as the server hands them over.
 pub(super) struct Chunk {
@@ -49,6 +46,19 @@ impl Context {
         (!memory.is_null()).then(|| unsafe { memory.byte_add(offset) }.cast())
     }
 
+    /// The context in the server's memory, if one lives there.
+    ///
+    /// # Safety
+    /// `memory` is null or was given to [`Context::begin`], which succeeded; only this call uses it.
+    unsafe fn live<'a>(memory: *mut c_void) -> Option<&'a mut Context> {
+        // SAFETY: by this function's contract.
+        let place = unsafe { Context::place(memory) }?;
+        // SAFETY: the place is aligned and its bytes are initialised: a context, or the zeroes of a wiped one.
+        let live = unsafe { (&raw const (*place).live).read() } == LIVE;
+        // SAFETY: it is a context.
+        live.then(|| unsafe { &mut *place })
+    }
+
     /// Puts a cipher into the server's memory.
     ///
     /// # Safety
@@ -58,61 +68,61 @@ impl Context {
         let place = unsafe { Context::place(memory) }.ok_or(CipherError::BadData)?;
         // SAFETY: the place is aligned and has room; what was there before is not a value.
         unsafe {
-            (&raw mut (*place).cipher).write(MaybeUninit::new(cipher));
-            (&raw mut (*place).state).write(ALIVE);
-        }
+            place.write(Context {
+                cipher,
+                failed: false,
+                live: LIVE,
+            })
+        };
         Ok(())
     }
 
     /// Encrypts or decrypts a chunk; the number of bytes written to `dst`.
     ///
     /// # Safety
-    /// `memory` is null or was given to [`Context::begin`], which succeeded, and not ended since. `src` has
-    /// `slen` bytes. `dst` has room for what the cipher answers to that many bytes (the vtable's contract).
+    /// As [`Context::live`]. `src` has `slen` bytes. `dst` has room for what the cipher answers to that many
+    /// bytes (the vtable's contract).
     pub(super) unsafe fn update(memory: *mut c_void, chunk: Chunk) -> Result<usize, CipherError> {
         // SAFETY: by this function's contract.
-        let context = unsafe { Context::place(memory).and_then(|place| place.as_mut()) };
-        let context = context.ok_or(CipherError::BadData)?;
-        let cipher = context.take_cipher()?;
-        // SAFETY: by this function's contract.
-        let written = unsafe { update_cipher(cipher, chunk) }?;
-        context.state = ALIVE;
-        Ok(written)
-    }
-
-    /// The cipher, which is dead from now on unless the caller brings the context back to life.
-    fn take_cipher(&mut self) -> Result<&mut PageCipher, CipherError> {
-        if std::mem::take(&mut self.state) != ALIVE {
+        let context = unsafe { Context::live(memory) }.ok_or(CipherError::BadData)?;
+        if std::mem::replace(&mut context.failed, true) {
             return Err(CipherError::BadData);
         }
         test_point(Point::Work);
-        // SAFETY: `begin` wrote the cipher before it wrote ALIVE.
-        Ok(unsafe { self.cipher.assume_init_mut() })
+        // SAFETY: by this function's contract.
+        let written = unsafe { update_cipher(&mut context.cipher, chunk) }?;
+        context.failed = false;
+        Ok(written)
     }
 
     /// Writes what is left to `dst`, ends the context and wipes it, whatever happens.
     ///
     /// # Safety
-    /// As [`Context::update`], and the context is not used afterwards.
+    /// As [`Context::live`]. `dst` is null or has room for a block.
     pub(super) unsafe fn end(memory: *mut c_void, dst: *mut u8) -> Result<usize, CipherError> {
         // SAFETY: by this function's contract.
-        let place = unsafe { Context::place(memory) }.ok_or(CipherError::BadData)?;
+        let place = ptr::from_mut(unsafe { Context::live(memory) }.ok_or(CipherError::BadData)?);
         // Wipes the server's memory when this function is left, also by a panic.
-        let _wiped = Wiped(place);
-        // SAFETY: the place is aligned and was written by `begin`, or wiped since; nobody else uses it.
-        let cipher = unsafe { &mut *place }.take_cipher()?;
-        let room = cipher.finish_length();
+        let _ending = Ending(place);
+        // SAFETY: the place holds a context until `_ending` is dropped, which comes after the last use.
+        let context = unsafe { &mut *place };
+        if context.failed {
+            return Err(CipherError::BadData);
+        }
+        test_point(Point::Work);
+        let mut rest = [0; MAX_FINISH];
+        let room = context.cipher.finish_length();
         if room > 0 && dst.is_null() {
             return Err(CipherError::DestinationTooSmall);
         }
-        if room == 0 {
-            return cipher.finish(&mut []);
+        let written = context
+            .cipher
+            .finish(rest.get_mut(..room).ok_or(CipherError::DestinationTooSmall)?)?;
+        if written > 0 {
+            // SAFETY: dst is not null and has room for what finish writes, by the vtable's contract.
+            unsafe { ptr::copy_nonoverlapping(rest.as_ptr(), dst, written) };
         }
-        let mut rest = Zeroizing::new([0; MAX_FINISH]);
-        let rest = rest.get_mut(..room).ok_or(CipherError::DestinationTooSmall)?;
-        let written = cipher.finish(rest)?;
-        // SAFETY: dst is not null and has room for what finish writes, by the vtable's contract.
-        unsafe { ptr::copy_nonoverlapping(rest.as_ptr(), dst, written) };
+        rest.zeroize();
         Ok(written)
     }
 }
@@ -120,15 +130,17 @@ impl Context {
 /// The most that a finish writes: one block.
 const MAX_FINISH: usize = 16;
 
-/// Zeroes a context's memory on drop.
-struct Wiped(*mut Context);
+/// A context whose cipher is dropped and whose memory is zeroed when this is dropped.
+struct Ending(*mut Context);
 
-impl Drop for Wiped {
+impl Drop for Ending {
     fn drop(&mut self) {
-        let bytes: *mut u8 = self.0.cast();
+        let place = self.0;
+        // SAFETY: the context is a value, and nobody uses it as one after this.
+        unsafe { ptr::drop_in_place(place) };
         for at in 0..size_of::<Context>() {
-            // SAFETY: within the context, to which no reference is left.
-            unsafe { bytes.add(at).write_volatile(0) };
+            // SAFETY: within the context's memory. Volatile, because nobody reads it any more.
+            unsafe { place.cast::<u8>().add(at).write_volatile(0) };
         }
     }
 }
@@ -144,8 +156,9 @@ unsafe fn update_cipher(cipher: &mut PageCipher, chunk: Chunk) -> Result<usize, 
     if src.is_null() || (out > 0 && dst.is_null()) {
         return Err(CipherError::BadData);
     }
-    if out > 0 && out <= slen && ptr::eq(src, dst) {
-        // SAFETY: `slen` bytes, read and written by this call alone.
+    if ptr::eq(src, dst) {
+        // SAFETY: `slen` bytes, read and written by this call alone. More come out only where bytes are held
+        // back, and that is refused in place.
         return cipher.update_in_place(unsafe { std::slice::from_raw_parts_mut(dst, slen) });
     }
     let overlap = src.addr() < dst.addr() + out && dst.addr() < src.addr() + slen;

@@ -76,10 +76,10 @@ unsafe fn hand_over(key: &[u8], buffer: *mut u8, length: *mut c_uint) -> c_uint 
     if length.is_null() {
         return abi::KR_KEY_VERSION_INVALID;
     }
-    // SAFETY: see above. Without a buffer the length may be uninitialised and is not read.
     let room = if buffer.is_null() {
         key.len()
     } else {
+        // SAFETY: there is a buffer, so its length is there; without one it may be uninitialised.
         unsafe { *length as usize }
     };
     // SAFETY: `length` is writable. A key has at most 32 bytes.

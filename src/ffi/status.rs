@@ -77,7 +77,12 @@ unsafe fn write(value: Shown, var: *mut abi::kr_show_var, buffer: *mut c_char) -
         }
         Shown::Text(text) => {
             var.type_ = abi::KR_SHOW_CHAR;
-            let text = &text.as_bytes()[..text.floor_char_boundary(abi::KR_SHOW_BUFFER as usize - 1)];
+            let room = abi::KR_SHOW_BUFFER as usize - 1;
+            // Never in the midst of a character.
+            let end = (0..=room.min(text.len()))
+                .rfind(|&end| text.is_char_boundary(end))
+                .unwrap_or(0);
+            let text = &text.as_bytes()[..end];
             // SAFETY: the text and the NUL after it fit into the buffer, which is apart from both.
             unsafe {
                 ptr::copy_nonoverlapping(text.as_ptr().cast(), buffer, text.len());

@@ -5,10 +5,13 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use thiserror::Error;
 
-use super::key_set::KeyName;
+use super::key_file::format::ParseError;
+use super::key_file::step::{DiskState, Step};
+use super::key_set::{KeyName, LAST_VERSION};
 
 /// A failure of a key store. Nothing was changed, on disk or in memory, unless the variant says so.
 #[derive(Debug, Error)]
@@ -35,6 +38,62 @@ pub enum KeyStoreError {
         source: io::Error,
     },
 
+    /// The file is larger than any key file may be, or would become so.
+    #[error("{} is larger than the {limit} bytes a key file may have", path.display())]
+    FileTooLarge {
+        /// The key file.
+        path: PathBuf,
+        /// The largest size in bytes.
+        limit: u64,
+    },
+
+    /// The key file's text is wrong at one place.
+    #[error("{}", error.at(path))]
+    KeyFileSyntax {
+        /// The key file.
+        path: PathBuf,
+        /// What is wrong and where.
+        error: ParseError,
+        /// Whether the text was decrypted, so that a wrong password may be the cause.
+        decrypted: bool,
+    },
+
+    /// The key file is encrypted, and this password does not open it.
+    #[error("Cannot decrypt {}. Wrong key?", path.display())]
+    WrongKey {
+        /// The key file.
+        path: PathBuf,
+        /// Whether there is a filekey at all.
+        filekey_set: bool,
+    },
+
+    /// A filekey is set, but the key file is plain.
+    #[error("Cannot decrypt {}. Not encrypted", path.display())]
+    NotEncrypted {
+        /// The key file.
+        path: PathBuf,
+    },
+
+    /// The cipher refused the new text of an encrypted key file.
+    #[error("Cannot encrypt {}: {reason}", path.display())]
+    CannotEncrypt {
+        /// The key file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+
+    /// The file with the password holds too much.
+    #[error("Cannot read {}, the filekey is too long, max secret size is 256B ", path.display())]
+    FilekeyTooLong {
+        /// The file with the password.
+        path: PathBuf,
+    },
+
+    /// Others may read the file or change it, and `strict_permissions` is on.
+    #[error(transparent)]
+    LoosePermissions(#[from] LoosePermissions),
+
     /// A known version is gone from the store.
     #[error("{name} is in use, but the key store no longer holds it")]
     KnownVersionMissing {
@@ -47,6 +106,81 @@ pub enum KeyStoreError {
     KnownVersionDiffers {
         /// The version.
         name: KeyName,
+    },
+
+    /// A rotation was asked for a key that is not there.
+    #[error("there is no key {id} in {store}, which holds {}", id_list(ids))]
+    UnknownKey {
+        /// The key id asked for.
+        id: u32,
+        /// The store.
+        store: String,
+        /// The key ids that there are.
+        ids: Vec<u32>,
+    },
+
+    /// No version number is left above the latest one.
+    #[error("no version is left {step} above {latest}: the last possible one is {LAST_VERSION}")]
+    VersionsUsedUp {
+        /// The latest version.
+        latest: KeyName,
+        /// How far above it the new one was to be.
+        step: u32,
+    },
+
+    /// A key that a new store was to be made with cannot be.
+    #[error("cannot make key {id}: {reason}")]
+    InvalidNewKey {
+        /// The key id.
+        id: u32,
+        /// Why.
+        reason: &'static str,
+    },
+
+    /// A new key file was to have no key 1.
+    #[error("cannot make a key file without key 1, which encrypts the server's own data")]
+    NoSystemKey,
+
+    /// The system's generator of random numbers failed.
+    #[error("no random bytes from the system: {0}")]
+    NoRandomBytes(getrandom::Error),
+
+    /// Someone else held the lock all the time.
+    #[error("{} is locked by another process, for more than {} s", path.display(), waited.as_secs_f32())]
+    Locked {
+        /// The key file.
+        path: PathBuf,
+        /// How long we waited.
+        waited: Duration,
+    },
+
+    /// Replacing the file would split it from its other names.
+    #[error("{} has {links} hard links; to replace it would split them", path.display())]
+    HardLinked {
+        /// The key file.
+        path: PathBuf,
+        /// The number of its names.
+        links: u64,
+    },
+
+    /// A new key file would take the place of a file.
+    #[error("{} exists already", path.display())]
+    FileExists {
+        /// The file.
+        path: PathBuf,
+    },
+
+    /// One step of writing a file failed; `state` says what the disk holds now.
+    #[error("Cannot {step} {}: {source}; {state}", path.display())]
+    NotWritten {
+        /// What was to be done.
+        step: Step,
+        /// The file or directory it was done to.
+        path: PathBuf,
+        /// Why it failed.
+        source: io::Error,
+        /// What the disk holds now.
+        state: DiskState,
     },
 
     /// No memory for the ring.
@@ -71,6 +205,18 @@ fn errcode(error: &io::Error) -> String {
     }
 }
 
+/// `keys 1, 2 and 7`; the first twenty of many.
+fn id_list(ids: &[u32]) -> String {
+    const SHOWN: usize = 20;
+    let shown: Vec<String> = ids.iter().take(SHOWN).map(u32::to_string).collect();
+    match (shown.split_last(), ids.len()) {
+        (None, _) => "no key".into(),
+        (Some((only, [])), _) => format!("key {only}"),
+        (Some((last, rest)), count) if count <= SHOWN => format!("keys {} and {last}", rest.join(", ")),
+        (Some(_), count) => format!("keys {} and {} more", shown.join(", "), count - SHOWN),
+    }
+}
+
 impl KeyStoreError {
     /// What a DBA can do about it: for the error log and the command, not part of the message.
     pub fn hint(&self) -> String {
@@ -84,16 +230,109 @@ impl KeyStoreError {
                     path.display()
                 )
             }
-            KeyStoreError::ReadFailed { .. } => "check the disk and the system log".into(),
-            KeyStoreError::KnownVersionMissing { .. } | KeyStoreError::KnownVersionDiffers { .. } => {
-                "put the line with this version back into the file from a backup; data on disk needs it"
+            KeyStoreError::ReadFailed { path, source } => match source.raw_os_error() {
+                Some(_) => "check the disk and the system log".into(),
+                None => format!("{}: {source}", path.display()),
+            },
+            KeyStoreError::FileTooLarge { .. } => {
+                "check that it is the right file; `keyroll prune` removes versions that no data uses".into()
+            }
+            KeyStoreError::KeyFileSyntax { error, decrypted, .. } => {
+                let mut hint = error.problem.hint().to_owned();
+                if *decrypted {
+                    hint.push_str("; a wrong filekey, digest or use_pbkdf2 can also show like this");
+                }
+                hint
+            }
+            KeyStoreError::WrongKey {
+                filekey_set: false, ..
+            } => "the file is encrypted: set keyroll_filekey".into(),
+            KeyStoreError::WrongKey { .. } => {
+                "check keyroll_filekey, keyroll_digest and keyroll_use_pbkdf2: they must be what the file \
+                 was encrypted with (`openssl enc -aes-256-cbc -md DIGEST [-pbkdf2 -iter ROUNDS]`)"
                     .into()
             }
+            KeyStoreError::NotEncrypted { .. } => {
+                "unset keyroll_filekey, or encrypt the file with `openssl enc -aes-256-cbc -md sha1`".into()
+            }
+            KeyStoreError::CannotEncrypt { .. } => "this is a fault of keyroll: please report it".into(),
+            KeyStoreError::FilekeyTooLong { path } => {
+                format!("put the password alone into {}, on one line", path.display())
+            }
+            KeyStoreError::LoosePermissions(loose) => format!("run `{}`", loose.chmod),
+            KeyStoreError::KnownVersionMissing { .. } | KeyStoreError::KnownVersionDiffers { .. } => {
+                "put this version's line back into the file from a backup; data on disk needs it".into()
+            }
+            KeyStoreError::UnknownKey { .. } => "name one of these, or -1 for all keys".into(),
+            KeyStoreError::VersionsUsedUp { .. } => "set a smaller keyroll_rotate_version_step".into(),
+            KeyStoreError::NoSystemKey => "add key 1".into(),
+            KeyStoreError::InvalidNewKey { .. } => "name each key once, as ID or ID:BITS".into(),
+            KeyStoreError::NoRandomBytes(_) => "check the system log".into(),
+            KeyStoreError::Locked { path, .. } => {
+                format!(
+                    "see who holds it with `fuser -v {}`, then try again",
+                    path.display()
+                )
+            }
+            KeyStoreError::HardLinked { path, .. } => {
+                let path = path.display();
+                format!(
+                    "remove its other names, which `find / -xdev -samefile {path}` shows, or make them \
+                     symbolic links"
+                )
+            }
+            KeyStoreError::FileExists { path } => {
+                format!(
+                    "choose another path; {} may hold the only copy of keys in use",
+                    path.display()
+                )
+            }
+            KeyStoreError::NotWritten {
+                step,
+                path,
+                source,
+                state,
+            } => step.hint(path, source, state),
             KeyStoreError::NoMemoryForKeys { .. } => "free memory, then try again".into(),
         }
     }
 }
 
+/// Others may read a secret file, or change it.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("others may read or change {}: its mode is {mode:04o}", path.display())]
+pub struct LoosePermissions {
+    /// The file.
+    pub path: PathBuf,
+    /// Its permission bits.
+    pub mode: u32,
+    /// The command that mends it, ready for a shell.
+    pub chmod: String,
+}
+
 /// Something that works but should be mended.
 #[derive(Debug, PartialEq, Eq, Error)]
-pub enum Warning {}
+pub enum Warning {
+    /// Others may read the file or change it.
+    #[error("{0}; run `{chmod}`", chmod = .0.chmod)]
+    LoosePermissions(LoosePermissions),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn key_ids_are_listed_as_one_would_say_them() {
+        assert_eq!(id_list(&[]), "no key");
+        assert_eq!(id_list(&[1]), "key 1");
+        assert_eq!(id_list(&[1, 2]), "keys 1 and 2");
+        assert_eq!(id_list(&[1, 2, 7]), "keys 1, 2 and 7");
+        let many: Vec<u32> = (1..=100).collect();
+        assert!(
+            id_list(&many).ends_with("19, 20 and 80 more"),
+            "{}",
+            id_list(&many)
+        );
+    }
+}

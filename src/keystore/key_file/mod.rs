@@ -1,1 +1,401 @@
-//! The key file: file_key_management's format, plus versions.
+//! The key file: data keys as lines of text, plain or encrypted with a password. The format is that of the
+//! server's own file_key_management, with versions.
+
+pub mod config;
+mod encrypted;
+pub mod format;
+mod lock;
+mod permissions;
+mod replace;
+pub mod step;
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+pub use config::{Digest, FileKey, KeyFileConfig};
+
+use self::format::KeyText;
+use super::error::{KeyStoreError, LoosePermissions, Warning};
+use super::key_set::{Inserted, KeyName, KeySet, LAST_VERSION};
+use super::{KeyStore, Loaded, Ring, Rotate, Rotated, VersionStep};
+use crate::secret::{DataKey, SecretBytes};
+
+/// The largest key file, in bytes, encrypted or not (as in file_key_management).
+pub const FILE_SIZE_LIMIT: u64 = 1024 * 1024;
+
+/// The longest password that a file may hold, in bytes (as in file_key_management).
+const FILEKEY_LIMIT: u64 = 256;
+
+/// The least room that a file is read into, in bytes.
+const LEAST_ROOM: u64 = 4096;
+
+const HEADER: &str = "\
+# Data keys of MariaDB Server, made by keyroll. A line is id;key or id;version;key.
+# Never remove a line: data may need it for ever. Keep a copy in a safe place.
+";
+
+/// A key that [`KeyFile::create`] makes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NewKey {
+    /// The key id, 1..=2^32-1.
+    pub id: u32,
+    /// The key's length in bits: 128, 192 or 256.
+    pub bits: u32,
+}
+
+/// A key file as a key store.
+#[derive(Debug)]
+pub struct KeyFile {
+    config: KeyFileConfig,
+    lock_timeout: Duration,
+}
+
+impl KeyFile {
+    /// A key file with these settings; reads nothing yet.
+    ///
+    /// # Errors
+    /// [`KeyStoreError::FilenameNotSet`] if the path is empty.
+    pub fn new(config: KeyFileConfig) -> Result<KeyFile, KeyStoreError> {
+        if config.path.as_os_str().is_empty() {
+            return Err(KeyStoreError::FilenameNotSet);
+        }
+        Ok(KeyFile {
+            config,
+            lock_timeout: lock::TIMEOUT,
+        })
+    }
+
+    /// The same with another time to wait for the file's lock; 10 seconds unless told.
+    #[must_use]
+    pub fn with_lock_timeout(self, lock_timeout: Duration) -> KeyFile {
+        KeyFile { lock_timeout, ..self }
+    }
+
+    /// Makes a new key file of mode 0600 with version 1 of each of these keys, durably, and reads it back.
+    /// With a filekey it is encrypted. `owner` is a user id and a group id; without, the file belongs to who
+    /// makes it.
+    ///
+    /// # Errors
+    /// A file of this name, keys that cannot be (two of one id, no key 1, no such length), a failing disk.
+    /// There is no new file then.
+    pub fn create(
+        config: KeyFileConfig,
+        keys: &[NewKey],
+        owner: Option<(u32, u32)>,
+    ) -> Result<KeySet, KeyStoreError> {
+        let store = KeyFile::new(config)?;
+        let meant = new_keys(keys)?;
+        let text = format::render(HEADER, &meant);
+        let password = store.password(&mut Vec::new())?;
+        let bytes = store.seal(text, password.as_ref())?;
+        store.check_size(bytes.expose().len() as u64)?;
+        let path = &store.config.path;
+        replace::create(path, bytes.expose(), owner, store.lock_timeout)?;
+        store
+            .read_back(path, password.as_ref(), &bytes, &meant)
+            .inspect_err(|_| {
+                let _ = fs::remove_file(path);
+            })
+    }
+
+    /// The temporary file of a rotation that was killed, if there is one. It may hold keys; the next rotation
+    /// removes it.
+    pub fn leftover(&self) -> Option<PathBuf> {
+        let path = fs::canonicalize(&self.config.path).ok()?;
+        // The lock keeps a rotation that is at work from being taken for one that was killed.
+        let _no_rotation = lock::shared_if_possible(&path, self.lock_timeout).ok()?;
+        let temporary = replace::temporary_path(&path);
+        temporary.symlink_metadata().is_ok().then_some(temporary)
+    }
+
+    /// Reads the file's bytes as they are on disk.
+    fn read(&self, file: &File, warnings: &mut Vec<Warning>) -> Result<SecretBytes, KeyStoreError> {
+        let path = &self.config.path;
+        let bytes = self.read_secret(file, path, FILE_SIZE_LIMIT, warnings)?;
+        self.check_size(bytes.expose().len() as u64)?;
+        Ok(bytes)
+    }
+
+    /// Decrypts, if there is a password, and parses the file's bytes.
+    fn understand(
+        &self,
+        bytes: &SecretBytes,
+        password: Option<&SecretBytes>,
+    ) -> Result<KeyText, KeyStoreError> {
+        let path = &self.config.path;
+        let wrong_key = || KeyStoreError::WrongKey {
+            path: path.clone(),
+            filekey_set: password.is_some(),
+        };
+        let text = match password {
+            None if encrypted::is_encrypted(bytes.expose()) => {
+                // file_key_management tries an empty password then, and some files have one.
+                let text = encrypted::open(bytes.expose(), &SecretBytes::default(), &self.config);
+                return KeyText::parse(text.ok_or_else(wrong_key)?).map_err(|_| wrong_key());
+            }
+            None => copy_of(bytes),
+            Some(_) if !encrypted::is_encrypted(bytes.expose()) => {
+                return Err(KeyStoreError::NotEncrypted { path: path.clone() });
+            }
+            Some(password) => {
+                encrypted::open(bytes.expose(), password, &self.config).ok_or_else(wrong_key)?
+            }
+        };
+        let decrypted = password.is_some();
+        KeyText::parse(text).map_err(|error| KeyStoreError::KeyFileSyntax {
+            path: path.clone(),
+            error,
+            decrypted,
+        })
+    }
+
+    /// The bytes of a file with this text.
+    fn seal(&self, text: SecretBytes, password: Option<&SecretBytes>) -> Result<SecretBytes, KeyStoreError> {
+        match password {
+            None => Ok(text),
+            Some(password) => encrypted::seal(&text, password, &self.config),
+        }
+    }
+
+    /// Reads the file anew and compares it with what was meant, byte by byte and key by key.
+    fn read_back(
+        &self,
+        path: &Path,
+        password: Option<&SecretBytes>,
+        written: &SecretBytes,
+        meant: &KeySet,
+    ) -> Result<KeySet, KeyStoreError> {
+        let failed = |source| KeyStoreError::ReadFailed {
+            path: path.into(),
+            source,
+        };
+        // Not through the lock, which a rotation holds on this very file.
+        let file = File::open(path).map_err(failed)?;
+        let bytes = self.read(&file, &mut Vec::new())?;
+        let keys = self.understand(&bytes, password)?.into_keys();
+        let same_keys = keys.len() == meant.len()
+            && meant
+                .iter()
+                .all(|(name, key)| keys.get(name).is_some_and(|k| k.same_bytes(key.expose())));
+        if bytes.expose() != written.expose() || !same_keys {
+            return Err(failed(io::Error::other(
+                "the file does not hold what was written",
+            )));
+        }
+        Ok(keys)
+    }
+
+    /// The password that the settings give, if they give one.
+    fn password(&self, warnings: &mut Vec<Warning>) -> Result<Option<SecretBytes>, KeyStoreError> {
+        let path = match &self.config.filekey {
+            FileKey::None => return Ok(None),
+            FileKey::Password(password) => return Ok(Some(copy_of(password))),
+            FileKey::File(path) => path,
+        };
+        let file = File::open(path).map_err(|source| KeyStoreError::FileNotFound {
+            path: path.clone(),
+            source,
+        })?;
+        // Two more, for a line end.
+        let mut password = self.read_secret(&file, path, FILEKEY_LIMIT + 2, warnings)?;
+        let bytes = password.expose_mut();
+        let cut_off = bytes.len() as u64 > FILEKEY_LIMIT + 2;
+        let length = bytes
+            .iter()
+            .rposition(|byte| !b"\r\n".contains(byte))
+            .map_or(0, |last| last + 1);
+        bytes.truncate(length);
+        if cut_off || length as u64 > FILEKEY_LIMIT {
+            return Err(KeyStoreError::FilekeyTooLong { path: path.clone() });
+        }
+        if length == 0 {
+            let source = io::Error::new(io::ErrorKind::UnexpectedEof, "there is no password in it");
+            return Err(KeyStoreError::ReadFailed {
+                path: path.clone(),
+                source,
+            });
+        }
+        Ok(Some(password))
+    }
+
+    /// Reads a file, up to one byte above the limit, after a look at its permissions.
+    fn read_secret(
+        &self,
+        mut file: &File,
+        path: &Path,
+        limit: u64,
+        warnings: &mut Vec<Warning>,
+    ) -> Result<SecretBytes, KeyStoreError> {
+        let failed = |source| KeyStoreError::ReadFailed {
+            path: path.into(),
+            source,
+        };
+        let meta = file.metadata().map_err(failed)?;
+        if let Some(loose) = permissions::check(&meta, path) {
+            self.judge(loose, warnings)?;
+        }
+        // All the room at once: a vector that grows leaves an unwiped copy behind. A pipe tells no size.
+        let room = meta.len().max(LEAST_ROOM).min(limit) as usize + 1;
+        let mut bytes = SecretBytes::new(vec![0; room]);
+        let mut length = 0;
+        while length < room {
+            match file.read(&mut bytes.expose_mut()[length..]) {
+                Ok(0) => break,
+                Ok(count) => length += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(failed(error)),
+            }
+        }
+        if length == room && (length as u64) <= limit {
+            return Err(failed(io::Error::other("it grew while it was read")));
+        }
+        bytes.expose_mut().truncate(length);
+        Ok(bytes)
+    }
+
+    fn judge(&self, loose: LoosePermissions, warnings: &mut Vec<Warning>) -> Result<(), KeyStoreError> {
+        if self.config.strict_permissions {
+            return Err(loose.into());
+        }
+        warnings.push(Warning::LoosePermissions(loose));
+        Ok(())
+    }
+
+    fn check_size(&self, size: u64) -> Result<(), KeyStoreError> {
+        if size > FILE_SIZE_LIMIT {
+            let path = self.config.path.clone();
+            return Err(KeyStoreError::FileTooLarge {
+                path,
+                limit: FILE_SIZE_LIMIT,
+            });
+        }
+        Ok(())
+    }
+
+    /// The new versions that a rotation of `keys` makes.
+    fn new_versions(
+        &self,
+        keys: &KeySet,
+        which: Rotate,
+        step: VersionStep,
+    ) -> Result<Vec<(KeyName, DataKey)>, KeyStoreError> {
+        let ids = match which {
+            Rotate::All => keys.ids(),
+            Rotate::Key(id) => vec![id],
+        };
+        let next = |id| {
+            let unknown = || KeyStoreError::UnknownKey {
+                id,
+                store: self.describe(),
+                ids: keys.ids(),
+            };
+            let latest = keys.latest(id).ok_or_else(unknown)?;
+            let length = keys.get(latest).ok_or_else(unknown)?.len();
+            let version = latest
+                .version
+                .checked_add(step.get())
+                .filter(|&version| version <= LAST_VERSION);
+            let version = version.ok_or(KeyStoreError::VersionsUsedUp {
+                latest,
+                step: step.get(),
+            })?;
+            Ok((KeyName { id, version }, random_key(id, length)?))
+        };
+        ids.into_iter().map(next).collect()
+    }
+}
+
+impl KeyStore for KeyFile {
+    fn describe(&self) -> String {
+        format!("key file {}", self.config.path.display())
+    }
+
+    fn load(&self) -> Result<Loaded, KeyStoreError> {
+        let mut warnings = Vec::new();
+        let password = self.password(&mut warnings)?;
+        let path = &self.config.path;
+        let file = lock::shared_if_possible(path, self.lock_timeout)?;
+        let bytes = self.read(&file, &mut warnings)?;
+        let keys = self.understand(&bytes, password.as_ref())?.into_keys();
+        // A rotation may have been killed between its rename and its sync, or the file edited by hand: no
+        // data may use a version that a power failure would take away. A read-only disk loses nothing.
+        let _ = file.sync_all();
+        if let Some(directory) = fs::canonicalize(path).ok().as_deref().and_then(Path::parent) {
+            let _ = replace::sync_directory(directory);
+        }
+        Ok(Loaded { keys, warnings })
+    }
+
+    fn rotate(
+        &self,
+        which: Rotate,
+        step: VersionStep,
+        known: Option<&Ring>,
+    ) -> Result<Rotated, KeyStoreError> {
+        let password = self.password(&mut Vec::new())?;
+        // The file that a symbolic link names is replaced, not the link.
+        let path = fs::canonicalize(&self.config.path).map_err(|source| KeyStoreError::FileNotFound {
+            path: self.config.path.clone(),
+            source,
+        })?;
+        let file = lock::exclusive(&path, self.lock_timeout)?;
+        let old = self.read(&file, &mut Vec::new())?;
+        let text = self.understand(&old, password.as_ref())?;
+        if let Some(ring) = known {
+            ring.check_kept_in(text.keys())?;
+        }
+
+        // What was encrypted stays encrypted, also with an empty password.
+        let password = password.or_else(|| encrypted::is_encrypted(old.expose()).then(SecretBytes::default));
+        let new = self.new_versions(text.keys(), which, step)?;
+        let names = new.iter().map(|(name, _)| *name).collect();
+        let bytes = self.seal(text.with_new_versions(&new), password.as_ref())?;
+        self.check_size(bytes.expose().len() as u64)?;
+        let mut meant = text.into_keys();
+        for (name, key) in new {
+            meant.insert(name, key);
+        }
+        let keys = replace::replace(&path, &file, old.expose(), bytes.expose(), || {
+            self.read_back(&path, password.as_ref(), &bytes, &meant)
+        })?;
+        Ok(Rotated { keys, new: names })
+    }
+}
+
+/// Version 1 of each of these keys.
+fn new_keys(wanted: &[NewKey]) -> Result<KeySet, KeyStoreError> {
+    let mut keys = KeySet::default();
+    for &NewKey { id, bits } in wanted {
+        let invalid = |reason| KeyStoreError::InvalidNewKey { id, reason };
+        if id == 0 {
+            return Err(invalid("a key id is a number from 1 to 4294967295"));
+        }
+        if ![128, 192, 256].contains(&bits) {
+            return Err(invalid("a key has 128, 192 or 256 bits"));
+        }
+        let key = random_key(id, bits as usize / 8)?;
+        if keys.insert(KeyName { id, version: 1 }, key) != Inserted::New {
+            return Err(invalid("it is named twice"));
+        }
+    }
+    if keys.latest(1).is_none() {
+        return Err(KeyStoreError::NoSystemKey);
+    }
+    Ok(keys)
+}
+
+fn random_key(id: u32, length: usize) -> Result<DataKey, KeyStoreError> {
+    match DataKey::random(length) {
+        Some(key) => key.map_err(KeyStoreError::NoRandomBytes),
+        None => Err(KeyStoreError::InvalidNewKey {
+            id,
+            reason: "a key has 128, 192 or 256 bits",
+        }),
+    }
+}
+
+fn copy_of(secret: &SecretBytes) -> SecretBytes {
+    SecretBytes::new(secret.expose().to_vec())
+}

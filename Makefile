@@ -1,0 +1,48 @@
+# keyroll: `make demo` shows it, `make test` runs everything that can fail, `make help` lists the rest.
+
+CARGO ?= cargo
+TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
+export KEYROLL_SO := $(abspath $(TARGET_DIR)/release/libkeyroll.so)
+export KEYROLL_BIN := $(abspath $(TARGET_DIR)/release/keyroll)
+
+.PHONY: help demo test build packages test-packages lint deny unit mtr bench fuzz clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */  make \1\t/' | expand -t 20
+
+demo: packages build ## start a private encrypted server, rotate its key, kill it, show that nothing is lost
+	scripts/demo.sh
+
+test: test-packages lint deny unit build mtr ## everything below
+
+build: ## target/release/libkeyroll.so and target/release/keyroll
+	$(CARGO) build --release --locked
+
+packages: ## install the Debian packages that building and the demo need
+	scripts/install_packages.sh build
+
+test-packages: ## install the Debian packages that the tests need
+	scripts/install_packages.sh test
+
+lint: ## formatting and clippy, warnings are errors
+	$(CARGO) fmt --check
+	KEYROLL_REQUIRE_ABI_CHECK=1 $(CARGO) clippy --locked --all-targets -- -D warnings
+
+deny: ## licences, bans and sources of what is shipped (installs cargo-deny where it is missing)
+	$(CARGO) deny --version >/dev/null 2>&1 || $(CARGO) install --locked cargo-deny@0.20.2
+	$(CARGO) deny --locked check licenses bans sources
+
+unit: ## tests of the code, the C host program under valgrind, the command line, faults
+	KEYROLL_REQUIRE_ABI_CHECK=1 $(CARGO) test --locked
+
+mtr: build ## the suite in a real server
+	scripts/mtr.sh
+
+bench: ## key lookups beside the peer's, ratios printed
+	$(CARGO) bench --locked --bench key_lookup
+
+fuzz: ## a minute of fuzzing of the key file's parser (needs cargo-fuzz and a nightly toolchain)
+	cd fuzz && $(CARGO) +nightly fuzz run key_file -- -max_total_time=60
+
+clean: ## remove what was built
+	$(CARGO) clean

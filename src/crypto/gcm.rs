@@ -1,0 +1,314 @@
+//! GCM (NIST SP 800-38D) with the tag behind the ciphertext.
+//!
+//! ```text
+//! IV          | nonce, 12 bytes | additional authenticated data, 4 bytes |
+//! ciphertext  | as long as the plaintext | tag, 16 bytes |
+//! ```
+//!
+//! Encryption streams. Decryption takes the whole message at once and releases no plaintext before its tag
+//! has been verified.
+
+use aes_gcm::{AeadInOut, AesGcm};
+use cipher::consts::{U12, U16};
+use cipher::{InOutBuf, InnerIvInit, StreamCipher, array::Array};
+use ghash::{GHash, universal_hash::UniversalHash};
+use zeroize::{Zeroize, Zeroizing};
+
+use super::{Aes, BLOCK_LENGTH, CipherError, IV_LENGTH, Mode, in_out};
+
+/// The length of a tag in bytes.
+pub(super) const TAG_LENGTH: usize = 16;
+
+const NONCE_LENGTH: usize = 12;
+const AAD_LENGTH: usize = IV_LENGTH - NONCE_LENGTH;
+
+type Block = Array<u8, U16>;
+
+fn split_iv(iv: &[u8; IV_LENGTH]) -> ([u8; NONCE_LENGTH], [u8; AAD_LENGTH]) {
+    let (mut nonce, mut aad) = ([0; NONCE_LENGTH], [0; AAD_LENGTH]);
+    nonce.copy_from_slice(&iv[..NONCE_LENGTH]);
+    aad.copy_from_slice(&iv[NONCE_LENGTH..]);
+    (nonce, aad)
+}
+
+/// The encryption of a message in GCM.
+pub(super) struct GcmEncrypt<A: Aes> {
+    keystream: ::ctr::Ctr32BE<A>,
+    /// AES of the first counter block, the last thing to go into the tag.
+    tag_mask: Zeroizing<Block>,
+    ghash: GHash,
+    /// The ciphertext since the last whole block, which GHASH has not seen.
+    partial: [u8; BLOCK_LENGTH],
+    partial_length: usize,
+    /// Bytes of additional data.
+    aad_length: u64,
+    /// Bytes of ciphertext so far.
+    length: u64,
+}
+
+impl<A: Aes> GcmEncrypt<A> {
+    pub(super) fn new(aes: A, iv: &[u8; IV_LENGTH]) -> Self {
+        let (nonce, aad) = split_iv(iv);
+        Self::with_nonce_and_aad(aes, &nonce, &aad)
+    }
+
+    /// Apart from [`new`](Self::new) because no published vector has 4 bytes of additional data.
+    fn with_nonce_and_aad(aes: A, nonce: &[u8; NONCE_LENGTH], aad: &[u8]) -> Self {
+        let mut hash_key = Zeroizing::new(Block::default());
+        aes.encrypt_block(&mut hash_key);
+        let mut ghash = GHash::new(&hash_key);
+        ghash.update_padded(aad);
+
+        // The first counter block is the nonce and a 32-bit 1 (SP 800-38D, 7.1); it makes the tag's mask.
+        let mut counter = Block::default();
+        counter[..NONCE_LENGTH].copy_from_slice(nonce);
+        counter[BLOCK_LENGTH - 1] = 1;
+        let mut keystream = ::ctr::Ctr32BE::from_core(::ctr::CtrCore::inner_iv_init(aes, &counter));
+        let mut tag_mask = Zeroizing::new(Block::default());
+        keystream.unchecked_apply_keystream(&mut tag_mask);
+
+        GcmEncrypt {
+            keystream,
+            tag_mask,
+            ghash,
+            partial: [0; BLOCK_LENGTH],
+            partial_length: 0,
+            aad_length: aad.len() as u64,
+            length: 0,
+        }
+    }
+
+    fn encrypt(&mut self, mut data: InOutBuf<'_, '_, u8>) -> Result<(), CipherError> {
+        // Fails beyond 2^32 - 2 blocks, GCM's limit for a message.
+        self.keystream
+            .try_apply_keystream_inout(data.reborrow())
+            .map_err(|_| CipherError::BadData)?;
+        self.authenticate(data.get_out());
+        Ok(())
+    }
+
+    fn authenticate(&mut self, mut ciphertext: &[u8]) {
+        self.length += ciphertext.len() as u64;
+        if self.partial_length > 0 {
+            let room = &mut self.partial[self.partial_length..];
+            let (head, rest) = ciphertext.split_at(room.len().min(ciphertext.len()));
+            room[..head.len()].copy_from_slice(head);
+            self.partial_length += head.len();
+            if self.partial_length < BLOCK_LENGTH {
+                return;
+            }
+            self.ghash.update(&[self.partial.into()]);
+            ciphertext = rest;
+        }
+        let (blocks, rest) = Block::slice_as_chunks(ciphertext);
+        self.ghash.update(blocks);
+        self.partial[..rest.len()].copy_from_slice(rest);
+        self.partial_length = rest.len();
+    }
+
+    fn tag(&self) -> [u8; TAG_LENGTH] {
+        let mut lengths = Block::default();
+        lengths[..8].copy_from_slice(&(8 * self.aad_length).to_be_bytes());
+        lengths[8..].copy_from_slice(&(8 * self.length).to_be_bytes());
+
+        let mut ghash = self.ghash.clone();
+        ghash.update_padded(&self.partial[..self.partial_length]);
+        ghash.update(&[lengths]);
+        let mut tag = ghash.finalize();
+        for (byte, mask) in tag.iter_mut().zip(self.tag_mask.iter()) {
+            *byte ^= mask;
+        }
+        tag.into()
+    }
+}
+
+impl<A: Aes> Mode for GcmEncrypt<A> {
+    fn update_length(&self, input: usize) -> usize {
+        input
+    }
+
+    fn update(&mut self, src: &[u8], dst: &mut [u8]) -> Result<(), CipherError> {
+        self.encrypt(in_out(src, dst)?)
+    }
+
+    fn update_in_place(&mut self, data: &mut [u8]) -> Result<(), CipherError> {
+        self.encrypt(data.into())
+    }
+
+    fn finish_length(&self) -> usize {
+        TAG_LENGTH
+    }
+
+    fn finish(&mut self, dst: &mut [u8]) -> Result<usize, CipherError> {
+        let dst = dst.first_chunk_mut().ok_or(CipherError::DestinationTooSmall)?;
+        *dst = self.tag();
+        Ok(TAG_LENGTH)
+    }
+}
+
+/// How far the decryption of a message is.
+#[derive(PartialEq, Eq)]
+enum Progress {
+    NothingYet,
+    Refused,
+    Verified,
+}
+
+/// The decryption of a message in GCM.
+pub(super) struct GcmDecrypt<A: Aes> {
+    gcm: AesGcm<A, U12>,
+    nonce: [u8; NONCE_LENGTH],
+    aad: [u8; AAD_LENGTH],
+    progress: Progress,
+}
+
+impl<A: Aes> GcmDecrypt<A> {
+    pub(super) fn new(aes: A, iv: &[u8; IV_LENGTH]) -> Self {
+        let (nonce, aad) = split_iv(iv);
+        GcmDecrypt {
+            gcm: aes.into(),
+            nonce,
+            aad,
+            progress: Progress::NothingYet,
+        }
+    }
+
+    /// Verifies the tag, then decrypts; wipes the output's place if the tag is wrong.
+    fn decrypt(&mut self, mut data: InOutBuf<'_, '_, u8>, tag: &[u8; TAG_LENGTH]) -> Result<(), CipherError> {
+        let fresh = self.progress == Progress::NothingYet;
+        self.progress = Progress::Refused;
+        if fresh {
+            let (nonce, tag) = (self.nonce.into(), (*tag).into());
+            if self
+                .gcm
+                .decrypt_inout_detached(&nonce, &self.aad, data.reborrow(), &tag)
+                .is_ok()
+            {
+                self.progress = Progress::Verified;
+                return Ok(());
+            }
+        }
+        data.get_out().zeroize();
+        Err(CipherError::BadData)
+    }
+
+    fn refuse(&mut self) -> CipherError {
+        self.progress = Progress::Refused;
+        CipherError::BadData
+    }
+}
+
+impl<A: Aes> Mode for GcmDecrypt<A> {
+    fn update_length(&self, input: usize) -> usize {
+        input.saturating_sub(TAG_LENGTH)
+    }
+
+    fn update(&mut self, src: &[u8], dst: &mut [u8]) -> Result<(), CipherError> {
+        let (ciphertext, tag) = src.split_last_chunk().ok_or_else(|| self.refuse())?;
+        self.decrypt(in_out(ciphertext, dst)?, tag)
+    }
+
+    fn update_in_place(&mut self, data: &mut [u8]) -> Result<(), CipherError> {
+        let (ciphertext, tag) = data.split_last_chunk_mut().ok_or_else(|| self.refuse())?;
+        self.decrypt(ciphertext.into(), tag)
+    }
+
+    fn finish_length(&self) -> usize {
+        0
+    }
+
+    fn finish(&mut self, _dst: &mut [u8]) -> Result<usize, CipherError> {
+        if self.progress == Progress::Verified {
+            Ok(0)
+        } else {
+            Err(CipherError::BadData)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aes::{Aes128Enc, Aes192Enc, Aes256Enc};
+
+    use super::*;
+
+    fn hex(digits: &str) -> Vec<u8> {
+        hex::decode(digits).unwrap()
+    }
+
+    const NONCE: &str = "cafebabefacedbaddecaf888";
+    const AAD: &str = "feedfacedeadbeeffeedfacedeadbeefabaddad2";
+    const KEY: &str = "feffe9928665731c6d6a8f9467308308feffe9928665731c6d6a8f9467308308";
+    const PLAINTEXT: &str = "d9313225f88406e5a55909c5aff5269a86a7a9531534f7da2e4c303d8a318a72\
+                             1c3c0c95956809532fcf0e2449a6b525b16aedf5aa0de657ba637b391aafd255";
+
+    /// Ciphertext and tag of the encryption in updates of `step` bytes.
+    fn encrypt<A: Aes>(key: &[u8], nonce: &str, aad: &str, plaintext: &[u8], step: usize) -> Vec<u8> {
+        let aes = A::new_from_slice(key).unwrap();
+        let nonce = hex(nonce).try_into().unwrap();
+        let mut gcm = GcmEncrypt::with_nonce_and_aad(aes, &nonce, &hex(aad));
+        let mut out = plaintext.to_vec();
+        out.chunks_mut(step)
+            .for_each(|chunk| gcm.update_in_place(chunk).unwrap());
+        out.extend(gcm.tag());
+        out
+    }
+
+    /// The four test cases with a 96-bit nonce of one key length, in the order of McGrew and Viega, "The
+    /// Galois/Counter Mode of Operation", appendix B.
+    fn check<A: Aes>(key_length: usize, empty: &str, zeros: &str, full: &str, tag_with_aad: &str) {
+        let zero_key = vec![0; key_length];
+        let key = &hex(KEY)[..key_length];
+        let (zero_nonce, plaintext) = ("000000000000000000000000", hex(PLAINTEXT));
+        for step in 1..=64 {
+            assert_eq!(encrypt::<A>(&zero_key, zero_nonce, "", &[], step), hex(empty));
+            assert_eq!(
+                encrypt::<A>(&zero_key, zero_nonce, "", &[0; 16], step),
+                hex(zeros)
+            );
+            assert_eq!(encrypt::<A>(key, NONCE, "", &plaintext, step), hex(full));
+            // The last case cuts 4 bytes of the plaintext, and so of the ciphertext.
+            let cut = [&hex(full)[..60], &hex(tag_with_aad)].concat();
+            assert_eq!(encrypt::<A>(key, NONCE, AAD, &plaintext[..60], step), cut);
+        }
+    }
+
+    #[test]
+    fn test_cases_1_to_4_of_mcgrew_and_viega_hold_for_updates_of_any_length() {
+        check::<Aes128Enc>(
+            16,
+            "58e2fccefa7e3061367f1d57a4e7455a",
+            "0388dace60b6a392f328c2b971b2fe78ab6e47d42cec13bdf53a67b21257bddf",
+            "42831ec2217774244b7221b784d0d49ce3aa212f2c02a4e035c17e2329aca12e\
+             21d514b25466931c7d8f6a5aac84aa051ba30b396a0aac973d58e091473f5985\
+             4d5c2af327cd64a62cf35abd2ba6fab4",
+            "5bc94fbc3221a5db94fae95ae7121a47",
+        );
+    }
+
+    #[test]
+    fn test_cases_7_to_10_of_mcgrew_and_viega_hold_for_updates_of_any_length() {
+        check::<Aes192Enc>(
+            24,
+            "cd33b28ac773f74ba00ed1f312572435",
+            "98e7247c07f0fe411c267e4384b0f6002ff58d80033927ab8ef4d4587514f0fb",
+            "3980ca0b3c00e841eb06fac4872a2757859e1ceaa6efd984628593b40ca1e19c\
+             7d773d00c144c525ac619d18c84a3f4718e2448b2fe324d9ccda2710acade256\
+             9924a7c8587336bfb118024db8674a14",
+            "2519498e80f1478f37ba55bd6d27618c",
+        );
+    }
+
+    #[test]
+    fn test_cases_13_to_16_of_mcgrew_and_viega_hold_for_updates_of_any_length() {
+        check::<Aes256Enc>(
+            32,
+            "530f8afbc74536b9a963b4f1c4cb738b",
+            "cea7403d4d606b6e074ec5d3baf39d18d0d1c8a799996bf0265b98b5d48ab919",
+            "522dc1f099567d07f47f37a32a84427d643a8cdcbfe5c0c97598a2bd2555d1aa\
+             8cb08e48590dbb3da7b08b1056828838c5f61e6393ba7a0abcc9f662898015ad\
+             b094dac5d93471bdec1a502270e3cc6c",
+            "76fc6ece0f4e1768cddf8853bb2d551b",
+        );
+    }
+}

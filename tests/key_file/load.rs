@@ -1,0 +1,213 @@
+//! What loading a key file answers, and the server's own words when it cannot.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+
+use super::support::{PASSWORD, Place, TEXT, config};
+use keyroll::keystore::key_file::{FILE_SIZE_LIMIT, KeyFile, KeyFileConfig};
+use keyroll::keystore::{KeyStore, KeyStoreError, Loaded, Warning};
+
+fn load(place: &Place, filekey: &str) -> Result<Loaded, KeyStoreError> {
+    KeyFile::new(config(&place.path, filekey)).unwrap().load()
+}
+
+fn message(place: &Place, filekey: &str) -> String {
+    load(place, filekey).unwrap_err().to_string()
+}
+
+#[test]
+fn a_private_file_loads_without_warnings() {
+    for place in [Place::plain(), Place::encrypted()] {
+        let loaded = load(&place, place.filekey).unwrap();
+        assert_eq!(loaded.keys.len(), 3);
+        assert_eq!(loaded.warnings, []);
+        assert_eq!(
+            place.store().describe(),
+            format!("key file {}", place.path.display())
+        );
+    }
+}
+
+#[test]
+fn no_filename_is_said_in_the_words_of_the_server() {
+    let error = KeyFile::new(config("".as_ref(), "")).unwrap_err();
+    assert_eq!(error.to_string(), "keyroll-filename is not set");
+}
+
+#[test]
+fn failures_are_said_in_the_words_of_the_server() {
+    let plain = Place::plain();
+    let encrypted = Place::encrypted();
+    let path = |place: &Place| place.path.display().to_string();
+    assert_eq!(
+        message(&plain, "x"),
+        format!("Cannot decrypt {}. Not encrypted", path(&plain))
+    );
+    let damaged = Place::of(&encrypted.bytes()[..40], PASSWORD);
+    assert_eq!(
+        message(&damaged, PASSWORD),
+        format!("Cannot decrypt {}. Wrong key?", path(&damaged))
+    );
+    let cut = Place::of(b"Salted__1234567", PASSWORD);
+    assert_eq!(
+        message(&cut, PASSWORD),
+        format!("Cannot decrypt {}. Wrong key?", path(&cut))
+    );
+    let without = load(&encrypted, "").unwrap_err();
+    assert_eq!(
+        without.to_string(),
+        format!("Cannot decrypt {}. Wrong key?", path(&encrypted))
+    );
+    assert_eq!(without.hint(), "the file is encrypted: set keyroll_filekey");
+
+    fs::remove_file(&plain.path).unwrap();
+    assert_eq!(
+        message(&plain, ""),
+        format!(
+            "File '{}' not found (Errcode: 2 \"No such file or directory\")",
+            path(&plain)
+        )
+    );
+    fs::create_dir(&plain.path).unwrap();
+    assert_eq!(
+        message(&plain, ""),
+        format!("Read from {} failed, errno 21", path(&plain))
+    );
+}
+
+#[test]
+fn a_named_pipe_is_refused_without_waiting_for_a_writer() {
+    let place = Place::plain();
+    fs::remove_file(&place.path).unwrap();
+    assert!(
+        Command::new("mkfifo")
+            .arg(&place.path)
+            .status()
+            .unwrap()
+            .success()
+    );
+    let error = load(&place, "").unwrap_err();
+    assert!(
+        error.hint().contains("not a regular file"),
+        "{error} {}",
+        error.hint()
+    );
+}
+
+#[test]
+fn a_wrong_password_is_told_apart_or_the_hint_says_that_it_may_be_wrong() {
+    let place = Place::encrypted();
+    let (mut noise, mut refused) = (0, 0);
+    for n in 0..2000 {
+        match load(&place, &format!("wrong {n}")).unwrap_err() {
+            KeyStoreError::WrongKey { .. } => refused += 1,
+            error @ KeyStoreError::KeyFileSyntax { .. } => {
+                assert!(error.hint().contains("a wrong filekey"), "{}", error.hint());
+                noise += 1;
+            }
+            other => panic!("{other}"),
+        }
+    }
+    assert!(noise > 0 && refused > 1900, "{noise} {refused}");
+}
+
+#[test]
+fn a_file_above_one_mebibyte_is_refused() {
+    let fill = |size: u64| {
+        let mut text = TEXT.as_bytes().to_vec();
+        text.resize(size as usize, b'\n');
+        Place::of(&text, "")
+    };
+    assert_eq!(load(&fill(FILE_SIZE_LIMIT), "").unwrap().keys.len(), 3);
+    let large = fill(FILE_SIZE_LIMIT + 1);
+    let wanted = format!(
+        "{} is larger than the 1048576 bytes a key file may have",
+        large.path.display()
+    );
+    assert_eq!(message(&large, ""), wanted);
+}
+
+#[test]
+fn the_password_may_be_in_a_file_with_a_line_end() {
+    let place = Place::encrypted();
+    let password = Place::of(b"", "");
+    let setting = format!("FILE:{}", password.path.display());
+    let with = |bytes: &[u8]| {
+        fs::write(&password.path, bytes).unwrap();
+        load(&place, &setting)
+    };
+    for line_end in ["", "\n", "\r\n", "\n\r\n\n"] {
+        assert_eq!(
+            with(format!("{PASSWORD}{line_end}").as_bytes())
+                .unwrap()
+                .keys
+                .len(),
+            3
+        );
+    }
+    assert!(matches!(
+        with(format!("{PASSWORD} ").as_bytes()),
+        Err(KeyStoreError::WrongKey { .. })
+    ));
+    let path = password.path.display();
+    for empty in [&b""[..], b"\n", b"\r\n"] {
+        let error = with(empty).unwrap_err();
+        assert_eq!(error.to_string(), format!("Read from {path} failed, errno 0"));
+        assert!(error.hint().contains("there is no password in it"));
+    }
+    assert!(matches!(with(&[b'x'; 256]), Err(KeyStoreError::WrongKey { .. })));
+    assert!(matches!(
+        with(&[&[b'x'; 256][..], b"\r\n"].concat()),
+        Err(KeyStoreError::WrongKey { .. })
+    ));
+    for long in [
+        vec![b'x'; 257],
+        vec![b'x'; 5000],
+        [&[b'x'; 9][..], &[b'\n'; 400], b"x"].concat(),
+    ] {
+        let wanted = format!("Cannot read {path}, the filekey is too long, max secret size is 256B ");
+        assert_eq!(with(&long).unwrap_err().to_string(), wanted);
+    }
+    fs::remove_file(&password.path).unwrap();
+    assert_eq!(
+        message(&place, &setting),
+        format!("File '{path}' not found (Errcode: 2 \"No such file or directory\")")
+    );
+}
+
+#[test]
+fn files_that_others_may_read_or_change_are_warned_about_at_every_load_or_refused() {
+    let place = Place::encrypted().with_mode(0o664);
+    let password = Place::of(PASSWORD.as_bytes(), "").with_mode(0o604);
+    let setting = format!("FILE:{}", password.path.display());
+    for _ in 0..2 {
+        let warnings = load(&place, &setting).unwrap().warnings;
+        let said: Vec<String> = warnings.iter().map(Warning::to_string).collect();
+        let (keys, secret) = (place.path.display(), password.path.display());
+        assert_eq!(
+            said,
+            [
+                format!("others may read or change {secret}: its mode is 0604; run `chmod o-rwx {secret}`"),
+                format!("others may read or change {keys}: its mode is 0664; run `chmod g-w,o-rwx {keys}`"),
+            ]
+        );
+    }
+    let strict = |filekey: &str| {
+        let config = KeyFileConfig {
+            strict_permissions: true,
+            ..config(&place.path, filekey)
+        };
+        KeyFile::new(config).unwrap().load()
+    };
+    let error = strict(&setting).unwrap_err();
+    assert!(error.to_string().contains("its mode is 0604"), "{error}");
+    fs::set_permissions(&password.path, Permissions::from_mode(0o600)).unwrap();
+    let error = strict(&setting).unwrap_err();
+    assert_eq!(
+        error.hint(),
+        format!("run `chmod g-w,o-rwx {}`", place.path.display())
+    );
+    fs::set_permissions(&place.path, Permissions::from_mode(0o640)).unwrap();
+    assert_eq!(strict(&setting).unwrap().keys.len(), 3);
+}
