@@ -10,6 +10,7 @@ use std::ptr;
 use zeroize::Zeroize;
 
 use super::abi;
+use super::guard::{Point, test_point};
 use crate::crypto::{CipherError, IV_LENGTH, PageCipher};
 
 /// What lies at the first suitably aligned address of the server's memory.
@@ -87,6 +88,7 @@ impl Context {
         if std::mem::replace(&mut context.failed, true) {
             return Err(CipherError::BadData);
         }
+        test_point(Point::Work);
         // SAFETY: by this function's contract.
         let written = unsafe { update_cipher(&mut context.cipher, chunk) }?;
         context.failed = false;
@@ -107,6 +109,7 @@ impl Context {
         if context.failed {
             return Err(CipherError::BadData);
         }
+        test_point(Point::Work);
         let mut rest = [0; MAX_FINISH];
         let room = context.cipher.finish_length();
         if room > 0 && dst.is_null() {

@@ -141,12 +141,12 @@ pub(super) unsafe extern "C" fn crypt_ctx_update(
         dst,
     };
     // SAFETY: `dlen` is null or writable; the rest is the vtable's contract, to which the server keeps.
-    guard(|| unsafe { write_length(dlen, || Context::update(ctx, chunk)) }).0
+    unsafe { write_length(dlen, || Context::update(ctx, chunk)) }
 }
 
 pub(super) unsafe extern "C" fn crypt_ctx_finish(ctx: *mut c_void, dst: *mut u8, dlen: *mut c_uint) -> c_int {
     // SAFETY: as for update; the server does not use the context afterwards.
-    guard(|| unsafe { write_length(dlen, || Context::end(ctx, dst)) }).0
+    unsafe { write_length(dlen, || Context::end(ctx, dst)) }
 }
 
 pub(super) unsafe extern "C" fn encrypted_length(slen: c_uint, _key_id: c_uint, _version: c_uint) -> c_uint {
@@ -216,25 +216,28 @@ fn crypt_status(result: Result<(), CipherError>) -> CryptStatus {
     CryptStatus(result.map_or_else(context::code, |()| abi::KR_CRYPT_OK as c_int))
 }
 
-/// Runs the work and tells how many bytes it wrote: 0 unless it succeeded, because the server uses the number
-/// even after a failure. The work is done without a place for the number, too: a finish must always wipe.
+/// Runs the work behind the guard and tells how many bytes it wrote: 0 unless it succeeded, even after a panic,
+/// because the server uses the number after a failure, too. The work is done without a place for the number as
+/// well: a finish must always wipe.
 ///
 /// # Safety
 /// `dlen` is null or writable.
 #[inline(always)]
-unsafe fn write_length(dlen: *mut c_uint, work: impl FnOnce() -> Result<usize, CipherError>) -> CryptStatus {
+unsafe fn write_length(dlen: *mut c_uint, work: impl FnOnce() -> Result<usize, CipherError>) -> c_int {
     // SAFETY: by this function's contract.
     let mut dlen = unsafe { dlen.as_mut() };
     if let Some(dlen) = &mut dlen {
         **dlen = 0;
     }
-    let result = work();
-    let Some(dlen) = dlen else {
-        return CryptStatus(abi::KR_CRYPT_BAD_DATA);
-    };
-    // At most one block more comes out than the 2^32 - 1 bytes that a call can bring in; that cannot be told.
-    crypt_status(result.and_then(|written| {
-        *dlen = c_uint::try_from(written).map_err(|_| CipherError::BadData)?;
-        Ok(())
-    }))
+    guard(|| {
+        let result = work();
+        let dlen = dlen.ok_or(CipherError::BadData);
+        // At most one block more comes out than the 2^32 - 1 bytes that a call can bring in; that cannot be
+        // told.
+        crypt_status(result.and_then(|written| {
+            *dlen? = c_uint::try_from(written).map_err(|_| CipherError::BadData)?;
+            Ok(())
+        }))
+    })
+    .0
 }
