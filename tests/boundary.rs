@@ -49,7 +49,14 @@ fn built() -> &'static Built {
 fn build_library(target: &Path) -> PathBuf {
     succeed(
         Command::new(env!("CARGO"))
-            .args(["build", "--locked", "--lib", "--features", "test-panic", "--target-dir"])
+            .args([
+                "build",
+                "--locked",
+                "--lib",
+                "--features",
+                "test-panic",
+                "--target-dir",
+            ])
             .arg(target)
             // Optimised a little: valgrind is slow. Overflow checks and assertions stay.
             .env("CARGO_PROFILE_DEV_OPT_LEVEL", "1")
@@ -67,7 +74,16 @@ fn build_host(target: &Path) -> PathBuf {
     let host = target.join("host");
     succeed(
         Command::new(env::var_os("CC").unwrap_or_else(|| "cc".into()))
-            .args(["-std=gnu11", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Werror", "-O1", "-g", "-I"])
+            .args([
+                "-std=gnu11",
+                "-D_GNU_SOURCE",
+                "-Wall",
+                "-Wextra",
+                "-Werror",
+                "-O1",
+                "-g",
+                "-I",
+            ])
             .arg(root.join("include"))
             .args(sources)
             .args(["-ldl", "-lcrypto", "-pthread", "-o"])
@@ -172,7 +188,11 @@ fn the_library_exports_what_a_server_looks_up_and_nothing_else() {
             .args(["-D", "--defined-only", "--format=just-symbols"])
             .arg(&built().library),
     );
-    let exported: BTreeSet<&str> = listed.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let exported: BTreeSet<&str> = listed
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+        .collect();
     let expected = BTreeSet::from([
         "_maria_plugin_declarations_",
         "_maria_plugin_interface_version_",

@@ -64,7 +64,10 @@ mod injected {
     }
 
     pub(super) fn panic_if_armed(point: Point) {
-        assert!(ARMED.load(Ordering::Relaxed) != point as i32, "injected by a test");
+        assert!(
+            ARMED.load(Ordering::Relaxed) != point as i32,
+            "injected by a test"
+        );
     }
 }
 

@@ -84,7 +84,9 @@ fn shorten(text: &str) -> String {
     let half = (MESSAGE_ROOM - 1 - LEFT_OUT.len()) / 2;
     let boundary = |at: &usize| text.is_char_boundary(*at);
     let head = (0..=half).rev().find(boundary).unwrap_or(0);
-    let tail = (text.len() - half..=text.len()).find(boundary).unwrap_or(text.len());
+    let tail = (text.len() - half..=text.len())
+        .find(boundary)
+        .unwrap_or(text.len());
     [&text[..head], LEFT_OUT, &text[tail..]].concat()
 }
 
