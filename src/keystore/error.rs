@@ -170,6 +170,13 @@ pub enum KeyStoreError {
         path: PathBuf,
     },
 
+    /// A file that was just written has other bytes than it was to have.
+    #[error("{} does not hold what was written", path.display())]
+    NotAsWritten {
+        /// The file.
+        path: PathBuf,
+    },
+
     /// One step of writing a file failed; `state` says what the disk holds now.
     #[error("Cannot {step} {}: {source}; {state}", path.display())]
     NotWritten {
@@ -286,6 +293,9 @@ impl KeyStoreError {
                     "choose another path; {} may hold the only copy of keys in use",
                     path.display()
                 )
+            }
+            KeyStoreError::NotAsWritten { .. } => {
+                "see who else writes this file, and check the disk and the system log".into()
             }
             KeyStoreError::NotWritten {
                 step,

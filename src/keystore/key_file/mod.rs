@@ -180,9 +180,7 @@ impl KeyFile {
                 .iter()
                 .all(|(name, key)| keys.get(name).is_some_and(|k| k.same_bytes(key.expose())));
         if bytes.expose() != written.expose() || !same_keys {
-            return Err(failed(io::Error::other(
-                "the file does not hold what was written",
-            )));
+            return Err(KeyStoreError::NotAsWritten { path: path.into() });
         }
         Ok(keys)
     }
