@@ -7,7 +7,7 @@
 #   KEYROLL_SO         the built plugin        (default: target/release/libkeyroll.so)
 #   KEYROLL_BIN        the built command       (default: target/release/keyroll)
 #   MTR_ROOT           the installed mtr       (default: looked for where packages put it)
-#   KEYROLL_MTR_DIR    where to work           (default: a new directory in /dev/shm or /tmp)
+#   KEYROLL_MTR_DIR    where to work           (default: a new directory in /tmp; on a disk)
 #
 # Succeeds only if every test ran and passed: a skipped test, a test without a result file and a suite that
 # mtr did not find are failures here, though mtr forgives them.
@@ -37,11 +37,9 @@ plugin_dir=$(mariadbd --no-defaults --verbose --help 2>/dev/null | sed -n 's/^pl
 if [ -n "${KEYROLL_MTR_DIR:-}" ]; then
     work=$KEYROLL_MTR_DIR
     mkdir "$work"
-elif [ -w /dev/shm ]; then
-    # Memory: the servers start in a second, and fsync costs nothing.
-    work=$(mktemp -d /dev/shm/keyroll_mtr.XXXXXX)
 else
-    work=$(mktemp -d /tmp/keyroll_mtr.XXXXXX)
+    # On a disk: in memory (tmpfs) there is no O_DIRECT, and a kill can tear a page that InnoDB is writing.
+    work=$(mktemp -d "${TMPDIR:-/tmp}/keyroll_mtr.XXXXXX")
 fi
 
 # mtr takes the directory two above itself for the installation. Ours is made of links to the real one, plus
