@@ -24,9 +24,10 @@ packages: ## install the Debian packages that building and the demo need
 test-packages: ## install the Debian packages that the tests need
 	scripts/install_packages.sh test
 
-lint: ## formatting and clippy, warnings are errors
+lint: ## formatting, clippy and the links of the documentation; warnings are errors
 	$(CARGO) fmt --check
 	KEYROLL_REQUIRE_ABI_CHECK=1 $(CARGO) clippy --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" KEYROLL_REQUIRE_ABI_CHECK=1 $(CARGO) doc --locked --no-deps --quiet
 
 deny: ## licences, bans and sources of what is shipped (installs cargo-deny where it is missing)
 	$(CARGO) deny --version >/dev/null 2>&1 || $(CARGO) install --locked cargo-deny@0.20.2

@@ -1,11 +1,11 @@
 //! The C boundary, and the only place with `unsafe`.
 //!
-//! The server calls in here from many threads. Every entry goes through [`guard`], which lets no panic out; it
+//! The server calls in here from many threads. Every entry goes through `guard`, which lets no panic out; it
 //! checks every pointer for null and decides nothing: what is to be done is in `plugin`, `keystore` and
 //! `crypto`.
 //!
-//! Lookups and ciphers read one atomic pointer ([`published`]) and take no lock. Only init, deinit and the two
-//! variables that act take the lock of [`running`].
+//! Lookups and ciphers read one atomic pointer (`published`) and take no lock. Only init, deinit and the two
+//! variables that act take the lock of `running`.
 
 // The names of exported symbols are the server's, not ours.
 #![allow(unsafe_code)]
