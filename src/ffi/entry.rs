@@ -113,17 +113,15 @@ pub(super) unsafe extern "C" fn crypt_ctx_init(
         // SAFETY: the server passes `klen` and `ivlen` bytes, or null.
         let (key, iv) = unsafe { (context::input(key, klen), context::input(iv, ivlen)) };
         let (direction, padding) = read_flags(flags);
-        let cipher = key.ok_or(CipherError::KeyLength).and_then(|key| {
-            PageCipher::new(
-                algorithm(),
-                padding,
-                direction,
-                key,
+        let start = |cipher: &mut PageCipher| {
+            let (key, iv) = (
+                key.ok_or(CipherError::KeyLength)?,
                 iv.ok_or(CipherError::IvLength)?,
-            )
-        });
+            );
+            cipher.start(algorithm(), padding, direction, key, iv)
+        };
         // SAFETY: the server has allocated the context with the size that crypt_ctx_size told.
-        crypt_status(cipher.and_then(|cipher| unsafe { Context::begin(ctx, cipher) }))
+        crypt_status(unsafe { Context::begin(ctx, start) })
     })
     .0
 }
