@@ -1,7 +1,7 @@
 //! The page ciphers through the plugin's vtable beside OpenSSL 3 as the server calls it: each message with a
 //! key schedule and a fresh IV of its own.
 //!
-//! `cargo bench --bench page_ciphers -- [--level portable|aesni|vaes] [--key-length 16|24|32] [--rounds N] [--json]`
+//! `cargo bench --bench page_ciphers -- [--level portable|aesni|vaes] [--key-length 16|24|32] [--rounds N] [--only WORDS] [--json]`
 //!
 //! All cases take turns in one process and each has many short rounds, so that other work on the machine hits
 //! all alike; the numbers are medians. A case that misses its target is marked. At the portable level OpenSSL
@@ -44,6 +44,7 @@ struct Options {
     level: Level,
     key_length: usize,
     rounds: usize,
+    only: String,
     json: bool,
 }
 
@@ -52,6 +53,7 @@ fn options() -> Options {
         level: Level::Vaes,
         key_length: 16,
         rounds: 200,
+        only: String::new(),
         json: false,
     };
     let mut words = env::args().skip(1);
@@ -65,6 +67,7 @@ fn options() -> Options {
             }
             "--key-length" => options.key_length = value().parse().expect("--key-length is 16, 24 or 32"),
             "--rounds" => options.rounds = value().parse().expect("--rounds is a number"),
+            "--only" => options.only = value(),
             "--json" => options.json = true,
             "--bench" => {} // cargo's own
             _ => panic!("unknown option {word}"),
@@ -141,6 +144,7 @@ fn main() {
 
     let mut measured: Vec<Measured> = cases::all()
         .into_iter()
+        .filter(|case| case.name().contains(&options.only))
         .map(|case| {
             let (src, dst) = buffers.both();
             prepare(case, &plugin, &key, src, dst)
