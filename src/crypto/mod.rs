@@ -127,6 +127,8 @@ pub fn encrypted_length(algorithm: Algorithm, input: u32) -> u32 {
 #[repr(C)]
 pub struct PageCipher {
     finished: bool,
+    /// Whether every update writes as many bytes as it takes: known here, because short updates are many.
+    as_long: bool,
     keyed: Keyed,
 }
 
@@ -237,9 +239,9 @@ macro_rules! with_mode {
             Keyed::Idle => $idle,
             #[cfg(target_arch = "x86_64")]
             Keyed::Native(mode_of) => with_mode!(@mode x86_64::ModeOf, mode_of, $mode => $call),
-            Keyed::Aes128(mode_of) => with_mode!(@mode ModeOf, mode_of, $mode => $call),
-            Keyed::Aes192(mode_of) => with_mode!(@mode ModeOf, mode_of, $mode => $call),
-            Keyed::Aes256(mode_of) => with_mode!(@mode ModeOf, mode_of, $mode => $call),
+            Keyed::Aes128(mode_of) => apart(|| with_mode!(@mode ModeOf, mode_of, $mode => $call)),
+            Keyed::Aes192(mode_of) => apart(|| with_mode!(@mode ModeOf, mode_of, $mode => $call)),
+            Keyed::Aes256(mode_of) => apart(|| with_mode!(@mode ModeOf, mode_of, $mode => $call)),
         }
     };
     (@mode $($modes:ident)::+, $mode_of:expr, $mode:ident => $call:expr) => {
@@ -251,6 +253,13 @@ macro_rules! with_mode {
             $($modes)::+::GcmDecrypt($mode) => $call,
         }
     };
+}
+
+/// Does the work in a function of its own: the portable modes are large, and would make the way to the others
+/// longer.
+#[inline(never)]
+fn apart<R>(work: impl FnOnce() -> R) -> R {
+    work()
 }
 
 impl PageCipher {
@@ -276,6 +285,7 @@ impl PageCipher {
     pub fn idle() -> Self {
         PageCipher {
             finished: true,
+            as_long: false,
             keyed: Keyed::Idle,
         }
     }
@@ -308,7 +318,13 @@ impl PageCipher {
         iv: &[u8],
     ) -> Result<(), CipherError> {
         let iv = iv.try_into().map_err(|_| CipherError::IvLength)?;
-        (self.finished, self.keyed) = (true, Keyed::Idle);
+        if !matches!(self.keyed, Keyed::Idle) {
+            *self = PageCipher::idle();
+        }
+        self.as_long = matches!(
+            (algorithm, padding, direction),
+            (Algorithm::AesCtr, Padding::None, _) | (Algorithm::AesCtr, _, Direction::Encrypt)
+        );
         #[cfg(target_arch = "x86_64")]
         if level > Level::Portable {
             self.keyed
@@ -350,8 +366,11 @@ impl PageCipher {
     }
 
     /// The exact number of bytes that an update with `input` bytes writes now.
-    #[inline]
+    #[inline(always)]
     pub fn update_length(&self, input: usize) -> usize {
+        if self.as_long {
+            return input;
+        }
         with_mode!(&self.keyed, mode => mode.update_length(input), idle => 0)
     }
 
@@ -363,7 +382,7 @@ impl PageCipher {
     /// [`CipherError::BadData`] if the tag is wrong or missing (the output's place is wiped then), if it is the
     /// second update of a tagged message, or for a message beyond GCM's 64 GiB. [`CipherError::Finished`]
     /// after [`finish`](Self::finish).
-    #[inline]
+    #[inline(always)]
     pub fn update(&mut self, src: &[u8], dst: &mut [u8]) -> Result<usize, CipherError> {
         if self.finished {
             return Err(CipherError::Finished);
@@ -380,7 +399,7 @@ impl PageCipher {
     /// # Errors
     /// Those of [`update`](Self::update), and [`CipherError::Overlap`] if bytes of an earlier update are held
     /// back (only CBC does that; OpenSSL refuses it likewise).
-    #[inline]
+    #[inline(always)]
     pub fn update_in_place(&mut self, data: &mut [u8]) -> Result<usize, CipherError> {
         if self.finished {
             return Err(CipherError::Finished);
