@@ -275,8 +275,30 @@ impl PageCipher {
         key: &[u8],
         iv: &[u8],
     ) -> Result<Self, CipherError> {
+        Self::new_at(Level::current(), algorithm, padding, direction, key, iv)
+    }
+
+    /// As [`new`](Self::new), at a level that may be lower than the processor's, but not higher. For tests.
+    ///
+    /// # Errors
+    /// Those of [`new`](Self::new).
+    pub fn new_at(
+        level: Level,
+        algorithm: Algorithm,
+        padding: Padding,
+        direction: Direction,
+        key: &[u8],
+        iv: &[u8],
+    ) -> Result<Self, CipherError> {
         let mut cipher = PageCipher::idle();
-        cipher.start(algorithm, padding, direction, key, iv)?;
+        cipher.start_at(
+            level.min(Level::available()),
+            algorithm,
+            padding,
+            direction,
+            key,
+            iv,
+        )?;
         Ok(cipher)
     }
 
