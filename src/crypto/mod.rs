@@ -4,6 +4,10 @@
 //! |---|---|---|
 //! | [`Algorithm::AesCbc`] | CBC (NIST SP 800-38A) with PKCS#7 padding | CBC over the whole blocks, the tail XORed with AES(key, IV) |
 //! | [`Algorithm::AesCtr`] | GCM (NIST SP 800-38D), tag appended | CTR (NIST SP 800-38A), 128-bit counter |
+//! | [`Algorithm::Aes256Xts`] | GCM as above | XTS-AES-256 (NIST SP 800-38E) over the whole blocks, the tail masked |
+//!
+//! aes_256_xts derives its keys from the data key itself ([`derive`]); the others use the key that the server
+//! passes. `docs/ciphers.md` has all of it, byte for byte.
 //!
 //! [`PageCipher`] lives by value in memory that its owner provides and never allocates. One file per mode:
 //! each is generic over AES with one key length, and [`PageCipher`] picks the combination.
@@ -11,8 +15,10 @@
 
 mod cbc;
 mod ctr;
+pub mod derive;
 mod gcm;
 pub mod password;
+mod xts;
 
 use std::fmt;
 
@@ -24,7 +30,9 @@ use zeroize::ZeroizeOnDrop;
 
 use self::cbc::{Cbc, Decrypting, Encrypting};
 use self::ctr::Ctr;
+use self::derive::Origin;
 use self::gcm::{GcmDecrypt, GcmEncrypt, TAG_LENGTH};
+use self::xts::Xts;
 
 /// The length of an initialisation vector in bytes, in every mode.
 pub const IV_LENGTH: usize = 16;
@@ -39,18 +47,26 @@ pub enum Algorithm {
     AesCbc,
     /// CTR without padding, GCM with.
     AesCtr,
+    /// XTS without padding, GCM with, both with 256-bit keys derived from the data key.
+    Aes256Xts,
 }
 
 impl Algorithm {
     /// Every algorithm, in the order of the system variable's values.
-    pub const ALL: [Algorithm; 2] = [Algorithm::AesCbc, Algorithm::AesCtr];
+    pub const ALL: [Algorithm; 3] = [Algorithm::AesCbc, Algorithm::AesCtr, Algorithm::Aes256Xts];
 
     /// The name in the system variable and in files.
     pub fn name(self) -> &'static str {
         match self {
             Algorithm::AesCbc => "aes_cbc",
             Algorithm::AesCtr => "aes_ctr",
+            Algorithm::Aes256Xts => "aes_256_xts",
         }
+    }
+
+    /// Whether data keys must have [`derive::DATA_KEY_LENGTH`] bytes, because keys are derived from them.
+    pub fn derives_keys(self) -> bool {
+        self == Algorithm::Aes256Xts
     }
 
     /// The algorithm with exactly this name.
@@ -84,6 +100,14 @@ pub enum CipherError {
     #[error("the key does not have 16, 24 or 32 bytes")]
     KeyLength,
 
+    /// The algorithm derives its keys from a data key of another length.
+    #[error("the data key does not have 256 bits")]
+    DataKeyLength,
+
+    /// The algorithm derives its keys from a data key, and there is none.
+    #[error("there is no such version of the data key")]
+    NoDataKey,
+
     /// The initialisation vector has another length than [`IV_LENGTH`].
     #[error("the initialisation vector does not have 16 bytes")]
     IvLength,
@@ -113,7 +137,7 @@ pub fn encrypted_length(algorithm: Algorithm, input: u32) -> u32 {
     let block = BLOCK_LENGTH as u32;
     match algorithm {
         Algorithm::AesCbc => (input - input % block).saturating_add(block),
-        Algorithm::AesCtr => input.saturating_add(TAG_LENGTH as u32),
+        Algorithm::AesCtr | Algorithm::Aes256Xts => input.saturating_add(TAG_LENGTH as u32),
     }
 }
 
@@ -130,6 +154,7 @@ enum Keyed {
     Aes128(ModeOf<Key128>),
     Aes192(ModeOf<Key192>),
     Aes256(ModeOf<Key256>),
+    Xts(Xts),
 }
 
 /// The modes under keys of one length.
@@ -210,6 +235,7 @@ impl<K: KeyLength> ModeOf<K> {
             (Algorithm::AesCtr, Padding::Padded, Direction::Decrypt) => {
                 ModeOf::GcmDecrypt(GcmDecrypt::new(encrypt()?, iv))
             }
+            (Algorithm::Aes256Xts, ..) => return Err(CipherError::NoDataKey),
         })
     }
 }
@@ -221,6 +247,7 @@ macro_rules! with_mode {
             Keyed::Aes128(mode_of) => with_mode!(@mode mode_of, $mode => $call),
             Keyed::Aes192(mode_of) => with_mode!(@mode mode_of, $mode => $call),
             Keyed::Aes256(mode_of) => with_mode!(@mode mode_of, $mode => $call),
+            Keyed::Xts($mode) => $call,
         }
     };
     (@mode $mode_of:expr, $mode:ident => $call:expr) => {
@@ -235,11 +262,12 @@ macro_rules! with_mode {
 }
 
 impl PageCipher {
-    /// A cipher at the start of a message.
+    /// A cipher at the start of a message, under a key of its own. aes_256_xts is had by
+    /// [`derived`](Self::derived).
     ///
     /// # Errors
     /// [`CipherError::IvLength`] unless `iv` has 16 bytes, [`CipherError::KeyLength`] unless `key` has 16, 24
-    /// or 32.
+    /// or 32, [`CipherError::NoDataKey`] for an algorithm that derives its keys.
     pub fn new(
         algorithm: Algorithm,
         padding: Padding,
@@ -258,6 +286,35 @@ impl PageCipher {
             keyed,
             finished: false,
         })
+    }
+
+    /// aes_256_xts at the start of a message, under keys derived from a data key. `key` is what the server
+    /// passes as the key; it diversifies.
+    ///
+    /// # Errors
+    /// [`CipherError::IvLength`] unless `iv` has 16 bytes, [`CipherError::KeyLength`] unless `key` has 16, 24
+    /// or 32, [`CipherError::DataKeyLength`] unless the data key has 32.
+    pub fn derived(
+        origin: &Origin<'_>,
+        padding: Padding,
+        direction: Direction,
+        key: &[u8],
+        iv: &[u8],
+    ) -> Result<Self, CipherError> {
+        match padding {
+            Padding::Padded => {
+                let gcm_key = derive::gcm_key(origin, key)?;
+                PageCipher::new(Algorithm::AesCtr, padding, direction, &**gcm_key, iv)
+            }
+            Padding::None => {
+                let iv = iv.try_into().map_err(|_| CipherError::IvLength)?;
+                let schedules = derive::xts_schedules(origin, key)?;
+                Ok(PageCipher {
+                    keyed: Keyed::Xts(Xts::new(schedules, direction, iv)),
+                    finished: false,
+                })
+            }
+        }
     }
 
     /// The exact number of bytes that an update with `input` bytes writes now.
@@ -288,7 +345,7 @@ impl PageCipher {
     ///
     /// # Errors
     /// Those of [`update`](Self::update), and [`CipherError::Overlap`] if bytes of an earlier update are held
-    /// back (only CBC does that; OpenSSL refuses it likewise).
+    /// back (CBC and XTS do that; OpenSSL refuses it likewise).
     pub fn update_in_place(&mut self, data: &mut [u8]) -> Result<usize, CipherError> {
         if self.finished {
             return Err(CipherError::Finished);

@@ -8,7 +8,8 @@ use super::context::{self, Chunk, Context};
 use super::guard::{Answer, guard};
 use super::running::{self, Host};
 use super::{abi, published, services, sysvar};
-use crate::crypto::{self, Algorithm, CipherError, Direction, Padding, PageCipher};
+use crate::crypto::{self, Algorithm, CipherError, Direction, Padding, PageCipher, derive};
+use crate::keystore::KeyName;
 use crate::plugin::{Plugin, PluginError, settings};
 use crate::secret::SecretBytes;
 
@@ -106,21 +107,20 @@ pub(super) unsafe extern "C" fn crypt_ctx_init(
     iv: *const u8,
     ivlen: c_uint,
     flags: c_int,
-    _key_id: c_uint,
-    _version: c_uint,
+    key_id: c_uint,
+    version: c_uint,
 ) -> c_int {
     guard(|| {
         // SAFETY: the server passes `klen` and `ivlen` bytes, or null.
         let (key, iv) = unsafe { (context::input(key, klen), context::input(iv, ivlen)) };
         let (direction, padding) = read_flags(flags);
+        let name = KeyName { id: key_id, version };
         let cipher = key.ok_or(CipherError::KeyLength).and_then(|key| {
-            PageCipher::new(
-                algorithm(),
-                padding,
-                direction,
-                key,
-                iv.ok_or(CipherError::IvLength)?,
-            )
+            let iv = iv.ok_or(CipherError::IvLength)?;
+            match published::current() {
+                Some(keys) => keys.cipher(name, padding, direction, key, iv),
+                None => PageCipher::new(algorithm(), padding, direction, key, iv),
+            }
         });
         // SAFETY: the server has allocated the context with the size that crypt_ctx_size told.
         crypt_status(cipher.and_then(|cipher| unsafe { Context::begin(ctx, cipher) }))
@@ -177,6 +177,7 @@ pub(super) unsafe extern "C" fn deinit(_plugin: *mut c_void) -> c_int {
         *running::plugin() = None;
         // SAFETY: the server ends a plugin after all that used it.
         unsafe { published::clear() };
+        derive::forget();
         InitStatus(0)
     })
     .0

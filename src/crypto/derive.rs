@@ -1,0 +1,281 @@
+//! The keys of aes_256_xts: derived from a data key, diversified by the key that the server passes.
+//!
+//! ```text
+//! data key of (key id, key version), 32 bytes ──> HKDF-SHA256 (RFC 5869) ──> K1 || K2, 64 bytes, or GCM key, 32
+//! key that the server passes ─────────── salt ───────┘  │
+//! "keyroll aes-256-xts v1"     || id || version ── info ┘ for K1 || K2     id and version: big-endian u32
+//! "keyroll aes-256-xts gcm v1" || id || version ── info   for the GCM key
+//! ```
+//!
+//! The server mostly passes a 16-byte key that it has derived from the data key for one tablespace. As a salt
+//! it makes tablespaces differ; the strength is the data key's own.
+//!
+//! A derivation costs as much as encrypting some kilobytes, so each thread keeps what it has derived:
+//!
+//! ```text
+//! 64 sets, chosen by a hash of id, version and salt
+//! └ 4 entries: [ ring | id | version | salt | age ] -> keys      the entry used longest ago makes room
+//! ```
+//!
+//! Per thread, because a table that all share costs locked instructions on lines that all cores write. It
+//! takes memory as it fills: nothing before the first use, then about 1 KiB for each pair of a tablespace and a
+//! key version, at most [`CAPACITY`] of them (256 KiB). Keys are wiped when they make room, when their thread ends, and in
+//! [`forget`]. What other living threads hold when [`forget`] runs stays until they end, but is of no use: entries
+//! belong to a [`RingId`], and no ring ever has an old one.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use hkdf::Hkdf;
+use sha2::Sha256;
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+
+use super::CipherError;
+use super::xts::{KEYS_LENGTH, Schedules};
+
+/// The length in bytes of the data keys that keys are derived from.
+pub const DATA_KEY_LENGTH: usize = 32;
+
+/// How many keys a thread keeps for each of both uses.
+pub const CAPACITY: usize = SETS * WAYS;
+
+const SETS: usize = 64;
+const WAYS: usize = 4;
+
+const XTS_LABEL: &[u8] = b"keyroll aes-256-xts v1";
+const GCM_LABEL: &[u8] = b"keyroll aes-256-xts gcm v1";
+
+/// Tells the key rings of one run of the plugin from those of every other run in the process.
+///
+/// Whoever makes an [`Origin`] with one vouches that in it a key id and a key version always name the same data
+/// key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RingId(u64);
+
+impl RingId {
+    /// One that was never given out before.
+    #[expect(
+        clippy::new_without_default,
+        reason = "a default is the same each time, this never"
+    )]
+    pub fn new() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        RingId(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+/// A data key and its names, from which keys are derived.
+#[derive(Clone, Copy)]
+pub struct Origin<'a> {
+    /// The rings that hold it.
+    pub ring: RingId,
+    /// The key id.
+    pub key_id: u32,
+    /// The key version.
+    pub key_version: u32,
+    /// The key's bytes, [`DATA_KEY_LENGTH`] of them.
+    pub data_key: &'a [u8],
+}
+
+/// The key of AES-256-GCM.
+pub(super) type GcmKey = Zeroizing<[u8; 32]>;
+
+thread_local! {
+    static XTS: Cache<Schedules> = const { Cache::new() };
+    static GCM: Cache<GcmKey> = const { Cache::new() };
+}
+
+/// K1 and K2, expanded.
+///
+/// # Errors
+/// [`CipherError::KeyLength`] unless the salt has 16, 24 or 32 bytes, [`CipherError::DataKeyLength`] unless the
+/// data key has [`DATA_KEY_LENGTH`].
+pub(super) fn xts_schedules(origin: &Origin<'_>, salt: &[u8]) -> Result<Arc<Schedules>, CipherError> {
+    Cache::get(&XTS, origin, salt, || {
+        let mut keys = Zeroizing::new([0; KEYS_LENGTH]);
+        expand(origin, salt, XTS_LABEL, &mut *keys)?;
+        Ok(Schedules::new(&keys))
+    })
+}
+
+/// The key of the padded mode.
+///
+/// # Errors
+/// As [`xts_schedules`].
+pub(super) fn gcm_key(origin: &Origin<'_>, salt: &[u8]) -> Result<Arc<GcmKey>, CipherError> {
+    Cache::get(&GCM, origin, salt, || {
+        let mut key = GcmKey::default();
+        expand(origin, salt, GCM_LABEL, &mut *key)?;
+        Ok(key)
+    })
+}
+
+/// Wipes what the calling thread keeps.
+pub fn forget() {
+    // A thread that is ending has wiped it already.
+    let _ = XTS.try_with(Cache::clear);
+    let _ = GCM.try_with(Cache::clear);
+}
+
+fn expand(origin: &Origin<'_>, salt: &[u8], label: &[u8], out: &mut [u8]) -> Result<(), CipherError> {
+    if origin.data_key.len() != DATA_KEY_LENGTH {
+        return Err(CipherError::DataKeyLength);
+    }
+    let info = [
+        label,
+        &origin.key_id.to_be_bytes(),
+        &origin.key_version.to_be_bytes(),
+    ];
+    Hkdf::<Sha256>::new(Some(salt), origin.data_key)
+        .expand_multi_info(&info, out)
+        // HKDF ends after 255 digests; both uses need one or two.
+        .map_err(|_| CipherError::KeyLength)
+}
+
+/// What keys are found by.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Name {
+    ring: RingId,
+    key_id: u32,
+    key_version: u32,
+    salt_length: usize,
+}
+
+/// A salt of 16, 24 or 32 bytes, filled up with zeroes: as numbers, it is compared and wiped at once.
+#[derive(Zeroize, ZeroizeOnDrop)]
+struct Salt([u128; 2]);
+
+impl Salt {
+    /// # Errors
+    /// [`CipherError::KeyLength`] unless there are 16, 24 or 32 bytes.
+    #[inline]
+    fn new(bytes: &[u8]) -> Result<Salt, CipherError> {
+        let (first, rest) = bytes.split_first_chunk().ok_or(CipherError::KeyLength)?;
+        let second = match (rest.len(), rest.first_chunk(), rest.first_chunk()) {
+            (0, ..) => 0,
+            (8, Some(half), _) => u128::from(u64::from_le_bytes(*half)),
+            (16, _, Some(whole)) => u128::from_le_bytes(*whole),
+            _ => return Err(CipherError::KeyLength),
+        };
+        Ok(Salt([u128::from_le_bytes(*first), second]))
+    }
+
+    /// Whether both are the same, in the same time whichever bits differ: a salt may be a data key.
+    #[inline]
+    fn same(&self, other: &Salt) -> bool {
+        (self.0[0] ^ other.0[0]) | (self.0[1] ^ other.0[1]) == 0
+    }
+}
+
+struct Entry<V> {
+    name: Name,
+    salt: Salt,
+    /// The cache's clock at the last use.
+    used: u64,
+    keys: Arc<V>,
+}
+
+/// A thread's keys for one use.
+struct Cache<V>(RefCell<Sets<V>>);
+
+struct Sets<V> {
+    /// None before the first use, then [`SETS`] of up to [`WAYS`] entries.
+    sets: Vec<Vec<Entry<V>>>,
+    clock: u64,
+}
+
+impl<V> Cache<V> {
+    const fn new() -> Self {
+        Cache(RefCell::new(Sets {
+            sets: Vec::new(),
+            clock: 0,
+        }))
+    }
+
+    fn clear(&self) {
+        self.0.borrow_mut().sets.clear();
+    }
+
+    /// The keys of this name, made if need be.
+    #[inline]
+    fn get(
+        of_thread: &'static std::thread::LocalKey<Self>,
+        origin: &Origin<'_>,
+        salt: &[u8],
+        make: impl Fn() -> Result<V, CipherError>,
+    ) -> Result<Arc<V>, CipherError> {
+        let name = Name {
+            ring: origin.ring,
+            key_id: origin.key_id,
+            key_version: origin.key_version,
+            salt_length: salt.len(),
+        };
+        let salt = Salt::new(salt)?;
+        match of_thread.try_with(|cache| cache.0.borrow_mut().get(name, salt, &make)) {
+            Ok(result) => result,
+            // The thread is ending and its cache is gone.
+            Err(_) => make().map(Arc::new),
+        }
+    }
+}
+
+impl<V> Sets<V> {
+    #[inline]
+    fn get(
+        &mut self,
+        name: Name,
+        salt: Salt,
+        make: impl Fn() -> Result<V, CipherError>,
+    ) -> Result<Arc<V>, CipherError> {
+        self.clock += 1;
+        let known = self.sets.get_mut(set_of(name, &salt)).and_then(|set| {
+            set.iter_mut()
+                .find(|entry| entry.name == name && entry.salt.same(&salt))
+        });
+        match known {
+            Some(entry) => {
+                entry.used = self.clock;
+                Ok(Arc::clone(&entry.keys))
+            }
+            None => self.insert(name, salt, make),
+        }
+    }
+
+    #[cold]
+    fn insert(
+        &mut self,
+        name: Name,
+        salt: Salt,
+        make: impl Fn() -> Result<V, CipherError>,
+    ) -> Result<Arc<V>, CipherError> {
+        let keys = Arc::new(make()?);
+        if self.sets.is_empty() {
+            self.sets.resize_with(SETS, Vec::new);
+        }
+        let set = &mut self.sets[set_of(name, &salt)];
+        let entry = Entry {
+            name,
+            salt,
+            used: self.clock,
+            keys: Arc::clone(&keys),
+        };
+        if set.len() < WAYS {
+            // All at once: a vector that grows leaves copies of salts behind.
+            set.reserve_exact(WAYS - set.len());
+            set.push(entry);
+        } else if let Some(oldest) = set.iter_mut().min_by_key(|entry| entry.used) {
+            *oldest = entry;
+        }
+        Ok(keys)
+    }
+}
+
+/// The number of the set for these keys.
+#[inline]
+fn set_of(name: Name, salt: &Salt) -> usize {
+    let names = u64::from(name.key_id) << 32 | u64::from(name.key_version);
+    // The salts are random. Multiplicative hashing as in the key ring, for those names that are not.
+    let mixed = (names ^ salt.0[0] as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    (mixed >> (u64::BITS - SETS.ilog2())) as usize
+}
