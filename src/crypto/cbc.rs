@@ -9,24 +9,22 @@
 //! ```
 
 use ::cbc::{Decryptor, Encryptor};
-use cipher::consts::U16;
-use cipher::{
-    BlockCipherDecrypt, BlockModeDecrypt, BlockModeEncrypt, InOutBuf, InnerIvInit, IvState, array::Array,
-};
+use cipher::{BlockCipherDecrypt, BlockModeDecrypt, BlockModeEncrypt, InOutBuf, InnerIvInit, IvState};
 use subtle::{Choice, ConstantTimeEq, ConstantTimeGreater};
 use zeroize::Zeroizing;
 
 use super::{Aes, BLOCK_LENGTH, CipherError, Direction, IV_LENGTH, Mode, Padding, in_out};
 
-type Block = Array<u8, U16>;
+type Block = [u8; BLOCK_LENGTH];
 
 /// One direction of CBC under a key.
 pub(super) trait Chaining {
     /// Which direction.
     const DIRECTION: Direction;
 
-    /// Runs CBC over the blocks. `previous` is the ciphertext block before them, afterwards the last of them.
-    fn chain(&self, previous: &mut Block, blocks: InOutBuf<'_, '_, Block>);
+    /// Runs CBC over data that is a whole number of blocks. `previous` is the ciphertext block before them,
+    /// afterwards the last of them.
+    fn chain(&self, previous: &mut Block, data: InOutBuf<'_, '_, u8>);
 
     /// AES-encrypts one block, in either direction of CBC.
     fn encrypt_block(&self, block: &mut Block);
@@ -41,28 +39,30 @@ pub(super) struct Decrypting<A>(pub(super) A);
 impl<A: Aes> Chaining for Encrypting<A> {
     const DIRECTION: Direction = Direction::Encrypt;
 
-    fn chain(&self, previous: &mut Block, blocks: InOutBuf<'_, '_, Block>) {
-        let mut mode = Encryptor::inner_iv_init(&self.0, previous);
+    fn chain(&self, previous: &mut Block, data: InOutBuf<'_, '_, u8>) {
+        let (blocks, _no_rest) = data.into_chunks();
+        let mut mode = Encryptor::inner_iv_init(&self.0, (&*previous).into());
         mode.encrypt_blocks_inout(blocks);
-        *previous = mode.iv_state();
+        *previous = mode.iv_state().into();
     }
 
     fn encrypt_block(&self, block: &mut Block) {
-        self.0.encrypt_block(block);
+        self.0.encrypt_block(block.into());
     }
 }
 
 impl<A: Aes + BlockCipherDecrypt> Chaining for Decrypting<A> {
     const DIRECTION: Direction = Direction::Decrypt;
 
-    fn chain(&self, previous: &mut Block, blocks: InOutBuf<'_, '_, Block>) {
-        let mut mode = Decryptor::inner_iv_init(&self.0, previous);
+    fn chain(&self, previous: &mut Block, data: InOutBuf<'_, '_, u8>) {
+        let (blocks, _no_rest) = data.into_chunks();
+        let mut mode = Decryptor::inner_iv_init(&self.0, (&*previous).into());
         mode.decrypt_blocks_inout(blocks);
-        *previous = mode.iv_state();
+        *previous = mode.iv_state().into();
     }
 
     fn encrypt_block(&self, block: &mut Block) {
-        self.0.encrypt_block(block);
+        self.0.encrypt_block(block.into());
     }
 }
 
@@ -85,7 +85,7 @@ impl<C: Chaining> Cbc<C> {
             cipher,
             padding,
             iv: *iv,
-            previous: (*iv).into(),
+            previous: *iv,
             held: Zeroizing::new([0; BLOCK_LENGTH]),
             held_length: 0,
         }
@@ -95,10 +95,8 @@ impl<C: Chaining> Cbc<C> {
         self.padding == Padding::Padded && C::DIRECTION == Direction::Decrypt
     }
 
-    /// Runs CBC over data that is a whole number of blocks.
     fn chain(&mut self, data: InOutBuf<'_, '_, u8>) {
-        let (blocks, _no_rest) = data.into_chunks();
-        self.cipher.chain(&mut self.previous, blocks);
+        self.cipher.chain(&mut self.previous, data);
     }
 
     /// Appends to the held bytes; the sum fits a block, as `update_length` has it.
@@ -122,8 +120,7 @@ impl<C: Chaining> Cbc<C> {
         }
         let mut plaintext = self.held.clone();
         let mut previous = self.previous;
-        let (blocks, _no_rest) = InOutBuf::from(plaintext.as_mut_slice()).into_chunks();
-        self.cipher.chain(&mut previous, blocks);
+        self.cipher.chain(&mut previous, plaintext.as_mut_slice().into());
         let length = unpadded_length(&plaintext).ok_or(CipherError::BadData)?;
         let dst = dst.get_mut(..length).ok_or(CipherError::DestinationTooSmall)?;
         dst.copy_from_slice(&plaintext[..length]);
@@ -133,7 +130,7 @@ impl<C: Chaining> Cbc<C> {
     fn finish_tail(&mut self, dst: &mut [u8]) -> Result<usize, CipherError> {
         let length = self.held_length;
         let dst = dst.get_mut(..length).ok_or(CipherError::DestinationTooSmall)?;
-        let mut mask = Zeroizing::new(Block::from(self.iv));
+        let mut mask = Zeroizing::new(self.iv);
         self.cipher.encrypt_block(&mut mask);
         for ((out, tail), mask) in dst.iter_mut().zip(self.held.iter()).zip(mask.iter()) {
             *out = tail ^ mask;

@@ -24,15 +24,17 @@
 //! belong to a [`RingId`], and no ring ever has an old one.
 
 use std::cell::RefCell;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::LocalKey;
 
 use hkdf::Hkdf;
 use sha2::Sha256;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-use super::CipherError;
-use super::xts::{KEYS_LENGTH, Schedules};
+#[cfg(target_arch = "x86_64")]
+use super::x86_64::NativeXtsKeys;
+use super::xts::{KEYS_LENGTH, PortableXtsKeys};
+use super::{CipherError, Level};
 
 /// The length in bytes of the data keys that keys are derived from.
 pub const DATA_KEY_LENGTH: usize = 32;
@@ -78,37 +80,68 @@ pub struct Origin<'a> {
     pub data_key: &'a [u8],
 }
 
-/// The key of AES-256-GCM.
-pub(super) type GcmKey = Zeroizing<[u8; 32]>;
+/// K1 and K2 of XTS, expanded.
+pub(super) enum XtsKeys {
+    #[cfg(target_arch = "x86_64")]
+    Native(NativeXtsKeys),
+    Portable(PortableXtsKeys),
+}
+
+impl XtsKeys {
+    fn new(level: Level, keys: &[u8; KEYS_LENGTH]) -> Result<Self, CipherError> {
+        #[cfg(target_arch = "x86_64")]
+        if level > Level::Portable {
+            return NativeXtsKeys::new(level, keys).map(XtsKeys::Native);
+        }
+        let _portable_on_every_processor = level;
+        Ok(XtsKeys::Portable(PortableXtsKeys::new(keys)))
+    }
+}
+
+type GcmKey = Zeroizing<[u8; 32]>;
 
 thread_local! {
-    static XTS: Cache<Schedules> = const { Cache::new() };
+    static XTS: Cache<XtsKeys> = const { Cache::new() };
     static GCM: Cache<GcmKey> = const { Cache::new() };
 }
 
-/// K1 and K2, expanded.
+/// Does `work` with K1 and K2 for this salt, expanded for this level.
 ///
 /// # Errors
 /// [`CipherError::KeyLength`] unless the salt has 16, 24 or 32 bytes, [`CipherError::DataKeyLength`] unless the
-/// data key has [`DATA_KEY_LENGTH`].
-pub(super) fn xts_schedules(origin: &Origin<'_>, salt: &[u8]) -> Result<Arc<Schedules>, CipherError> {
-    Cache::get(&XTS, origin, salt, || {
+/// data key has [`DATA_KEY_LENGTH`]; those of `work`.
+#[inline]
+pub(super) fn with_xts_keys<R>(
+    level: Level,
+    origin: &Origin<'_>,
+    salt: &[u8],
+    work: impl FnMut(&XtsKeys) -> Result<R, CipherError>,
+) -> Result<R, CipherError> {
+    let make = || {
         let mut keys = Zeroizing::new([0; KEYS_LENGTH]);
         expand(origin, salt, XTS_LABEL, &mut *keys)?;
-        Ok(Schedules::new(&keys))
-    })
+        XtsKeys::new(level, &keys)
+    };
+    Cache::with(&XTS, Name::new(level, origin, salt), Salt::new(salt)?, make, work)
 }
 
-/// The key of the padded mode.
+/// Does `work` with the key of AES-256-GCM for this salt.
 ///
 /// # Errors
-/// As [`xts_schedules`].
-pub(super) fn gcm_key(origin: &Origin<'_>, salt: &[u8]) -> Result<Arc<GcmKey>, CipherError> {
-    Cache::get(&GCM, origin, salt, || {
+/// As [`with_xts_keys`].
+#[inline]
+pub(super) fn with_gcm_key<R>(
+    origin: &Origin<'_>,
+    salt: &[u8],
+    mut work: impl FnMut(&[u8]) -> Result<R, CipherError>,
+) -> Result<R, CipherError> {
+    let make = || {
         let mut key = GcmKey::default();
         expand(origin, salt, GCM_LABEL, &mut *key)?;
         Ok(key)
-    })
+    };
+    let name = Name::new(Level::Portable, origin, salt);
+    Cache::with(&GCM, name, Salt::new(salt)?, make, |key| work(&**key))
 }
 
 /// Wipes what the calling thread keeps.
@@ -133,13 +166,27 @@ fn expand(origin: &Origin<'_>, salt: &[u8], label: &[u8], out: &mut [u8]) -> Res
         .map_err(|_| CipherError::KeyLength)
 }
 
-/// What keys are found by.
+/// What keys are found by, beside the salt.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Name {
+    level: Level,
     ring: RingId,
     key_id: u32,
     key_version: u32,
     salt_length: usize,
+}
+
+impl Name {
+    #[inline]
+    fn new(level: Level, origin: &Origin<'_>, salt: &[u8]) -> Name {
+        Name {
+            level,
+            ring: origin.ring,
+            key_id: origin.key_id,
+            key_version: origin.key_version,
+            salt_length: salt.len(),
+        }
+    }
 }
 
 /// A salt of 16, 24 or 32 bytes, filled up with zeroes: as numbers, it is compared and wiped at once.
@@ -173,7 +220,7 @@ struct Entry<V> {
     salt: Salt,
     /// The cache's clock at the last use.
     used: u64,
-    keys: Arc<V>,
+    keys: V,
 }
 
 /// A thread's keys for one use.
@@ -197,26 +244,18 @@ impl<V> Cache<V> {
         self.0.borrow_mut().sets.clear();
     }
 
-    /// The keys of this name, made if need be.
+    /// Does `work` with the keys of this name, made if need be. Neither may come back here.
     #[inline]
-    fn get(
-        of_thread: &'static std::thread::LocalKey<Self>,
-        origin: &Origin<'_>,
-        salt: &[u8],
+    fn with<R>(
+        of_thread: &'static LocalKey<Self>,
+        name: Name,
+        salt: Salt,
         make: impl Fn() -> Result<V, CipherError>,
-    ) -> Result<Arc<V>, CipherError> {
-        let name = Name {
-            ring: origin.ring,
-            key_id: origin.key_id,
-            key_version: origin.key_version,
-            salt_length: salt.len(),
-        };
-        let salt = Salt::new(salt)?;
-        match of_thread.try_with(|cache| cache.0.borrow_mut().get(name, salt, &make)) {
-            Ok(result) => result,
-            // The thread is ending and its cache is gone.
-            Err(_) => make().map(Arc::new),
-        }
+        mut work: impl FnMut(&V) -> Result<R, CipherError>,
+    ) -> Result<R, CipherError> {
+        let cached = of_thread.try_with(|cache| work(cache.0.borrow_mut().get(name, salt, &make)?));
+        // A thread that is ending may have lost its cache.
+        cached.unwrap_or_else(|_| work(&make()?))
     }
 }
 
@@ -227,47 +266,45 @@ impl<V> Sets<V> {
         name: Name,
         salt: Salt,
         make: impl Fn() -> Result<V, CipherError>,
-    ) -> Result<Arc<V>, CipherError> {
+    ) -> Result<&V, CipherError> {
         self.clock += 1;
-        let known = self.sets.get_mut(set_of(name, &salt)).and_then(|set| {
-            set.iter_mut()
-                .find(|entry| entry.name == name && entry.salt.same(&salt))
-        });
-        match known {
-            Some(entry) => {
-                entry.used = self.clock;
-                Ok(Arc::clone(&entry.keys))
-            }
-            None => self.insert(name, salt, make),
-        }
+        let set = set_of(name, &salt);
+        let is_it = |entry: &Entry<V>| entry.name == name && entry.salt.same(&salt);
+        let known = self.sets.get(set).and_then(|set| set.iter().position(is_it));
+        let at = match known {
+            Some(at) => at,
+            None => self.insert(set, name, salt, make()?),
+        };
+        let entry = &mut self.sets[set][at];
+        entry.used = self.clock;
+        Ok(&entry.keys)
     }
 
+    /// Where in its set the new entry is. It takes the place of the one used longest ago if the set is full.
     #[cold]
-    fn insert(
-        &mut self,
-        name: Name,
-        salt: Salt,
-        make: impl Fn() -> Result<V, CipherError>,
-    ) -> Result<Arc<V>, CipherError> {
-        let keys = Arc::new(make()?);
+    fn insert(&mut self, set: usize, name: Name, salt: Salt, keys: V) -> usize {
         if self.sets.is_empty() {
             self.sets.resize_with(SETS, Vec::new);
         }
-        let set = &mut self.sets[set_of(name, &salt)];
+        let set = &mut self.sets[set];
         let entry = Entry {
             name,
             salt,
             used: self.clock,
-            keys: Arc::clone(&keys),
+            keys,
         };
-        if set.len() < WAYS {
-            // All at once: a vector that grows leaves copies of salts behind.
-            set.reserve_exact(WAYS - set.len());
-            set.push(entry);
-        } else if let Some(oldest) = set.iter_mut().min_by_key(|entry| entry.used) {
-            *oldest = entry;
+        match set.iter().enumerate().min_by_key(|(_, entry)| entry.used) {
+            Some((oldest, _)) if set.len() == WAYS => {
+                set[oldest] = entry;
+                oldest
+            }
+            _ => {
+                // Room for all at once: a vector that grows leaves copies of keys behind.
+                set.reserve_exact(WAYS - set.len());
+                set.push(entry);
+                set.len() - 1
+            }
         }
-        Ok(keys)
     }
 }
 

@@ -17,7 +17,10 @@ mod cbc;
 mod ctr;
 pub mod derive;
 mod gcm;
+mod level;
 pub mod password;
+#[cfg(target_arch = "x86_64")]
+mod x86_64;
 mod xts;
 
 use std::fmt;
@@ -30,9 +33,10 @@ use zeroize::ZeroizeOnDrop;
 
 use self::cbc::{Cbc, Decrypting, Encrypting};
 use self::ctr::Ctr;
-use self::derive::Origin;
-use self::gcm::{GcmDecrypt, GcmEncrypt, TAG_LENGTH};
-use self::xts::Xts;
+use self::derive::{Origin, XtsKeys};
+use self::gcm::{GcmDecrypt, GcmEncrypt, PortableOpen, PortableParts, TAG_LENGTH};
+pub use self::level::Level;
+use self::xts::{PortableXts, Xts};
 
 /// The length of an initialisation vector in bytes, in every mode.
 pub const IV_LENGTH: usize = 16;
@@ -143,27 +147,41 @@ pub fn encrypted_length(algorithm: Algorithm, input: u32) -> u32 {
 
 /// The encryption or decryption of one message under one key and IV: any number of updates, then one finish.
 ///
-/// Everything secret in it is wiped on drop. It needs no heap.
+/// Everything secret in it is wiped on drop. It needs no heap, and owns nothing but its own memory.
+#[repr(C)]
 pub struct PageCipher {
-    keyed: Keyed,
     finished: bool,
+    keyed: Keyed,
 }
 
-/// The modes by length of the key. By value, however large, because there is no heap to put them on.
+/// The modes by implementation and length of the key. By value, however large, because there is no heap to put
+/// them on; which of them is the largest does not matter, see [`PageCipher::footprint`].
+#[repr(u8)]
 enum Keyed {
+    /// No key yet.
+    Idle,
+    #[cfg(target_arch = "x86_64")]
+    Native(x86_64::ModeOf),
+    #[cfg(target_arch = "x86_64")]
+    NativeXts(Xts<x86_64::NativeXts>),
     Aes128(ModeOf<Key128>),
     Aes192(ModeOf<Key192>),
     Aes256(ModeOf<Key256>),
-    Xts(Xts),
+    Xts(Xts<PortableXts>),
 }
+
+/// The layout of a [`Keyed`] that holds a `T`, as `repr(u8)` defines it.
+#[cfg(target_arch = "x86_64")]
+#[repr(C)]
+struct KeyedWith<T>(u8, T);
 
 /// The modes under keys of one length.
 enum ModeOf<K: KeyLength> {
     CbcEncrypt(Cbc<Encrypting<K::Encrypt>>),
     CbcDecrypt(Cbc<Decrypting<K::Both>>),
     Ctr(Ctr<K::Encrypt>),
-    GcmEncrypt(GcmEncrypt<K::Encrypt>),
-    GcmDecrypt(GcmDecrypt<K::Encrypt>),
+    GcmEncrypt(GcmEncrypt<PortableParts<K::Encrypt>>),
+    GcmDecrypt(GcmDecrypt<PortableOpen<K::Encrypt>>),
 }
 
 /// AES of one key length, able to encrypt blocks.
@@ -233,7 +251,7 @@ impl<K: KeyLength> ModeOf<K> {
                 ModeOf::GcmEncrypt(GcmEncrypt::new(encrypt()?, iv))
             }
             (Algorithm::AesCtr, Padding::Padded, Direction::Decrypt) => {
-                ModeOf::GcmDecrypt(GcmDecrypt::new(encrypt()?, iv))
+                ModeOf::GcmDecrypt(GcmDecrypt::new(PortableOpen::new(encrypt()?, iv)))
             }
             (Algorithm::Aes256Xts, ..) => return Err(CipherError::NoDataKey),
         })
@@ -242,21 +260,26 @@ impl<K: KeyLength> ModeOf<K> {
 
 /// Runs `$call` on the mode inside a [`Keyed`], whichever it is.
 macro_rules! with_mode {
-    ($keyed:expr, $mode:ident => $call:expr) => {
+    ($keyed:expr, $mode:ident => $call:expr, idle => $idle:expr) => {
         match $keyed {
-            Keyed::Aes128(mode_of) => with_mode!(@mode mode_of, $mode => $call),
-            Keyed::Aes192(mode_of) => with_mode!(@mode mode_of, $mode => $call),
-            Keyed::Aes256(mode_of) => with_mode!(@mode mode_of, $mode => $call),
+            Keyed::Idle => $idle,
+            #[cfg(target_arch = "x86_64")]
+            Keyed::Native(mode_of) => with_mode!(@mode x86_64::ModeOf, mode_of, $mode => $call),
+            #[cfg(target_arch = "x86_64")]
+            Keyed::NativeXts($mode) => $call,
+            Keyed::Aes128(mode_of) => with_mode!(@mode ModeOf, mode_of, $mode => $call),
+            Keyed::Aes192(mode_of) => with_mode!(@mode ModeOf, mode_of, $mode => $call),
+            Keyed::Aes256(mode_of) => with_mode!(@mode ModeOf, mode_of, $mode => $call),
             Keyed::Xts($mode) => $call,
         }
     };
-    (@mode $mode_of:expr, $mode:ident => $call:expr) => {
+    (@mode $($modes:ident)::+, $mode_of:expr, $mode:ident => $call:expr) => {
         match $mode_of {
-            ModeOf::CbcEncrypt($mode) => $call,
-            ModeOf::CbcDecrypt($mode) => $call,
-            ModeOf::Ctr($mode) => $call,
-            ModeOf::GcmEncrypt($mode) => $call,
-            ModeOf::GcmDecrypt($mode) => $call,
+            $($modes)::+::CbcEncrypt($mode) => $call,
+            $($modes)::+::CbcDecrypt($mode) => $call,
+            $($modes)::+::Ctr($mode) => $call,
+            $($modes)::+::GcmEncrypt($mode) => $call,
+            $($modes)::+::GcmDecrypt($mode) => $call,
         }
     };
 }
@@ -275,17 +298,76 @@ impl PageCipher {
         key: &[u8],
         iv: &[u8],
     ) -> Result<Self, CipherError> {
+        let mut cipher = PageCipher::idle();
+        cipher.start(algorithm, padding, direction, key, iv)?;
+        Ok(cipher)
+    }
+
+    /// A cipher without a key: as if it had finished, until it is [started](Self::start).
+    #[inline]
+    pub fn idle() -> Self {
+        PageCipher {
+            finished: true,
+            keyed: Keyed::Idle,
+        }
+    }
+
+    /// As [`new`](Self::new), in the place of this cipher: nothing is moved, and a failure leaves no key.
+    ///
+    /// # Errors
+    /// Those of [`new`](Self::new).
+    #[inline]
+    pub fn start(
+        &mut self,
+        algorithm: Algorithm,
+        padding: Padding,
+        direction: Direction,
+        key: &[u8],
+        iv: &[u8],
+    ) -> Result<(), CipherError> {
+        self.start_at(Level::current(), algorithm, padding, direction, key, iv)
+    }
+
+    fn start_at(
+        &mut self,
+        level: Level,
+        algorithm: Algorithm,
+        padding: Padding,
+        direction: Direction,
+        key: &[u8],
+        iv: &[u8],
+    ) -> Result<(), CipherError> {
         let iv = iv.try_into().map_err(|_| CipherError::IvLength)?;
-        let keyed = match key.len() {
+        (self.finished, self.keyed) = (true, Keyed::Idle);
+        #[cfg(target_arch = "x86_64")]
+        if level > Level::Portable {
+            self.keyed = Keyed::Native(x86_64::ModeOf::new(
+                level, algorithm, padding, direction, key, iv,
+            )?);
+            self.finished = false;
+            return Ok(());
+        }
+        self.keyed = match key.len() {
             16 => Keyed::Aes128(ModeOf::new(algorithm, padding, direction, key, iv)?),
             24 => Keyed::Aes192(ModeOf::new(algorithm, padding, direction, key, iv)?),
             32 => Keyed::Aes256(ModeOf::new(algorithm, padding, direction, key, iv)?),
             _ => return Err(CipherError::KeyLength),
         };
-        Ok(PageCipher {
-            keyed,
-            finished: false,
-        })
+        self.finished = false;
+        Ok(())
+    }
+
+    /// How many of the first bytes of this cipher's memory count now. To zero these wipes all that a drop wipes.
+    #[inline]
+    pub fn footprint(&self) -> usize {
+        let keyed = match self.keyed {
+            #[cfg(target_arch = "x86_64")]
+            Keyed::Native(_) => size_of::<KeyedWith<x86_64::ModeOf>>(),
+            #[cfg(target_arch = "x86_64")]
+            Keyed::NativeXts(_) => size_of::<KeyedWith<Xts<x86_64::NativeXts>>>(),
+            _ => size_of::<Keyed>(),
+        };
+        std::mem::offset_of!(PageCipher, keyed) + keyed
     }
 
     /// aes_256_xts at the start of a message, under keys derived from a data key. `key` is what the server
@@ -301,25 +383,46 @@ impl PageCipher {
         key: &[u8],
         iv: &[u8],
     ) -> Result<Self, CipherError> {
-        match padding {
-            Padding::Padded => {
-                let gcm_key = derive::gcm_key(origin, key)?;
-                PageCipher::new(Algorithm::AesCtr, padding, direction, &**gcm_key, iv)
-            }
-            Padding::None => {
-                let iv = iv.try_into().map_err(|_| CipherError::IvLength)?;
-                let schedules = derive::xts_schedules(origin, key)?;
-                Ok(PageCipher {
-                    keyed: Keyed::Xts(Xts::new(schedules, direction, iv)),
-                    finished: false,
-                })
-            }
+        let mut cipher = PageCipher::idle();
+        cipher.start_derived(origin, padding, direction, key, iv)?;
+        Ok(cipher)
+    }
+
+    /// As [`derived`](Self::derived), in the place of this cipher: nothing is moved, and a failure leaves no key.
+    ///
+    /// # Errors
+    /// Those of [`derived`](Self::derived).
+    #[inline]
+    pub fn start_derived(
+        &mut self,
+        origin: &Origin<'_>,
+        padding: Padding,
+        direction: Direction,
+        key: &[u8],
+        iv: &[u8],
+    ) -> Result<(), CipherError> {
+        (self.finished, self.keyed) = (true, Keyed::Idle);
+        if padding == Padding::Padded {
+            return derive::with_gcm_key(origin, key, |key| {
+                self.start(Algorithm::AesCtr, padding, direction, key, iv)
+            });
         }
+        let iv = iv.try_into().map_err(|_| CipherError::IvLength)?;
+        derive::with_xts_keys(Level::current(), origin, key, |keys| {
+            self.keyed = match keys {
+                #[cfg(target_arch = "x86_64")]
+                XtsKeys::Native(keys) => Keyed::NativeXts(keys.start(direction, iv)),
+                XtsKeys::Portable(keys) => Keyed::Xts(keys.start(direction, iv)),
+            };
+            self.finished = false;
+            Ok(())
+        })
     }
 
     /// The exact number of bytes that an update with `input` bytes writes now.
+    #[inline]
     pub fn update_length(&self, input: usize) -> usize {
-        with_mode!(&self.keyed, mode => mode.update_length(input))
+        with_mode!(&self.keyed, mode => mode.update_length(input), idle => 0)
     }
 
     /// Takes `src` in and writes what is ready to the start of `dst`. Returns the number of bytes written,
@@ -336,7 +439,7 @@ impl PageCipher {
         }
         let length = self.update_length(src.len());
         let dst = dst.get_mut(..length).ok_or(CipherError::DestinationTooSmall)?;
-        with_mode!(&mut self.keyed, mode => mode.update(src, dst))?;
+        with_mode!(&mut self.keyed, mode => mode.update(src, dst), idle => Err(CipherError::Finished))?;
         Ok(length)
     }
 
@@ -351,13 +454,13 @@ impl PageCipher {
             return Err(CipherError::Finished);
         }
         let length = self.update_length(data.len());
-        with_mode!(&mut self.keyed, mode => mode.update_in_place(data))?;
+        with_mode!(&mut self.keyed, mode => mode.update_in_place(data), idle => Err(CipherError::Finished))?;
         Ok(length)
     }
 
     /// The largest number of bytes that [`finish`](Self::finish) can write now: at most 16.
     pub fn finish_length(&self) -> usize {
-        with_mode!(&self.keyed, mode => mode.finish_length())
+        with_mode!(&self.keyed, mode => mode.finish_length(), idle => 0)
     }
 
     /// Ends the message: writes its last bytes to the start of `dst` and returns their exact number.
@@ -370,7 +473,8 @@ impl PageCipher {
         if self.finished {
             return Err(CipherError::Finished);
         }
-        let result = with_mode!(&mut self.keyed, mode => mode.finish(dst));
+        let result =
+            with_mode!(&mut self.keyed, mode => mode.finish(dst), idle => Err(CipherError::Finished));
         self.finished = result != Err(CipherError::DestinationTooSmall);
         result
     }

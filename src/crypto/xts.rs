@@ -12,196 +12,196 @@
 //! ciphertext to steal from and changes a block that has gone out already. The server has messages of fewer
 //! than 16 bytes and wants every whole block back at once, so the tail is masked instead, as in its own CBC.
 
-use std::sync::Arc;
-
 use aes::{Aes256, Aes256Enc};
 use cipher::consts::U16;
-use cipher::{BlockCipherDecrypt, BlockCipherEncrypt, InOutBuf, KeyInit, array::Array};
-use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+use cipher::{BlockCipherDecrypt, BlockCipherEncrypt, InOut, InOutBuf, KeyInit, array::Array};
+use zeroize::{Zeroize, Zeroizing};
 
-use super::{BLOCK_LENGTH, CipherError, Direction, IV_LENGTH, Mode};
-
-pub(super) type Block = Array<u8, U16>;
+use super::{BLOCK_LENGTH, CipherError, Direction, IV_LENGTH, Mode, in_out};
 
 /// The length of both keys together, K1 first, in bytes.
 pub(super) const KEYS_LENGTH: usize = 64;
 
+type Block = [u8; BLOCK_LENGTH];
+
 /// The tweak of a block: a polynomial over GF(2), the coefficient of x^n in bit n. Its bytes are little-endian.
 pub(super) type Tweak = u128;
 
-/// What reduces x^128: x^7 + x^2 + x + 1.
-const REDUCTION: Tweak = 0x87;
-
-/// The tweak of the next block.
+/// The tweak `blocks` blocks later, at most 64.
 #[inline(always)]
-fn double(tweak: Tweak) -> Tweak {
-    // All ones if x^127 overflows; no branch, so that the time tells nothing.
-    let overflow = (tweak.cast_signed() >> 127).cast_unsigned();
-    (tweak << 1) ^ (overflow & REDUCTION)
+pub(super) fn later(tweak: Tweak, blocks: u32) -> Tweak {
+    let overflow = tweak.unbounded_shr(Tweak::BITS - blocks);
+    (tweak << blocks) ^ overflow ^ (overflow << 1) ^ (overflow << 2) ^ (overflow << 7)
 }
 
-/// Both AES keys of XTS, expanded.
-pub(super) struct Schedules {
-    /// K1, for blocks and the tail's mask.
+/// XTS over whole blocks under one K1, in one implementation.
+pub(super) trait WholeBlocks {
+    /// Runs over data that is a whole number of blocks. `tweak` is that of the first of them, afterwards that
+    /// of the block behind them.
+    fn run(&self, direction: Direction, tweak: &mut Tweak, data: InOutBuf<'_, '_, u8>);
+
+    /// AES_K1 of one block.
+    fn encrypt_block(&self, block: &mut Block);
+}
+
+/// Both keys, expanded for the portable implementation.
+pub(super) struct PortableXtsKeys {
     data: Aes256,
-    /// K2, for the first tweak.
     tweak: Aes256Enc,
 }
 
-impl ZeroizeOnDrop for Schedules {}
-
-/// How many blocks the portable path works on at once: what `aes` takes at once where it has VAES.
-const BATCH: usize = 64;
-
-impl Schedules {
+impl PortableXtsKeys {
     pub(super) fn new(keys: &[u8; KEYS_LENGTH]) -> Self {
-        let (data, tweak) = keys.split_at(KEYS_LENGTH / 2);
-        let schedule = |key: &[u8]| -> Zeroizing<Array<u8, cipher::consts::U32>> {
-            let mut whole = Zeroizing::new(Array::default());
-            whole.copy_from_slice(key);
-            whole
+        let key = |half: usize| {
+            let mut key = Zeroizing::new(Array::default());
+            key.copy_from_slice(&keys[half * KEYS_LENGTH / 2..][..KEYS_LENGTH / 2]);
+            key
         };
-        Schedules {
-            data: Aes256::new(&schedule(data)),
-            tweak: Aes256Enc::new(&schedule(tweak)),
+        PortableXtsKeys {
+            data: Aes256::new(&key(0)),
+            tweak: Aes256Enc::new(&key(1)),
         }
     }
 
-    /// AES_K2(IV), the tweak of the first block.
-    fn first_tweak(&self, iv: &[u8; IV_LENGTH]) -> Tweak {
-        let mut block = Block::from(*iv);
-        self.tweak.encrypt_block(&mut block);
-        Tweak::from_le_bytes(block.into())
+    /// A message at its start.
+    pub(super) fn start(&self, direction: Direction, iv: &[u8; IV_LENGTH]) -> Xts<PortableXts> {
+        let mut tweak = *iv;
+        self.tweak.encrypt_block((&mut tweak).into());
+        Xts::new(PortableXts(self.data.clone()), direction, tweak)
     }
+}
 
-    /// AES_K1(C XOR T): what a tail is XORed with.
-    fn tail_mask(&self, before: &Block, tweak: Tweak) -> Zeroizing<Block> {
-        let mut mask = Zeroizing::new(Block::from(
-            (Tweak::from_le_bytes((*before).into()) ^ tweak).to_le_bytes(),
-        ));
-        self.data.encrypt_block(&mut mask);
-        mask
-    }
+/// K1 in the portable implementation.
+pub(super) struct PortableXts(Aes256);
 
-    /// Runs XTS over the blocks. `tweak` is that of the first of them, afterwards that of the block behind them.
-    fn run(&self, direction: Direction, tweak: &mut Tweak, blocks: InOutBuf<'_, '_, Block>) {
+/// How many blocks it works on at once: as many as `aes` does where it finds VAES.
+const BATCH: usize = 64;
+
+impl WholeBlocks for PortableXts {
+    fn run(&self, direction: Direction, tweak: &mut Tweak, data: InOutBuf<'_, '_, u8>) {
+        let (mut rest, _no_rest) = data.into_chunks::<U16>();
         let mut tweaks = [0; BATCH];
-        let used = blocks.len().min(BATCH);
-        let mut rest = blocks;
+        let used = rest.len().min(BATCH);
         while !rest.is_empty() {
             let length = rest.len().min(BATCH);
             let (mut batch, behind) = rest.split_at(length);
             rest = behind;
-            for place in &mut tweaks[..batch.len()] {
+            let tweaks = &mut tweaks[..length];
+            for place in tweaks.iter_mut() {
                 *place = *tweak;
-                *tweak = double(*tweak);
+                *tweak = later(*tweak, 1);
             }
-            let tweaks = &tweaks[..batch.len()];
-            for (block, tweak) in batch.reborrow().into_iter().zip(tweaks) {
+            for (block, tweak) in batch.reborrow().into_iter().zip(&*tweaks) {
                 xor_into(block, *tweak);
             }
             match direction {
-                Direction::Encrypt => self.data.encrypt_blocks(batch.get_out()),
-                Direction::Decrypt => self.data.decrypt_blocks(batch.get_out()),
+                Direction::Encrypt => self.0.encrypt_blocks(batch.get_out()),
+                Direction::Decrypt => self.0.decrypt_blocks(batch.get_out()),
             }
-            for (block, tweak) in batch.get_out().iter_mut().zip(tweaks) {
+            for (block, tweak) in batch.get_out().iter_mut().zip(&*tweaks) {
                 xor_into(block.into(), *tweak);
             }
         }
         tweaks[..used].zeroize();
     }
+
+    fn encrypt_block(&self, block: &mut Block) {
+        self.0.encrypt_block(block.into());
+    }
 }
 
 #[inline(always)]
-fn xor_into(mut block: cipher::InOut<'_, '_, Block>, tweak: Tweak) {
-    let whitened = Tweak::from_le_bytes(block.clone_in().into()) ^ tweak;
-    *block.get_out() = whitened.to_le_bytes().into();
+fn xor_into(mut block: InOut<'_, '_, Array<u8, U16>>, tweak: Tweak) {
+    let sum = Tweak::from_le_bytes(block.clone_in().into()) ^ tweak;
+    *block.get_out() = sum.to_le_bytes().into();
 }
 
 /// A message in XTS.
-pub(super) struct Xts {
-    schedules: Arc<Schedules>,
+pub(super) struct Xts<W> {
+    blocks: W,
     direction: Direction,
     /// The tweak of the block that comes next.
     tweak: Zeroizing<Tweak>,
     /// The last whole block of ciphertext; zero before the first.
     before: Block,
     /// The input since the last whole block, which may turn out to be the tail.
-    held: Zeroizing<[u8; BLOCK_LENGTH]>,
+    held: Zeroizing<Block>,
     /// The number of bytes in `held`, 0..=15.
     held_length: usize,
 }
 
-impl Xts {
-    pub(super) fn new(schedules: Arc<Schedules>, direction: Direction, iv: &[u8; IV_LENGTH]) -> Self {
+impl<W: WholeBlocks> Xts<W> {
+    /// `first` is AES_K2(IV).
+    #[inline]
+    pub(super) fn new(blocks: W, direction: Direction, first: Block) -> Self {
         Xts {
-            tweak: Zeroizing::new(schedules.first_tweak(iv)),
-            schedules,
+            blocks,
             direction,
-            before: Block::default(),
+            tweak: Zeroizing::new(Tweak::from_le_bytes(first)),
+            before: [0; BLOCK_LENGTH],
             held: Zeroizing::new([0; BLOCK_LENGTH]),
             held_length: 0,
         }
     }
 
-    fn run(&mut self, mut blocks: InOutBuf<'_, '_, Block>) {
+    #[inline]
+    fn run(&mut self, mut data: InOutBuf<'_, '_, u8>) {
         // In place the ciphertext is there only before a decryption and only after an encryption.
-        let last = |blocks: &[Block]| blocks.last().copied();
-        let read = last(blocks.get_in());
-        self.schedules
-            .run(self.direction, &mut self.tweak, blocks.reborrow());
-        let ciphertext = match self.direction {
-            Direction::Encrypt => last(blocks.get_out()),
-            Direction::Decrypt => read,
+        let last_of_input = data.get_in().last_chunk().copied();
+        self.blocks.run(self.direction, &mut self.tweak, data.reborrow());
+        let last = match self.direction {
+            Direction::Encrypt => data.get_out().last_chunk().copied(),
+            Direction::Decrypt => last_of_input,
         };
-        self.before = ciphertext.unwrap_or(self.before);
+        self.before = last.unwrap_or(self.before);
     }
 
-    fn hold(&mut self, tail: &[u8]) {
-        self.held[..tail.len()].copy_from_slice(tail);
-        self.held_length = tail.len();
+    /// Appends to the held bytes; the sum fits a block, as `update_length` has it.
+    #[inline]
+    fn hold(&mut self, bytes: &[u8]) {
+        let end = self.held_length + bytes.len();
+        self.held[self.held_length..end].copy_from_slice(bytes);
+        self.held_length = end;
     }
 }
 
-impl Mode for Xts {
+impl<W: WholeBlocks> Mode for Xts<W> {
+    #[inline]
     fn update_length(&self, input: usize) -> usize {
-        (self.held_length + input) & !(BLOCK_LENGTH - 1)
+        let total = self.held_length.saturating_add(input);
+        total - total % BLOCK_LENGTH
     }
 
     fn update(&mut self, mut src: &[u8], mut dst: &mut [u8]) -> Result<(), CipherError> {
-        if self.held_length > 0 {
-            let room = &mut self.held[self.held_length..];
-            let (head, rest) = src.split_at(room.len().min(src.len()));
-            room[..head.len()].copy_from_slice(head);
-            self.held_length += head.len();
-            if self.held_length < BLOCK_LENGTH {
-                return Ok(());
-            }
-            let (first, behind) = dst
-                .split_at_mut_checked(BLOCK_LENGTH)
-                .ok_or(CipherError::DestinationTooSmall)?;
-            let held = Zeroizing::new(Block::from(*self.held));
-            let (first, _) = Block::slice_as_chunks_mut(first);
-            self.run(in_out_blocks(std::slice::from_ref(&held), first)?);
-            self.held_length = 0;
-            (src, dst) = (rest, behind);
+        if dst.is_empty() {
+            self.hold(src);
+            return Ok(());
         }
-        let (blocks, tail) = Block::slice_as_chunks(src);
-        let (out, _) = Block::slice_as_chunks_mut(dst);
-        self.run(in_out_blocks(blocks, out)?);
+        // There is output, so the held bytes and the start of src make a whole block.
+        if self.held_length > 0 {
+            let (head, rest) = src.split_at(BLOCK_LENGTH - self.held_length);
+            let (first, others) = dst.split_at_mut(BLOCK_LENGTH);
+            self.hold(head);
+            first.copy_from_slice(self.held.as_slice());
+            self.run(first.into());
+            self.held_length = 0;
+            (src, dst) = (rest, others);
+        }
+        let (whole, tail) = src.split_at(dst.len());
+        self.run(in_out(whole, dst)?);
         self.hold(tail);
         Ok(())
     }
 
     fn update_in_place(&mut self, data: &mut [u8]) -> Result<(), CipherError> {
-        if self.held_length > 0 && !data.is_empty() {
-            return Err(CipherError::Overlap);
-        }
         if data.is_empty() {
             return Ok(());
         }
-        let (blocks, tail) = Block::slice_as_chunks_mut(data);
-        self.run(blocks.into());
+        if self.held_length > 0 {
+            return Err(CipherError::Overlap);
+        }
+        let (whole, tail) = data.split_at_mut(self.update_length(data.len()));
+        self.run(whole.into());
         self.hold(tail);
         Ok(())
     }
@@ -211,23 +211,16 @@ impl Mode for Xts {
     }
 
     fn finish(&mut self, dst: &mut [u8]) -> Result<usize, CipherError> {
-        let held = &self.held[..self.held_length];
-        let dst = dst
-            .get_mut(..held.len())
-            .ok_or(CipherError::DestinationTooSmall)?;
-        if !held.is_empty() {
-            let mask = self.schedules.tail_mask(&self.before, *self.tweak);
-            for ((out, byte), mask) in dst.iter_mut().zip(held).zip(mask.iter()) {
-                *out = byte ^ mask;
+        let length = self.held_length;
+        let dst = dst.get_mut(..length).ok_or(CipherError::DestinationTooSmall)?;
+        if length > 0 {
+            let mixed = Tweak::from_le_bytes(self.before) ^ *self.tweak;
+            let mut mask = Zeroizing::new(mixed.to_le_bytes());
+            self.blocks.encrypt_block(&mut mask);
+            for ((out, tail), mask) in dst.iter_mut().zip(self.held.iter()).zip(mask.iter()) {
+                *out = tail ^ mask;
             }
         }
-        Ok(held.len())
+        Ok(length)
     }
-}
-
-fn in_out_blocks<'i, 'o>(
-    src: &'i [Block],
-    dst: &'o mut [Block],
-) -> Result<InOutBuf<'i, 'o, Block>, CipherError> {
-    InOutBuf::new(src, dst).map_err(|_| CipherError::DestinationTooSmall)
 }

@@ -115,15 +115,18 @@ pub(super) unsafe extern "C" fn crypt_ctx_init(
         let (key, iv) = unsafe { (context::input(key, klen), context::input(iv, ivlen)) };
         let (direction, padding) = read_flags(flags);
         let name = KeyName { id: key_id, version };
-        let cipher = key.ok_or(CipherError::KeyLength).and_then(|key| {
-            let iv = iv.ok_or(CipherError::IvLength)?;
+        let start = |cipher: &mut PageCipher| {
+            let (key, iv) = (
+                key.ok_or(CipherError::KeyLength)?,
+                iv.ok_or(CipherError::IvLength)?,
+            );
             match published::current() {
-                Some(keys) => keys.cipher(name, padding, direction, key, iv),
-                None => PageCipher::new(algorithm(), padding, direction, key, iv),
+                Some(keys) => keys.start(cipher, name, padding, direction, key, iv),
+                None => cipher.start(algorithm(), padding, direction, key, iv),
             }
-        });
+        };
         // SAFETY: the server has allocated the context with the size that crypt_ctx_size told.
-        crypt_status(cipher.and_then(|cipher| unsafe { Context::begin(ctx, cipher) }))
+        crypt_status(unsafe { Context::begin(ctx, start) })
     })
     .0
 }

@@ -33,29 +33,30 @@ pub struct Published {
 }
 
 impl Published {
-    /// A cipher at the start of a message. `key` is what the server passes, mostly derived from the data key
-    /// `name`; the algorithm encrypts with it or derives keys from both.
+    /// Starts a cipher of a message. `key` is what the server passes, mostly derived from the data key `name`;
+    /// the algorithm encrypts with it or derives keys from both.
     ///
     /// # Errors
-    /// Those of [`PageCipher::new`] and [`PageCipher::derived`]; [`CipherError::NoDataKey`] if the ring lacks
-    /// the version and the algorithm needs it.
+    /// Those of [`PageCipher::start`] and [`PageCipher::start_derived`]; [`CipherError::NoDataKey`] if the ring
+    /// lacks the version and the algorithm needs it.
     #[inline]
-    pub fn cipher(
+    pub fn start(
         &self,
+        cipher: &mut PageCipher,
         name: KeyName,
         padding: Padding,
         direction: Direction,
         key: &[u8],
         iv: &[u8],
-    ) -> Result<PageCipher, CipherError> {
+    ) -> Result<(), CipherError> {
         if !self.algorithm.derives_keys() {
-            return PageCipher::new(self.algorithm, padding, direction, key, iv);
+            return cipher.start(self.algorithm, padding, direction, key, iv);
         }
         let origin = self
             .ring
             .origin(name.id, name.version)
             .ok_or(CipherError::NoDataKey)?;
-        PageCipher::derived(&origin, padding, direction, key, iv)
+        cipher.start_derived(&origin, padding, direction, key, iv)
     }
 }
 

@@ -1,0 +1,89 @@
+//! CTR with VAES: 32 blocks in flight, four to a register.
+
+use std::arch::x86_64::*;
+
+use cipher::InOutBuf;
+use cipher::consts::U512;
+
+use super::aes::{Aes, encrypt_wide, widen};
+use super::blocks::{Blocks, load_part, load_wide, store_part, store_wide};
+
+/// Registers in flight: enough to hide the latency of VAESENC, few enough to stay in registers.
+const WIDTH: usize = 8;
+
+/// Works on all the data, and moves the counter on by the blocks begun. What is left over of the last 64
+/// bytes of key stream goes to `keystream`; returns how many bytes of it are not used yet.
+#[target_feature(enable = "avx512f,avx512bw,vaes")]
+pub(super) fn apply<const N: usize>(
+    aes: &Aes,
+    counter: &mut u128,
+    data: InOutBuf<'_, '_, u8>,
+    left: &mut Blocks<4>,
+) -> usize {
+    let keys = widen(&aes.round_keys::<N>());
+    let (groups, rest) = data.into_chunks::<U512>();
+    for mut group in groups {
+        let mut blocks = keystream(&keys, *counter);
+        *counter = counter.wrapping_add(4 * WIDTH as u128);
+        for (block, input) in blocks.iter_mut().zip(group.get_in().as_chunks().0) {
+            *block = _mm512_xor_si512(*block, load_wide(input));
+        }
+        for (block, output) in blocks.into_iter().zip(group.get_out().as_chunks_mut().0) {
+            store_wide(output, block);
+        }
+    }
+    if rest.is_empty() {
+        return 0;
+    }
+    let blocks = keystream(&keys, *counter);
+    let length = rest.len();
+    *counter = counter.wrapping_add(4 * length.div_ceil(64) as u128);
+    apply_rest(rest, blocks, left);
+    length.next_multiple_of(64) - length
+}
+
+/// Works on fewer than 512 bytes with their key stream, and stores the last part of it that is used.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+fn apply_rest(mut rest: InOutBuf<'_, '_, u8>, keystream: [__m512i; WIDTH], left: &mut Blocks<4>) {
+    for block in keystream {
+        let length = rest.len().min(64);
+        let (mut part, others) = rest.split_at(length);
+        rest = others;
+        let input = load_part(part.get_in());
+        store_part(part.get_out(), _mm512_xor_si512(block, input));
+        if rest.is_empty() {
+            left.store(0, _mm512_extracti32x4_epi32::<0>(block));
+            left.store(1, _mm512_extracti32x4_epi32::<1>(block));
+            left.store(2, _mm512_extracti32x4_epi32::<2>(block));
+            left.store(3, _mm512_extracti32x4_epi32::<3>(block));
+            return;
+        }
+    }
+}
+
+/// The key stream of `4 * WIDTH` blocks from `counter` on.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,vaes")]
+fn keystream<const N: usize>(keys: &[__m512i; N], counter: u128) -> [__m512i; WIDTH] {
+    let mut blocks = [_mm512_setzero_si512(); WIDTH];
+    let (high, low) = ((counter >> 64) as u64, counter as u64);
+    if low <= u64::MAX - 4 * WIDTH as u64 {
+        let first = _mm512_broadcast_i32x4(_mm_set_epi64x(high as i64, low as i64));
+        let big_endian = _mm512_broadcast_i32x4(_mm_set_epi64x(0x0001_0203_0405_0607, 0x0809_0A0B_0C0D_0E0F));
+        for (at, block) in (0..).step_by(4).zip(blocks.iter_mut()) {
+            let steps = _mm512_set_epi64(0, at + 3, 0, at + 2, 0, at + 1, 0, at);
+            *block = _mm512_shuffle_epi8(_mm512_add_epi64(first, steps), big_endian);
+        }
+    } else {
+        for (at, block) in (0..).step_by(4).zip(blocks.iter_mut()) {
+            let mut bytes = [0; 64];
+            for (place, number) in bytes.as_chunks_mut().0.iter_mut().zip(at..) {
+                *place = counter.wrapping_add(number).to_be_bytes();
+            }
+            *block = load_wide(&bytes);
+        }
+    }
+    encrypt_wide(keys, &mut blocks);
+    blocks
+}
