@@ -88,7 +88,7 @@ pub(super) enum XtsKeys {
 }
 
 impl XtsKeys {
-    fn new(level: Level, keys: &[u8; KEYS_LENGTH]) -> Result<Self, CipherError> {
+    pub(super) fn new(level: Level, keys: &[u8; KEYS_LENGTH]) -> Result<Self, CipherError> {
         #[cfg(target_arch = "x86_64")]
         if level > Level::Portable {
             return NativeXtsKeys::new(level, keys).map(XtsKeys::Native);

@@ -224,3 +224,132 @@ impl<W: WholeBlocks> Mode for Xts<W> {
         Ok(length)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::Level;
+    use super::super::derive::XtsKeys;
+    use super::*;
+
+    fn hex<const N: usize>(digits: &str) -> [u8; N] {
+        hex::decode(digits).unwrap().try_into().unwrap()
+    }
+
+    /// The output for a message in updates of these lengths, the last of them for all the rest.
+    fn run(keys: &XtsKeys, direction: Direction, iv: &Block, input: &[u8], splits: &[usize]) -> Vec<u8> {
+        fn stream(mut xts: Xts<impl WholeBlocks>, mut input: &[u8], splits: &[usize]) -> Vec<u8> {
+            let mut out = Vec::new();
+            for split in splits.iter().chain([&usize::MAX]) {
+                let (piece, rest) = input.split_at((*split).min(input.len()));
+                let start = out.len();
+                out.resize(start + xts.update_length(piece.len()), 0);
+                xts.update(piece, &mut out[start..]).unwrap();
+                input = rest;
+            }
+            let start = out.len();
+            out.resize(start + xts.finish_length(), 0);
+            xts.finish(&mut out[start..]).unwrap();
+            out
+        }
+        match keys {
+            #[cfg(target_arch = "x86_64")]
+            XtsKeys::Native(keys) => stream(keys.start(direction, iv), input, splits),
+            XtsKeys::Portable(keys) => stream(keys.start(direction, iv), input, splits),
+        }
+    }
+
+    /// The keys at every level that this processor has.
+    fn levels(keys: &[u8; KEYS_LENGTH]) -> Vec<(Level, XtsKeys)> {
+        let available = Level::ALL
+            .into_iter()
+            .filter(|level| *level <= Level::available());
+        available
+            .map(|level| (level, XtsKeys::new(level, keys).unwrap()))
+            .collect()
+    }
+
+    #[test]
+    fn vectors_10_to_14_of_ieee_1619_hold_at_every_level() {
+        let keys = hex(
+            "27182818284590452353602874713526624977572470936999595749669676273141592653589793\
+                        238462643383279502884197169399375105820974944592",
+        );
+        let plaintext: Vec<u8> = (0..512).map(|i| i as u8).collect();
+        // The number of the data unit, the first and the last block of ciphertext.
+        for (unit, first, last) in [
+            (
+                0xFF,
+                "1c3b3a102f770386e4836c99e370cf9b",
+                "c4f36ffda9fcea70b9c6e693e148c151",
+            ),
+            (
+                0xFFFF,
+                "77a31251618a15e6b92d1d66dffe7b50",
+                "a4f9e27b42af8100cb9d59cef9645803",
+            ),
+            (
+                0xFF_FFFF,
+                "e387aaa58ba483afa7e8eb469778317e",
+                "2263a1eef52dd6888c309f5a7d712826",
+            ),
+            (
+                0xFFFF_FFFF,
+                "bf53d2dade78e822a4d949a9bc6766b0",
+                "4c82f335abb152c4a93411373aaa8220",
+            ),
+            (
+                0xFF_FFFF_FFFF,
+                "64497e5a831e4a932c09be3e5393376d",
+                "d609d273ad5b0d59631c531f6a0a57b9",
+            ),
+        ] {
+            let iv = u128::to_le_bytes(unit);
+            for (level, keys) in levels(&keys) {
+                let ciphertext = run(&keys, Direction::Encrypt, &iv, &plaintext, &[]);
+                assert_eq!(ciphertext[..16], hex::<16>(first), "{unit:x} {level:?}");
+                assert_eq!(ciphertext[496..], hex::<16>(last), "{unit:x} {level:?}");
+                let decrypted = run(&keys, Direction::Decrypt, &iv, &ciphertext, &[]);
+                assert_eq!(decrypted, plaintext, "{unit:x} {level:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_tweak_some_blocks_later_is_the_tweak_doubled_as_often() {
+        for start in [
+            1,
+            0x80 << 120,
+            Tweak::MAX,
+            0x0123_4567_89AB_CDEF_F000_0000_0000_0001,
+        ] {
+            let mut doubled = start;
+            for blocks in 0..=64 {
+                assert_eq!(later(start, blocks), doubled, "{start:x}, {blocks}");
+                let overflows = doubled >> 127 == 1;
+                doubled = (doubled << 1) ^ if overflows { 0x87 } else { 0 };
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn all_levels_give_the_same_bytes(
+            keys in any::<[u8; 64]>(),
+            iv in any::<[u8; 16]>(),
+            length in prop_oneof![0..200usize, 0..2500usize, 16_000..16_400usize],
+            splits in proptest::collection::vec(prop_oneof![0..70usize, 0..1200usize], 0..5),
+            decrypt in any::<bool>(),
+        ) {
+            let input: Vec<u8> = (0..length).map(|i| (i * 167 >> 3) as u8).collect();
+            let direction = if decrypt { Direction::Decrypt } else { Direction::Encrypt };
+            let portable = XtsKeys::new(Level::Portable, &keys).unwrap();
+            let expected = run(&portable, direction, &iv, &input, &[]);
+            for (level, keys) in levels(&keys) {
+                let out = run(&keys, direction, &iv, &input, &splits);
+                prop_assert!(out == expected, "{:?}", level);
+            }
+        }
+    }
+}
