@@ -316,3 +316,162 @@ fn set_of(name: Name, salt: &Salt) -> usize {
     let mixed = (names ^ salt.0[0] as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
     (mixed >> (u64::BITS - SETS.ilog2())) as usize
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicUsize;
+
+    use super::*;
+
+    const DATA_KEY: [u8; 32] = [0xDA; 32];
+
+    fn origin(ring: RingId) -> Origin<'static> {
+        Origin {
+            ring,
+            key_id: 1,
+            key_version: 1,
+            data_key: &DATA_KEY,
+        }
+    }
+
+    fn salt(number: u64) -> [u8; 16] {
+        // As the server's derived keys, they look random.
+        let mixed = u128::from(number + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835);
+        (mixed ^ mixed >> 64).to_le_bytes()
+    }
+
+    fn gcm_key(origin: &Origin<'_>, salt: &[u8]) -> Vec<u8> {
+        with_gcm_key(origin, salt, |key| Ok(key.to_vec())).unwrap()
+    }
+
+    fn cached_gcm_keys() -> Vec<usize> {
+        GCM.with(|cache| cache.0.borrow().sets.iter().map(Vec::len).collect())
+    }
+
+    #[test]
+    fn keys_from_the_cache_are_those_that_were_derived_however_many_came_between() {
+        let cached = origin(RingId::new());
+        for number in (0..3 * CAPACITY as u64).chain(0..3 * CAPACITY as u64) {
+            let never_cached = origin(RingId::new());
+            assert_eq!(
+                gcm_key(&cached, &salt(number)),
+                gcm_key(&never_cached, &salt(number))
+            );
+        }
+    }
+
+    #[test]
+    fn every_name_and_salt_has_keys_of_its_own() {
+        let ring = RingId::new();
+        let mut keys = HashSet::new();
+        for _derived_then_cached in 0..2 {
+            for (key_id, key_version) in [
+                (1, 1),
+                (1, 2),
+                (2, 1),
+                (258, 1),
+                (1, 258),
+                (u32::MAX, u32::MAX - 1),
+            ] {
+                for length in [16, 24, 32] {
+                    for first in [0, 1] {
+                        let mut salt = [7; 32];
+                        salt[0] = first;
+                        let named = Origin {
+                            key_id,
+                            key_version,
+                            ..origin(ring)
+                        };
+                        keys.insert(gcm_key(&named, &salt[..length]));
+                    }
+                }
+            }
+        }
+        assert_eq!(keys.len(), 6 * 3 * 2);
+    }
+
+    #[test]
+    fn another_ring_with_another_key_of_the_same_name_never_sees_old_keys() {
+        let old = gcm_key(&origin(RingId::new()), &salt(0));
+        let other = Origin {
+            data_key: &[0xDB; 32],
+            ..origin(RingId::new())
+        };
+        assert_ne!(gcm_key(&other, &salt(0)), old);
+    }
+
+    #[test]
+    fn a_thread_keeps_no_more_than_the_capacity() {
+        let origin = origin(RingId::new());
+        (0..4 * CAPACITY as u64).for_each(|number| drop(gcm_key(&origin, &salt(number))));
+        let lengths = cached_gcm_keys();
+        assert!(lengths.iter().all(|length| *length <= WAYS), "{lengths:?}");
+        let kept: usize = lengths.iter().sum();
+        assert!((CAPACITY / 2..=CAPACITY).contains(&kept), "{kept} of {CAPACITY}");
+        forget();
+        assert!(cached_gcm_keys().is_empty());
+    }
+
+    #[test]
+    fn the_entry_used_longest_ago_makes_room() {
+        thread_local!(static CACHE: Cache<u64> = const { Cache::new() });
+        let name = Name::new(Level::Portable, &origin(RingId::new()), &salt(0));
+        // Salts of one set.
+        let set = set_of(name, &Salt::new(&salt(0)).unwrap());
+        let mut salts = (0..).filter(|number| set_of(name, &Salt::new(&salt(*number)).unwrap()) == set);
+        let derived = |number: u64| {
+            let derived = AtomicUsize::new(0);
+            let make = || Ok(derived.fetch_add(1, Ordering::Relaxed) as u64 + number);
+            let got = Cache::with(&CACHE, name, Salt::new(&salt(number)).unwrap(), make, |keys| {
+                Ok(*keys)
+            });
+            assert_eq!(got, Ok(number));
+            derived.into_inner() == 1
+        };
+        let [a, b, c, d, e] = std::array::from_fn(|_| salts.next().unwrap());
+        assert!([a, b, c, d].map(derived).into_iter().all(|derived| derived));
+        assert!(!derived(a));
+        assert!(derived(e), "takes the place of b");
+        assert!([a, c, d, e].map(derived).into_iter().all(|derived| !derived));
+        assert!(derived(b));
+    }
+
+    #[test]
+    fn keys_are_dropped_when_their_thread_ends() {
+        struct Counted(Arc<AtomicUsize>);
+        impl Drop for Counted {
+            fn drop(&mut self) {
+                self.0.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        thread_local!(static CACHE: Cache<Counted> = const { Cache::new() });
+        let dropped = Arc::new(AtomicUsize::new(0));
+        let of_thread = Arc::clone(&dropped);
+        std::thread::spawn(move || {
+            let ring = RingId::new();
+            for number in 0..10 {
+                let name = Name::new(Level::Portable, &origin(ring), &salt(number));
+                let make = || Ok(Counted(Arc::clone(&of_thread)));
+                Cache::with(&CACHE, name, Salt::new(&salt(number)).unwrap(), make, |_| Ok(())).unwrap();
+            }
+            assert_eq!(of_thread.load(Ordering::Relaxed), 0);
+        })
+        .join()
+        .unwrap();
+        assert_eq!(dropped.load(Ordering::Relaxed), 10);
+    }
+
+    #[test]
+    fn a_failed_derivation_is_not_kept() {
+        let short = Origin {
+            data_key: &DATA_KEY[..16],
+            ..origin(RingId::new())
+        };
+        for _ in 0..2 {
+            let refused = with_gcm_key(&short, &salt(0), |_| Ok(()));
+            assert_eq!(refused, Err(CipherError::DataKeyLength));
+        }
+    }
+}
