@@ -214,7 +214,7 @@ fn reference(case: &Case, plaintext: &[u8]) -> Vec<u8> {
         let mut carry = 0;
         for byte in &mut tweak {
             let out_of_it = *byte >> 7;
-            *byte = *byte << 1 | carry;
+            *byte = (*byte << 1) | carry;
             carry = out_of_it;
         }
         tweak[0] ^= carry * 0x87;
@@ -290,7 +290,7 @@ proptest! {
         length in 700..20_000usize,
         splits in vec(0..3000usize, 0..6),
     ) {
-        let plaintext: Vec<u8> = (0..length).map(|i| (i * 31 >> 3) as u8).collect();
+        let plaintext: Vec<u8> = (0..length).map(|i| ((i * 31) >> 3) as u8).collect();
         check(&case, &plaintext, &splits);
     }
 

@@ -80,6 +80,7 @@ pub(super) struct Cbc<C> {
 }
 
 impl<C: Chaining> Cbc<C> {
+    #[inline]
     pub(super) fn new(cipher: C, iv: &[u8; IV_LENGTH], padding: Padding) -> Self {
         Cbc {
             cipher,
@@ -91,15 +92,23 @@ impl<C: Chaining> Cbc<C> {
         }
     }
 
+    #[cfg(target_arch = "x86_64")]
+    #[inline]
+    pub(super) fn cipher_mut(&mut self) -> &mut C {
+        &mut self.cipher
+    }
+
     fn holds_last_block(&self) -> bool {
         self.padding == Padding::Padded && C::DIRECTION == Direction::Decrypt
     }
 
+    #[inline]
     fn chain(&mut self, data: InOutBuf<'_, '_, u8>) {
         self.cipher.chain(&mut self.previous, data);
     }
 
     /// Appends to the held bytes; the sum fits a block, as `update_length` has it.
+    #[inline]
     fn hold(&mut self, bytes: &[u8]) {
         let end = self.held_length + bytes.len();
         self.held[self.held_length..end].copy_from_slice(bytes);
@@ -157,6 +166,7 @@ fn unpadded_length(last: &[u8; BLOCK_LENGTH]) -> Option<usize> {
 }
 
 impl<C: Chaining> Mode for Cbc<C> {
+    #[inline]
     fn update_length(&self, input: usize) -> usize {
         let total = self.held_length.saturating_add(input);
         let stays = match total % BLOCK_LENGTH {
@@ -166,6 +176,7 @@ impl<C: Chaining> Mode for Cbc<C> {
         total - stays
     }
 
+    #[inline]
     fn update(&mut self, src: &[u8], dst: &mut [u8]) -> Result<(), CipherError> {
         if dst.is_empty() {
             self.hold(src);
@@ -188,6 +199,7 @@ impl<C: Chaining> Mode for Cbc<C> {
         Ok(())
     }
 
+    #[inline]
     fn update_in_place(&mut self, data: &mut [u8]) -> Result<(), CipherError> {
         if data.is_empty() {
             return Ok(());
@@ -201,6 +213,7 @@ impl<C: Chaining> Mode for Cbc<C> {
         Ok(())
     }
 
+    #[inline]
     fn finish_length(&self) -> usize {
         match (self.padding, C::DIRECTION) {
             (Padding::None, _) => self.held_length,
@@ -210,6 +223,7 @@ impl<C: Chaining> Mode for Cbc<C> {
         }
     }
 
+    #[inline]
     fn finish(&mut self, dst: &mut [u8]) -> Result<usize, CipherError> {
         match (self.padding, C::DIRECTION) {
             (Padding::None, _) => self.finish_tail(dst),

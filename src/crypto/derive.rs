@@ -81,6 +81,10 @@ pub struct Origin<'a> {
 }
 
 /// K1 and K2 of XTS, expanded.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "outside of tests a process has but one of them"
+)]
 pub(super) enum XtsKeys {
     #[cfg(target_arch = "x86_64")]
     Native(NativeXtsKeys),

@@ -25,11 +25,21 @@ const AAD_LENGTH: usize = IV_LENGTH - NONCE_LENGTH;
 
 type Block = [u8; BLOCK_LENGTH];
 
-fn split_iv(iv: &[u8; IV_LENGTH]) -> ([u8; NONCE_LENGTH], [u8; AAD_LENGTH]) {
+#[inline]
+pub(super) fn split_iv(iv: &[u8; IV_LENGTH]) -> ([u8; NONCE_LENGTH], [u8; AAD_LENGTH]) {
     let (mut nonce, mut aad) = ([0; NONCE_LENGTH], [0; AAD_LENGTH]);
     nonce.copy_from_slice(&iv[..NONCE_LENGTH]);
     aad.copy_from_slice(&iv[NONCE_LENGTH..]);
     (nonce, aad)
+}
+
+/// The first counter block: the nonce and a 32-bit 1 (SP 800-38D, 7.1). It makes the tag's mask.
+#[inline]
+pub(super) fn first_block(nonce: &[u8; NONCE_LENGTH]) -> Block {
+    let mut first = Block::default();
+    first[..NONCE_LENGTH].copy_from_slice(nonce);
+    first[BLOCK_LENGTH - 1] = 1;
+    first
 }
 
 /// The most bytes in a message: 2^32 - 2 blocks (SP 800-38D, 5.2.1.1), for which a 32-bit counter lasts.
@@ -37,12 +47,6 @@ const MOST: u64 = ((1 << 32) - 2) * BLOCK_LENGTH as u64;
 
 /// CTR and GHASH under one key.
 pub(super) trait Parts {
-    /// AES with a key.
-    type Aes;
-
-    /// CTR from the counter block `first` on, and a hash of nothing.
-    fn new(aes: Self::Aes, first: &Block) -> Self;
-
     /// XORs the next bytes of the key stream onto the data; at most `MOST` bytes after the first block.
     fn apply_keystream(&mut self, data: InOutBuf<'_, '_, u8>);
 
@@ -59,9 +63,7 @@ pub(super) struct PortableParts<A: Aes> {
     ghash: GHash,
 }
 
-impl<A: Aes> Parts for PortableParts<A> {
-    type Aes = A;
-
+impl<A: Aes> PortableParts<A> {
     fn new(aes: A, first: &Block) -> Self {
         let mut hash_key = Zeroizing::new(Block::default());
         aes.encrypt_block((&mut *hash_key).into());
@@ -70,7 +72,9 @@ impl<A: Aes> Parts for PortableParts<A> {
             ghash: GHash::new((&*hash_key).into()),
         }
     }
+}
 
+impl<A: Aes> Parts for PortableParts<A> {
     fn apply_keystream(&mut self, data: InOutBuf<'_, '_, u8>) {
         self.keystream.unchecked_apply_keystream_inout(data);
     }
@@ -98,31 +102,46 @@ pub(super) struct GcmEncrypt<P> {
     length: u64,
 }
 
-impl<P: Parts> GcmEncrypt<P> {
-    pub(super) fn new(aes: P::Aes, iv: &[u8; IV_LENGTH]) -> Self {
+impl<A: Aes> GcmEncrypt<PortableParts<A>> {
+    /// A message in the portable implementation, started.
+    pub(super) fn portable(aes: A, iv: &[u8; IV_LENGTH]) -> Self {
         let (nonce, aad) = split_iv(iv);
         Self::with_nonce_and_aad(aes, &nonce, &aad)
     }
 
-    /// Apart from [`new`](Self::new) because no published vector has 4 bytes of additional data.
-    fn with_nonce_and_aad(aes: P::Aes, nonce: &[u8; NONCE_LENGTH], aad: &[u8]) -> Self {
-        // The first counter block is the nonce and a 32-bit 1 (SP 800-38D, 7.1); it makes the tag's mask.
-        let mut first = Block::default();
-        first[..NONCE_LENGTH].copy_from_slice(nonce);
-        first[BLOCK_LENGTH - 1] = 1;
-        let mut parts = P::new(aes, &first);
-        let mut tag_mask = Zeroizing::new(Block::default());
-        parts.apply_keystream(tag_mask.as_mut_slice().into());
-        let mut gcm = GcmEncrypt {
+    /// Apart from [`portable`](Self::portable) because no published vector has 4 bytes of additional data.
+    fn with_nonce_and_aad(aes: A, nonce: &[u8; NONCE_LENGTH], aad: &[u8]) -> Self {
+        let mut gcm = GcmEncrypt::new(PortableParts::new(aes, &first_block(nonce)));
+        gcm.start(aad);
+        gcm
+    }
+}
+
+impl<P: Parts> GcmEncrypt<P> {
+    /// A message that is not started. The key stream of its parts begins with [`first_block`].
+    #[inline]
+    pub(super) fn new(parts: P) -> Self {
+        GcmEncrypt {
             parts,
-            tag_mask,
+            tag_mask: Zeroizing::new(Block::default()),
             partial: [0; BLOCK_LENGTH],
             partial_length: 0,
-            aad_length: aad.len() as u64,
+            aad_length: 0,
             length: 0,
-        };
-        gcm.hash_padded(aad);
-        gcm
+        }
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[inline]
+    pub(super) fn parts_mut(&mut self) -> &mut P {
+        &mut self.parts
+    }
+
+    /// Starts the message, once the parts have their key.
+    pub(super) fn start(&mut self, aad: &[u8]) {
+        self.parts.apply_keystream(self.tag_mask.as_mut_slice().into());
+        self.aad_length = aad.len() as u64;
+        self.hash_padded(aad);
     }
 
     /// Takes bytes into the hash, and zeroes up to a whole block.
@@ -274,11 +293,18 @@ pub(super) struct GcmDecrypt<O> {
 }
 
 impl<O: Open> GcmDecrypt<O> {
+    #[inline]
     pub(super) fn new(open: O) -> Self {
         GcmDecrypt {
             open,
             progress: Progress::NothingYet,
         }
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[inline]
+    pub(super) fn open_mut(&mut self) -> &mut O {
+        &mut self.open
     }
 
     /// Verifies the tag, then decrypts; wipes the output's place if the tag is wrong.

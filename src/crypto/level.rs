@@ -17,6 +17,9 @@ pub enum Level {
 /// The level of new ciphers as a number; 0 as long as nobody has asked for it.
 static CURRENT: AtomicU8 = AtomicU8::new(0);
 
+/// The highest level of this processor, likewise.
+static AVAILABLE: AtomicU8 = AtomicU8::new(0);
+
 impl Level {
     /// Every level, the lowest first.
     pub const ALL: [Level; 3] = [Level::Portable, Level::AesNi, Level::Vaes];
@@ -31,29 +34,43 @@ impl Level {
     }
 
     /// The highest level of this processor.
+    #[inline]
     pub fn available() -> Level {
-        #[cfg(target_arch = "x86_64")]
-        {
-            use std::arch::is_x86_feature_detected as has;
-            if !(has!("aes") && has!("pclmulqdq") && has!("ssse3")) {
-                return Level::Portable;
-            }
-            let wide = has!("avx512f") && has!("avx512bw") && has!("vaes") && has!("vpclmulqdq");
-            if wide { Level::Vaes } else { Level::AesNi }
-        }
-        #[cfg(not(target_arch = "x86_64"))]
-        Level::Portable
+        Level::known(&AVAILABLE).unwrap_or_else(Level::detect)
     }
 
     /// The level of new ciphers: the highest available, unless it is [limited](Self::limit).
     #[inline]
     pub(super) fn current() -> Level {
-        match CURRENT.load(Ordering::Relaxed) {
-            1 => Level::Portable,
-            2 => Level::AesNi,
-            3 => Level::Vaes,
-            _ => Level::limit(Level::Vaes),
+        Level::known(&CURRENT).unwrap_or_else(|| Level::limit(Level::Vaes))
+    }
+
+    #[inline]
+    fn known(level: &AtomicU8) -> Option<Level> {
+        match level.load(Ordering::Relaxed) {
+            1 => Some(Level::Portable),
+            2 => Some(Level::AesNi),
+            3 => Some(Level::Vaes),
+            _ => None,
         }
+    }
+
+    #[cold]
+    fn detect() -> Level {
+        #[allow(unused_mut, reason = "there is but one level on other processors")]
+        let mut level = Level::Portable;
+        #[cfg(target_arch = "x86_64")]
+        {
+            use std::arch::is_x86_feature_detected as has;
+            if has!("aes") && has!("pclmulqdq") && has!("ssse3") {
+                level = Level::AesNi;
+                if has!("avx512f") && has!("avx512bw") && has!("vaes") && has!("vpclmulqdq") {
+                    level = Level::Vaes;
+                }
+            }
+        }
+        AVAILABLE.store(level as u8, Ordering::Relaxed);
+        level
     }
 
     /// Gives ciphers of this process that are made from now on at most this level. For benchmarks and tests,

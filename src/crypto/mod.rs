@@ -248,7 +248,7 @@ impl<K: KeyLength> ModeOf<K> {
             }
             (Algorithm::AesCtr, Padding::None, _) => ModeOf::Ctr(Ctr::new(encrypt()?, iv)),
             (Algorithm::AesCtr, Padding::Padded, Direction::Encrypt) => {
-                ModeOf::GcmEncrypt(GcmEncrypt::new(encrypt()?, iv))
+                ModeOf::GcmEncrypt(GcmEncrypt::portable(encrypt()?, iv))
             }
             (Algorithm::AesCtr, Padding::Padded, Direction::Decrypt) => {
                 ModeOf::GcmDecrypt(GcmDecrypt::new(PortableOpen::new(encrypt()?, iv)))
@@ -328,6 +328,8 @@ impl PageCipher {
         self.start_at(Level::current(), algorithm, padding, direction, key, iv)
     }
 
+    /// As [`start`](Self::start), at a level that may be lower.
+    #[inline]
     fn start_at(
         &mut self,
         level: Level,
@@ -341,12 +343,24 @@ impl PageCipher {
         (self.finished, self.keyed) = (true, Keyed::Idle);
         #[cfg(target_arch = "x86_64")]
         if level > Level::Portable {
-            self.keyed = Keyed::Native(x86_64::ModeOf::new(
-                level, algorithm, padding, direction, key, iv,
-            )?);
+            self.keyed
+                .start_native(level, algorithm, padding, direction, key, iv)?;
             self.finished = false;
             return Ok(());
         }
+        self.start_portable(algorithm, padding, direction, key, iv)
+    }
+
+    /// Apart, because it is large and where it runs speed is elsewhere.
+    #[inline(never)]
+    fn start_portable(
+        &mut self,
+        algorithm: Algorithm,
+        padding: Padding,
+        direction: Direction,
+        key: &[u8],
+        iv: &[u8; IV_LENGTH],
+    ) -> Result<(), CipherError> {
         self.keyed = match key.len() {
             16 => Keyed::Aes128(ModeOf::new(algorithm, padding, direction, key, iv)?),
             24 => Keyed::Aes192(ModeOf::new(algorithm, padding, direction, key, iv)?),
@@ -409,11 +423,11 @@ impl PageCipher {
         }
         let iv = iv.try_into().map_err(|_| CipherError::IvLength)?;
         derive::with_xts_keys(Level::current(), origin, key, |keys| {
-            self.keyed = match keys {
+            match keys {
                 #[cfg(target_arch = "x86_64")]
-                XtsKeys::Native(keys) => Keyed::NativeXts(keys.start(direction, iv)),
-                XtsKeys::Portable(keys) => Keyed::Xts(keys.start(direction, iv)),
-            };
+                XtsKeys::Native(keys) => keys.start(&mut self.keyed, direction, iv),
+                XtsKeys::Portable(keys) => self.keyed = Keyed::Xts(keys.start(direction, iv)),
+            }
             self.finished = false;
             Ok(())
         })
@@ -433,6 +447,7 @@ impl PageCipher {
     /// [`CipherError::BadData`] if the tag is wrong or missing (the output's place is wiped then), if it is the
     /// second update of a tagged message, or for a message beyond GCM's 64 GiB. [`CipherError::Finished`]
     /// after [`finish`](Self::finish).
+    #[inline]
     pub fn update(&mut self, src: &[u8], dst: &mut [u8]) -> Result<usize, CipherError> {
         if self.finished {
             return Err(CipherError::Finished);
@@ -449,6 +464,7 @@ impl PageCipher {
     /// # Errors
     /// Those of [`update`](Self::update), and [`CipherError::Overlap`] if bytes of an earlier update are held
     /// back (CBC and XTS do that; OpenSSL refuses it likewise).
+    #[inline]
     pub fn update_in_place(&mut self, data: &mut [u8]) -> Result<usize, CipherError> {
         if self.finished {
             return Err(CipherError::Finished);
@@ -459,6 +475,7 @@ impl PageCipher {
     }
 
     /// The largest number of bytes that [`finish`](Self::finish) can write now: at most 16.
+    #[inline]
     pub fn finish_length(&self) -> usize {
         with_mode!(&self.keyed, mode => mode.finish_length(), idle => 0)
     }
@@ -469,6 +486,7 @@ impl PageCipher {
     /// [`CipherError::BadData`] if the message is no valid ciphertext: wrong padding, wrong length, no verified
     /// tag; nothing was written then. [`CipherError::DestinationTooSmall`] if `dst` is shorter than the output:
     /// the call may be repeated. [`CipherError::Finished`] if the message has ended already.
+    #[inline]
     pub fn finish(&mut self, dst: &mut [u8]) -> Result<usize, CipherError> {
         if self.finished {
             return Err(CipherError::Finished);

@@ -65,9 +65,11 @@ impl PortableXtsKeys {
 
     /// A message at its start.
     pub(super) fn start(&self, direction: Direction, iv: &[u8; IV_LENGTH]) -> Xts<PortableXts> {
-        let mut tweak = *iv;
-        self.tweak.encrypt_block((&mut tweak).into());
-        Xts::new(PortableXts(self.data.clone()), direction, tweak)
+        let mut first = *iv;
+        self.tweak.encrypt_block((&mut first).into());
+        let mut xts = Xts::new(PortableXts(self.data.clone()), direction);
+        xts.start(first);
+        xts
     }
 }
 
@@ -131,17 +133,29 @@ pub(super) struct Xts<W> {
 }
 
 impl<W: WholeBlocks> Xts<W> {
-    /// `first` is AES_K2(IV).
+    /// A message without its first tweak.
     #[inline]
-    pub(super) fn new(blocks: W, direction: Direction, first: Block) -> Self {
+    pub(super) fn new(blocks: W, direction: Direction) -> Self {
         Xts {
             blocks,
             direction,
-            tweak: Zeroizing::new(Tweak::from_le_bytes(first)),
+            tweak: Zeroizing::new(0),
             before: [0; BLOCK_LENGTH],
             held: Zeroizing::new([0; BLOCK_LENGTH]),
             held_length: 0,
         }
+    }
+
+    /// Starts the message. `first` is AES_K2(IV).
+    #[inline]
+    pub(super) fn start(&mut self, first: Block) {
+        *self.tweak = Tweak::from_le_bytes(first);
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[inline]
+    pub(super) fn blocks_mut(&mut self) -> &mut W {
+        &mut self.blocks
     }
 
     #[inline]
@@ -229,8 +243,8 @@ impl<W: WholeBlocks> Mode for Xts<W> {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::Level;
     use super::super::derive::XtsKeys;
+    use super::super::{Keyed, Level};
     use super::*;
 
     fn hex<const N: usize>(digits: &str) -> [u8; N] {
@@ -255,7 +269,14 @@ mod tests {
         }
         match keys {
             #[cfg(target_arch = "x86_64")]
-            XtsKeys::Native(keys) => stream(keys.start(direction, iv), input, splits),
+            XtsKeys::Native(keys) => {
+                let mut keyed = Keyed::Idle;
+                keys.start(&mut keyed, direction, iv);
+                match keyed {
+                    Keyed::NativeXts(xts) => stream(xts, input, splits),
+                    _ => panic!("it did not start"),
+                }
+            }
             XtsKeys::Portable(keys) => stream(keys.start(direction, iv), input, splits),
         }
     }
@@ -342,7 +363,7 @@ mod tests {
             splits in proptest::collection::vec(prop_oneof![0..70usize, 0..1200usize], 0..5),
             decrypt in any::<bool>(),
         ) {
-            let input: Vec<u8> = (0..length).map(|i| (i * 167 >> 3) as u8).collect();
+            let input: Vec<u8> = (0..length).map(|i| ((i * 167) >> 3) as u8).collect();
             let direction = if decrypt { Direction::Decrypt } else { Direction::Encrypt };
             let portable = XtsKeys::new(Level::Portable, &keys).unwrap();
             let expected = run(&portable, direction, &iv, &input, &[]);

@@ -116,11 +116,14 @@ impl Context {
         if context.failed {
             return Err(CipherError::BadData);
         }
-        let mut rest = [0; MAX_FINISH];
         let room = context.cipher.finish_length();
-        if room > 0 && dst.is_null() {
+        if room == 0 {
+            return context.cipher.finish(&mut []);
+        }
+        if dst.is_null() {
             return Err(CipherError::DestinationTooSmall);
         }
+        let mut rest = [0; MAX_FINISH];
         let written = context
             .cipher
             .finish(rest.get_mut(..room).ok_or(CipherError::DestinationTooSmall)?)?;

@@ -11,7 +11,6 @@ use crate::crypto::{CipherError, Level};
 
 /// The schedule of round keys of one key: 11, 13 or 15 of them. It exists only where the processor has the
 /// instructions of [`Level::AesNi`].
-#[derive(Clone)]
 pub(in crate::crypto) struct Aes {
     keys: Blocks<15>,
     length: KeyLength,
@@ -38,24 +37,61 @@ macro_rules! by_key_length {
 pub(super) use by_key_length;
 
 impl Aes {
-    /// The schedule of a key for use up to `level`. [`CipherError::KeyLength`] unless it has 16, 24 or 32
-    /// bytes, or if the processor has no AES-NI.
+    /// The schedule of a key for use up to `level`.
+    ///
+    /// # Errors
+    /// Those of [`blank`](Self::blank).
     #[inline]
     pub(super) fn new(key: &[u8], level: Level) -> Result<Self, CipherError> {
+        let mut aes = Aes::blank(key.len(), level)?;
+        aes.set_key(key);
+        Ok(aes)
+    }
+
+    /// A schedule without a key: zeroes. A key is [set](Self::set_key) where the schedule lies in the end, so
+    /// that no copy of it stays elsewhere.
+    ///
+    /// # Errors
+    /// [`CipherError::KeyLength`] unless keys have 16, 24 or 32 bytes, or if the processor has no AES-NI.
+    #[inline]
+    pub(super) fn blank(key_length: usize, level: Level) -> Result<Self, CipherError> {
         let level = level.min(Level::available());
         if level < Level::AesNi {
             return Err(CipherError::KeyLength);
         }
-        let (mut keys, wide) = (Blocks::ZERO, level >= Level::Vaes);
-        let length = match key.len() {
+        let length = match key_length {
             16 => KeyLength::Aes128,
             24 => KeyLength::Aes192,
             32 => KeyLength::Aes256,
             _ => return Err(CipherError::KeyLength),
         };
-        // SAFETY: the processor has AES-NI and SSSE3, as was just asked.
-        unsafe { expand(key, &mut keys) };
-        Ok(Aes { keys, length, wide })
+        Ok(Aes {
+            keys: Blocks::ZERO,
+            length,
+            wide: level >= Level::Vaes,
+        })
+    }
+
+    /// Makes the schedule of a key of the length announced.
+    #[inline]
+    pub(super) fn set_key(&mut self, key: &[u8]) {
+        // SAFETY: an `Aes` exists only where the processor has AES-NI and SSSE3.
+        unsafe { expand(key, &mut self.keys) };
+    }
+
+    /// A schedule without a key, for keys like this one.
+    #[inline]
+    pub(super) fn blank_alike(&self) -> Self {
+        Aes {
+            keys: Blocks::ZERO,
+            ..*self
+        }
+    }
+
+    /// Takes over a schedule that was made before, for keys of the same length.
+    #[inline]
+    pub(super) fn copy_key(&mut self, from: &Aes) {
+        self.keys.copy_from(&from.keys);
     }
 
     #[inline]

@@ -9,7 +9,6 @@ use zeroize::ZeroizeOnDrop;
 pub(super) type Bytes = [u8; 16];
 
 /// `N` secret blocks, wiped on drop.
-#[derive(Clone)]
 #[repr(C, align(16))]
 pub(super) struct Blocks<const N: usize>([Bytes; N]);
 
@@ -26,6 +25,11 @@ impl<const N: usize> Blocks<N> {
     #[inline]
     pub(super) fn store(&mut self, at: usize, value: __m128i) {
         store(&mut self.0[at], value);
+    }
+
+    #[inline]
+    pub(super) fn copy_from(&mut self, from: &Self) {
+        self.0.copy_from_slice(&from.0);
     }
 
     #[inline]

@@ -41,6 +41,16 @@ impl Ctr {
         }
     }
 
+    #[inline]
+    pub(super) fn set_key(&mut self, key: &[u8]) {
+        self.aes.set_key(key);
+    }
+
+    #[inline]
+    pub(super) fn aes(&self) -> &Aes {
+        &self.aes
+    }
+
     /// Encrypts or decrypts the next bytes of the message.
     #[inline]
     pub(super) fn apply(&mut self, data: InOutBuf<'_, '_, u8>) {
@@ -176,6 +186,7 @@ fn xor(mut data: InOutBuf<'_, '_, u8>, keystream: &[u8]) {
 }
 
 impl Mode for Ctr {
+    #[inline]
     fn update_length(&self, input: usize) -> usize {
         input
     }
@@ -192,10 +203,12 @@ impl Mode for Ctr {
         Ok(())
     }
 
+    #[inline]
     fn finish_length(&self) -> usize {
         0
     }
 
+    #[inline]
     fn finish(&mut self, _dst: &mut [u8]) -> Result<usize, CipherError> {
         Ok(0)
     }

@@ -6,7 +6,8 @@ use super::aes::Aes;
 use super::blocks::Bytes;
 use super::ctr::Ctr;
 use super::ghash::Ghash;
-use crate::crypto::gcm::Parts;
+use crate::crypto::IV_LENGTH;
+use crate::crypto::gcm::{Parts, first_block, split_iv};
 
 /// CTR and GHASH under one key.
 pub(in crate::crypto) struct GcmParts {
@@ -14,18 +15,23 @@ pub(in crate::crypto) struct GcmParts {
     ghash: Ghash,
 }
 
-impl Parts for GcmParts {
-    type Aes = Aes;
-
+impl GcmParts {
     #[inline]
-    fn new(aes: Aes, first: &Bytes) -> Self {
-        let ghash = Ghash::new(&aes);
+    pub(super) fn new(aes: Aes, iv: &[u8; IV_LENGTH]) -> Self {
         GcmParts {
-            ctr: Ctr::new(aes, first),
-            ghash,
+            ghash: Ghash::blank(&aes),
+            ctr: Ctr::new(aes, &first_block(&split_iv(iv).0)),
         }
     }
 
+    #[inline]
+    pub(super) fn set_key(&mut self, key: &[u8]) {
+        self.ctr.set_key(key);
+        self.ghash.set_key(self.ctr.aes());
+    }
+}
+
+impl Parts for GcmParts {
     #[inline]
     fn apply_keystream(&mut self, data: InOutBuf<'_, '_, u8>) {
         // The message is too short for the 32-bit counter to wrap, and it began at 1: a 128-bit counter does.

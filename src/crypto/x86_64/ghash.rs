@@ -28,22 +28,24 @@ const KEY: usize = 0;
 const STATE: usize = 1;
 
 impl Ghash {
-    /// A hash of nothing under the key of GCM, AES of a block of zeroes.
+    /// A hash of nothing without a key, on the processor that the schedule is for.
     #[inline]
-    pub(super) fn new(aes: &Aes) -> Self {
-        let mut secrets = Blocks::ZERO;
-        secrets.store(KEY, aes.encrypt_block(&[0; 16]));
-        let mut key = [0; 16];
-        key.copy_from_slice(&secrets.bytes()[..16]);
-        let key = u128::from_be_bytes(key);
-        // Times x; what is shifted out comes back as the modulus. A mask, because a branch would tell the bit.
-        let shifted_out = 0u128.wrapping_sub(key >> 127);
-        let key = key << 1 ^ shifted_out & (0xC2 << 120 | 1);
-        secrets.bytes_mut()[..16].copy_from_slice(&key.to_le_bytes());
+    pub(super) fn blank(aes: &Aes) -> Self {
         Ghash {
-            secrets,
+            secrets: Blocks::ZERO,
             wide: aes.is_wide(),
         }
+    }
+
+    /// Sets the key of GCM: AES of a block of zeroes.
+    #[inline]
+    pub(super) fn set_key(&mut self, aes: &Aes) {
+        self.secrets.store(KEY, aes.encrypt_block(&[0; 16]));
+        let (place, _) = self.secrets.bytes_mut().as_chunks_mut();
+        let key = u128::from_be_bytes(place[KEY]);
+        // Times x; what is shifted out comes back as the modulus. A mask, because a branch would tell the bit.
+        let shifted_out = 0u128.wrapping_sub(key >> 127);
+        place[KEY] = (key << 1 ^ shifted_out & (0xC2 << 120 | 1)).to_le_bytes();
     }
 
     /// Takes whole blocks in.

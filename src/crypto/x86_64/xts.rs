@@ -9,7 +9,7 @@ use super::aes::{Aes, decrypt, decryption_keys, encrypt};
 use super::blocks::{Bytes, load, store};
 use super::xts_wide;
 use crate::crypto::xts::{KEYS_LENGTH, Tweak, WholeBlocks, Xts, later};
-use crate::crypto::{CipherError, Direction, IV_LENGTH, Level};
+use crate::crypto::{CipherError, Direction, IV_LENGTH, Keyed, Level};
 
 /// The number of round keys of AES-256.
 pub(super) const ROUND_KEYS: usize = 15;
@@ -36,12 +36,16 @@ impl NativeXtsKeys {
         })
     }
 
-    /// A message at its start.
+    /// Starts a message where it lies in the end, so that no copy of K1 stays elsewhere.
     #[inline]
-    pub(in crate::crypto) fn start(&self, direction: Direction, iv: &[u8; IV_LENGTH]) -> Xts<NativeXts> {
-        let mut first = [0; IV_LENGTH];
-        store(&mut first, self.tweak.encrypt_block(iv));
-        Xts::new(NativeXts(self.data.clone()), direction, first)
+    pub(in crate::crypto) fn start(&self, keyed: &mut Keyed, direction: Direction, iv: &[u8; IV_LENGTH]) {
+        *keyed = Keyed::NativeXts(Xts::new(NativeXts(self.data.blank_alike()), direction));
+        if let Keyed::NativeXts(xts) = keyed {
+            let mut first = [0; IV_LENGTH];
+            store(&mut first, self.tweak.encrypt_block(iv));
+            xts.blocks_mut().0.copy_key(&self.data);
+            xts.start(first);
+        }
     }
 }
 
