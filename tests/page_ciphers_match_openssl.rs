@@ -10,6 +10,8 @@ use proptest::prelude::*;
 
 const BLOCK: usize = 16;
 const KEY_LENGTHS: [usize; 3] = [16, 24, 32];
+/// Those whose bytes are OpenSSL's as they are; aes_256_xts has tests of its own.
+const ALGORITHMS: [Algorithm; 2] = [Algorithm::AesCbc, Algorithm::AesCtr];
 const PADDINGS: [Padding; 2] = [Padding::Padded, Padding::None];
 
 /// OpenSSL's cipher for a key length: `[CBC, CTR, GCM, ECB][mode]`.
@@ -94,6 +96,7 @@ fn reference(
                 }
             }
         }
+        (Algorithm::Aes256Xts, _) => panic!("no cipher of OpenSSL's alone"),
     }
     out
 }
@@ -251,7 +254,7 @@ fn check_at(
 
 fn check_lengths(lengths: impl Iterator<Item = usize> + Clone, seed: u64) {
     let mut bytes = Bytes(seed);
-    for algorithm in Algorithm::ALL {
+    for algorithm in ALGORITHMS {
         for padding in PADDINGS {
             for key_length in KEY_LENGTHS {
                 for length in lengths.clone() {
@@ -300,7 +303,7 @@ fn counters_that_wrap_at_32_64_and_128_bits_are_as_openssl_has_them() {
 fn the_redo_logs_way_of_updates_in_place_gives_every_whole_block_back_at_once() {
     // Many updates of whole blocks, a last one of less than a block, then finish.
     let mut bytes = Bytes(0x5EED_0004);
-    for algorithm in Algorithm::ALL {
+    for algorithm in ALGORITHMS {
         for tail in 0..BLOCK {
             let (key, iv) = (bytes.take(16), iv(&mut bytes));
             let input = bytes.take(16 + 48 + 512 + tail);

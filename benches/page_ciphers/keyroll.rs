@@ -26,8 +26,7 @@ pub(crate) struct Plugin {
 impl Plugin {
     pub(crate) fn new() -> Self {
         let mut key_file = NamedTempFile::new().expect("a temporary file");
-        writeln!(key_file, "1;{}", "2b7e151628aed2a6abf7158809cf4f3c")
-            .expect("the temporary file is writable");
+        writeln!(key_file, "1;{}", "2b7e151628aed2a6".repeat(4)).expect("the temporary file is writable");
         let file_name =
             CString::new(key_file.path().as_os_str().as_encoded_bytes()).expect("a path has no zero");
         // The compiler must not see through to the functions; the server's cannot either.
@@ -58,6 +57,7 @@ impl Plugin {
             *variable::<c_ulong>(plugin, c"encryption_algorithm") = match mode {
                 Mode::Cbc => 0,
                 Mode::Ctr | Mode::Gcm => 1,
+                Mode::Xts => 2,
             };
             assert_eq!(plugin.init.expect("there is an init")(null_mut()), 0);
         }

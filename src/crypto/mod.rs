@@ -4,6 +4,10 @@
 //! |---|---|---|
 //! | [`Algorithm::AesCbc`] | CBC (NIST SP 800-38A) with PKCS#7 padding | CBC over the whole blocks, the tail XORed with AES(key, IV) |
 //! | [`Algorithm::AesCtr`] | GCM (NIST SP 800-38D), tag appended | CTR (NIST SP 800-38A), 128-bit counter |
+//! | [`Algorithm::Aes256Xts`] | GCM as above | XTS-AES-256 (NIST SP 800-38E) over the whole blocks, the tail masked |
+//!
+//! aes_256_xts derives its keys from the data key itself ([`derive`]); the others use the key that the server
+//! passes. `docs/ciphers.md` has all of it, byte for byte.
 //!
 //! [`PageCipher`] lives by value in memory that its owner provides and never allocates. One file per mode:
 //! each is generic over AES with one key length, and [`PageCipher`] picks the combination.
@@ -11,11 +15,13 @@
 
 mod cbc;
 mod ctr;
+pub mod derive;
 mod gcm;
 mod level;
 pub mod password;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
+mod xts;
 
 use std::fmt;
 
@@ -27,8 +33,10 @@ use zeroize::ZeroizeOnDrop;
 
 use self::cbc::{Cbc, Decrypting, Encrypting};
 use self::ctr::Ctr;
+use self::derive::{Origin, XtsKeys};
 use self::gcm::{GcmDecrypt, GcmEncrypt, PortableOpen, PortableParts, TAG_LENGTH};
 pub use self::level::Level;
+use self::xts::{PortableXts, Xts};
 
 /// The length of an initialisation vector in bytes, in every mode.
 pub const IV_LENGTH: usize = 16;
@@ -43,18 +51,26 @@ pub enum Algorithm {
     AesCbc,
     /// CTR without padding, GCM with.
     AesCtr,
+    /// XTS without padding, GCM with, both with 256-bit keys derived from the data key.
+    Aes256Xts,
 }
 
 impl Algorithm {
     /// Every algorithm, in the order of the system variable's values.
-    pub const ALL: [Algorithm; 2] = [Algorithm::AesCbc, Algorithm::AesCtr];
+    pub const ALL: [Algorithm; 3] = [Algorithm::AesCbc, Algorithm::AesCtr, Algorithm::Aes256Xts];
 
     /// The name in the system variable and in files.
     pub fn name(self) -> &'static str {
         match self {
             Algorithm::AesCbc => "aes_cbc",
             Algorithm::AesCtr => "aes_ctr",
+            Algorithm::Aes256Xts => "aes_256_xts",
         }
+    }
+
+    /// Whether data keys must have [`derive::DATA_KEY_LENGTH`] bytes, because keys are derived from them.
+    pub fn derives_keys(self) -> bool {
+        self == Algorithm::Aes256Xts
     }
 
     /// The algorithm with exactly this name.
@@ -88,6 +104,14 @@ pub enum CipherError {
     #[error("the key does not have 16, 24 or 32 bytes")]
     KeyLength,
 
+    /// The algorithm derives its keys from a data key of another length.
+    #[error("the data key does not have 256 bits")]
+    DataKeyLength,
+
+    /// The algorithm derives its keys from a data key, and there is none.
+    #[error("there is no such version of the data key")]
+    NoDataKey,
+
     /// The initialisation vector has another length than [`IV_LENGTH`].
     #[error("the initialisation vector does not have 16 bytes")]
     IvLength,
@@ -117,7 +141,7 @@ pub fn encrypted_length(algorithm: Algorithm, input: u32) -> u32 {
     let block = BLOCK_LENGTH as u32;
     match algorithm {
         Algorithm::AesCbc => (input - input % block).saturating_add(block),
-        Algorithm::AesCtr => input.saturating_add(TAG_LENGTH as u32),
+        Algorithm::AesCtr | Algorithm::Aes256Xts => input.saturating_add(TAG_LENGTH as u32),
     }
 }
 
@@ -140,15 +164,18 @@ enum Keyed {
     Idle,
     #[cfg(target_arch = "x86_64")]
     Native(x86_64::ModeOf),
+    #[cfg(target_arch = "x86_64")]
+    NativeXts(Xts<x86_64::NativeXts>),
     Aes128(ModeOf<Key128>),
     Aes192(ModeOf<Key192>),
     Aes256(ModeOf<Key256>),
+    Xts(Xts<PortableXts>),
 }
 
-/// The layout of a [`Keyed::Native`], as `repr(u8)` defines it.
+/// The layout of a [`Keyed`] that holds a `T`, as `repr(u8)` defines it.
 #[cfg(target_arch = "x86_64")]
 #[repr(C)]
-struct KeyedNative(u8, x86_64::ModeOf);
+struct KeyedWith<T>(u8, T);
 
 /// The modes under keys of one length.
 enum ModeOf<K: KeyLength> {
@@ -228,6 +255,7 @@ impl<K: KeyLength> ModeOf<K> {
             (Algorithm::AesCtr, Padding::Padded, Direction::Decrypt) => {
                 ModeOf::GcmDecrypt(GcmDecrypt::new(PortableOpen::new(encrypt()?, iv)))
             }
+            (Algorithm::Aes256Xts, ..) => return Err(CipherError::NoDataKey),
         })
     }
 }
@@ -239,9 +267,12 @@ macro_rules! with_mode {
             Keyed::Idle => $idle,
             #[cfg(target_arch = "x86_64")]
             Keyed::Native(mode_of) => with_mode!(@mode x86_64::ModeOf, mode_of, $mode => $call),
+            #[cfg(target_arch = "x86_64")]
+            Keyed::NativeXts($mode) => $call,
             Keyed::Aes128(mode_of) => apart(|| with_mode!(@mode ModeOf, mode_of, $mode => $call)),
             Keyed::Aes192(mode_of) => apart(|| with_mode!(@mode ModeOf, mode_of, $mode => $call)),
             Keyed::Aes256(mode_of) => apart(|| with_mode!(@mode ModeOf, mode_of, $mode => $call)),
+            Keyed::Xts($mode) => apart(|| $call),
         }
     };
     (@mode $($modes:ident)::+, $mode_of:expr, $mode:ident => $call:expr) => {
@@ -263,11 +294,12 @@ fn apart<R>(work: impl FnOnce() -> R) -> R {
 }
 
 impl PageCipher {
-    /// A cipher at the start of a message.
+    /// A cipher at the start of a message, under a key of its own. aes_256_xts is had by
+    /// [`derived`](Self::derived).
     ///
     /// # Errors
     /// [`CipherError::IvLength`] unless `iv` has 16 bytes, [`CipherError::KeyLength`] unless `key` has 16, 24
-    /// or 32.
+    /// or 32, [`CipherError::NoDataKey`] for an algorithm that derives its keys.
     pub fn new(
         algorithm: Algorithm,
         padding: Padding,
@@ -380,11 +412,63 @@ impl PageCipher {
     /// How many of the first bytes of this cipher's memory count now. To zero these wipes all that a drop wipes.
     #[inline]
     pub fn footprint(&self) -> usize {
-        match self.keyed {
+        let keyed = match self.keyed {
             #[cfg(target_arch = "x86_64")]
-            Keyed::Native(_) => std::mem::offset_of!(PageCipher, keyed) + size_of::<KeyedNative>(),
-            _ => size_of::<PageCipher>(),
+            Keyed::Native(_) => size_of::<KeyedWith<x86_64::ModeOf>>(),
+            #[cfg(target_arch = "x86_64")]
+            Keyed::NativeXts(_) => size_of::<KeyedWith<Xts<x86_64::NativeXts>>>(),
+            _ => size_of::<Keyed>(),
+        };
+        std::mem::offset_of!(PageCipher, keyed) + keyed
+    }
+
+    /// aes_256_xts at the start of a message, under keys derived from a data key. `key` is what the server
+    /// passes as the key; it diversifies.
+    ///
+    /// # Errors
+    /// [`CipherError::IvLength`] unless `iv` has 16 bytes, [`CipherError::KeyLength`] unless `key` has 16, 24
+    /// or 32, [`CipherError::DataKeyLength`] unless the data key has 32.
+    pub fn derived(
+        origin: &Origin<'_>,
+        padding: Padding,
+        direction: Direction,
+        key: &[u8],
+        iv: &[u8],
+    ) -> Result<Self, CipherError> {
+        let mut cipher = PageCipher::idle();
+        cipher.start_derived(origin, padding, direction, key, iv)?;
+        Ok(cipher)
+    }
+
+    /// As [`derived`](Self::derived), in the place of this cipher: nothing is moved, and a failure leaves no key.
+    ///
+    /// # Errors
+    /// Those of [`derived`](Self::derived).
+    #[inline]
+    pub fn start_derived(
+        &mut self,
+        origin: &Origin<'_>,
+        padding: Padding,
+        direction: Direction,
+        key: &[u8],
+        iv: &[u8],
+    ) -> Result<(), CipherError> {
+        *self = PageCipher::idle();
+        if padding == Padding::Padded {
+            return derive::with_gcm_key(origin, key, |key| {
+                self.start(Algorithm::AesCtr, padding, direction, key, iv)
+            });
         }
+        let iv = iv.try_into().map_err(|_| CipherError::IvLength)?;
+        derive::with_xts_keys(Level::current(), origin, key, |keys| {
+            match keys {
+                #[cfg(target_arch = "x86_64")]
+                XtsKeys::Native(keys) => keys.start(&mut self.keyed, direction, iv),
+                XtsKeys::Portable(keys) => self.keyed = Keyed::Xts(keys.start(direction, iv)),
+            }
+            self.finished = false;
+            Ok(())
+        })
     }
 
     /// The exact number of bytes that an update with `input` bytes writes now.
@@ -420,7 +504,7 @@ impl PageCipher {
     ///
     /// # Errors
     /// Those of [`update`](Self::update), and [`CipherError::Overlap`] if bytes of an earlier update are held
-    /// back (only CBC does that; OpenSSL refuses it likewise).
+    /// back (CBC and XTS do that; OpenSSL refuses it likewise).
     #[inline(always)]
     pub fn update_in_place(&mut self, data: &mut [u8]) -> Result<usize, CipherError> {
         if self.finished {

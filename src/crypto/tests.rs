@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 
+use super::derive::Origin;
 use super::*;
 
 fn hex(digits: &str) -> Vec<u8> {
@@ -13,6 +14,7 @@ thread_local! {
     static LEVEL: Cell<Level> = const { Cell::new(Level::Vaes) };
 }
 
+/// A cipher of any algorithm; where keys are derived, from one data key.
 fn try_new(
     algorithm: Algorithm,
     padding: Padding,
@@ -20,7 +22,16 @@ fn try_new(
     key: &[u8],
     iv: &[u8],
 ) -> Result<PageCipher, CipherError> {
-    PageCipher::new_at(LEVEL.get(), algorithm, padding, direction, key, iv)
+    if !algorithm.derives_keys() {
+        return PageCipher::new_at(LEVEL.get(), algorithm, padding, direction, key, iv);
+    }
+    let origin = Origin {
+        ring: derive::RingId::new(),
+        key_id: 1,
+        key_version: 2,
+        data_key: &[0xDA; 32],
+    };
+    PageCipher::derived(&origin, padding, direction, key, iv)
 }
 
 fn new(algorithm: Algorithm, padding: Padding, direction: Direction, key: &[u8]) -> PageCipher {

@@ -8,7 +8,8 @@ use super::context::{self, Chunk, Context};
 use super::guard::{Answer, guard};
 use super::running::{self, Host};
 use super::{abi, published, services, sysvar};
-use crate::crypto::{self, Algorithm, CipherError, Direction, Padding, PageCipher};
+use crate::crypto::{self, Algorithm, CipherError, Direction, Padding, PageCipher, derive};
+use crate::keystore::KeyName;
 use crate::plugin::{Plugin, PluginError, settings};
 use crate::secret::SecretBytes;
 
@@ -106,19 +107,23 @@ pub(super) unsafe extern "C" fn crypt_ctx_init(
     iv: *const u8,
     ivlen: c_uint,
     flags: c_int,
-    _key_id: c_uint,
-    _version: c_uint,
+    key_id: c_uint,
+    version: c_uint,
 ) -> c_int {
     guard(|| {
         // SAFETY: the server passes `klen` and `ivlen` bytes, or null.
         let (key, iv) = unsafe { (context::input(key, klen), context::input(iv, ivlen)) };
         let (direction, padding) = read_flags(flags);
+        let name = KeyName { id: key_id, version };
         let start = |cipher: &mut PageCipher| {
             let (key, iv) = (
                 key.ok_or(CipherError::KeyLength)?,
                 iv.ok_or(CipherError::IvLength)?,
             );
-            cipher.start(algorithm(), padding, direction, key, iv)
+            match published::current() {
+                Some(keys) => keys.start(cipher, name, padding, direction, key, iv),
+                None => cipher.start(algorithm(), padding, direction, key, iv),
+            }
         };
         // SAFETY: the server has allocated the context with the size that crypt_ctx_size told.
         crypt_status(unsafe { Context::begin(ctx, start) })
@@ -175,6 +180,7 @@ pub(super) unsafe extern "C" fn deinit(_plugin: *mut c_void) -> c_int {
         *running::plugin() = None;
         // SAFETY: the server ends a plugin after all that used it.
         unsafe { published::clear() };
+        derive::forget();
         InitStatus(0)
     })
     .0

@@ -79,6 +79,21 @@ impl Aes {
         unsafe { expand(key, &mut self.keys) };
     }
 
+    /// A schedule without a key, for keys like this one.
+    #[inline]
+    pub(super) fn blank_alike(&self) -> Self {
+        Aes {
+            keys: Blocks::ZERO,
+            ..*self
+        }
+    }
+
+    /// Takes over a schedule that was made before, for keys of the same length.
+    #[inline]
+    pub(super) fn copy_key(&mut self, from: &Aes) {
+        self.keys.copy_from(&from.keys);
+    }
+
     #[inline]
     pub(super) fn length(&self) -> KeyLength {
         self.length

@@ -28,6 +28,11 @@ impl<const N: usize> Blocks<N> {
     }
 
     #[inline]
+    pub(super) fn copy_from(&mut self, from: &Self) {
+        self.0.copy_from_slice(&from.0);
+    }
+
+    #[inline]
     pub(super) fn bytes(&self) -> &[u8] {
         self.0.as_flattened()
     }

@@ -17,11 +17,14 @@ mod ctr_wide;
 mod gcm;
 mod ghash;
 mod ghash_wide;
+mod xts;
+mod xts_wide;
 
 use self::aes::Aes;
 use self::cbc::{Decrypting, Encrypting};
 use self::ctr::Ctr;
 use self::gcm::GcmParts;
+pub(super) use self::xts::{NativeXts, NativeXtsKeys};
 use super::cbc::Cbc;
 use super::gcm::{GcmDecrypt, GcmEncrypt, split_iv};
 use super::{Algorithm, CipherError, Direction, IV_LENGTH, Keyed, Level, Padding};
@@ -70,6 +73,7 @@ impl Keyed {
                 let gcm = GcmEncrypt::new(GcmParts::new(aes, iv));
                 *self = Keyed::Native(ModeOf::GcmDecrypt(GcmDecrypt::new(gcm)));
             }
+            (Algorithm::Aes256Xts, ..) => return Err(CipherError::NoDataKey),
         }
         if let Keyed::Native(mode_of) = self {
             mode_of.set_key(key, iv);
