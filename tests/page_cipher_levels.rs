@@ -40,11 +40,14 @@ impl Message {
     /// The pieces of the input. A tagged message is decrypted in one.
     fn pieces(&self) -> Vec<Range<usize>> {
         let tagged = self.algorithm == Algorithm::AesCtr && self.padding == Padding::Padded;
-        if tagged && self.direction == Direction::Decrypt {
-            return vec![0..self.input.len()];
-        }
+        let all = [self.input.len()];
+        let steps: &[usize] = if tagged && self.direction == Direction::Decrypt {
+            &all
+        } else {
+            &self.steps
+        };
         let (mut pieces, mut at) = (Vec::new(), 0);
-        for step in self.steps.iter().cycle() {
+        for step in steps.iter().cycle() {
             let end = (at + step).min(self.input.len());
             pieces.push(at..end);
             at = end;
