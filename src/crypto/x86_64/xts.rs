@@ -18,7 +18,7 @@ pub(super) const ROUND_KEYS: usize = 15;
 const WIDTH: usize = 8;
 
 /// From this length on, in bytes, the wide path is worth its start.
-const WIDE_FROM: usize = 16 * WIDTH;
+const WIDE_FROM: usize = 32;
 
 /// Both keys, expanded.
 pub(in crate::crypto) struct NativeXtsKeys {
