@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use keyroll::crypto::{Algorithm, CipherError, Direction, Padding, PageCipher, encrypted_length};
+use keyroll::crypto::{Algorithm, CipherError, Direction, Level, Padding, PageCipher, encrypted_length};
 use openssl::cipher::{Cipher, CipherRef};
 use openssl::cipher_ctx::CipherCtx;
 use proptest::collection::vec;
@@ -186,25 +186,48 @@ fn iv(bytes: &mut Bytes) -> Vec<u8> {
     iv
 }
 
-/// Checks a message in all ways that a server can hand it over.
+/// Checks a message in all ways that a server can hand it over, at every level that the processor has.
 fn check(algorithm: Algorithm, padding: Padding, key: &[u8], iv: &[u8], plaintext: &[u8], splits: &[usize]) {
-    let what = format!("{} {padding:?}, {} bytes", algorithm.name(), plaintext.len());
-    let new = |direction| PageCipher::new(algorithm, padding, direction, key, iv).unwrap();
     let ciphertext = reference(algorithm, padding, Direction::Encrypt, key, iv, plaintext);
     assert_eq!(
         reference(algorithm, padding, Direction::Decrypt, key, iv, &ciphertext),
         plaintext
     );
     match padding {
-        Padding::None => assert_eq!(ciphertext.len(), plaintext.len(), "{what}"),
+        Padding::None => assert_eq!(ciphertext.len(), plaintext.len()),
         Padding::Padded => {
             let length = encrypted_length(algorithm, plaintext.len() as u32);
-            assert_eq!(ciphertext.len(), length as usize, "{what}");
+            assert_eq!(ciphertext.len(), length as usize);
         }
     }
+    for level in Level::ALL {
+        check_at(
+            level,
+            algorithm,
+            padding,
+            key,
+            iv,
+            [plaintext, &ciphertext],
+            splits,
+        );
+    }
+}
+
+fn check_at(
+    level: Level,
+    algorithm: Algorithm,
+    padding: Padding,
+    key: &[u8],
+    iv: &[u8],
+    [plaintext, ciphertext]: [&[u8]; 2],
+    splits: &[usize],
+) {
+    let (name, length) = (algorithm.name(), plaintext.len());
+    let what = format!("{name} {padding:?}, {length} bytes, level {}", level.name());
+    let new = |direction| PageCipher::new_at(level, algorithm, padding, direction, key, iv).unwrap();
     for (direction, input, expected) in [
-        (Direction::Encrypt, plaintext, &ciphertext[..]),
-        (Direction::Decrypt, &ciphertext, plaintext),
+        (Direction::Encrypt, plaintext, ciphertext),
+        (Direction::Decrypt, ciphertext, plaintext),
     ] {
         let whole = [input];
         let (out, _) = stream(new(direction), &whole).unwrap();

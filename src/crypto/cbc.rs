@@ -111,7 +111,7 @@ impl<C: Chaining> Cbc<C> {
     #[inline]
     fn hold(&mut self, bytes: &[u8]) {
         let end = self.held_length + bytes.len();
-        self.held[self.held_length..end].copy_from_slice(bytes);
+        copy_short(&mut self.held[self.held_length..end], bytes);
         self.held_length = end;
     }
 
@@ -146,6 +146,28 @@ impl<C: Chaining> Cbc<C> {
         }
         Ok(length)
     }
+}
+
+/// Copies fewer than 16 bytes to as many, or 16; without a call, unlike `copy_from_slice`, because pieces that
+/// are shorter than a block are the most frequent of all. The second half overlaps the first.
+#[inline]
+fn copy_short(to: &mut [u8], from: &[u8]) {
+    /// The first and the last `N` bytes; `false` where there are fewer.
+    #[inline]
+    fn halves<const N: usize>(to: &mut [u8], from: &[u8]) -> bool {
+        let (Some(first), Some(last)) = (from.first_chunk::<N>(), from.last_chunk::<N>()) else {
+            return false;
+        };
+        if let Some(place) = to.first_chunk_mut() {
+            *place = *first;
+        }
+        if let Some(place) = to.last_chunk_mut() {
+            *place = *last;
+        }
+        true
+    }
+    let _done =
+        halves::<8>(to, from) || halves::<4>(to, from) || halves::<2>(to, from) || halves::<1>(to, from);
 }
 
 /// How many bytes come before the PKCS#7 padding of the last block, or `None` if that padding is wrong.

@@ -151,6 +151,8 @@ pub fn encrypted_length(algorithm: Algorithm, input: u32) -> u32 {
 #[repr(C)]
 pub struct PageCipher {
     finished: bool,
+    /// Whether every update writes as many bytes as it takes: known here, because short updates are many.
+    as_long: bool,
     keyed: Keyed,
 }
 
@@ -267,10 +269,10 @@ macro_rules! with_mode {
             Keyed::Native(mode_of) => with_mode!(@mode x86_64::ModeOf, mode_of, $mode => $call),
             #[cfg(target_arch = "x86_64")]
             Keyed::NativeXts($mode) => $call,
-            Keyed::Aes128(mode_of) => with_mode!(@mode ModeOf, mode_of, $mode => $call),
-            Keyed::Aes192(mode_of) => with_mode!(@mode ModeOf, mode_of, $mode => $call),
-            Keyed::Aes256(mode_of) => with_mode!(@mode ModeOf, mode_of, $mode => $call),
-            Keyed::Xts($mode) => $call,
+            Keyed::Aes128(mode_of) => apart(|| with_mode!(@mode ModeOf, mode_of, $mode => $call)),
+            Keyed::Aes192(mode_of) => apart(|| with_mode!(@mode ModeOf, mode_of, $mode => $call)),
+            Keyed::Aes256(mode_of) => apart(|| with_mode!(@mode ModeOf, mode_of, $mode => $call)),
+            Keyed::Xts($mode) => apart(|| $call),
         }
     };
     (@mode $($modes:ident)::+, $mode_of:expr, $mode:ident => $call:expr) => {
@@ -282,6 +284,13 @@ macro_rules! with_mode {
             $($modes)::+::GcmDecrypt($mode) => $call,
         }
     };
+}
+
+/// Does the work in a function of its own: the portable modes are large, and would make the way to the others
+/// longer.
+#[inline(never)]
+fn apart<R>(work: impl FnOnce() -> R) -> R {
+    work()
 }
 
 impl PageCipher {
@@ -298,8 +307,30 @@ impl PageCipher {
         key: &[u8],
         iv: &[u8],
     ) -> Result<Self, CipherError> {
+        Self::new_at(Level::current(), algorithm, padding, direction, key, iv)
+    }
+
+    /// As [`new`](Self::new), at a level that may be lower than the processor's, but not higher. For tests.
+    ///
+    /// # Errors
+    /// Those of [`new`](Self::new).
+    pub fn new_at(
+        level: Level,
+        algorithm: Algorithm,
+        padding: Padding,
+        direction: Direction,
+        key: &[u8],
+        iv: &[u8],
+    ) -> Result<Self, CipherError> {
         let mut cipher = PageCipher::idle();
-        cipher.start(algorithm, padding, direction, key, iv)?;
+        cipher.start_at(
+            level.min(Level::available()),
+            algorithm,
+            padding,
+            direction,
+            key,
+            iv,
+        )?;
         Ok(cipher)
     }
 
@@ -308,6 +339,7 @@ impl PageCipher {
     pub fn idle() -> Self {
         PageCipher {
             finished: true,
+            as_long: false,
             keyed: Keyed::Idle,
         }
     }
@@ -340,7 +372,13 @@ impl PageCipher {
         iv: &[u8],
     ) -> Result<(), CipherError> {
         let iv = iv.try_into().map_err(|_| CipherError::IvLength)?;
-        (self.finished, self.keyed) = (true, Keyed::Idle);
+        if !matches!(self.keyed, Keyed::Idle) {
+            *self = PageCipher::idle();
+        }
+        self.as_long = matches!(
+            (algorithm, padding, direction),
+            (Algorithm::AesCtr, Padding::None, _) | (Algorithm::AesCtr, _, Direction::Encrypt)
+        );
         #[cfg(target_arch = "x86_64")]
         if level > Level::Portable {
             self.keyed
@@ -397,8 +435,25 @@ impl PageCipher {
         key: &[u8],
         iv: &[u8],
     ) -> Result<Self, CipherError> {
+        Self::derived_at(Level::current(), origin, padding, direction, key, iv)
+    }
+
+    /// As [`derived`](Self::derived), at a level that may be lower than the processor's, but not higher. For
+    /// tests.
+    ///
+    /// # Errors
+    /// Those of [`derived`](Self::derived).
+    pub fn derived_at(
+        level: Level,
+        origin: &Origin<'_>,
+        padding: Padding,
+        direction: Direction,
+        key: &[u8],
+        iv: &[u8],
+    ) -> Result<Self, CipherError> {
         let mut cipher = PageCipher::idle();
-        cipher.start_derived(origin, padding, direction, key, iv)?;
+        let level = level.min(Level::available());
+        cipher.start_derived_at(level, origin, padding, direction, key, iv)?;
         Ok(cipher)
     }
 
@@ -415,14 +470,27 @@ impl PageCipher {
         key: &[u8],
         iv: &[u8],
     ) -> Result<(), CipherError> {
+        self.start_derived_at(Level::current(), origin, padding, direction, key, iv)
+    }
+
+    #[inline]
+    fn start_derived_at(
+        &mut self,
+        level: Level,
+        origin: &Origin<'_>,
+        padding: Padding,
+        direction: Direction,
+        key: &[u8],
+        iv: &[u8],
+    ) -> Result<(), CipherError> {
         (self.finished, self.keyed) = (true, Keyed::Idle);
         if padding == Padding::Padded {
             return derive::with_gcm_key(origin, key, |key| {
-                self.start(Algorithm::AesCtr, padding, direction, key, iv)
+                self.start_at(level, Algorithm::AesCtr, padding, direction, key, iv)
             });
         }
         let iv = iv.try_into().map_err(|_| CipherError::IvLength)?;
-        derive::with_xts_keys(Level::current(), origin, key, |keys| {
+        derive::with_xts_keys(level, origin, key, |keys| {
             match keys {
                 #[cfg(target_arch = "x86_64")]
                 XtsKeys::Native(keys) => keys.start(&mut self.keyed, direction, iv),
@@ -434,8 +502,11 @@ impl PageCipher {
     }
 
     /// The exact number of bytes that an update with `input` bytes writes now.
-    #[inline]
+    #[inline(always)]
     pub fn update_length(&self, input: usize) -> usize {
+        if self.as_long {
+            return input;
+        }
         with_mode!(&self.keyed, mode => mode.update_length(input), idle => 0)
     }
 
@@ -447,7 +518,7 @@ impl PageCipher {
     /// [`CipherError::BadData`] if the tag is wrong or missing (the output's place is wiped then), if it is the
     /// second update of a tagged message, or for a message beyond GCM's 64 GiB. [`CipherError::Finished`]
     /// after [`finish`](Self::finish).
-    #[inline]
+    #[inline(always)]
     pub fn update(&mut self, src: &[u8], dst: &mut [u8]) -> Result<usize, CipherError> {
         if self.finished {
             return Err(CipherError::Finished);
@@ -464,7 +535,7 @@ impl PageCipher {
     /// # Errors
     /// Those of [`update`](Self::update), and [`CipherError::Overlap`] if bytes of an earlier update are held
     /// back (CBC and XTS do that; OpenSSL refuses it likewise).
-    #[inline]
+    #[inline(always)]
     pub fn update_in_place(&mut self, data: &mut [u8]) -> Result<usize, CipherError> {
         if self.finished {
             return Err(CipherError::Finished);

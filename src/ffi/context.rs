@@ -90,6 +90,7 @@ impl Context {
     /// # Safety
     /// As [`Context::live`]. `src` has `slen` bytes. `dst` has room for what the cipher answers to that many
     /// bytes (the vtable's contract).
+    #[inline(always)]
     pub(super) unsafe fn update(memory: *mut c_void, chunk: Chunk) -> Result<usize, CipherError> {
         // SAFETY: by this function's contract.
         let context = unsafe { Context::live(memory) }.ok_or(CipherError::BadData)?;
@@ -106,6 +107,7 @@ impl Context {
     ///
     /// # Safety
     /// As [`Context::live`]. `dst` is null or has room for a block.
+    #[inline(always)]
     pub(super) unsafe fn end(memory: *mut c_void, dst: *mut u8) -> Result<usize, CipherError> {
         // SAFETY: by this function's contract.
         let place = ptr::from_mut(unsafe { Context::live(memory) }.ok_or(CipherError::BadData)?);
@@ -160,6 +162,7 @@ impl Drop for Ending {
 
 /// # Safety
 /// As [`Context::update`].
+#[inline(always)]
 unsafe fn update_cipher(cipher: &mut PageCipher, chunk: Chunk) -> Result<usize, CipherError> {
     let Chunk { src, slen, dst } = chunk;
     if slen == 0 {

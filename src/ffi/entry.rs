@@ -227,15 +227,16 @@ fn crypt_status(result: Result<(), CipherError>) -> CryptStatus {
 /// `dlen` is null or writable.
 #[inline(always)]
 unsafe fn write_length(dlen: *mut c_uint, work: impl FnOnce() -> Result<usize, CipherError>) -> CryptStatus {
+    let mut nowhere = 0;
     // SAFETY: by this function's contract.
-    let mut dlen = unsafe { dlen.as_mut() };
-    if let Some(dlen) = &mut dlen {
-        **dlen = 0;
-    }
+    let told = unsafe { dlen.as_mut() };
+    let is_told = told.is_some();
+    let dlen = told.unwrap_or(&mut nowhere);
+    *dlen = 0;
     let result = work();
-    let Some(dlen) = dlen else {
+    if !is_told {
         return CryptStatus(abi::KR_CRYPT_BAD_DATA);
-    };
+    }
     // At most one block more comes out than the 2^32 - 1 bytes that a call can bring in; that cannot be told.
     crypt_status(result.and_then(|written| {
         *dlen = c_uint::try_from(written).map_err(|_| CipherError::BadData)?;

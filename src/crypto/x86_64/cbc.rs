@@ -103,12 +103,17 @@ fn decrypt_chain<const N: usize>(aes: &Aes, previous: &mut Bytes, data: InOutBuf
     for group in groups {
         before = decrypt_group::<N, WIDTH>(&keys, before, group.into_buf());
     }
-    before = match rest.len() / 16 {
-        0 => before,
-        1 => decrypt_group::<N, 1>(&keys, before, rest),
-        2..=4 => decrypt_group::<N, 4>(&keys, before, rest),
-        _ => decrypt_group::<N, WIDTH>(&keys, before, rest),
-    };
+    // In groups of another width: with one call for each width, both are inlined.
+    let mut rest = rest;
+    while rest.len() > 16 {
+        let length = rest.len().min(64);
+        let (group, others) = rest.split_at(length);
+        before = decrypt_group::<N, 4>(&keys, before, group);
+        rest = others;
+    }
+    if !rest.is_empty() {
+        before = decrypt_group::<N, 1>(&keys, before, rest);
+    }
     store(previous, before);
 }
 

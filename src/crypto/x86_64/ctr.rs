@@ -52,12 +52,18 @@ impl Ctr {
     }
 
     /// Encrypts or decrypts the next bytes of the message.
-    #[inline]
+    #[inline(always)]
     pub(super) fn apply(&mut self, data: InOutBuf<'_, '_, u8>) {
-        let (head, mut rest) = {
-            let length = data.len().min(self.left);
-            data.split_at(length)
-        };
+        if data.len() <= self.left {
+            return self.use_left(data);
+        }
+        self.apply_more(data);
+    }
+
+    /// As [`apply`](Self::apply) for more bytes than are left.
+    #[inline(never)]
+    fn apply_more(&mut self, data: InOutBuf<'_, '_, u8>) {
+        let (head, mut rest) = data.split_at(self.left);
         self.use_left(head);
         if rest.len() >= WIDE_FROM {
             if self.aes.is_wide() {
@@ -76,7 +82,7 @@ impl Ctr {
     }
 
     /// XORs at most `left` bytes.
-    #[inline]
+    #[inline(always)]
     fn use_left(&mut self, data: InOutBuf<'_, '_, u8>) {
         let length = data.len();
         xor(data, &self.keystream.bytes()[AHEAD - self.left..]);
@@ -154,50 +160,57 @@ fn keystream<const N: usize, const W: usize>(keys: &[__m128i; N], counter: u128)
 
 /// XORs the first bytes of `keystream` onto at most [`AHEAD`] bytes. The last step overlaps the one before
 /// it, so its input is read first.
-#[inline]
-fn xor(mut data: InOutBuf<'_, '_, u8>, keystream: &[u8]) {
+#[inline(always)]
+fn xor(data: InOutBuf<'_, '_, u8>, keystream: &[u8]) {
+    let length = data.len();
+    assert!(length <= keystream.len());
+    let (src, dst) = data.into_raw();
     macro_rules! steps {
         ($number:ty) => {{
             const STEP: usize = size_of::<$number>();
-            let last = data.len() - STEP;
-            let read = |bytes: &[u8], at: usize| {
-                let mut number = [0; STEP];
-                number.copy_from_slice(&bytes[at..at + STEP]);
-                <$number>::from_ne_bytes(number)
-            };
-            let at_end = read(data.get_in(), last) ^ read(keystream, last);
-            let mut at = 0;
-            while at < last {
-                let value = read(data.get_in(), at) ^ read(keystream, at);
-                data.get_out()[at..at + STEP].copy_from_slice(&value.to_ne_bytes());
-                at += STEP;
+            // SAFETY: every access ends at `length` at the latest, which is at least STEP, and that many bytes
+            // are readable at `src`, writable at `dst` and initialised in `keystream`. These do not overlap,
+            // but that `dst` may be `src`: then a place is read before it is written, and again never.
+            unsafe {
+                let value = |at: usize| {
+                    let keystream = keystream.as_ptr().add(at).cast::<$number>().read_unaligned();
+                    src.add(at).cast::<$number>().read_unaligned() ^ keystream
+                };
+                let last = length - STEP;
+                let at_end = value(last);
+                let mut at = 0;
+                while at < last {
+                    let value = value(at);
+                    dst.add(at).cast::<$number>().write_unaligned(value);
+                    at += STEP;
+                }
+                dst.add(last).cast::<$number>().write_unaligned(at_end);
             }
-            data.get_out()[last..].copy_from_slice(&at_end.to_ne_bytes());
         }};
     }
-    match data.len() {
-        0 => {}
+    match length {
+        16.. => steps!(u128),
+        8.. => steps!(u64),
+        4.. => steps!(u32),
+        2.. => steps!(u16),
         1 => steps!(u8),
-        2..4 => steps!(u16),
-        4..8 => steps!(u32),
-        8..16 => steps!(u64),
-        _ => steps!(u128),
+        0 => {}
     }
 }
 
 impl Mode for Ctr {
-    #[inline]
+    #[inline(always)]
     fn update_length(&self, input: usize) -> usize {
         input
     }
 
-    #[inline]
+    #[inline(always)]
     fn update(&mut self, src: &[u8], dst: &mut [u8]) -> Result<(), CipherError> {
         self.apply(in_out(src, dst)?);
         Ok(())
     }
 
-    #[inline]
+    #[inline(always)]
     fn update_in_place(&mut self, data: &mut [u8]) -> Result<(), CipherError> {
         self.apply(data.into());
         Ok(())

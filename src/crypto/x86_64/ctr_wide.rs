@@ -22,8 +22,20 @@ pub(super) fn apply<const N: usize>(
 ) -> usize {
     let keys = widen(&aes.round_keys::<N>());
     let (groups, rest) = data.into_chunks::<U512>();
-    for mut group in groups {
+    let mut groups = groups.into_iter();
+    loop {
+        let group = groups.next();
+        if group.is_none() && rest.is_empty() {
+            return 0;
+        }
+        // In one place for groups and the rest, so that it is inlined and all stays in registers.
         let mut blocks = keystream(&keys, *counter);
+        let Some(mut group) = group else {
+            let length = rest.len();
+            *counter = counter.wrapping_add(4 * length.div_ceil(64) as u128);
+            apply_rest(rest, blocks, left);
+            return length.next_multiple_of(64) - length;
+        };
         *counter = counter.wrapping_add(4 * WIDTH as u128);
         for (block, input) in blocks.iter_mut().zip(group.get_in().as_chunks().0) {
             *block = _mm512_xor_si512(*block, load_wide(input));
@@ -32,14 +44,6 @@ pub(super) fn apply<const N: usize>(
             store_wide(output, block);
         }
     }
-    if rest.is_empty() {
-        return 0;
-    }
-    let blocks = keystream(&keys, *counter);
-    let length = rest.len();
-    *counter = counter.wrapping_add(4 * length.div_ceil(64) as u128);
-    apply_rest(rest, blocks, left);
-    length.next_multiple_of(64) - length
 }
 
 /// Works on fewer than 512 bytes with their key stream, and stores the last part of it that is used.
