@@ -24,7 +24,7 @@ fn try_new(
     if !algorithm.derives_keys() {
         return PageCipher::new_at(LEVEL.get(), algorithm, padding, direction, key, iv);
     }
-    let origin = Origin {
+    let origin = derive::Origin {
         ring: derive::RingId::new(),
         key_id: 1,
         key_version: 2,

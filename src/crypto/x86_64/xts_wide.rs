@@ -8,7 +8,7 @@ use cipher::consts::U512;
 
 use super::aes::{Aes, decryption_keys, widen};
 use super::blocks::{load_part, load_wide, store_part, store_wide};
-use super::xts::ROUND_KEYS;
+use super::xts::{ROUND_KEYS, number};
 use crate::crypto::xts::{Tweak, later};
 
 /// Registers in flight.
@@ -37,7 +37,10 @@ pub(super) fn run<const DECRYPT: bool>(aes: &Aes, tweak: &mut Tweak, data: InOut
             *tweak = times_x_to_the_8n::<4, 12>(*tweak);
         }
     }
-    *tweak = later(lowest(tweaks[0]), (rest.len() / 16) as u32);
+    *tweak = later(
+        number(_mm512_castsi512_si128(tweaks[0])),
+        (rest.len() / 16) as u32,
+    );
     if !rest.is_empty() {
         let mut blocks = [keys[0]; WIDTH];
         for (block, input) in blocks.iter_mut().zip(rest.get_in().chunks(64)) {
@@ -102,15 +105,6 @@ fn four_from(first: Tweak) -> __m512i {
     let [a, b, c, d] = [0, 1, 2, 3].map(|blocks| later(first, blocks));
     let (high, low) = (|tweak: Tweak| (tweak >> 64) as i64, |tweak: Tweak| tweak as i64);
     _mm512_set_epi64(high(d), low(d), high(c), low(c), high(b), low(b), high(a), low(a))
-}
-
-/// The tweak in the lowest lane.
-#[inline]
-#[target_feature(enable = "avx512f")]
-fn lowest(tweaks: __m512i) -> Tweak {
-    let lane = _mm512_castsi512_si128(tweaks);
-    let [low, high] = [lane, _mm_unpackhi_epi64(lane, lane)].map(|half| _mm_cvtsi128_si64(half) as u64);
-    Tweak::from(high) << 64 | Tweak::from(low)
 }
 
 /// Each tweak times x^(8 `BYTES`): `BYTES` bytes up, and what overflows times x^7 + x^2 + x + 1 (which is x^128)
