@@ -238,7 +238,7 @@ fn a_counter_that_wraps_at_any_block_of_a_long_message_carries_through_all_128_b
 #[test]
 fn every_length_up_to_three_groups_is_as_the_portable_implementation_has_it() {
     let text: Vec<u8> = (0..1600).map(|at| (at * 7 % 251) as u8).collect();
-    for algorithm in Algorithm::ALL {
+    for algorithm in [Algorithm::AesCbc, Algorithm::AesCtr] {
         for padding in [Padding::Padded, Padding::None] {
             for direction in [Direction::Encrypt, Direction::Decrypt] {
                 for length in 0..text.len() {

@@ -6,7 +6,7 @@ use keyroll::keystore::{KeyName, LAST_VERSION};
 use keyroll::secret::{DataKey, SecretBytes};
 
 /// Parses, checks the place of an error, puts new versions in and parses again.
-pub fn check(bytes: &[u8]) {
+pub(crate) fn check(bytes: &[u8]) {
     let text = match KeyText::parse(SecretBytes::new(bytes.to_vec())) {
         Ok(text) => text,
         Err(error) => return check_place(bytes, &error),

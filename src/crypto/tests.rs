@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 
+use super::derive::Origin;
 use super::*;
 
 fn hex(digits: &str) -> Vec<u8> {

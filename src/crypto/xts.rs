@@ -306,7 +306,7 @@ impl PageCipher {
         key: &[u8],
         iv: &[u8],
     ) -> Result<(), CipherError> {
-        (self.finished, self.keyed) = (true, Keyed::Idle);
+        *self = PageCipher::idle();
         if padding == Padding::Padded {
             return derive::with_gcm_key(origin, key, |key| {
                 self.start_at(level, Algorithm::AesCtr, padding, direction, key, iv)

@@ -11,6 +11,7 @@ use std::ptr;
 use zeroize::Zeroize;
 
 use super::abi;
+use super::guard::{Point, test_point};
 use crate::crypto::{CipherError, IV_LENGTH, PageCipher};
 
 /// What lies at the first suitably aligned address of the server's memory.
@@ -97,6 +98,7 @@ impl Context {
         if std::mem::replace(&mut context.failed, true) {
             return Err(CipherError::BadData);
         }
+        test_point(Point::Work);
         // SAFETY: by this function's contract.
         let written = unsafe { update_cipher(&mut context.cipher, chunk) }?;
         context.failed = false;
@@ -118,6 +120,7 @@ impl Context {
         if context.failed {
             return Err(CipherError::BadData);
         }
+        test_point(Point::Work);
         let room = context.cipher.finish_length();
         if room == 0 {
             return context.cipher.finish(&mut []);

@@ -22,29 +22,52 @@ pub(super) fn guard<A: Answer>(body: impl FnOnce() -> A) -> A {
     // What a body may leave half done is either thread-local to the call (a crypt context, which is marked
     // dead before it is worked on) or replaced as a whole (the published keys), so nothing torn can be seen.
     catch_unwind(AssertUnwindSafe(|| {
-        #[cfg(feature = "test-panic")]
-        injected::panic_if_armed();
+        test_point(Point::Entry);
         body()
     }))
     .unwrap_or(A::AFTER_PANIC)
 }
 
-/// Panics on demand behind every entry, for the tests of the boundary.
+/// A place where a test can make the library panic.
+#[derive(Clone, Copy)]
+#[repr(i32)]
+pub(super) enum Point {
+    /// Before an entry does anything.
+    Entry = 1,
+    /// When a cipher function has begun to change its context.
+    Work = 2,
+}
+
+/// Panics where a test asked for it; nothing in a shipped build.
+#[inline(always)]
+pub(super) fn test_point(point: Point) {
+    #[cfg(feature = "test-panic")]
+    injected::panic_if_armed(point);
+    #[cfg(not(feature = "test-panic"))]
+    let _ = point;
+}
+
+/// Panics on demand, for the tests of the boundary.
 #[cfg(feature = "test-panic")]
 mod injected {
-    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::atomic::{AtomicI32, Ordering};
 
-    static ARMED: AtomicBool = AtomicBool::new(false);
+    use super::Point;
 
-    /// Makes every entry panic (1) or work again (0).
+    static ARMED: AtomicI32 = AtomicI32::new(0);
+
+    /// Makes the library panic at the [`Point`] with this number; 0 makes everything work again.
     // SAFETY: the name begins with the library's own, so it clashes with no symbol of the server.
     #[unsafe(no_mangle)]
-    pub extern "C" fn keyroll_test_panic(armed: i32) {
-        ARMED.store(armed != 0, Ordering::SeqCst);
+    pub(super) extern "C" fn keyroll_test_panic(point: i32) {
+        ARMED.store(point, Ordering::SeqCst);
     }
 
-    pub(super) fn panic_if_armed() {
-        assert!(!ARMED.load(Ordering::Relaxed), "injected by a test");
+    pub(super) fn panic_if_armed(point: Point) {
+        assert!(
+            ARMED.load(Ordering::Relaxed) != point as i32,
+            "injected by a test"
+        );
     }
 }
 

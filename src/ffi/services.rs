@@ -30,6 +30,9 @@ const START_ERROR: c_uint = 2;
 /// The number of errors of a statement (`ER_UNKNOWN_ERROR`: the text says all).
 const STATEMENT_ERROR: c_uint = 1105;
 
+/// The room that the server has for a message and a NUL behind it, in bytes (`ERRMSGSIZE`).
+const MESSAGE_ROOM: usize = 512;
+
 /// The service behind the exported pointer, or `None` where the preset version number is still in it.
 fn service<T>(exported: &AtomicPtr<T>) -> Option<&'static T> {
     let pointer = exported.load(Ordering::Acquire);
@@ -64,11 +67,27 @@ pub(super) fn fail_statement(text: &str) {
 
 fn print(nr: c_uint, text: &str, flags: c_ulong) {
     // A NUL would cut the text: our texts have none, but a path in them might.
-    let text = CString::new(text.replace('\0', "\\0")).unwrap_or_default();
+    let text = CString::new(shorten(&text.replace('\0', "\\0"))).unwrap_or_default();
     if let Some(printf_error) = service(&my_print_error_service).and_then(|service| service.printf_error) {
         // SAFETY: the format takes one string, and both live until the call returns.
         unsafe { printf_error(nr, c"%s".as_ptr(), flags, text.as_ptr()) }
     }
+}
+
+/// The text with its middle left out where it is too long for the server, which would cut off the end: the
+/// reason is in front and the hint behind, and what is long is a path between them.
+fn shorten(text: &str) -> String {
+    const LEFT_OUT: &str = "...";
+    if text.len() < MESSAGE_ROOM {
+        return text.to_string();
+    }
+    let half = (MESSAGE_ROOM - 1 - LEFT_OUT.len()) / 2;
+    let boundary = |at: &usize| text.is_char_boundary(*at);
+    let head = (0..=half).rev().find(boundary).unwrap_or(0);
+    let tail = (text.len() - half..=text.len())
+        .find(boundary)
+        .unwrap_or(text.len());
+    [&text[..head], LEFT_OUT, &text[tail..]].concat()
 }
 
 /// Asks for all that a wake needs in one statement: reading INNODB_TABLESPACES_ENCRYPTION makes InnoDB compare
@@ -151,4 +170,21 @@ unsafe fn number_at(row: *mut *mut c_char, column: usize) -> Option<u64> {
     }
     // SAFETY: a column that is not NULL is a C string.
     unsafe { CStr::from_ptr(text) }.to_str().ok()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_too_long_for_the_server_keeps_its_beginning_and_its_end() {
+        assert_eq!(shorten(&"x".repeat(511)), "x".repeat(511));
+        for filler in ["x", "\u{e9}", "\u{20ac}", "\u{1f511}"] {
+            for before in ["reason ", "a reason ", "one reason ", "some reason "] {
+                let short = shorten(&format!("{before}{} hint", filler.repeat(600)));
+                assert!((500..MESSAGE_ROOM).contains(&short.len()), "{short}");
+                assert!(short.starts_with(before) && short.ends_with(" hint") && short.contains("..."));
+            }
+        }
+    }
 }

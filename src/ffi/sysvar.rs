@@ -249,6 +249,28 @@ impl CheckStatus {
     }
 }
 
+/// Reads what a SET asks for, does it, and lets the SET store that nothing is asked for.
+///
+/// # Safety
+/// `save` is null or has room for a number of 8 bytes, which the server reads as many bytes of as the
+/// variable's type has.
+unsafe fn check<T>(
+    save: *mut c_void,
+    request: impl FnOnce() -> Option<T>,
+    usage: &str,
+    action: impl FnOnce(T) -> Result<(), String>,
+) -> c_int {
+    guard(|| {
+        // SAFETY: by this function's contract.
+        let request = unsafe { save.cast::<i64>().as_mut() }.and_then(|save| {
+            *save = 0;
+            request()
+        });
+        CheckStatus::of(request.ok_or_else(|| usage.to_string()).and_then(action))
+    })
+    .0
+}
+
 /// The check functions of the variables that act, named like them. Only a check can make the statement fail.
 mod action {
     use super::*;
@@ -259,21 +281,13 @@ mod action {
         save: *mut c_void,
         value: *mut abi::kr_value,
     ) -> c_int {
-        guard(|| {
-            // SAFETY: the server passes a value, and a place with room for a number of 8 bytes.
-            let request = unsafe {
-                save.cast::<i64>()
-                    .as_mut()
-                    .map(|save| *save = 0)
-                    .and(integer(value))
-            };
-            CheckStatus::of(match request {
-                Some(0) => Ok(()),
-                Some(request) => running::rotate(request, version_step()),
-                None => Err("keyroll: keyroll_rotate_key takes a key id, or -1 for all keys".into()),
-            })
-        })
-        .0
+        const USAGE: &str = "keyroll: keyroll_rotate_key takes a key id, or -1 for all keys";
+        let rotate = |request| match request {
+            0 => Ok(()),
+            request => running::rotate(request, version_step()),
+        };
+        // SAFETY: the server passes a value of its own and a place to save it.
+        unsafe { check(save, || integer(value), USAGE, rotate) }
     }
 
     pub(super) unsafe extern "C" fn reload_keys(
@@ -282,22 +296,22 @@ mod action {
         save: *mut c_void,
         value: *mut abi::kr_value,
     ) -> c_int {
-        guard(|| {
-            // SAFETY: the server passes a value, and a place with room for a number of 8 bytes; it reads one
-            // byte of it for a BOOL, or four in some versions.
-            let request = unsafe {
-                save.cast::<i64>()
-                    .as_mut()
-                    .map(|save| *save = 0)
-                    .and(switch(value))
-            };
-            CheckStatus::of(match request {
-                Some(false) => Ok(()),
-                Some(true) => running::reload(version_step()),
-                None => Err("keyroll: keyroll_reload_keys takes 1".into()),
-            })
-        })
-        .0
+        let reload = |wanted| {
+            if wanted {
+                running::reload(version_step())
+            } else {
+                Ok(())
+            }
+        };
+        // SAFETY: as above.
+        unsafe {
+            check(
+                save,
+                || switch(value),
+                "keyroll: keyroll_reload_keys takes 1",
+                reload,
+            )
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::key_file::format::ParseError;
-use super::key_file::replace::{DiskState, Step};
+use super::key_file::step::{DiskState, Step};
 use super::key_set::{KeyName, LAST_VERSION};
 
 /// A failure of a key store. Nothing was changed, on disk or in memory, unless the variant says so.
@@ -63,6 +63,8 @@ pub enum KeyStoreError {
     WrongKey {
         /// The key file.
         path: PathBuf,
+        /// Whether there is a filekey at all.
+        filekey_set: bool,
     },
 
     /// A filekey is set, but the key file is plain.
@@ -168,6 +170,13 @@ pub enum KeyStoreError {
         path: PathBuf,
     },
 
+    /// A file that was just written has other bytes than it was to have.
+    #[error("{} does not hold what was written", path.display())]
+    NotAsWritten {
+        /// The file.
+        path: PathBuf,
+    },
+
     /// One step of writing a file failed; `state` says what the disk holds now.
     #[error("Cannot {step} {}: {source}; {state}", path.display())]
     NotWritten {
@@ -232,7 +241,9 @@ impl KeyStoreError {
                 Some(_) => "check the disk and the system log".into(),
                 None => format!("{}: {source}", path.display()),
             },
-            KeyStoreError::FileTooLarge { .. } => "check that it is the right file; versions that no data uses any more can be removed".into(),
+            KeyStoreError::FileTooLarge { .. } => {
+                "check that it is the right file; `keyroll prune` removes versions that no data uses".into()
+            }
             KeyStoreError::KeyFileSyntax { error, decrypted, .. } => {
                 let mut hint = error.problem.hint().to_owned();
                 if *decrypted {
@@ -240,9 +251,12 @@ impl KeyStoreError {
                 }
                 hint
             }
+            KeyStoreError::WrongKey {
+                filekey_set: false, ..
+            } => "the file is encrypted: set keyroll_filekey".into(),
             KeyStoreError::WrongKey { .. } => {
-                "check keyroll_filekey, keyroll_digest and keyroll_use_pbkdf2: they must be what the file was \
-                 encrypted with (`openssl enc -aes-256-cbc -md DIGEST [-pbkdf2 -iter ROUNDS]`)"
+                "check keyroll_filekey, keyroll_digest and keyroll_use_pbkdf2: they must be what the file \
+                 was encrypted with (`openssl enc -aes-256-cbc -md DIGEST [-pbkdf2 -iter ROUNDS]`)"
                     .into()
             }
             KeyStoreError::NotEncrypted { .. } => {
@@ -254,8 +268,7 @@ impl KeyStoreError {
             }
             KeyStoreError::LoosePermissions(loose) => format!("run `{}`", loose.chmod),
             KeyStoreError::KnownVersionMissing { .. } | KeyStoreError::KnownVersionDiffers { .. } => {
-                "put the line with this version back into the file from a backup; data on disk needs it"
-                    .into()
+                "put this version's line back into the file from a backup; data on disk needs it".into()
             }
             KeyStoreError::UnknownKey { .. } => "name one of these, or -1 for all keys".into(),
             KeyStoreError::VersionsUsedUp { .. } => "set a smaller keyroll_rotate_version_step".into(),
@@ -263,15 +276,33 @@ impl KeyStoreError {
             KeyStoreError::InvalidNewKey { .. } => "name each key once, as ID or ID:BITS".into(),
             KeyStoreError::NoRandomBytes(_) => "check the system log".into(),
             KeyStoreError::Locked { path, .. } => {
-                format!("see who holds it with `fuser -v {}`, then try again", path.display())
+                format!(
+                    "see who holds it with `fuser -v {}`, then try again",
+                    path.display()
+                )
             }
             KeyStoreError::HardLinked { path, .. } => {
-                format!("copy it to a file of its own, or replace its other names (`find / -xdev -samefile {}`) by symbolic links", path.display())
+                let path = path.display();
+                format!(
+                    "remove its other names, which `find / -xdev -samefile {path}` shows, or make them \
+                     symbolic links"
+                )
             }
             KeyStoreError::FileExists { path } => {
-                format!("choose another path; {} may hold the only copy of keys in use", path.display())
+                format!(
+                    "choose another path; {} may hold the only copy of keys in use",
+                    path.display()
+                )
             }
-            KeyStoreError::NotWritten { step, path, source, state } => step.hint(path, source, state),
+            KeyStoreError::NotAsWritten { .. } => {
+                "see who else writes this file, and check the disk and the system log".into()
+            }
+            KeyStoreError::NotWritten {
+                step,
+                path,
+                source,
+                state,
+            } => step.hint(path, source, state),
             KeyStoreError::NoMemoryForKeys { .. } => "free memory, then try again".into(),
         }
     }
@@ -295,4 +326,23 @@ pub enum Warning {
     /// Others may read the file or change it.
     #[error("{0}; run `{chmod}`", chmod = .0.chmod)]
     LoosePermissions(LoosePermissions),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn key_ids_are_listed_as_one_would_say_them() {
+        assert_eq!(id_list(&[]), "no key");
+        assert_eq!(id_list(&[1]), "key 1");
+        assert_eq!(id_list(&[1, 2]), "keys 1 and 2");
+        assert_eq!(id_list(&[1, 2, 7]), "keys 1, 2 and 7");
+        let many: Vec<u32> = (1..=100).collect();
+        assert!(
+            id_list(&many).ends_with("19, 20 and 80 more"),
+            "{}",
+            id_list(&many)
+        );
+    }
 }

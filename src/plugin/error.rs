@@ -24,8 +24,13 @@ pub enum PluginError {
         algorithm: Algorithm,
     },
 
-    /// mariadb-backup was handed the place-holder of a password.
-    #[error("keyroll_filekey is a password, which the server does not show and so could not pass on")]
+    /// mariadb-backup was handed the place-holder of a password. It prints no notes, so the hint for it is in the
+    /// message.
+    #[error(
+        "keyroll_filekey is a password, which the server does not show and so could not pass on; set the \
+         environment variable {} to it",
+        super::settings::FILEKEY_VARIABLE
+    )]
     FilekeyHidden,
 
     /// The number in SET GLOBAL keyroll_rotate_key is no key id.
@@ -51,11 +56,9 @@ impl PluginError {
                 algorithm.name(),
                 DATA_KEY_LENGTH * 2
             ),
-            PluginError::FilekeyHidden => format!(
-                "put the password into a file (mode 0600) and set keyroll_filekey=FILE:path, or set the \
-                 environment variable {} to the same value as keyroll_filekey for this process",
-                super::settings::FILEKEY_VARIABLE
-            ),
+            PluginError::FilekeyHidden => {
+                "or put the password into a file (mode 0600) and set keyroll_filekey=FILE:path".into()
+            }
             PluginError::NotAKeyId { .. } => "SELECT keyroll_keys() lists the key ids".into(),
             PluginError::NotRunning => "the error log of the server's start says why".into(),
         }

@@ -14,7 +14,8 @@ fn in_namespace(script: &str) -> Output {
     let driver = driver().display();
     let directory = place.directory.path().display();
     let prelude = format!(
-        "set -e; DIR={directory}; rotate() {{ {driver} $DIR/keys '' 2000 rotate all; }}; load() {{ {driver} $DIR/keys '' 2000 load; }}; "
+        "set -e; DIR={directory}; rotate() {{ {driver} $DIR/keys '' 2000 rotate all; }}; \
+         load() {{ {driver} $DIR/keys '' 2000 load; }}; "
     );
     let mut command = Command::new("unshare");
     // A normal user is root in a user namespace of its own.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::Output;
@@ -221,6 +222,27 @@ fn a_new_file_is_there_as_a_whole_or_not_at_all_after_a_kill_at_any_system_call(
     assert!(made > 5 && not_made > 5, "{made} {not_made}");
 }
 
+#[test]
+fn a_file_that_someone_else_makes_at_the_last_moment_is_not_replaced_by_a_new_one() {
+    let place = Place::plain();
+    fs::remove_file(&place.path).unwrap();
+    let late = inject("linkat", "delay_enter=500000");
+    driver();
+    std::thread::scope(|scope| {
+        let creation = scope.spawn(|| strace(&late, &place, &["create"]));
+        let begun = Instant::now();
+        while !place.directory.path().join(".keys.keyroll-new").exists() {
+            assert!(begun.elapsed() < Duration::from_secs(10), "no temporary file");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        fs::write(&place.path, "theirs").unwrap();
+        let output = creation.join().unwrap();
+        assert!(stderr(&output).contains("exists already"), "{}", stderr(&output));
+    });
+    assert_eq!(place.bytes(), b"theirs");
+    place.assert_nothing_left_behind();
+}
+
 /// What a rotation under a fault did.
 #[derive(Debug, PartialEq)]
 enum Did {
@@ -311,55 +333,109 @@ fn an_encrypted_file_is_as_it_was_after_an_error_of_any_system_call() {
 
 #[test]
 fn when_the_way_back_fails_too_the_message_says_so_and_nothing_is_lost() {
-    let mut seen = BTreeMap::new();
+    let calls = calls_of(&plain(), &["rotate", "all"]);
+    let last = |wanted: &str| calls.iter().rfind(|(call, _)| call == wanted).unwrap().1;
+    // The directory's fsync comes last; the way back repeats the calls that made and renamed the new file.
+    let first_fault = format!("fsync:error=EIO:when={}", last("fsync"));
+    let way_back = [
+        format!("fsync:error=EIO:when={}+", last("fsync")),
+        format!("rename:error=EIO:when={}+", last("rename") + 1),
+        format!("flock:error=EIO:when={}+", last("flock") + 1),
+        format!("fchmod:error=EPERM:when={}+", last("fchmod") + 1),
+        format!("fsetxattr:error=ENOSPC:when={}+", last("fsetxattr") + 1),
+        // Before the new version is named on standard output, and then the failure on standard error.
+        format!("write:error=ENOSPC:when={}", last("write")),
+    ];
+    for second_fault in way_back {
+        let fault: Vec<String> = ["-f", "-o", "/dev/null", "-e", &format!("inject={first_fault}")]
+            .into_iter()
+            .chain(["-e", &format!("inject={second_fault}")])
+            .map(str::to_owned)
+            .collect();
+        assert_eq!(
+            rotate_under(&fault, plain, true),
+            Did::FailedAndMayHoldUnused,
+            "{second_fault}"
+        );
+    }
+}
+
+#[test]
+fn a_call_that_fails_from_some_moment_on_loses_nothing() {
     for (call, nth) in calls_of(&plain(), &["rotate", "all"]) {
-        if ["fsync", "openat", "write", "rename", "flock", "read"].contains(&call.as_str()) {
-            // From this one on, for ever.
-            let did = rotate_under(&inject(&call, &format!("error=EIO:when={nth}+")), plain, true);
-            seen.insert((call, nth), did);
+        // Not `write`: then nothing could be said of the failure.
+        if [
+            "fsync",
+            "openat",
+            "rename",
+            "flock",
+            "read",
+            "fchmod",
+            "getrandom",
+        ]
+        .contains(&call.as_str())
+        {
+            rotate_under(&inject(&call, &format!("error=EIO:when={nth}+")), plain, true);
         }
     }
-    let unused = |call: &str| {
-        seen.iter()
-            .any(|((name, _), did)| name == call && *did == Did::FailedAndMayHoldUnused)
-    };
-    assert!(unused("fsync") && unused("openat"), "{seen:?}");
+}
+
+/// Rotates under a fault and acts as soon as the new file is there. Answers what the rotation said.
+fn rotate_and_meet_the_new_file(place: &Place, fault: &[String], act: impl FnOnce()) -> String {
+    let inode = || fs::metadata(&place.path).unwrap().ino();
+    let old = inode();
+    driver();
+    std::thread::scope(|scope| {
+        let rotation = scope.spawn(|| strace(fault, place, &["rotate", "all"]));
+        let begun = Instant::now();
+        while inode() == old {
+            assert!(begun.elapsed() < Duration::from_secs(10), "no rename");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        act();
+        stderr(&rotation.join().unwrap())
+    })
+}
+
+/// Which fsync is the one of the directory: the last.
+fn directory_fsync() -> usize {
+    let calls = calls_of(&plain(), &["rotate", "all"]);
+    calls.iter().rfind(|(call, _)| call == "fsync").unwrap().1
 }
 
 #[test]
 fn a_reader_does_not_see_a_version_that_is_taken_back() {
     let place = plain();
     let before = place.keys();
-    let fsyncs: Vec<usize> = calls_of(&plain(), &["rotate", "all"])
-        .into_iter()
-        .filter_map(|(call, nth)| (call == "fsync").then_some(nth))
-        .collect();
-    // The second fsync, of the directory, fails half a second after the rename.
     let fault = inject(
         "fsync",
-        &format!("error=EIO:when={}:delay_enter=500000", fsyncs[1]),
+        &format!("error=EIO:when={}:delay_enter=500000", directory_fsync()),
     );
-    let old_file = fs::metadata(&place.path).unwrap();
-    driver();
-    std::thread::scope(|scope| {
-        let rotation = scope.spawn(|| strace(&fault, &place, &["rotate", "all"]));
-        let begun = Instant::now();
-        let inode = |meta: &fs::Metadata| std::os::unix::fs::MetadataExt::ino(meta);
-        while inode(&fs::metadata(&place.path).unwrap()) == inode(&old_file) {
-            assert!(begun.elapsed() < Duration::from_secs(10), "no rename");
-            std::thread::sleep(Duration::from_millis(2));
-        }
+    let message = rotate_and_meet_the_new_file(&place, &fault, || {
         assert!(
             fs::read_to_string(&place.path).unwrap().contains("1;5;"),
-            "the new version is there to be read"
+            "it is there to be read"
         );
         assert_eq!(place.keys(), before);
-        let output = rotation.join().unwrap();
-        assert!(
-            stderr(&output).contains("was put back as it was"),
-            "{}",
-            stderr(&output)
-        );
     });
+    assert!(message.contains("was put back as it was"), "{message}");
     assert_eq!(place.keys(), before);
+}
+
+#[test]
+fn a_file_that_does_not_read_back_as_written_is_taken_back() {
+    let place = plain();
+    let bytes = place.bytes();
+    let late = inject("fsync", &format!("delay_exit=500000:when={}", directory_fsync()));
+    let message = rotate_and_meet_the_new_file(&place, &late, || {
+        // All keys are there, one byte of a comment is not what was written.
+        let other = fs::read_to_string(&place.path)
+            .unwrap()
+            .replace("# aria", "# arib");
+        fs::write(&place.path, other).unwrap();
+    });
+    assert!(message.contains("was put back as it was"), "{message}");
+    assert!(message.contains("does not hold what was written"), "{message}");
+    assert_eq!(place.bytes(), bytes);
+    place.assert_nothing_left_behind();
 }

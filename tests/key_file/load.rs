@@ -16,6 +16,14 @@ fn message(place: &Place, filekey: &str) -> String {
     load(place, filekey).unwrap_err().to_string()
 }
 
+/// One wrong password in 256 opens the file all the same, and gives noise.
+fn is_wrong_password(error: &KeyStoreError) -> bool {
+    matches!(
+        error,
+        KeyStoreError::WrongKey { .. } | KeyStoreError::KeyFileSyntax { decrypted: true, .. }
+    )
+}
+
 #[test]
 fn a_private_file_loads_without_warnings() {
     for place in [Place::plain(), Place::encrypted()] {
@@ -57,7 +65,7 @@ fn failures_are_said_in_the_words_of_the_server() {
     let without = load(&encrypted, "").unwrap_err();
     assert_eq!(
         without.to_string(),
-        format!("Syntax error at {} line 1, column 1", path(&encrypted))
+        format!("Cannot decrypt {}. Wrong key?", path(&encrypted))
     );
     assert_eq!(without.hint(), "the file is encrypted: set keyroll_filekey");
 
@@ -99,7 +107,7 @@ fn a_named_pipe_is_refused_without_waiting_for_a_writer() {
 fn a_wrong_password_is_told_apart_or_the_hint_says_that_it_may_be_wrong() {
     let place = Place::encrypted();
     let (mut noise, mut refused) = (0, 0);
-    for n in 0..2000 {
+    for n in 0..5000 {
         match load(&place, &format!("wrong {n}")).unwrap_err() {
             KeyStoreError::WrongKey { .. } => refused += 1,
             error @ KeyStoreError::KeyFileSyntax { .. } => {
@@ -109,7 +117,7 @@ fn a_wrong_password_is_told_apart_or_the_hint_says_that_it_may_be_wrong() {
             other => panic!("{other}"),
         }
     }
-    assert!(noise > 0 && refused > 1900, "{noise} {refused}");
+    assert!(noise > 0 && refused > 4800, "{noise} {refused}");
 }
 
 #[test]
@@ -146,9 +154,8 @@ fn the_password_may_be_in_a_file_with_a_line_end() {
             3
         );
     }
-    assert!(matches!(
-        with(format!("{PASSWORD} ").as_bytes()),
-        Err(KeyStoreError::WrongKey { .. })
+    assert!(is_wrong_password(
+        &with(format!("{PASSWORD} ").as_bytes()).unwrap_err()
     ));
     let path = password.path.display();
     for empty in [&b""[..], b"\n", b"\r\n"] {
@@ -156,10 +163,9 @@ fn the_password_may_be_in_a_file_with_a_line_end() {
         assert_eq!(error.to_string(), format!("Read from {path} failed, errno 0"));
         assert!(error.hint().contains("there is no password in it"));
     }
-    assert!(matches!(with(&[b'x'; 256]), Err(KeyStoreError::WrongKey { .. })));
-    assert!(matches!(
-        with(&[&[b'x'; 256][..], b"\r\n"].concat()),
-        Err(KeyStoreError::WrongKey { .. })
+    assert!(is_wrong_password(&with(&[b'x'; 256]).unwrap_err()));
+    assert!(is_wrong_password(
+        &with(&[&[b'x'; 256][..], b"\r\n"].concat()).unwrap_err()
     ));
     for long in [
         vec![b'x'; 257],

@@ -3,6 +3,8 @@
 //! Faults are real: processes killed or given errors at a chosen system call (strace), full and read-only
 //! file systems (unshare, mount), other users (setpriv). Debian: `apt-get install strace util-linux openssl`.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 mod create;
 mod environment;
 mod faults;

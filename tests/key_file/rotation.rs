@@ -368,3 +368,12 @@ fn a_file_that_is_replaced_while_the_rotation_waits_is_the_one_that_gets_rotated
     assert_eq!(place.keys().len(), 5);
     place.assert_nothing_left_behind();
 }
+
+#[test]
+fn a_file_with_an_empty_password_is_read_without_a_filekey_and_stays_encrypted() {
+    let place = Place::encrypted_with("");
+    let before = place.keys();
+    rotate(&place, Rotate::All).unwrap();
+    assert!(place.bytes().starts_with(b"Salted__"));
+    assert_eq!(place.keys().len(), before.len() + 2);
+}

@@ -36,12 +36,16 @@ impl Place {
 
     /// As `openssl enc` itself makes it.
     pub(crate) fn encrypted() -> Place {
+        Place::encrypted_with(PASSWORD)
+    }
+
+    pub(crate) fn encrypted_with(password: &'static str) -> Place {
         let place = Place::plain();
         let plain = place.directory.path().join("plain");
         fs::rename(&place.path, &plain).unwrap();
         let made = Command::new("openssl")
             .args(["enc", "-aes-256-cbc", "-md", "sha1", "-pass"])
-            .arg(format!("pass:{PASSWORD}"))
+            .arg(format!("pass:{password}"))
             .arg("-in")
             .arg(&plain)
             .arg("-out")
@@ -51,7 +55,7 @@ impl Place {
         assert!(made.status.success(), "{made:?}");
         fs::remove_file(plain).unwrap();
         Place {
-            filekey: PASSWORD,
+            filekey: password,
             ..place
         }
         .with_mode(0o600)

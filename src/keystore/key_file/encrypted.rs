@@ -8,10 +8,12 @@
 //! Key and IV come from the password and the salt, see [`crate::crypto::password`].
 
 use super::config::KeyFileConfig;
-use super::format::SALTED_MAGIC;
 use crate::crypto::password::{Derived, derive_key_and_iv};
 use crate::keystore::KeyStoreError;
 use crate::secret::SecretBytes;
+
+/// What an encrypted file starts with.
+const SALTED_MAGIC: &[u8] = b"Salted__";
 
 const SALT_LENGTH: usize = 8;
 

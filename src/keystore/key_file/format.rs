@@ -22,9 +22,6 @@ use crate::secret::{DataKey, MAX_DATA_KEY_LENGTH, SecretBytes};
 /// The key id that every key file must have: the server encrypts system data with it.
 const SYSTEM_KEY_ID: u32 = 1;
 
-/// What an encrypted file starts with.
-pub(super) const SALTED_MAGIC: &[u8] = b"Salted__";
-
 /// The longest line [`push_line`] writes, with a line end before and after it, in bytes.
 const LONGEST_NEW_LINE: usize = 2 + "4294967295;4294967294;".len() + 2 * MAX_DATA_KEY_LENGTH + 2;
 
@@ -33,8 +30,6 @@ const LONGEST_NEW_LINE: usize = 2 + "4294967295;4294967294;".len() + 2 * MAX_DAT
 pub enum Problem {
     /// Not a line of a key file.
     Syntax,
-    /// The whole file is encrypted.
-    Encrypted,
     /// The key id is 0 or above 2^32-1.
     KeyId,
     /// The version is 0 or above [`LAST_VERSION`].
@@ -57,12 +52,12 @@ impl Problem {
     pub fn hint(&self) -> &'static str {
         match self {
             Problem::Syntax => "a line is `id;key` or `id;version;key`, with the key in hexadecimal digits",
-            Problem::Encrypted => "the file is encrypted: set keyroll_filekey",
             Problem::KeyId => "a key id is a number from 1 to 4294967295",
             Problem::KeyVersion => "a key version is a number from 1 to 4294967294",
             Problem::Key => "a key has 32, 48 or 64 hexadecimal digits",
             Problem::SystemKeyMissing => {
-                "add a line `1;` with 64 random hexadecimal digits (`openssl rand -hex 32`)"
+                "put the line of key 1 back from a backup; for a server without encrypted data, make a key \
+                 with `openssl rand -hex 32` and write it after `1;`"
             }
             Problem::Conflict { .. } => {
                 "find out which of the two lines encrypted the data, from a backup, and remove the other"
@@ -74,7 +69,7 @@ impl Problem {
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Problem::Syntax | Problem::Encrypted => f.write_str("Syntax error"),
+            Problem::Syntax => f.write_str("Syntax error"),
             Problem::KeyId => f.write_str("Invalid key id"),
             Problem::KeyVersion => f.write_str("Invalid key version"),
             Problem::Key => f.write_str("Invalid key"),
@@ -124,13 +119,6 @@ pub struct KeyText {
 impl KeyText {
     /// Reads the text of a key file. Any bytes give a value or an error with its place.
     pub fn parse(text: SecretBytes) -> Result<KeyText, ParseError> {
-        if text.expose().starts_with(SALTED_MAGIC) {
-            return Err(ParseError {
-                problem: Problem::Encrypted,
-                line: 1,
-                column: 1,
-            });
-        }
         let mut keys = KeySet::default();
         let mut last_lines = BTreeMap::new();
         let mut line_of = BTreeMap::new();
@@ -299,6 +287,10 @@ fn parse_entry(line: &[u8]) -> Result<Option<Entry>, Fault> {
         .take_while(is_pair)
         .count();
     let digits_end = at + 2 * pairs;
+    // A digit too many is a typing error, not a remark behind the key.
+    if line.get(digits_end).is_some_and(u8::is_ascii_hexdigit) {
+        return Err((Problem::Key, digits_end));
+    }
     let mut bytes = Zeroizing::new([0; MAX_DATA_KEY_LENGTH]);
     hex::decode_to_slice(&line[at..digits_end], &mut bytes[..pairs]).map_err(|_| (Problem::Key, at))?;
     let key = DataKey::new(&bytes[..pairs]).ok_or((Problem::Key, digits_end))?;

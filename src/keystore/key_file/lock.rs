@@ -12,7 +12,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use super::super::error::KeyStoreError;
-use super::replace::{DiskState, Step};
+use super::step::{DiskState, Step};
 
 /// How long to wait for a lock. A rotation takes a few milliseconds, on a slow disk a second.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(10);

@@ -6,11 +6,12 @@ mod encrypted;
 pub mod format;
 mod lock;
 mod permissions;
-pub mod replace;
+mod replace;
+pub mod step;
 
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use config::{Digest, FileKey, KeyFileConfig};
@@ -26,6 +27,9 @@ pub const FILE_SIZE_LIMIT: u64 = 1024 * 1024;
 
 /// The longest password that a file may hold, in bytes (as in file_key_management).
 const FILEKEY_LIMIT: u64 = 256;
+
+/// The least room that a file is read into, in bytes.
+const LEAST_ROOM: u64 = 4096;
 
 const HEADER: &str = "\
 # Data keys of MariaDB Server, made by keyroll. A line is id;key or id;version;key.
@@ -96,6 +100,16 @@ impl KeyFile {
             })
     }
 
+    /// The temporary file of a rotation that was killed, if there is one. It may hold keys; the next rotation
+    /// removes it.
+    pub fn leftover(&self) -> Option<PathBuf> {
+        let path = fs::canonicalize(&self.config.path).ok()?;
+        // The lock keeps a rotation that is at work from being taken for one that was killed.
+        let _no_rotation = lock::shared_if_possible(&path, self.lock_timeout).ok()?;
+        let temporary = replace::temporary_path(&path);
+        temporary.symlink_metadata().is_ok().then_some(temporary)
+    }
+
     /// Reads the file's bytes as they are on disk.
     fn read(&self, file: &File, warnings: &mut Vec<Warning>) -> Result<SecretBytes, KeyStoreError> {
         let path = &self.config.path;
@@ -111,13 +125,23 @@ impl KeyFile {
         password: Option<&SecretBytes>,
     ) -> Result<KeyText, KeyStoreError> {
         let path = &self.config.path;
+        let wrong_key = || KeyStoreError::WrongKey {
+            path: path.clone(),
+            filekey_set: password.is_some(),
+        };
         let text = match password {
+            None if encrypted::is_encrypted(bytes.expose()) => {
+                // file_key_management tries an empty password then, and some files have one.
+                let text = encrypted::open(bytes.expose(), &SecretBytes::default(), &self.config);
+                return KeyText::parse(text.ok_or_else(wrong_key)?).map_err(|_| wrong_key());
+            }
             None => copy_of(bytes),
             Some(_) if !encrypted::is_encrypted(bytes.expose()) => {
                 return Err(KeyStoreError::NotEncrypted { path: path.clone() });
             }
-            Some(password) => encrypted::open(bytes.expose(), password, &self.config)
-                .ok_or_else(|| KeyStoreError::WrongKey { path: path.clone() })?,
+            Some(password) => {
+                encrypted::open(bytes.expose(), password, &self.config).ok_or_else(wrong_key)?
+            }
         };
         let decrypted = password.is_some();
         KeyText::parse(text).map_err(|error| KeyStoreError::KeyFileSyntax {
@@ -156,9 +180,7 @@ impl KeyFile {
                 .iter()
                 .all(|(name, key)| keys.get(name).is_some_and(|k| k.same_bytes(key.expose())));
         if bytes.expose() != written.expose() || !same_keys {
-            return Err(failed(io::Error::other(
-                "the file does not hold what was written",
-            )));
+            return Err(KeyStoreError::NotAsWritten { path: path.into() });
         }
         Ok(keys)
     }
@@ -196,7 +218,7 @@ impl KeyFile {
         Ok(Some(password))
     }
 
-    /// Reads a file up to one byte above the limit, after a look at its permissions.
+    /// Reads a file, up to one byte above the limit, after a look at its permissions.
     fn read_secret(
         &self,
         mut file: &File,
@@ -208,22 +230,26 @@ impl KeyFile {
             path: path.into(),
             source,
         };
-        if let Some(loose) = permissions::check(&file.metadata().map_err(failed)?, path) {
+        let meta = file.metadata().map_err(failed)?;
+        if let Some(loose) = permissions::check(&meta, path) {
             self.judge(loose, warnings)?;
         }
-        // All the room at once: a vector that grows leaves an unwiped copy behind.
-        let mut bytes = SecretBytes::new(vec![0; limit as usize + 1]);
-        let room = bytes.expose_mut();
+        // All the room at once: a vector that grows leaves an unwiped copy behind. A pipe tells no size.
+        let room = meta.len().max(LEAST_ROOM).min(limit) as usize + 1;
+        let mut bytes = SecretBytes::new(vec![0; room]);
         let mut length = 0;
-        while length < room.len() {
-            match file.read(&mut room[length..]) {
+        while length < room {
+            match file.read(&mut bytes.expose_mut()[length..]) {
                 Ok(0) => break,
                 Ok(count) => length += count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(failed(error)),
             }
         }
-        room.truncate(length);
+        if length == room && (length as u64) <= limit {
+            return Err(failed(io::Error::other("it grew while it was read")));
+        }
+        bytes.expose_mut().truncate(length);
         Ok(bytes)
     }
 
@@ -319,6 +345,8 @@ impl KeyStore for KeyFile {
             ring.check_kept_in(text.keys())?;
         }
 
+        // What was encrypted stays encrypted, also with an empty password.
+        let password = password.or_else(|| encrypted::is_encrypted(old.expose()).then(SecretBytes::default));
         let new = self.new_versions(text.keys(), which, step)?;
         let names = new.iter().map(|(name, _)| *name).collect();
         let bytes = self.seal(text.with_new_versions(&new), password.as_ref())?;

@@ -7,7 +7,6 @@
 //! ```
 
 use std::ffi::{OsStr, OsString};
-use std::fmt;
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
@@ -19,120 +18,10 @@ use xattr::FileExt;
 
 use super::super::error::KeyStoreError;
 use super::lock;
+use super::step::{DiskState, Step};
 
 /// The mode of a new key file, and of every file while it is written.
 const OWNER_ONLY: u32 = 0o600;
-
-/// One step on the way to a new file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
-    /// Looking at the file and its directory.
-    Examine,
-    /// Locking the file or its directory.
-    Lock,
-    /// Removing what a killed rotation left behind.
-    RemoveStale,
-    /// Making the temporary file.
-    Create,
-    /// Giving the new file its owner and group.
-    Owner,
-    /// Giving the new file its access control lists and other extended attributes.
-    Attributes,
-    /// Giving the new file its mode.
-    Mode,
-    /// Writing the bytes.
-    Write,
-    /// Making the bytes durable.
-    Sync,
-    /// Giving the new file its name.
-    Rename,
-    /// Making the name durable.
-    SyncDirectory,
-    /// Reading the new file back.
-    ReadBack,
-}
-
-impl fmt::Display for Step {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Step::Examine => "examine",
-            Step::Lock => "lock",
-            Step::RemoveStale => "remove the stale",
-            Step::Create => "create",
-            Step::Owner => "set the owner of",
-            Step::Attributes => "set the access control lists and extended attributes of",
-            Step::Mode => "set the mode of",
-            Step::Write => "write",
-            Step::Sync => "sync",
-            Step::Rename => "replace",
-            Step::SyncDirectory => "sync the directory of",
-            Step::ReadBack => "read back",
-        })
-    }
-}
-
-impl Step {
-    /// What a DBA can do when this step failed.
-    pub(in crate::keystore) fn hint(self, path: &Path, error: &io::Error, state: &DiskState) -> String {
-        const AS_ROOT: &str = "run `keyroll rotate` as root, then `SET GLOBAL keyroll_reload_keys = 1` takes the new version up";
-        let directory = path.parent().unwrap_or(path).display();
-        let hint = match (self, error.raw_os_error()) {
-            (_, Some(libc::ENOSPC | libc::EDQUOT)) => format!("free space in {directory}"),
-            (_, Some(libc::EROFS)) => {
-                format!("{directory} is on a read-only file system: remount it, or {AS_ROOT}")
-            }
-            (Step::Rename, Some(libc::EBUSY | libc::EXDEV)) => format!(
-                "{} seems to be a mount point of its own (a bind-mounted file): mount its directory instead",
-                path.display()
-            ),
-            (Step::Owner, _) => format!("only root can keep the owner and group of the file: {AS_ROOT}"),
-            (
-                Step::Examine | Step::Create | Step::RemoveStale | Step::Rename,
-                Some(libc::EACCES | libc::EPERM),
-            ) => {
-                format!("the server's user may not read and write in {directory}: {AS_ROOT}")
-            }
-            (Step::Attributes | Step::Mode, _) => AS_ROOT.into(),
-            (Step::Lock, _) => "the file system must support locks (flock)".into(),
-            _ => "check the disk and the system log".into(),
-        };
-        match state {
-            DiskState::MayHoldUnused { .. } => format!("{hint}, before the next reload or rotation"),
-            _ => hint,
-        }
-    }
-}
-
-/// What the disk holds after a failure.
-#[derive(Debug)]
-pub enum DiskState {
-    /// The file is untouched.
-    AsItWas,
-    /// The file was replaced, then its old bytes were put back durably.
-    PutBack,
-    /// The file was replaced and could not be put back.
-    MayHoldUnused {
-        /// Why not.
-        why: io::Error,
-    },
-    /// There is no new file.
-    NoFile,
-}
-
-impl fmt::Display for DiskState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            DiskState::AsItWas => f.write_str("the key file is as it was"),
-            DiskState::PutBack => f.write_str("the key file was put back as it was"),
-            DiskState::MayHoldUnused { why } => write!(
-                f,
-                "to put the old key file back failed too ({why}): it may still hold the unused new version, \
-                 which does no harm as no data uses it"
-            ),
-            DiskState::NoFile => f.write_str("no key file was made"),
-        }
-    }
-}
 
 /// A step that failed on a file.
 struct Failure {
@@ -165,35 +54,33 @@ pub(super) fn replace<T>(
     read_back: impl FnOnce() -> Result<T, KeyStoreError>,
 ) -> Result<T, KeyStoreError> {
     let place = Place::new(path);
-    place
-        .remove_stale()
-        .map_err(|failure| failure.with(DiskState::AsItWas))?;
-    let links = locked.metadata().map(|meta| meta.nlink());
-    let links = links
+    let as_it_was = |failure: Failure| failure.with(DiskState::AsItWas);
+    place.remove_stale().map_err(as_it_was)?;
+    let meta = locked
+        .metadata()
         .map_err(place.failure(Step::Examine))
-        .map_err(|failure| failure.with(DiskState::AsItWas))?;
-    if links > 1 {
+        .map_err(as_it_was)?;
+    if meta.nlink() > 1 {
         return Err(KeyStoreError::HardLinked {
             path: path.into(),
-            links,
+            links: meta.nlink(),
         });
     }
 
     // Opened before anything is changed, because it may be what fails.
-    let directory = place
-        .open_directory()
-        .map_err(|failure| failure.with(DiskState::AsItWas))?;
+    let directory = place.open_directory().map_err(as_it_was)?;
     // Both files stay open, and thereby locked, to the end: nobody reads a version that may be taken back.
-    let staged = place.stage(new, |file| place.make_like(file, locked));
-    let staged = staged.map_err(|failure| failure.with(DiskState::AsItWas))?;
-    let renamed = place.rename();
+    let staged = place
+        .stage(new, |file| place.make_like(file, locked))
+        .map_err(as_it_was)?;
     // A network file system may rename and yet report a failure.
-    if let Err(failure) = renamed
+    if let Err(failure) = place.rename()
         && !lock::is_named_by(&staged, path)
     {
         place.discard();
-        return Err(failure.with(DiskState::AsItWas));
+        return Err(as_it_was(failure));
     }
+
     let done = place
         .sync(&directory)
         .and_then(|()| read_back().map_err(|error| place.failure(Step::ReadBack)(io::Error::other(error))));
@@ -229,9 +116,7 @@ pub(super) fn create(
         _ => failure.with(DiskState::NoFile),
     };
     // Two that make the same file at once would fight over the temporary one.
-    let directory = File::open(&place.directory)
-        .map_err(place.failure(Step::Create))
-        .map_err(no_file)?;
+    let directory = place.open_directory().map_err(no_file)?;
     lock::wait_for(&directory, Instant::now() + timeout, File::try_lock)
         .map_err(|error| place.failure(Step::Lock)(error.into()))
         .map_err(no_file)?;
@@ -268,17 +153,10 @@ struct Place {
 
 impl Place {
     fn new(path: &Path) -> Place {
-        let directory = match path.parent() {
-            Some(parent) if parent != Path::new("") => parent.to_owned(),
-            _ => PathBuf::from("."),
-        };
-        let mut name = OsString::from(".");
-        name.push(path.file_name().unwrap_or_default());
-        name.push(".keyroll-new");
         Place {
             path: path.to_owned(),
-            temporary: directory.join(name),
-            directory,
+            directory: directory_of(path),
+            temporary: temporary_path(path),
         }
     }
 
@@ -377,6 +255,21 @@ impl Place {
         let mode = Permissions::from_mode(want.mode() & 0o7777);
         file.set_permissions(mode).map_err(self.failure(Step::Mode))
     }
+}
+
+fn directory_of(path: &Path) -> PathBuf {
+    match path.parent() {
+        Some(parent) if parent != Path::new("") => parent.to_owned(),
+        _ => PathBuf::from("."),
+    }
+}
+
+/// The name under which the file's successor is written.
+pub(super) fn temporary_path(path: &Path) -> PathBuf {
+    let mut name = OsString::from(".");
+    name.push(path.file_name().unwrap_or_default());
+    name.push(".keyroll-new");
+    directory_of(path).join(name)
 }
 
 /// Makes the names in a directory durable.

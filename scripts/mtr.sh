@@ -1,0 +1,108 @@
+#!/bin/sh
+# Runs the mtr suite on the installed server, without installing or changing anything.
+#
+#   scripts/mtr.sh [TEST...] [OPTION OF mtr...]
+#
+# Environment:
+#   KEYROLL_SO         the built plugin        (default: target/release/libkeyroll.so)
+#   KEYROLL_BIN        the built command       (default: target/release/keyroll)
+#   MTR_ROOT           the installed mtr       (default: looked for where packages put it)
+#   KEYROLL_MTR_DIR    where to work           (default: a new directory in /dev/shm or /tmp)
+#
+# Succeeds only if every test ran and passed: a skipped test, a test without a result file and a suite that
+# mtr did not find are failures here, though mtr forgives them.
+set -eu
+
+fail() {
+    echo "mtr.sh: $*" >&2
+    exit 1
+}
+
+checkout=$(cd "$(dirname "$0")/.." && pwd -P)
+suite=$checkout/mariadb-test/keyroll
+plugin=$(realpath "${KEYROLL_SO:-$checkout/target/release/libkeyroll.so}")
+command=$(realpath "${KEYROLL_BIN:-$checkout/target/release/keyroll}")
+[ -f "$plugin" ] || fail "no plugin at $plugin; build it, or set KEYROLL_SO"
+[ -x "$command" ] || fail "no command at $command; build it, or set KEYROLL_BIN"
+
+for mtr_root in "${MTR_ROOT:-}" /usr/share/mysql/mysql-test /usr/share/mariadb/mariadb-test /usr/share/mysql-test; do
+    [ -f "$mtr_root/mariadb-test-run.pl" ] && break
+done
+[ -f "$mtr_root/mariadb-test-run.pl" ] || fail "mtr is not installed (Debian: mariadb-test); or set MTR_ROOT"
+
+PATH=$PATH:/usr/sbin:/usr/libexec
+plugin_dir=$(mariadbd --no-defaults --verbose --help 2>/dev/null | sed -n 's/^plugin-dir  *//p')
+[ -d "$plugin_dir" ] || fail "the installed mariadbd does not tell its plugin directory"
+
+if [ -n "${KEYROLL_MTR_DIR:-}" ]; then
+    work=$KEYROLL_MTR_DIR
+    mkdir "$work"
+elif [ -w /dev/shm ]; then
+    # Memory: the servers start in a second, and fsync costs nothing.
+    work=$(mktemp -d /dev/shm/keyroll_mtr.XXXXXX)
+else
+    work=$(mktemp -d /tmp/keyroll_mtr.XXXXXX)
+fi
+
+# mtr takes the directory two above itself for the installation. Ours is made of links to the real one, plus
+# the plugin and the suite.
+root=$work/root
+mtr_dir=$root/$(basename "$mtr_root")
+our_plugins=$root/${plugin_dir#/usr/}
+mkdir -p "$mtr_dir/plugin" "$our_plugins"
+for dir in bin sbin share; do
+    ln -s "/usr/$dir" "$root/$dir"
+done
+ln -s "$plugin_dir"/* "$our_plugins/"
+ln -sf "$plugin" "$our_plugins/keyroll.so"
+for entry in "$mtr_root"/*; do
+    case $(basename "$entry") in
+        plugin) ln -s "$entry"/* "$mtr_dir/plugin/" ;;
+        var) ;;
+        *) ln -s "$entry" "$mtr_dir/" ;;
+    esac
+done
+ln -sfn "$checkout/mariadb-test" "$mtr_dir/plugin/keyroll"
+
+log=$work/mtr.log
+status=0
+# mtr makes variables of these names itself; ours would be in its way.
+unset KEYROLL_SO
+(
+    cd "$mtr_dir"
+    KEYROLL_BIN=$command perl ./mariadb-test-run.pl --suite=keyroll --vardir="$work/var" \
+        --parallel=2 --force --max-test-fail=0 --retry=0 --testcase-timeout=4 --suite-timeout=20 "$@" 2>&1
+    echo "exit $?"
+) | tee "$log" | grep -v '^exit [0-9]*$' || true
+status=$(sed -n 's/^exit \([0-9]*\)$/\1/p' "$log" | tail -1)
+
+# One line a test: "keyroll.load 'combination' w1 [ pass ]  123".
+count() {
+    grep -cE "^keyroll\.[a-z0-9_]+ .*\[ ($1) \]" "$log" || true
+}
+passed=$(count pass)
+failed=$(count 'fail|skipped|disabled|warning|shutdown')
+grep -E '^keyroll\.[a-z0-9_]+ .*\[ (skipped|disabled) \]' "$log" | sed 's/^/mtr.sh: did not run: /' >&2 || true
+
+for test in "$suite"/t/*.test; do
+    name=$(basename "$test" .test)
+    if [ ! -f "$suite/r/$name.result" ]; then
+        echo "mtr.sh: $name has no result file, so it cannot fail" >&2
+        failed=$((failed + 1))
+    fi
+    if [ $# -eq 0 ] && ! grep -qE "^keyroll\.$name .*\[ pass \]" "$log"; then
+        grep -qE "^keyroll\.$name .*\[ (fail|skipped|disabled) \]" "$log" || failed=$((failed + 1))
+        echo "mtr.sh: $name did not pass" >&2
+    fi
+done
+if [ "$failed" -eq 0 ] && { [ "$passed" -eq 0 ] || [ "$status" != 0 ]; }; then
+    echo "mtr.sh: mtr ended with $status after $passed tests" >&2
+    failed=1
+fi
+
+echo "$passed passed, $failed failed"
+if [ "$failed" -ne 0 ]; then
+    echo "mtr.sh: logs are in $work/var; remove $work when done" >&2
+    exit 1
+fi
+rm -rf "$work"

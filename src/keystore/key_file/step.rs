@@ -1,0 +1,122 @@
+//! The steps of putting a file on disk, and what the disk holds when one of them fails.
+
+use std::fmt;
+use std::io;
+use std::path::Path;
+
+/// One step on the way to a new file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Looking at the file and its directory.
+    Examine,
+    /// Locking the file or its directory.
+    Lock,
+    /// Removing what a killed rotation left behind.
+    RemoveStale,
+    /// Making the temporary file.
+    Create,
+    /// Giving the new file its owner and group.
+    Owner,
+    /// Giving the new file its access control lists and other extended attributes.
+    Attributes,
+    /// Giving the new file its mode.
+    Mode,
+    /// Writing the bytes.
+    Write,
+    /// Making the bytes durable.
+    Sync,
+    /// Giving the new file its name.
+    Rename,
+    /// Making the name durable.
+    SyncDirectory,
+    /// Reading the new file back.
+    ReadBack,
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Step::Examine => "examine",
+            Step::Lock => "lock",
+            Step::RemoveStale => "remove the stale",
+            Step::Create => "create",
+            Step::Owner => "set the owner of",
+            Step::Attributes => "set the access control lists and extended attributes of",
+            Step::Mode => "set the mode of",
+            Step::Write => "write",
+            Step::Sync => "sync",
+            Step::Rename => "replace",
+            Step::SyncDirectory => "sync the directory of",
+            Step::ReadBack => "read back",
+        })
+    }
+}
+
+impl Step {
+    /// What a DBA can do when this step failed.
+    pub(in crate::keystore) fn hint(self, path: &Path, error: &io::Error, state: &DiskState) -> String {
+        let as_root = match state {
+            DiskState::NoFile => "run `keyroll init` as root",
+            _ => {
+                "run `keyroll rotate` as root, then `SET GLOBAL keyroll_reload_keys = 1` takes the new \
+                 version up"
+            }
+        };
+        let directory = path.parent().unwrap_or(path).display();
+        let hint = match (self, error.raw_os_error()) {
+            (_, Some(libc::ENOSPC | libc::EDQUOT)) => format!("free space in {directory}"),
+            (_, Some(libc::EROFS)) => {
+                format!("{directory} is on a read-only file system: remount it, or {as_root}")
+            }
+            (Step::Rename, Some(libc::EBUSY | libc::EXDEV)) => format!(
+                "{} seems to be a mount point of its own (a bind-mounted file): mount its directory instead",
+                path.display()
+            ),
+            (Step::Owner, _) => format!("only root can give a file to another owner or group: {as_root}"),
+            (
+                Step::Examine | Step::Create | Step::RemoveStale | Step::Rename,
+                Some(libc::EACCES | libc::EPERM),
+            ) => {
+                format!("the server's user may not read and write in {directory}: {as_root}")
+            }
+            (Step::Attributes | Step::Mode, _) => as_root.into(),
+            (Step::Lock, _) => "the file system must support locks (flock)".into(),
+            _ => "check the disk and the system log".into(),
+        };
+        match state {
+            DiskState::MayHoldUnused { .. } => format!("{hint}, before the next reload or rotation"),
+            _ => hint,
+        }
+    }
+}
+
+/// What the disk holds after a failure.
+#[derive(Debug)]
+pub enum DiskState {
+    /// The file is untouched.
+    AsItWas,
+    /// The file was replaced, then its old bytes were put back durably.
+    PutBack,
+    /// The file was replaced and could not be put back.
+    MayHoldUnused {
+        /// Why not.
+        why: io::Error,
+    },
+    /// There is no new file.
+    NoFile,
+}
+
+impl fmt::Display for DiskState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            DiskState::AsItWas => f.write_str("the key file is as it was"),
+            DiskState::PutBack => f.write_str("the key file was put back as it was"),
+            DiskState::MayHoldUnused { why } => write!(
+                f,
+                "to put the old key file back failed too ({why}): it may still hold the unused new version, \
+                 which does no harm as no data uses it"
+            ),
+            DiskState::NoFile => f.write_str("no key file was made"),
+        }
+    }
+}

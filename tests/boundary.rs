@@ -1,0 +1,228 @@
+//! The built `keyroll.so` in the hands of a C program that does what a server does (`tests/c`): once plain and
+//! once under valgrind, which finds reads of memory that is not initialised, overruns and leaks.
+//!
+//! Needs a C compiler, OpenSSL's headers, valgrind and binutils; a missing one is a failure.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::collections::BTreeSet;
+use std::env;
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+/// What `main.c` calls its parts.
+const TOPICS: [&str; 10] = [
+    "declarations",
+    "lookups",
+    "contexts",
+    "null_pointers",
+    "panics",
+    "openssl",
+    "threads",
+    "actions",
+    "variables",
+    "secrets",
+];
+
+/// The program and the library, built once.
+struct Built {
+    host: PathBuf,
+    library: PathBuf,
+}
+
+fn built() -> &'static Built {
+    static BUILT: OnceLock<Built> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("boundary");
+        fs::create_dir_all(&target).unwrap();
+        Built {
+            host: build_host(&target),
+            library: build_library(&target),
+        }
+    })
+}
+
+/// A target directory of its own: this test runs while cargo holds the lock of the usual one.
+fn build_library(target: &Path) -> PathBuf {
+    succeed(
+        Command::new(env!("CARGO"))
+            .args([
+                "build",
+                "--locked",
+                "--lib",
+                "--features",
+                "test-panic",
+                "--target-dir",
+            ])
+            .arg(target)
+            // Optimised a little: valgrind is slow. Overflow checks and assertions stay.
+            .env("CARGO_PROFILE_DEV_OPT_LEVEL", "1")
+            .current_dir(env!("CARGO_MANIFEST_DIR")),
+    );
+    target.join("debug/libkeyroll.so")
+}
+
+fn build_host(target: &Path) -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let sources = fs::read_dir(root.join("tests/c"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension() == Some(OsStr::new("c")));
+    let host = target.join("host");
+    succeed(
+        Command::new(env::var_os("CC").unwrap_or_else(|| "cc".into()))
+            .args([
+                "-std=gnu11",
+                "-D_GNU_SOURCE",
+                "-Wall",
+                "-Wextra",
+                "-Werror",
+                "-O1",
+                "-g",
+                "-I",
+            ])
+            .arg(root.join("include"))
+            .args(sources)
+            .args(["-ldl", "-lcrypto", "-pthread", "-o"])
+            .arg(&host),
+    );
+    host
+}
+
+/// What the command prints; fails with all of it unless it succeeds.
+fn succeed(command: &mut Command) -> String {
+    let output = command
+        .output()
+        .unwrap_or_else(|error| panic!("{:?} is needed: {error}", command.get_program()));
+    let (out, err) = (
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    );
+    assert!(
+        output.status.success(),
+        "{command:?}: {}\n{out}\n{err}",
+        output.status
+    );
+    out.into_owned()
+}
+
+/// Runs one topic, with `under` in front of the program; the sentences that it checked.
+fn check(topic: &str, under: &[&str]) -> Vec<String> {
+    let built = built();
+    let scratch = tempfile::tempdir().unwrap();
+    let mut words: Vec<&OsStr> = under.iter().map(OsStr::new).collect();
+    words.extend([
+        built.host.as_os_str(),
+        OsStr::new(topic),
+        built.library.as_os_str(),
+        scratch.path().as_os_str(),
+    ]);
+    let (program, arguments) = words.split_first().unwrap();
+    // Panics are provoked; their traces would hide what matters.
+    let out = succeed(
+        Command::new(program)
+            .args(arguments)
+            .env_remove("KEYROLL_FILEKEY")
+            .env("RUST_BACKTRACE", "0"),
+    );
+    let sentences: Vec<String> = out
+        .lines()
+        .filter_map(|line| line.strip_prefix("ok - "))
+        .map(Into::into)
+        .collect();
+    assert!(!sentences.is_empty(), "{topic} checked nothing:\n{out}");
+    sentences
+}
+
+/// One test for each topic, plain, and that all of them are named.
+macro_rules! plain {
+    ($($test:ident: $topic:literal;)*) => {
+        $(#[test]
+        fn $test() {
+            check($topic, &[]);
+        })*
+
+        #[test]
+        fn every_topic_of_the_c_program_has_a_test() {
+            assert_eq!([$($topic),*], TOPICS);
+            let main = include_str!("c/main.c");
+            assert_eq!(main.matches("{\"").count(), TOPICS.len());
+        }
+    };
+}
+
+plain! {
+    a_server_can_read_the_declarations: "declarations";
+    lookups_keep_the_vtables_contract: "lookups";
+    crypt_contexts_keep_the_vtables_contract: "contexts";
+    null_pointers_are_errors_and_never_a_crash: "null_pointers";
+    a_panic_behind_any_entry_is_its_documented_failure: "panics";
+    ciphers_agree_with_openssl_called_as_the_server_does: "openssl";
+    lookups_never_fail_while_keys_rotate_and_reload: "threads";
+    actions_take_effect_at_once_or_fail_with_reason_and_remedy: "actions";
+    variables_hide_passwords_and_a_start_never_rotates: "variables";
+    no_key_and_no_password_is_ever_shown: "secrets";
+}
+
+#[test]
+fn valgrind_finds_no_error_and_no_leak_in_any_topic() {
+    let valgrind = [
+        "valgrind",
+        "--quiet",
+        "--leak-check=full",
+        "--error-exitcode=99",
+        "--track-origins=yes",
+    ];
+    for topic in TOPICS {
+        assert_eq!(check(topic, &valgrind), check(topic, &[]), "{topic}");
+    }
+}
+
+#[test]
+fn the_library_exports_what_a_server_looks_up_and_nothing_else() {
+    let listed = succeed(
+        Command::new("nm")
+            .args(["-D", "--defined-only", "--format=just-symbols"])
+            .arg(&built().library),
+    );
+    let exported: BTreeSet<&str> = listed
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+        .collect();
+    let expected = BTreeSet::from([
+        "_maria_plugin_declarations_",
+        "_maria_plugin_interface_version_",
+        "_maria_sizeof_struct_st_plugin_",
+        "keyroll_keys",
+        "keyroll_keys_deinit",
+        "keyroll_keys_init",
+        // The feature that this test builds with.
+        "keyroll_test_panic",
+        "my_print_error_service",
+        "sql_service",
+    ]);
+    assert_eq!(exported, expected);
+}
+
+#[test]
+fn the_library_needs_no_library_but_the_systems_own() {
+    let listed = succeed(Command::new("readelf").args(["-d", "-W"]).arg(&built().library));
+    let needed = listed
+        .lines()
+        .filter(|line| line.contains("(NEEDED)"))
+        .filter_map(|line| line.split_once('[')?.1.strip_suffix(']'));
+    let mut count = 0;
+    for name in needed {
+        count += 1;
+        let stem = name.split(".so").next().unwrap();
+        assert!(
+            ["libc", "libm", "libgcc_s"].contains(&stem) || stem.starts_with("ld-linux"),
+            "the library needs {name}"
+        );
+    }
+    assert!(count > 0, "readelf lists nothing:\n{listed}");
+}

@@ -1,0 +1,185 @@
+/*
+  A server in miniature: loads keyroll.so, fills its service pointers with services that record, sets its system
+  variables as a server does, and calls it. The tests of one topic are in the file named like it.
+
+  A test prints "ok - sentence" for each check and ends the process with "not ok" at the first failure.
+*/
+#ifndef KEYROLL_TEST_HOST_H
+#define KEYROLL_TEST_HOST_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "mariadb_plugin_abi.h"
+
+/* --- Checks -------------------------------------------------------------------------------------------- */
+
+void fail(const char *what, const char *file, int line) __attribute__((noreturn));
+/* A step of a check: says nothing where it holds. */
+#define REQUIRE(condition) ((condition) ? (void)0 : fail(#condition, __FILE__, __LINE__))
+/* All steps of the check named by the sentence held. */
+#define OK(sentence) ((void)(printf("ok - %s\n", sentence), fflush(stdout)))
+#define CHECK(condition, sentence) \
+  ((condition) ? OK(sentence) : fail(sentence ": " #condition, __FILE__, __LINE__))
+
+/* --- The library --------------------------------------------------------------------------------------- */
+
+#define INVALID KR_KEY_VERSION_INVALID
+
+struct library {
+  void *handle;
+  struct kr_plugin *plugin;
+  struct kr_encryption *crypt;
+  const void **print_error_service;
+  const void **sql_service;
+  void (*test_panic)(int);
+  signed char (*keys_init)(struct kr_udf_init *, struct kr_udf_args *, char *message);
+  const char *(*keys)(struct kr_udf_init *, struct kr_udf_args *, char *, unsigned long *, char *, char *);
+  void (*keys_deinit)(struct kr_udf_init *);
+};
+extern struct library lib;
+/* The directory of this run; each file in it is named by in_dir, whose answer lives until the process ends. */
+extern const char *scratch;
+const char *in_dir(const char *name);
+/* Loads the library; the service pointers keep their presets. */
+void load_library(const char *path);
+/* As a server before 10.7 does: its error log, no SQL. */
+void give_print_error_service(void);
+/* As a server from 10.7 on does. */
+void give_sql_service(void);
+/* As a server that has neither. */
+void take_services_away(void);
+
+/* --- System variables, as the server sets them --------------------------------------------------------- */
+
+enum algorithm { AES_CBC, AES_CTR };
+#define BOTH_ALGORITHMS(a) (enum algorithm a = AES_CBC; a <= AES_CTR; a++)
+
+struct kr_sys_var *find_variable(const char *name);
+/* Gives every variable its default, as a start does before it reads my.cnf. */
+void set_defaults(void);
+/* The text is copied into memory that the plugin may write to, as options are; its address. */
+char *set_text(const char *name, const char *text);
+/* Frees every text that was set. */
+void free_options(void);
+const char *shown_text(const char *name);
+void set_number(const char *name, unsigned int number);
+void set_choice(const char *name, unsigned long index);
+void set_flag(const char *name, int on);
+/* SET GLOBAL keyroll_NAME = number, through check and update; what check returned. */
+int set_global(const char *name, long long number);
+/* The same with a string, as ON. */
+int set_global_word(const char *name, const char *word);
+struct kr_value make_value(int type, int not_available);
+
+/* --- Life of the plugin -------------------------------------------------------------------------------- */
+
+/* Two keys of 128 and 256 bits, the first one in two versions. */
+#define KEY_1_1 "00112233445566778899aabbccddeeff"
+#define KEY_1_4 "0f1e2d3c4b5a69788796a5b4c3d2e1f0"
+#define KEY_2_1 "a0a1a2a3a4a5a6a7a8a9aaabacadaeafb0b1b2b3b4b5b6b7b8b9babbbcbdbebf"
+#define KEY_FILE "1;" KEY_1_1 "\n1;4;" KEY_1_4 "\n2;" KEY_2_1 "\n"
+void unhex(const char *hex, unsigned char *bytes);
+
+void write_file(const char *path, const char *bytes, size_t length);
+void write_text(const char *path, const char *text);
+/* The file's bytes with a NUL behind them, to be freed. */
+char *read_file(const char *path, size_t *length);
+/* Writes the text as `openssl enc -aes-256-cbc -md sha1 -k password` does. */
+void write_encrypted(const char *path, const char *text, const char *password);
+/* Writes KEY_FILE to "keys", sets the variables for it and calls init. */
+void start(enum algorithm algorithm);
+int init(void);
+void stop(void);
+
+/* What SHOW STATUS would print for the variable Keyroll_NAME. */
+void show_status(const char *name, char *text);
+/* What SELECT keyroll_keys() answers. */
+void show_keys(char *text, size_t room);
+
+/* --- What reached the services ------------------------------------------------------------------------- */
+
+struct message {
+  unsigned int nr;
+  unsigned long flags;
+  char *text;
+};
+#define IS_STATEMENT_ERROR(m) ((m)->flags == 0)
+void forget_messages(void);
+size_t message_count(void);
+const struct message *message_at(size_t index);
+/* How many messages contain the words and have these flags (-1: any). */
+size_t count_messages(const char *words, long flags);
+/* The one statement error since forget_messages; fails unless there is exactly one, of under 512 bytes. */
+const char *only_statement_error(void);
+
+/* What the recording SQL service answers, and what it was asked. */
+struct sql_record {
+  int fail_at; /* 0 = succeed; 1 init, 2 connect, 3 query, 4 store, 5 fetch fails */
+  const char *threads, *rotate_key_age;
+  int opened, closed, results, freed, queries;
+  char statement[512];
+};
+extern struct sql_record sql;
+
+/* --- Bytes --------------------------------------------------------------------------------------------- */
+
+void random_bytes(void *to, size_t length);
+/* 0 to below-1. */
+unsigned int random_below(unsigned int below);
+int all_are(const unsigned char *bytes, size_t length, unsigned char value);
+
+/* A crypt context with guard bytes around it, aligned to 8 and to nothing more. */
+struct guarded {
+  unsigned char *raw, *ctx;
+  unsigned int size;
+};
+/* place 0..3: 8, 24, 40 or 56 bytes behind a multiple of 64. The memory is undefined to valgrind. */
+struct guarded make_context(int place);
+int guards_intact(const struct guarded *context);
+int is_wiped(const struct guarded *context);
+void free_context(struct guarded *context);
+
+/* --- One cipher call, as the server makes it ----------------------------------------------------------- */
+
+/* What crypt_ctx_update or crypt_ctx_finish returned, and the length it told; that is uninitialised before. */
+struct outcome {
+  int code;
+  unsigned int length;
+};
+struct text {
+  unsigned char key[32], iv[16];
+  unsigned int klen, slen;
+  unsigned char src[20000];
+};
+void random_text(struct text *text, unsigned int klen, unsigned int slen);
+int begin(struct guarded *context, const struct text *text, int flags);
+struct outcome update(struct guarded *context, const void *src, unsigned int slen, void *dst);
+/* Ends and frees the context; fails unless it is wiped and the guards are intact. */
+struct outcome finish(struct guarded *context, void *dst);
+/* init, one update, finish; the length of what is in dst. Fails unless all succeed. */
+unsigned int crypt_at_once(const struct text *text, int flags, const void *src, unsigned int slen, void *dst);
+/* The same by OpenSSL, called as the server calls it; -1 where it refuses. */
+int openssl_at_once(enum algorithm algorithm, const struct text *text, int flags, const void *src, unsigned int slen,
+                    unsigned char *dst);
+/* The decrypting or encrypting flag, with NOPAD or without. */
+#define PADDED 0
+#define NOPAD KR_FLAG_NOPAD
+
+/* --- Topics -------------------------------------------------------------------------------------------- */
+
+void declarations(void);
+void lookups(void);
+void contexts(void);
+void null_pointers(void);
+void panics(void);
+void openssl(void);
+void threads(void);
+void actions(void);
+void variables(void);
+void secrets(void);
+
+#endif

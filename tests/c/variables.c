@@ -1,0 +1,138 @@
+/* System variables around a start. */
+#include "host.h"
+
+#include <stdlib.h>
+
+#define PASSWORD "correct horse battery staple"
+
+static void declared(void) {
+  for (struct kr_sys_var **at = lib.plugin->system_vars; *at; at++) {
+    struct kr_sys_var *var = *at;
+    REQUIRE(var->name && *var->name && var->comment && *var->comment);
+    REQUIRE(strncmp(var->name, "keyroll", 7) != 0);
+    switch (var->flags & 0x7f) {
+    case KR_VAR_STR: {
+      struct kr_sys_var_str *text = (void *)var;
+      REQUIRE(text->def_val && *text->value && strcmp(text->def_val, *text->value) == 0);
+      break;
+    }
+    case KR_VAR_ENUM: {
+      struct kr_sys_var_enum *choice = (void *)var;
+      REQUIRE(choice->typelib->count > choice->def_val && !choice->typelib->type_names[choice->typelib->count]);
+      for (unsigned int i = 0; i < choice->typelib->count; i++)
+        REQUIRE(*choice->typelib->type_names[i]);
+      break;
+    }
+    case KR_VAR_INT: {
+      struct kr_sys_var_uint *number = (void *)var;
+      REQUIRE(number->min_val <= number->def_val && number->def_val <= number->max_val);
+      break;
+    }
+    }
+    /* What can be set at any time either acts in a check of its own or is a plain number. */
+    if (!(var->flags & KR_VAR_READONLY))
+      REQUIRE((var->check && var->update) || (var->flags & 0x7f) == KR_VAR_INT);
+    else
+      REQUIRE(!var->check && !var->update);
+  }
+  OK("every variable has a name without a prefix, a comment and a default in its range");
+  OK("no text is NULL, in its default or before a start");
+}
+
+static void passwords(void) {
+  write_encrypted(in_dir("encrypted"), KEY_FILE, PASSWORD);
+  set_defaults();
+  set_text("filename", in_dir("encrypted"));
+  char *option = set_text("filekey", PASSWORD);
+  REQUIRE(init() == 0 && lib.crypt->get_latest_key_version(1) == 4);
+  CHECK(strcmp(shown_text("filekey"), "(hidden)") == 0, "after a start the password shows as (hidden)");
+  CHECK(strlen(option) == strlen(PASSWORD) && all_are((unsigned char *)option, strlen(PASSWORD), option[0]),
+        "its old memory is overwritten");
+  CHECK(set_global("rotate_key", 1) == 0 && lib.crypt->get_latest_key_version(1) == 6, "a rotation of an encrypted file works");
+  char *file = read_file(in_dir("encrypted"), NULL);
+  CHECK(memcmp(file, "Salted__", 8) == 0, "and leaves it encrypted");
+  free(file);
+  stop();
+
+  write_text(in_dir("password"), PASSWORD "\n");
+  char setting[4200];
+  snprintf(setting, sizeof setting, "FILE:%s", in_dir("password"));
+  option = set_text("filekey", setting);
+  REQUIRE(init() == 0 && lib.crypt->get_latest_key_version(1) == 6);
+  CHECK(shown_text("filekey") == option && strcmp(option, setting) == 0, "the name of a password file stays as it is");
+  stop();
+
+  forget_messages();
+  set_text("filekey", "(hidden)");
+  CHECK(init() != 0 && count_messages("keyroll_filekey is a password", KR_ME_ERROR_LOG) == 1 && count_messages("FILE:path", -1) == 1,
+        "a start with the place-holder fails and says what to do");
+  REQUIRE(setenv("KEYROLL_FILEKEY", PASSWORD, 1) == 0);
+  CHECK(init() == 0 && lib.crypt->get_latest_key_version(1) == 6, "with the password in the environment it succeeds");
+  stop();
+  REQUIRE(unsetenv("KEYROLL_FILEKEY") == 0);
+
+  forget_messages();
+  set_text("filekey", "wrong");
+  CHECK(init() != 0 && lib.crypt->get_latest_key_version(1) == INVALID, "a start with a wrong password fails");
+  CHECK(count_messages("Cannot decrypt ", KR_ME_ERROR_LOG) + count_messages("yntax error at", KR_ME_ERROR_LOG) +
+                count_messages("Invalid key", KR_ME_ERROR_LOG) == 1,
+        "with one message");
+}
+
+static void actions_at_a_start(void) {
+  size_t before, after;
+  write_text(in_dir("keys"), KEY_FILE);
+  char *bytes_before = read_file(in_dir("keys"), &before);
+  set_defaults();
+  set_text("filename", in_dir("keys"));
+  struct kr_sys_var_longlong *rotate = (void *)find_variable("rotate_key");
+  struct kr_sys_var_bool *reload = (void *)find_variable("reload_keys");
+  *rotate->value = 1, *reload->value = 1;
+  forget_messages();
+  REQUIRE(init() == 0);
+  char *bytes_after = read_file(in_dir("keys"), &after);
+  CHECK(before == after && memcmp(bytes_before, bytes_after, before) == 0 && lib.crypt->get_latest_key_version(1) == 4,
+        "actions in my.cnf rotate nothing: the file has the same bytes");
+  CHECK(*rotate->value == 0 && *reload->value == 0, "they show that nothing is asked for");
+  CHECK(count_messages("SET GLOBAL alone", KR_ME_ERROR_LOG_ONLY | KR_ME_WARNING) == 1, "a warning says so");
+  stop();
+  forget_messages();
+  REQUIRE(init() == 0);
+  CHECK(count_messages("SET GLOBAL alone", -1) == 0, "a start that asks for none gives no warning");
+  stop();
+  free(bytes_before), free(bytes_after);
+}
+
+static void status(void) {
+  char shown[2000];
+  start(AES_CBC);
+  show_status("key_store", shown);
+  CHECK(strstr(shown, in_dir("keys")), "the status names the key store");
+  show_status("keys", shown);
+  CHECK(strcmp(shown, "2") == 0, "and counts keys");
+  show_status("key_versions", shown);
+  CHECK(strcmp(shown, "3") == 0, "and versions");
+  show_status("rotations", shown);
+  unsigned long long rotations = strtoull(shown, NULL, 10);
+  REQUIRE(set_global("rotate_key", -1) == 0);
+  show_status("rotations", shown);
+  CHECK(strtoull(shown, NULL, 10) == rotations + 1, "and rotations");
+  show_keys(shown, sizeof shown);
+  CHECK(strcmp(shown, "[{\"id\":1,\"version\":1,\"latest\":false,\"bits\":128,\"algorithm\":\"aes_cbc\"},"
+                      "{\"id\":1,\"version\":4,\"latest\":false,\"bits\":128,\"algorithm\":\"aes_cbc\"},"
+                      "{\"id\":1,\"version\":6,\"latest\":true,\"bits\":128,\"algorithm\":\"aes_cbc\"},"
+                      "{\"id\":2,\"version\":1,\"latest\":false,\"bits\":256,\"algorithm\":\"aes_cbc\"},"
+                      "{\"id\":2,\"version\":3,\"latest\":true,\"bits\":256,\"algorithm\":\"aes_cbc\"}]") == 0,
+        "keyroll_keys() lists every version");
+  stop();
+  show_keys(shown, sizeof shown);
+  CHECK(*shown == 0, "keyroll_keys() is NULL when the plugin does not run");
+}
+
+void variables(void) {
+  give_print_error_service();
+  declared();
+  passwords();
+  actions_at_a_start();
+  status();
+}

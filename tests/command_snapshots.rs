@@ -1,0 +1,37 @@
+//! What each subcommand prints, on success and on failure, as `tests/cmd/*.trycmd` has it.
+//!
+//! `TRYCMD=overwrite cargo test --test command_snapshots` writes the snapshots anew: read the difference.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::env;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+
+#[test]
+fn every_subcommand_prints_what_its_snapshot_has() {
+    assert!(
+        env::var_os("KEYROLL_FILEKEY").is_none(),
+        "unset KEYROLL_FILEKEY: the snapshots are without it"
+    );
+    give_fixtures_their_modes();
+    // COLUMNS: the width of the help texts.
+    trycmd::TestCases::new()
+        .env("COLUMNS", "100")
+        .case("tests/cmd/*.trycmd");
+}
+
+/// A checkout has the modes that the umask left, but the command warns of files that others can read.
+fn give_fixtures_their_modes() {
+    for case in ["check", "init", "list", "rotate"] {
+        for file in fs::read_dir(format!("tests/cmd/{case}.in")).unwrap() {
+            let path = file.unwrap().path();
+            let mode = if path.ends_with("readable-by-others") {
+                0o644
+            } else {
+                0o600
+            };
+            fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+        }
+    }
+}
