@@ -4,6 +4,7 @@
 
 use std::ops::Range;
 
+use keyroll::crypto::derive::{Origin, RingId};
 use keyroll::crypto::{Algorithm, CipherError, Direction, Level, Padding, PageCipher};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -34,12 +35,21 @@ impl Message {
             direction,
             ..
         } = *self;
-        PageCipher::new_at(level, algorithm, padding, direction, &self.key, &self.iv).unwrap()
+        if !algorithm.derives_keys() {
+            return PageCipher::new_at(level, algorithm, padding, direction, &self.key, &self.iv).unwrap();
+        }
+        let origin = Origin {
+            ring: RingId::new(),
+            key_id: 1,
+            key_version: 1,
+            data_key: &[0xDA; 32],
+        };
+        PageCipher::derived_at(level, &origin, padding, direction, &self.key, &self.iv).unwrap()
     }
 
     /// The pieces of the input. A tagged message is decrypted in one.
     fn pieces(&self) -> Vec<Range<usize>> {
-        let tagged = self.algorithm == Algorithm::AesCtr && self.padding == Padding::Padded;
+        let tagged = self.algorithm != Algorithm::AesCbc && self.padding == Padding::Padded;
         let all = [self.input.len()];
         let steps: &[usize] = if tagged && self.direction == Direction::Decrypt {
             &all
@@ -136,7 +146,7 @@ fn length() -> impl Strategy<Value = usize> {
 }
 
 fn message() -> impl Strategy<Value = Message> {
-    let what = (any::<bool>(), any::<bool>(), any::<bool>());
+    let what = (0..Algorithm::ALL.len(), any::<bool>(), any::<bool>());
     let input = length().prop_flat_map(|length| vec(any::<u8>(), length));
     let step = prop_oneof![0..20usize, Just(16), Just(64), 1..700usize];
     let steps = vec(step, 1..6).prop_map(|mut steps| {
@@ -144,8 +154,8 @@ fn message() -> impl Strategy<Value = Message> {
         steps
     });
     (what, key(), iv(), input, steps, (0..70usize, 0..70usize)).prop_map(
-        |((cbc, padded, encrypt), key, iv, input, steps, offsets)| Message {
-            algorithm: if cbc { Algorithm::AesCbc } else { Algorithm::AesCtr },
+        |((algorithm, padded, encrypt), key, iv, input, steps, offsets)| Message {
+            algorithm: Algorithm::ALL[algorithm],
             padding: if padded { Padding::Padded } else { Padding::None },
             direction: if encrypt {
                 Direction::Encrypt

@@ -13,29 +13,27 @@
 //! each is generic over AES with one key length, and [`PageCipher`] picks the combination.
 //! [`password`] is the cipher of key files that `openssl enc` encrypted with a password.
 
+mod algorithm;
 mod cbc;
 mod ctr;
 pub mod derive;
 mod gcm;
 mod level;
 pub mod password;
+mod portable;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
 mod xts;
 
 use std::fmt;
 
-use aes::{Aes128, Aes128Enc, Aes192, Aes192Enc, Aes256, Aes256Enc};
-use cipher::consts::U16;
-use cipher::{BlockCipherDecrypt, BlockCipherEncrypt, BlockSizeUser, InOutBuf, KeyInit};
+use cipher::InOutBuf;
 use thiserror::Error;
 use zeroize::ZeroizeOnDrop;
 
-use self::cbc::{Cbc, Decrypting, Encrypting};
-use self::ctr::Ctr;
-use self::derive::{Origin, XtsKeys};
-use self::gcm::{GcmDecrypt, GcmEncrypt, PortableOpen, PortableParts, TAG_LENGTH};
+pub use self::algorithm::{Algorithm, Direction, Padding, encrypted_length};
 pub use self::level::Level;
+use self::portable::{Aes, Key128, Key192, Key256, ModeOf};
 use self::xts::{PortableXts, Xts};
 
 /// The length of an initialisation vector in bytes, in every mode.
@@ -43,59 +41,6 @@ pub const IV_LENGTH: usize = 16;
 
 /// The length of an AES block in bytes (FIPS 197).
 const BLOCK_LENGTH: usize = 16;
-
-/// Which cipher, as `encryption_algorithm` names it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Algorithm {
-    /// CBC in both paddings.
-    AesCbc,
-    /// CTR without padding, GCM with.
-    AesCtr,
-    /// XTS without padding, GCM with, both with 256-bit keys derived from the data key.
-    Aes256Xts,
-}
-
-impl Algorithm {
-    /// Every algorithm, in the order of the system variable's values.
-    pub const ALL: [Algorithm; 3] = [Algorithm::AesCbc, Algorithm::AesCtr, Algorithm::Aes256Xts];
-
-    /// The name in the system variable and in files.
-    pub fn name(self) -> &'static str {
-        match self {
-            Algorithm::AesCbc => "aes_cbc",
-            Algorithm::AesCtr => "aes_ctr",
-            Algorithm::Aes256Xts => "aes_256_xts",
-        }
-    }
-
-    /// Whether data keys must have [`derive::DATA_KEY_LENGTH`] bytes, because keys are derived from them.
-    pub fn derives_keys(self) -> bool {
-        self == Algorithm::Aes256Xts
-    }
-
-    /// The algorithm with exactly this name.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|algorithm| algorithm.name() == name)
-    }
-}
-
-/// Which way a cipher runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Direction {
-    /// Plaintext to ciphertext.
-    Encrypt,
-    /// Ciphertext to plaintext.
-    Decrypt,
-}
-
-/// Whether the ciphertext may be longer than the plaintext.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Padding {
-    /// The ciphertext is longer: by PKCS#7 padding (CBC) or by a tag (GCM).
-    Padded,
-    /// The output is as long as the input.
-    None,
-}
 
 /// Why a cipher refused. The object (file, page, key id) is known to the caller only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -134,17 +79,6 @@ pub enum CipherError {
     Finished,
 }
 
-/// The exact length in bytes of the ciphertext of `input` bytes with [`Padding::Padded`].
-///
-/// Where that exceeds a u32 (within 16 bytes of 4 GiB, which the server never asks for) it is `u32::MAX`.
-pub fn encrypted_length(algorithm: Algorithm, input: u32) -> u32 {
-    let block = BLOCK_LENGTH as u32;
-    match algorithm {
-        Algorithm::AesCbc => (input - input % block).saturating_add(block),
-        Algorithm::AesCtr | Algorithm::Aes256Xts => input.saturating_add(TAG_LENGTH as u32),
-    }
-}
-
 /// The encryption or decryption of one message under one key and IV: any number of updates, then one finish.
 ///
 /// Everything secret in it is wiped on drop. It needs no heap, and owns nothing but its own memory.
@@ -177,44 +111,6 @@ enum Keyed {
 #[repr(C)]
 struct KeyedWith<T>(u8, T);
 
-/// The modes under keys of one length.
-enum ModeOf<K: KeyLength> {
-    CbcEncrypt(Cbc<Encrypting<K::Encrypt>>),
-    CbcDecrypt(Cbc<Decrypting<K::Both>>),
-    Ctr(Ctr<K::Encrypt>),
-    GcmEncrypt(GcmEncrypt<PortableParts<K::Encrypt>>),
-    GcmDecrypt(GcmDecrypt<PortableOpen<K::Encrypt>>),
-}
-
-/// AES of one key length, able to encrypt blocks.
-trait Aes: BlockCipherEncrypt + BlockSizeUser<BlockSize = U16> + KeyInit + ZeroizeOnDrop {}
-impl<T: BlockCipherEncrypt + BlockSizeUser<BlockSize = U16> + KeyInit + ZeroizeOnDrop> Aes for T {}
-
-/// A length of AES keys. Only CBC decrypts blocks, so only it pays for the other key schedule.
-trait KeyLength {
-    /// AES that only encrypts blocks.
-    type Encrypt: Aes;
-    /// AES that encrypts and decrypts blocks.
-    type Both: Aes + BlockCipherDecrypt;
-}
-
-struct Key128;
-struct Key192;
-struct Key256;
-
-impl KeyLength for Key128 {
-    type Encrypt = Aes128Enc;
-    type Both = Aes128;
-}
-impl KeyLength for Key192 {
-    type Encrypt = Aes192Enc;
-    type Both = Aes192;
-}
-impl KeyLength for Key256 {
-    type Encrypt = Aes256Enc;
-    type Both = Aes256;
-}
-
 /// One mode of operation. The methods are those of [`PageCipher`], which has checked what is said here.
 trait Mode {
     fn update_length(&self, input: usize) -> usize;
@@ -229,35 +125,6 @@ trait Mode {
 /// Source and destination of a mode whose output is as long as its input.
 fn in_out<'i, 'o>(src: &'i [u8], dst: &'o mut [u8]) -> Result<InOutBuf<'i, 'o, u8>, CipherError> {
     InOutBuf::new(src, dst).map_err(|_| CipherError::DestinationTooSmall)
-}
-
-impl<K: KeyLength> ModeOf<K> {
-    fn new(
-        algorithm: Algorithm,
-        padding: Padding,
-        direction: Direction,
-        key: &[u8],
-        iv: &[u8; IV_LENGTH],
-    ) -> Result<Self, CipherError> {
-        let encrypt = || K::Encrypt::new_from_slice(key).map_err(|_| CipherError::KeyLength);
-        let both = || K::Both::new_from_slice(key).map_err(|_| CipherError::KeyLength);
-        Ok(match (algorithm, padding, direction) {
-            (Algorithm::AesCbc, _, Direction::Encrypt) => {
-                ModeOf::CbcEncrypt(Cbc::new(Encrypting(encrypt()?), iv, padding))
-            }
-            (Algorithm::AesCbc, _, Direction::Decrypt) => {
-                ModeOf::CbcDecrypt(Cbc::new(Decrypting(both()?), iv, padding))
-            }
-            (Algorithm::AesCtr, Padding::None, _) => ModeOf::Ctr(Ctr::new(encrypt()?, iv)),
-            (Algorithm::AesCtr, Padding::Padded, Direction::Encrypt) => {
-                ModeOf::GcmEncrypt(GcmEncrypt::portable(encrypt()?, iv))
-            }
-            (Algorithm::AesCtr, Padding::Padded, Direction::Decrypt) => {
-                ModeOf::GcmDecrypt(GcmDecrypt::new(PortableOpen::new(encrypt()?, iv)))
-            }
-            (Algorithm::Aes256Xts, ..) => return Err(CipherError::NoDataKey),
-        })
-    }
 }
 
 /// Runs `$call` on the mode inside a [`Keyed`], whichever it is.
@@ -364,6 +231,10 @@ impl PageCipher {
     #[inline]
     fn start_at(
         &mut self,
+        #[cfg_attr(
+            not(target_arch = "x86_64"),
+            expect(unused_variables, reason = "there is one level")
+        )]
         level: Level,
         algorithm: Algorithm,
         padding: Padding,
@@ -420,55 +291,6 @@ impl PageCipher {
             _ => size_of::<Keyed>(),
         };
         std::mem::offset_of!(PageCipher, keyed) + keyed
-    }
-
-    /// aes_256_xts at the start of a message, under keys derived from a data key. `key` is what the server
-    /// passes as the key; it diversifies.
-    ///
-    /// # Errors
-    /// [`CipherError::IvLength`] unless `iv` has 16 bytes, [`CipherError::KeyLength`] unless `key` has 16, 24
-    /// or 32, [`CipherError::DataKeyLength`] unless the data key has 32.
-    pub fn derived(
-        origin: &Origin<'_>,
-        padding: Padding,
-        direction: Direction,
-        key: &[u8],
-        iv: &[u8],
-    ) -> Result<Self, CipherError> {
-        let mut cipher = PageCipher::idle();
-        cipher.start_derived(origin, padding, direction, key, iv)?;
-        Ok(cipher)
-    }
-
-    /// As [`derived`](Self::derived), in the place of this cipher: nothing is moved, and a failure leaves no key.
-    ///
-    /// # Errors
-    /// Those of [`derived`](Self::derived).
-    #[inline]
-    pub fn start_derived(
-        &mut self,
-        origin: &Origin<'_>,
-        padding: Padding,
-        direction: Direction,
-        key: &[u8],
-        iv: &[u8],
-    ) -> Result<(), CipherError> {
-        *self = PageCipher::idle();
-        if padding == Padding::Padded {
-            return derive::with_gcm_key(origin, key, |key| {
-                self.start(Algorithm::AesCtr, padding, direction, key, iv)
-            });
-        }
-        let iv = iv.try_into().map_err(|_| CipherError::IvLength)?;
-        derive::with_xts_keys(Level::current(), origin, key, |keys| {
-            match keys {
-                #[cfg(target_arch = "x86_64")]
-                XtsKeys::Native(keys) => keys.start(&mut self.keyed, direction, iv),
-                XtsKeys::Portable(keys) => self.keyed = Keyed::Xts(keys.start(direction, iv)),
-            }
-            self.finished = false;
-            Ok(())
-        })
     }
 
     /// The exact number of bytes that an update with `input` bytes writes now.

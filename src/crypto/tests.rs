@@ -2,7 +2,8 @@
 
 use std::cell::Cell;
 
-use super::derive::Origin;
+use aes::{Aes256, Aes256Enc};
+
 use super::*;
 
 fn hex(digits: &str) -> Vec<u8> {
@@ -25,13 +26,13 @@ fn try_new(
     if !algorithm.derives_keys() {
         return PageCipher::new_at(LEVEL.get(), algorithm, padding, direction, key, iv);
     }
-    let origin = Origin {
+    let origin = derive::Origin {
         ring: derive::RingId::new(),
         key_id: 1,
         key_version: 2,
         data_key: &[0xDA; 32],
     };
-    PageCipher::derived(&origin, padding, direction, key, iv)
+    PageCipher::derived_at(LEVEL.get(), &origin, padding, direction, key, iv)
 }
 
 fn new(algorithm: Algorithm, padding: Padding, direction: Direction, key: &[u8]) -> PageCipher {

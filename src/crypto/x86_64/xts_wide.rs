@@ -6,9 +6,9 @@ use std::arch::x86_64::*;
 use cipher::InOutBuf;
 use cipher::consts::U512;
 
-use super::aes::{Aes, decrypt_wide, decryption_keys, encrypt_wide, widen};
+use super::aes::{Aes, decryption_keys, widen};
 use super::blocks::{load_part, load_wide, store_part, store_wide};
-use super::xts::ROUND_KEYS;
+use super::xts::{ROUND_KEYS, number};
 use crate::crypto::xts::{Tweak, later};
 
 /// Registers in flight.
@@ -25,47 +25,64 @@ pub(super) fn run<const DECRYPT: bool>(aes: &Aes, tweak: &mut Tweak, data: InOut
     let mut tweaks = first_tweaks(*tweak);
     let (groups, mut rest) = data.into_chunks::<U512>();
     for mut group in groups {
-        let mut blocks = tweaks;
+        let mut blocks = [keys[0]; WIDTH];
         for (block, input) in blocks.iter_mut().zip(group.get_in().as_chunks().0) {
-            *block = _mm512_xor_si512(*block, load_wide(input));
+            *block = load_wide(input);
         }
-        run_blocks::<DECRYPT, WIDTH>(&keys, &mut blocks);
-        for ((block, tweak), output) in blocks
-            .into_iter()
-            .zip(&mut tweaks)
-            .zip(group.get_out().as_chunks_mut().0)
-        {
-            store_wide(output, _mm512_xor_si512(block, *tweak));
+        run_group::<DECRYPT>(&keys, &tweaks, &mut blocks);
+        for (block, output) in blocks.into_iter().zip(group.get_out().as_chunks_mut().0) {
+            store_wide(output, block);
+        }
+        for tweak in &mut tweaks {
             *tweak = times_x_to_the_8n::<4, 12>(*tweak);
         }
     }
-    let [low, high] = {
-        let first = _mm512_castsi512_si128(tweaks[0]);
-        [first, _mm_unpackhi_epi64(first, first)].map(|half| _mm_cvtsi128_si64(half) as u64)
-    };
-    let next = Tweak::from(high) << 64 | Tweak::from(low);
-    *tweak = later(next, (rest.len() / 16) as u32);
-
+    *tweak = later(
+        number(_mm512_castsi512_si128(tweaks[0])),
+        (rest.len() / 16) as u32,
+    );
     if !rest.is_empty() {
-        let mut blocks = tweaks;
+        let mut blocks = [keys[0]; WIDTH];
         for (block, input) in blocks.iter_mut().zip(rest.get_in().chunks(64)) {
-            *block = _mm512_xor_si512(*block, load_part(input));
+            *block = load_part(input);
         }
-        run_blocks::<DECRYPT, WIDTH>(&keys, &mut blocks);
-        let outputs = rest.get_out().chunks_mut(64);
-        for ((block, tweak), output) in blocks.into_iter().zip(tweaks).zip(outputs) {
-            store_part(output, _mm512_xor_si512(block, tweak));
+        run_group::<DECRYPT>(&keys, &tweaks, &mut blocks);
+        for (block, output) in blocks.into_iter().zip(rest.get_out().chunks_mut(64)) {
+            store_part(output, block);
         }
     }
 }
 
+/// Works on the blocks of a group. Both XORs with the tweak go together with those of the first and the last
+/// round key: the unit for AES does other XORs as well, and has no time for them.
 #[inline]
 #[target_feature(enable = "avx512f,vaes")]
-fn run_blocks<const DECRYPT: bool, const W: usize>(keys: &[__m512i; ROUND_KEYS], blocks: &mut [__m512i; W]) {
-    if DECRYPT {
-        decrypt_wide(keys, blocks);
-    } else {
-        encrypt_wide(keys, blocks);
+fn run_group<const DECRYPT: bool>(
+    keys: &[__m512i; ROUND_KEYS],
+    tweaks: &[__m512i; WIDTH],
+    blocks: &mut [__m512i; WIDTH],
+) {
+    /// The truth table of XOR of three.
+    const XOR: i32 = 0x96;
+    for (block, tweak) in blocks.iter_mut().zip(tweaks) {
+        *block = _mm512_ternarylogic_epi64::<XOR>(*block, *tweak, keys[0]);
+    }
+    for key in &keys[1..ROUND_KEYS - 1] {
+        for block in blocks.iter_mut() {
+            *block = if DECRYPT {
+                _mm512_aesdec_epi128(*block, *key)
+            } else {
+                _mm512_aesenc_epi128(*block, *key)
+            };
+        }
+    }
+    for (block, tweak) in blocks.iter_mut().zip(tweaks) {
+        let key = _mm512_xor_si512(keys[ROUND_KEYS - 1], *tweak);
+        *block = if DECRYPT {
+            _mm512_aesdeclast_epi128(*block, key)
+        } else {
+            _mm512_aesenclast_epi128(*block, key)
+        };
     }
 }
 
@@ -73,20 +90,19 @@ fn run_blocks<const DECRYPT: bool, const W: usize>(keys: &[__m512i; ROUND_KEYS],
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,vpclmulqdq")]
 fn first_tweaks(first: Tweak) -> [__m512i; WIDTH] {
-    let [a, b, c, d] = [0, 1, 2, 3].map(|blocks| later(first, blocks));
-    let [e, f, g, h] = [4, 5, 6, 7].map(|blocks| later(first, blocks));
-    let mut tweaks = [four(a, b, c, d); WIDTH];
-    tweaks[1] = four(e, f, g, h);
+    let mut tweaks = [four_from(first); WIDTH];
+    tweaks[1] = four_from(later(first, 4));
     for at in 2..WIDTH {
         tweaks[at] = times_x_to_the_8n::<1, 15>(tweaks[at - 2]);
     }
     tweaks
 }
 
-/// Four tweaks in a register, the first in its lowest lane.
+/// This tweak and the three behind it, the first in the lowest lane.
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn four(a: Tweak, b: Tweak, c: Tweak, d: Tweak) -> __m512i {
+fn four_from(first: Tweak) -> __m512i {
+    let [a, b, c, d] = [0, 1, 2, 3].map(|blocks| later(first, blocks));
     let (high, low) = (|tweak: Tweak| (tweak >> 64) as i64, |tweak: Tweak| tweak as i64);
     _mm512_set_epi64(high(d), low(d), high(c), low(c), high(b), low(b), high(a), low(a))
 }
