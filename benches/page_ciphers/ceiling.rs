@@ -3,18 +3,24 @@
 /// Bytes that the loop works on.
 pub(crate) const LENGTH: usize = 16_384;
 
-/// Runs the loop once; `false` where the processor has no VAES with AVX-512.
-pub(crate) fn run(src: &[u8; LENGTH], dst: &mut [u8; LENGTH]) -> bool {
+/// Runs the loop once with the rounds of a key length; `false` where the processor has no VAES with AVX-512.
+pub(crate) fn run(key_length: usize, src: &[u8; LENGTH], dst: &mut [u8; LENGTH]) -> bool {
     #[cfg(target_arch = "x86_64")]
     if is_x86_feature_detected!("avx512f")
         && is_x86_feature_detected!("avx512bw")
         && is_x86_feature_detected!("vaes")
     {
         // SAFETY: the processor has the instructions.
-        unsafe { x86_64::run(src, dst) };
+        unsafe {
+            match key_length {
+                16 => x86_64::run::<11>(src, dst),
+                24 => x86_64::run::<13>(src, dst),
+                _ => x86_64::run::<15>(src, dst),
+            }
+        }
         return true;
     }
-    let _ = (src, dst);
+    let _ = (key_length, src, dst);
     false
 }
 
@@ -26,8 +32,8 @@ mod x86_64 {
     use super::LENGTH;
 
     #[target_feature(enable = "avx512f,avx512bw,vaes")]
-    pub(super) fn run(src: &[u8; LENGTH], dst: &mut [u8; LENGTH]) {
-        let mut keys = [_mm512_setzero_si512(); 11];
+    pub(super) fn run<const N: usize>(src: &[u8; LENGTH], dst: &mut [u8; LENGTH]) {
+        let mut keys = [_mm512_setzero_si512(); N];
         for (at, key) in keys.iter_mut().enumerate() {
             *key = _mm512_set1_epi64(black_box(at as i64));
         }
@@ -43,13 +49,13 @@ mod x86_64 {
                 *block = _mm512_xor_si512(_mm512_shuffle_epi8(*counter, big_endian), keys[0]);
                 *counter = _mm512_add_epi64(*counter, step);
             }
-            for key in &keys[1..10] {
+            for key in &keys[1..N - 1] {
                 for block in &mut blocks {
                     *block = _mm512_aesenc_epi128(*block, *key);
                 }
             }
             for (at, block) in blocks.iter_mut().enumerate() {
-                *block = _mm512_aesenclast_epi128(*block, keys[10]);
+                *block = _mm512_aesenclast_epi128(*block, keys[N - 1]);
                 // SAFETY: 8 times 64 bytes make the 512 of a chunk.
                 unsafe {
                     let data = _mm512_loadu_si512(src.as_ptr().add(64 * at).cast());
