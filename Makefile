@@ -39,8 +39,8 @@ unit: ## tests of the code, the C host program under valgrind, the command line,
 mtr: build ## the suite in a real server
 	scripts/mtr.sh
 
-bench: ## key lookups beside the peer's, ratios printed
-	$(CARGO) bench --locked --bench key_lookup
+bench: ## key lookups beside the peer's, page ciphers beside OpenSSL; ratios printed
+	$(CARGO) bench --locked --bench key_lookup --bench page_ciphers
 
 fuzz: ## a minute of fuzzing of the key file's parser (needs cargo-fuzz and a nightly toolchain)
 	cd fuzz && $(CARGO) +nightly fuzz run key_file -- -max_total_time=60

@@ -8,7 +8,8 @@
 //! keyroll (command) ─────────────────────────────^
 //! ```
 //!
-//! [`ffi`] is the C boundary and the only place with `unsafe`; [`plugin`] is the running plugin without C
+//! [`ffi`] is the C boundary, and the only place with `unsafe` beside the ciphers that are written for one
+//! kind of processor (`crypto::x86_64`); [`plugin`] is the running plugin without C
 //! types; [`keystore`] holds the places where data keys live for good and the in-memory key ring;
 //! [`crypto`] holds the page ciphers.
 

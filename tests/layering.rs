@@ -83,10 +83,10 @@ fn a_use_points_to_its_own_floor_or_down() {
 }
 
 #[test]
-fn unsafe_stands_in_ffi_alone() {
+fn unsafe_stands_in_ffi_and_in_the_ciphers_by_hand_alone() {
     let wrong: Vec<String> = sources()
         .iter()
-        .filter(|(path, _)| !path.starts_with("ffi"))
+        .filter(|(path, _)| !path.starts_with("ffi") && !path.starts_with("crypto/x86_64"))
         .flat_map(|(path, text)| {
             text.lines().enumerate().filter_map(move |(number, line)| {
                 let is_unsafe = code(line)
@@ -96,7 +96,10 @@ fn unsafe_stands_in_ffi_alone() {
             })
         })
         .collect();
-    assert!(wrong.is_empty(), "unsafe outside src/ffi: {wrong:#?}");
+    assert!(
+        wrong.is_empty(),
+        "unsafe outside src/ffi and src/crypto/x86_64: {wrong:#?}"
+    );
 }
 
 #[test]

@@ -9,24 +9,22 @@
 //! ```
 
 use ::cbc::{Decryptor, Encryptor};
-use cipher::consts::U16;
-use cipher::{
-    BlockCipherDecrypt, BlockModeDecrypt, BlockModeEncrypt, InOutBuf, InnerIvInit, IvState, array::Array,
-};
+use cipher::{BlockCipherDecrypt, BlockModeDecrypt, BlockModeEncrypt, InOutBuf, InnerIvInit, IvState};
 use subtle::{Choice, ConstantTimeEq, ConstantTimeGreater};
 use zeroize::Zeroizing;
 
 use super::{Aes, BLOCK_LENGTH, CipherError, Direction, IV_LENGTH, Mode, Padding, in_out};
 
-type Block = Array<u8, U16>;
+type Block = [u8; BLOCK_LENGTH];
 
 /// One direction of CBC under a key.
 pub(super) trait Chaining {
     /// Which direction.
     const DIRECTION: Direction;
 
-    /// Runs CBC over the blocks. `previous` is the ciphertext block before them, afterwards the last of them.
-    fn chain(&self, previous: &mut Block, blocks: InOutBuf<'_, '_, Block>);
+    /// Runs CBC over data that is a whole number of blocks. `previous` is the ciphertext block before them,
+    /// afterwards the last of them.
+    fn chain(&self, previous: &mut Block, data: InOutBuf<'_, '_, u8>);
 
     /// AES-encrypts one block, in either direction of CBC.
     fn encrypt_block(&self, block: &mut Block);
@@ -41,28 +39,30 @@ pub(super) struct Decrypting<A>(pub(super) A);
 impl<A: Aes> Chaining for Encrypting<A> {
     const DIRECTION: Direction = Direction::Encrypt;
 
-    fn chain(&self, previous: &mut Block, blocks: InOutBuf<'_, '_, Block>) {
-        let mut mode = Encryptor::inner_iv_init(&self.0, previous);
+    fn chain(&self, previous: &mut Block, data: InOutBuf<'_, '_, u8>) {
+        let (blocks, _no_rest) = data.into_chunks();
+        let mut mode = Encryptor::inner_iv_init(&self.0, (&*previous).into());
         mode.encrypt_blocks_inout(blocks);
-        *previous = mode.iv_state();
+        *previous = mode.iv_state().into();
     }
 
     fn encrypt_block(&self, block: &mut Block) {
-        self.0.encrypt_block(block);
+        self.0.encrypt_block(block.into());
     }
 }
 
 impl<A: Aes + BlockCipherDecrypt> Chaining for Decrypting<A> {
     const DIRECTION: Direction = Direction::Decrypt;
 
-    fn chain(&self, previous: &mut Block, blocks: InOutBuf<'_, '_, Block>) {
-        let mut mode = Decryptor::inner_iv_init(&self.0, previous);
+    fn chain(&self, previous: &mut Block, data: InOutBuf<'_, '_, u8>) {
+        let (blocks, _no_rest) = data.into_chunks();
+        let mut mode = Decryptor::inner_iv_init(&self.0, (&*previous).into());
         mode.decrypt_blocks_inout(blocks);
-        *previous = mode.iv_state();
+        *previous = mode.iv_state().into();
     }
 
     fn encrypt_block(&self, block: &mut Block) {
-        self.0.encrypt_block(block);
+        self.0.encrypt_block(block.into());
     }
 }
 
@@ -80,31 +80,38 @@ pub(super) struct Cbc<C> {
 }
 
 impl<C: Chaining> Cbc<C> {
+    #[inline]
     pub(super) fn new(cipher: C, iv: &[u8; IV_LENGTH], padding: Padding) -> Self {
         Cbc {
             cipher,
             padding,
             iv: *iv,
-            previous: (*iv).into(),
+            previous: *iv,
             held: Zeroizing::new([0; BLOCK_LENGTH]),
             held_length: 0,
         }
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[inline]
+    pub(super) fn cipher_mut(&mut self) -> &mut C {
+        &mut self.cipher
     }
 
     fn holds_last_block(&self) -> bool {
         self.padding == Padding::Padded && C::DIRECTION == Direction::Decrypt
     }
 
-    /// Runs CBC over data that is a whole number of blocks.
+    #[inline]
     fn chain(&mut self, data: InOutBuf<'_, '_, u8>) {
-        let (blocks, _no_rest) = data.into_chunks();
-        self.cipher.chain(&mut self.previous, blocks);
+        self.cipher.chain(&mut self.previous, data);
     }
 
     /// Appends to the held bytes; the sum fits a block, as `update_length` has it.
+    #[inline]
     fn hold(&mut self, bytes: &[u8]) {
         let end = self.held_length + bytes.len();
-        self.held[self.held_length..end].copy_from_slice(bytes);
+        copy_short(&mut self.held[self.held_length..end], bytes);
         self.held_length = end;
     }
 
@@ -122,8 +129,7 @@ impl<C: Chaining> Cbc<C> {
         }
         let mut plaintext = self.held.clone();
         let mut previous = self.previous;
-        let (blocks, _no_rest) = InOutBuf::from(plaintext.as_mut_slice()).into_chunks();
-        self.cipher.chain(&mut previous, blocks);
+        self.cipher.chain(&mut previous, plaintext.as_mut_slice().into());
         let length = unpadded_length(&plaintext).ok_or(CipherError::BadData)?;
         let dst = dst.get_mut(..length).ok_or(CipherError::DestinationTooSmall)?;
         dst.copy_from_slice(&plaintext[..length]);
@@ -133,13 +139,35 @@ impl<C: Chaining> Cbc<C> {
     fn finish_tail(&mut self, dst: &mut [u8]) -> Result<usize, CipherError> {
         let length = self.held_length;
         let dst = dst.get_mut(..length).ok_or(CipherError::DestinationTooSmall)?;
-        let mut mask = Zeroizing::new(Block::from(self.iv));
+        let mut mask = Zeroizing::new(self.iv);
         self.cipher.encrypt_block(&mut mask);
         for ((out, tail), mask) in dst.iter_mut().zip(self.held.iter()).zip(mask.iter()) {
             *out = tail ^ mask;
         }
         Ok(length)
     }
+}
+
+/// Copies fewer than 16 bytes to as many, or 16; without a call, unlike `copy_from_slice`, because pieces that
+/// are shorter than a block are the most frequent of all. The second half overlaps the first.
+#[inline]
+fn copy_short(to: &mut [u8], from: &[u8]) {
+    /// The first and the last `N` bytes; `false` where there are fewer.
+    #[inline]
+    fn halves<const N: usize>(to: &mut [u8], from: &[u8]) -> bool {
+        let (Some(first), Some(last)) = (from.first_chunk::<N>(), from.last_chunk::<N>()) else {
+            return false;
+        };
+        if let Some(place) = to.first_chunk_mut() {
+            *place = *first;
+        }
+        if let Some(place) = to.last_chunk_mut() {
+            *place = *last;
+        }
+        true
+    }
+    let _done =
+        halves::<8>(to, from) || halves::<4>(to, from) || halves::<2>(to, from) || halves::<1>(to, from);
 }
 
 /// How many bytes come before the PKCS#7 padding of the last block, or `None` if that padding is wrong.
@@ -160,6 +188,7 @@ fn unpadded_length(last: &[u8; BLOCK_LENGTH]) -> Option<usize> {
 }
 
 impl<C: Chaining> Mode for Cbc<C> {
+    #[inline]
     fn update_length(&self, input: usize) -> usize {
         let total = self.held_length.saturating_add(input);
         let stays = match total % BLOCK_LENGTH {
@@ -169,6 +198,7 @@ impl<C: Chaining> Mode for Cbc<C> {
         total - stays
     }
 
+    #[inline]
     fn update(&mut self, src: &[u8], dst: &mut [u8]) -> Result<(), CipherError> {
         if dst.is_empty() {
             self.hold(src);
@@ -191,6 +221,7 @@ impl<C: Chaining> Mode for Cbc<C> {
         Ok(())
     }
 
+    #[inline]
     fn update_in_place(&mut self, data: &mut [u8]) -> Result<(), CipherError> {
         if data.is_empty() {
             return Ok(());
@@ -204,6 +235,7 @@ impl<C: Chaining> Mode for Cbc<C> {
         Ok(())
     }
 
+    #[inline]
     fn finish_length(&self) -> usize {
         match (self.padding, C::DIRECTION) {
             (Padding::None, _) => self.held_length,
@@ -213,6 +245,7 @@ impl<C: Chaining> Mode for Cbc<C> {
         }
     }
 
+    #[inline]
     fn finish(&mut self, dst: &mut [u8]) -> Result<usize, CipherError> {
         match (self.padding, C::DIRECTION) {
             (Padding::None, _) => self.finish_tail(dst),

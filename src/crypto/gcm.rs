@@ -9,9 +9,10 @@
 //! has been verified.
 
 use aes_gcm::{AeadInOut, AesGcm};
-use cipher::consts::{U12, U16};
+use cipher::consts::U12;
 use cipher::{InOutBuf, InnerIvInit, StreamCipher, array::Array};
 use ghash::{GHash, universal_hash::UniversalHash};
+use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, Zeroizing};
 
 use super::{Aes, BLOCK_LENGTH, CipherError, IV_LENGTH, Mode, in_out};
@@ -22,21 +23,76 @@ pub(super) const TAG_LENGTH: usize = 16;
 const NONCE_LENGTH: usize = 12;
 const AAD_LENGTH: usize = IV_LENGTH - NONCE_LENGTH;
 
-type Block = Array<u8, U16>;
+type Block = [u8; BLOCK_LENGTH];
 
-fn split_iv(iv: &[u8; IV_LENGTH]) -> ([u8; NONCE_LENGTH], [u8; AAD_LENGTH]) {
+#[inline]
+pub(super) fn split_iv(iv: &[u8; IV_LENGTH]) -> ([u8; NONCE_LENGTH], [u8; AAD_LENGTH]) {
     let (mut nonce, mut aad) = ([0; NONCE_LENGTH], [0; AAD_LENGTH]);
     nonce.copy_from_slice(&iv[..NONCE_LENGTH]);
     aad.copy_from_slice(&iv[NONCE_LENGTH..]);
     (nonce, aad)
 }
 
-/// The encryption of a message in GCM.
-pub(super) struct GcmEncrypt<A: Aes> {
+/// The first counter block: the nonce and a 32-bit 1 (SP 800-38D, 7.1). It makes the tag's mask.
+#[inline]
+pub(super) fn first_block(nonce: &[u8; NONCE_LENGTH]) -> Block {
+    let mut first = Block::default();
+    first[..NONCE_LENGTH].copy_from_slice(nonce);
+    first[BLOCK_LENGTH - 1] = 1;
+    first
+}
+
+/// The most bytes in a message: 2^32 - 2 blocks (SP 800-38D, 5.2.1.1), for which a 32-bit counter lasts.
+const MOST: u64 = ((1 << 32) - 2) * BLOCK_LENGTH as u64;
+
+/// CTR and GHASH under one key.
+pub(super) trait Parts {
+    /// XORs the next bytes of the key stream onto the data; at most `MOST` bytes after the first block.
+    fn apply_keystream(&mut self, data: InOutBuf<'_, '_, u8>);
+
+    /// Takes whole blocks into the hash.
+    fn hash(&mut self, blocks: &[Block]);
+
+    /// The hash of what came so far.
+    fn state(&self) -> Block;
+}
+
+/// The parts over an AES of the portable implementation.
+pub(super) struct PortableParts<A: Aes> {
     keystream: ::ctr::Ctr32BE<A>,
+    ghash: GHash,
+}
+
+impl<A: Aes> PortableParts<A> {
+    fn new(aes: A, first: &Block) -> Self {
+        let mut hash_key = Zeroizing::new(Block::default());
+        aes.encrypt_block((&mut *hash_key).into());
+        PortableParts {
+            keystream: ::ctr::Ctr32BE::from_core(::ctr::CtrCore::inner_iv_init(aes, first.into())),
+            ghash: GHash::new((&*hash_key).into()),
+        }
+    }
+}
+
+impl<A: Aes> Parts for PortableParts<A> {
+    fn apply_keystream(&mut self, data: InOutBuf<'_, '_, u8>) {
+        self.keystream.unchecked_apply_keystream_inout(data);
+    }
+
+    fn hash(&mut self, blocks: &[Block]) {
+        self.ghash.update(Array::cast_slice_from_core(blocks));
+    }
+
+    fn state(&self) -> Block {
+        self.ghash.clone().finalize().into()
+    }
+}
+
+/// The encryption of a message in GCM.
+pub(super) struct GcmEncrypt<P> {
+    parts: P,
     /// AES of the first counter block, the last thing to go into the tag.
     tag_mask: Zeroizing<Block>,
-    ghash: GHash,
     /// The ciphertext since the last whole block, which GHASH has not seen.
     partial: [u8; BLOCK_LENGTH],
     partial_length: usize,
@@ -46,49 +102,76 @@ pub(super) struct GcmEncrypt<A: Aes> {
     length: u64,
 }
 
-impl<A: Aes> GcmEncrypt<A> {
-    pub(super) fn new(aes: A, iv: &[u8; IV_LENGTH]) -> Self {
+impl<A: Aes> GcmEncrypt<PortableParts<A>> {
+    /// A message in the portable implementation, started.
+    pub(super) fn portable(aes: A, iv: &[u8; IV_LENGTH]) -> Self {
         let (nonce, aad) = split_iv(iv);
         Self::with_nonce_and_aad(aes, &nonce, &aad)
     }
 
-    /// Apart from [`new`](Self::new) because no published vector has 4 bytes of additional data.
+    /// Apart from [`portable`](Self::portable) because no published vector has 4 bytes of additional data.
     fn with_nonce_and_aad(aes: A, nonce: &[u8; NONCE_LENGTH], aad: &[u8]) -> Self {
-        let mut hash_key = Zeroizing::new(Block::default());
-        aes.encrypt_block(&mut hash_key);
-        let mut ghash = GHash::new(&hash_key);
-        ghash.update_padded(aad);
+        let mut gcm = GcmEncrypt::new(PortableParts::new(aes, &first_block(nonce)));
+        gcm.start(aad);
+        gcm
+    }
+}
 
-        // The first counter block is the nonce and a 32-bit 1 (SP 800-38D, 7.1); it makes the tag's mask.
-        let mut counter = Block::default();
-        counter[..NONCE_LENGTH].copy_from_slice(nonce);
-        counter[BLOCK_LENGTH - 1] = 1;
-        let mut keystream = ::ctr::Ctr32BE::from_core(::ctr::CtrCore::inner_iv_init(aes, &counter));
-        let mut tag_mask = Zeroizing::new(Block::default());
-        keystream.unchecked_apply_keystream(&mut tag_mask);
-
+impl<P: Parts> GcmEncrypt<P> {
+    /// A message that is not started. The key stream of its parts begins with [`first_block`].
+    #[inline]
+    pub(super) fn new(parts: P) -> Self {
         GcmEncrypt {
-            keystream,
-            tag_mask,
-            ghash,
+            parts,
+            tag_mask: Zeroizing::new(Block::default()),
             partial: [0; BLOCK_LENGTH],
             partial_length: 0,
-            aad_length: aad.len() as u64,
+            aad_length: 0,
             length: 0,
         }
     }
 
+    #[cfg(target_arch = "x86_64")]
+    #[inline]
+    pub(super) fn parts_mut(&mut self) -> &mut P {
+        &mut self.parts
+    }
+
+    /// Starts the message, once the parts have their key.
+    pub(super) fn start(&mut self, aad: &[u8]) {
+        self.parts.apply_keystream(self.tag_mask.as_mut_slice().into());
+        self.aad_length = aad.len() as u64;
+        self.hash_padded(aad);
+    }
+
+    /// Takes bytes into the hash, and zeroes up to a whole block.
+    fn hash_padded(&mut self, bytes: &[u8]) {
+        let (blocks, rest) = bytes.as_chunks();
+        self.parts.hash(blocks);
+        if !rest.is_empty() {
+            let mut last = Block::default();
+            last[..rest.len()].copy_from_slice(rest);
+            self.parts.hash(&[last]);
+        }
+    }
+
+    /// Counts the bytes of a piece of the message, which may not make it too long.
+    fn count(&mut self, length: usize) -> Result<(), CipherError> {
+        self.length = self.length.saturating_add(length as u64);
+        if self.length > MOST {
+            return Err(CipherError::BadData);
+        }
+        Ok(())
+    }
+
     fn encrypt(&mut self, mut data: InOutBuf<'_, '_, u8>) -> Result<(), CipherError> {
-        // Fails beyond 2^32 - 2 blocks, GCM's limit for a message.
-        self.keystream
-            .try_apply_keystream_inout(data.reborrow())
-            .map_err(|_| CipherError::BadData)?;
+        self.count(data.len())?;
+        self.parts.apply_keystream(data.reborrow());
         self.authenticate(data.get_out());
         Ok(())
     }
 
     fn authenticate(&mut self, mut ciphertext: &[u8]) {
-        self.length += ciphertext.len() as u64;
         if self.partial_length > 0 {
             let room = &mut self.partial[self.partial_length..];
             let (head, rest) = ciphertext.split_at(room.len().min(ciphertext.len()));
@@ -97,32 +180,33 @@ impl<A: Aes> GcmEncrypt<A> {
             if self.partial_length < BLOCK_LENGTH {
                 return;
             }
-            self.ghash.update(&[self.partial.into()]);
+            self.parts.hash(&[self.partial]);
             ciphertext = rest;
         }
-        let (blocks, rest) = Block::slice_as_chunks(ciphertext);
-        self.ghash.update(blocks);
+        let (blocks, rest) = ciphertext.as_chunks();
+        self.parts.hash(blocks);
         self.partial[..rest.len()].copy_from_slice(rest);
         self.partial_length = rest.len();
     }
 
-    fn tag(&self) -> [u8; TAG_LENGTH] {
+    /// Ends the hash with what is left and the lengths.
+    fn tag(&mut self) -> [u8; TAG_LENGTH] {
         let mut lengths = Block::default();
         lengths[..8].copy_from_slice(&(8 * self.aad_length).to_be_bytes());
         lengths[8..].copy_from_slice(&(8 * self.length).to_be_bytes());
 
-        let mut ghash = self.ghash.clone();
-        ghash.update_padded(&self.partial[..self.partial_length]);
-        ghash.update(&[lengths]);
-        let mut tag = ghash.finalize();
+        let partial = self.partial;
+        self.hash_padded(&partial[..self.partial_length]);
+        self.parts.hash(&[lengths]);
+        let mut tag = self.parts.state();
         for (byte, mask) in tag.iter_mut().zip(self.tag_mask.iter()) {
             *byte ^= mask;
         }
-        tag.into()
+        tag
     }
 }
 
-impl<A: Aes> Mode for GcmEncrypt<A> {
+impl<P: Parts> Mode for GcmEncrypt<P> {
     fn update_length(&self, input: usize) -> usize {
         input
     }
@@ -154,39 +238,82 @@ enum Progress {
     Verified,
 }
 
-/// The decryption of a message in GCM.
-pub(super) struct GcmDecrypt<A: Aes> {
+/// The decryption of whole messages in GCM.
+pub(super) trait Open {
+    /// Decrypts the message if its tag is right. Otherwise the output's place is as it was.
+    fn open(&mut self, data: InOutBuf<'_, '_, u8>, tag: &[u8; TAG_LENGTH]) -> bool;
+}
+
+/// The portable implementation's own decryption.
+pub(super) struct PortableOpen<A: Aes> {
     gcm: AesGcm<A, U12>,
     nonce: [u8; NONCE_LENGTH],
     aad: [u8; AAD_LENGTH],
-    progress: Progress,
 }
 
-impl<A: Aes> GcmDecrypt<A> {
+impl<A: Aes> PortableOpen<A> {
     pub(super) fn new(aes: A, iv: &[u8; IV_LENGTH]) -> Self {
         let (nonce, aad) = split_iv(iv);
-        GcmDecrypt {
+        PortableOpen {
             gcm: aes.into(),
             nonce,
             aad,
+        }
+    }
+}
+
+impl<A: Aes> Open for PortableOpen<A> {
+    fn open(&mut self, data: InOutBuf<'_, '_, u8>, tag: &[u8; TAG_LENGTH]) -> bool {
+        let (nonce, tag) = (self.nonce.into(), (*tag).into());
+        self.gcm
+            .decrypt_inout_detached(&nonce, &self.aad, data, &tag)
+            .is_ok()
+    }
+}
+
+/// Decryption is encryption's key stream after encryption's tag.
+impl<P: Parts> Open for GcmEncrypt<P> {
+    fn open(&mut self, data: InOutBuf<'_, '_, u8>, tag: &[u8; TAG_LENGTH]) -> bool {
+        if self.count(data.len()).is_err() {
+            return false;
+        }
+        self.authenticate(data.get_in());
+        let right = bool::from(self.tag().ct_eq(tag));
+        if right {
+            self.parts.apply_keystream(data);
+        }
+        right
+    }
+}
+
+/// The decryption of a message in GCM.
+pub(super) struct GcmDecrypt<O> {
+    open: O,
+    progress: Progress,
+}
+
+impl<O: Open> GcmDecrypt<O> {
+    #[inline]
+    pub(super) fn new(open: O) -> Self {
+        GcmDecrypt {
+            open,
             progress: Progress::NothingYet,
         }
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[inline]
+    pub(super) fn open_mut(&mut self) -> &mut O {
+        &mut self.open
     }
 
     /// Verifies the tag, then decrypts; wipes the output's place if the tag is wrong.
     fn decrypt(&mut self, mut data: InOutBuf<'_, '_, u8>, tag: &[u8; TAG_LENGTH]) -> Result<(), CipherError> {
         let fresh = self.progress == Progress::NothingYet;
         self.progress = Progress::Refused;
-        if fresh {
-            let (nonce, tag) = (self.nonce.into(), (*tag).into());
-            if self
-                .gcm
-                .decrypt_inout_detached(&nonce, &self.aad, data.reborrow(), &tag)
-                .is_ok()
-            {
-                self.progress = Progress::Verified;
-                return Ok(());
-            }
+        if fresh && self.open.open(data.reborrow(), tag) {
+            self.progress = Progress::Verified;
+            return Ok(());
         }
         data.get_out().zeroize();
         Err(CipherError::BadData)
@@ -198,7 +325,7 @@ impl<A: Aes> GcmDecrypt<A> {
     }
 }
 
-impl<A: Aes> Mode for GcmDecrypt<A> {
+impl<O: Open> Mode for GcmDecrypt<O> {
     fn update_length(&self, input: usize) -> usize {
         input.saturating_sub(TAG_LENGTH)
     }
@@ -246,7 +373,7 @@ mod tests {
     fn encrypt<A: Aes>(key: &[u8], nonce: &str, aad: &str, plaintext: &[u8], step: usize) -> Vec<u8> {
         let aes = A::new_from_slice(key).unwrap();
         let nonce = hex(nonce).try_into().unwrap();
-        let mut gcm = GcmEncrypt::with_nonce_and_aad(aes, &nonce, &hex(aad));
+        let mut gcm = GcmEncrypt::<PortableParts<A>>::with_nonce_and_aad(aes, &nonce, &hex(aad));
         let mut out = plaintext.to_vec();
         out.chunks_mut(step)
             .for_each(|chunk| gcm.update_in_place(chunk).unwrap());

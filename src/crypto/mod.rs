@@ -4,27 +4,37 @@
 //! |---|---|---|
 //! | [`Algorithm::AesCbc`] | CBC (NIST SP 800-38A) with PKCS#7 padding | CBC over the whole blocks, the tail XORed with AES(key, IV) |
 //! | [`Algorithm::AesCtr`] | GCM (NIST SP 800-38D), tag appended | CTR (NIST SP 800-38A), 128-bit counter |
+//! | [`Algorithm::Aes256Xts`] | GCM as above | XTS-AES-256 (NIST SP 800-38E) over the whole blocks, the tail masked |
+//!
+//! aes_256_xts derives its keys from the data key itself ([`derive`]); the others use the key that the server
+//! passes. `docs/ciphers.md` has all of it, byte for byte.
 //!
 //! [`PageCipher`] lives by value in memory that its owner provides and never allocates. One file per mode:
 //! each is generic over AES with one key length, and [`PageCipher`] picks the combination.
 //! [`password`] is the cipher of key files that `openssl enc` encrypted with a password.
 
+mod algorithm;
 mod cbc;
 mod ctr;
+pub mod derive;
 mod gcm;
+mod level;
 pub mod password;
+mod portable;
+#[cfg(target_arch = "x86_64")]
+mod x86_64;
+mod xts;
 
 use std::fmt;
 
-use aes::{Aes128, Aes128Enc, Aes192, Aes192Enc, Aes256, Aes256Enc};
-use cipher::consts::U16;
-use cipher::{BlockCipherDecrypt, BlockCipherEncrypt, BlockSizeUser, InOutBuf, KeyInit};
+use cipher::InOutBuf;
 use thiserror::Error;
 use zeroize::ZeroizeOnDrop;
 
-use self::cbc::{Cbc, Decrypting, Encrypting};
-use self::ctr::Ctr;
-use self::gcm::{GcmDecrypt, GcmEncrypt, TAG_LENGTH};
+pub use self::algorithm::{Algorithm, Direction, Padding, encrypted_length};
+pub use self::level::Level;
+use self::portable::{Aes, Key128, Key192, Key256, ModeOf};
+use self::xts::{PortableXts, Xts};
 
 /// The length of an initialisation vector in bytes, in every mode.
 pub const IV_LENGTH: usize = 16;
@@ -32,57 +42,20 @@ pub const IV_LENGTH: usize = 16;
 /// The length of an AES block in bytes (FIPS 197).
 const BLOCK_LENGTH: usize = 16;
 
-/// Which cipher, as `encryption_algorithm` names it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Algorithm {
-    /// CBC in both paddings.
-    AesCbc,
-    /// CTR without padding, GCM with.
-    AesCtr,
-}
-
-impl Algorithm {
-    /// Every algorithm, in the order of the system variable's values.
-    pub const ALL: [Algorithm; 2] = [Algorithm::AesCbc, Algorithm::AesCtr];
-
-    /// The name in the system variable and in files.
-    pub fn name(self) -> &'static str {
-        match self {
-            Algorithm::AesCbc => "aes_cbc",
-            Algorithm::AesCtr => "aes_ctr",
-        }
-    }
-
-    /// The algorithm with exactly this name.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|algorithm| algorithm.name() == name)
-    }
-}
-
-/// Which way a cipher runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Direction {
-    /// Plaintext to ciphertext.
-    Encrypt,
-    /// Ciphertext to plaintext.
-    Decrypt,
-}
-
-/// Whether the ciphertext may be longer than the plaintext.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Padding {
-    /// The ciphertext is longer: by PKCS#7 padding (CBC) or by a tag (GCM).
-    Padded,
-    /// The output is as long as the input.
-    None,
-}
-
 /// Why a cipher refused. The object (file, page, key id) is known to the caller only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum CipherError {
     /// The key is not an AES key.
     #[error("the key does not have 16, 24 or 32 bytes")]
     KeyLength,
+
+    /// The algorithm derives its keys from a data key of another length.
+    #[error("the data key does not have 256 bits")]
+    DataKeyLength,
+
+    /// The algorithm derives its keys from a data key, and there is none.
+    #[error("there is no such version of the data key")]
+    NoDataKey,
 
     /// The initialisation vector has another length than [`IV_LENGTH`].
     #[error("the initialisation vector does not have 16 bytes")]
@@ -106,69 +79,37 @@ pub enum CipherError {
     Finished,
 }
 
-/// The exact length in bytes of the ciphertext of `input` bytes with [`Padding::Padded`].
-///
-/// Where that exceeds a u32 (within 16 bytes of 4 GiB, which the server never asks for) it is `u32::MAX`.
-pub fn encrypted_length(algorithm: Algorithm, input: u32) -> u32 {
-    let block = BLOCK_LENGTH as u32;
-    match algorithm {
-        Algorithm::AesCbc => (input - input % block).saturating_add(block),
-        Algorithm::AesCtr => input.saturating_add(TAG_LENGTH as u32),
-    }
-}
-
 /// The encryption or decryption of one message under one key and IV: any number of updates, then one finish.
 ///
-/// Everything secret in it is wiped on drop. It needs no heap.
+/// Everything secret in it is wiped on drop. It needs no heap, and owns nothing but its own memory.
+#[repr(C)]
 pub struct PageCipher {
-    keyed: Keyed,
     finished: bool,
+    /// Whether every update writes as many bytes as it takes: known here, because short updates are many.
+    as_long: bool,
+    keyed: Keyed,
 }
 
-/// The modes by length of the key. By value, however large, because there is no heap to put them on.
+/// The modes by implementation and length of the key. By value, however large, because there is no heap to put
+/// them on; which of them is the largest does not matter, see [`PageCipher::footprint`].
+#[repr(u8)]
 enum Keyed {
+    /// No key yet.
+    Idle,
+    #[cfg(target_arch = "x86_64")]
+    Native(x86_64::ModeOf),
+    #[cfg(target_arch = "x86_64")]
+    NativeXts(Xts<x86_64::NativeXts>),
     Aes128(ModeOf<Key128>),
     Aes192(ModeOf<Key192>),
     Aes256(ModeOf<Key256>),
+    Xts(Xts<PortableXts>),
 }
 
-/// The modes under keys of one length.
-enum ModeOf<K: KeyLength> {
-    CbcEncrypt(Cbc<Encrypting<K::Encrypt>>),
-    CbcDecrypt(Cbc<Decrypting<K::Both>>),
-    Ctr(Ctr<K::Encrypt>),
-    GcmEncrypt(GcmEncrypt<K::Encrypt>),
-    GcmDecrypt(GcmDecrypt<K::Encrypt>),
-}
-
-/// AES of one key length, able to encrypt blocks.
-trait Aes: BlockCipherEncrypt + BlockSizeUser<BlockSize = U16> + KeyInit + ZeroizeOnDrop {}
-impl<T: BlockCipherEncrypt + BlockSizeUser<BlockSize = U16> + KeyInit + ZeroizeOnDrop> Aes for T {}
-
-/// A length of AES keys. Only CBC decrypts blocks, so only it pays for the other key schedule.
-trait KeyLength {
-    /// AES that only encrypts blocks.
-    type Encrypt: Aes;
-    /// AES that encrypts and decrypts blocks.
-    type Both: Aes + BlockCipherDecrypt;
-}
-
-struct Key128;
-struct Key192;
-struct Key256;
-
-impl KeyLength for Key128 {
-    type Encrypt = Aes128Enc;
-    type Both = Aes128;
-}
-impl KeyLength for Key192 {
-    type Encrypt = Aes192Enc;
-    type Both = Aes192;
-}
-impl KeyLength for Key256 {
-    type Encrypt = Aes256Enc;
-    type Both = Aes256;
-}
+/// The layout of a [`Keyed`] that holds a `T`, as `repr(u8)` defines it.
+#[cfg(target_arch = "x86_64")]
+#[repr(C)]
+struct KeyedWith<T>(u8, T);
 
 /// One mode of operation. The methods are those of [`PageCipher`], which has checked what is said here.
 trait Mode {
@@ -186,60 +127,46 @@ fn in_out<'i, 'o>(src: &'i [u8], dst: &'o mut [u8]) -> Result<InOutBuf<'i, 'o, u
     InOutBuf::new(src, dst).map_err(|_| CipherError::DestinationTooSmall)
 }
 
-impl<K: KeyLength> ModeOf<K> {
-    fn new(
-        algorithm: Algorithm,
-        padding: Padding,
-        direction: Direction,
-        key: &[u8],
-        iv: &[u8; IV_LENGTH],
-    ) -> Result<Self, CipherError> {
-        let encrypt = || K::Encrypt::new_from_slice(key).map_err(|_| CipherError::KeyLength);
-        let both = || K::Both::new_from_slice(key).map_err(|_| CipherError::KeyLength);
-        Ok(match (algorithm, padding, direction) {
-            (Algorithm::AesCbc, _, Direction::Encrypt) => {
-                ModeOf::CbcEncrypt(Cbc::new(Encrypting(encrypt()?), iv, padding))
-            }
-            (Algorithm::AesCbc, _, Direction::Decrypt) => {
-                ModeOf::CbcDecrypt(Cbc::new(Decrypting(both()?), iv, padding))
-            }
-            (Algorithm::AesCtr, Padding::None, _) => ModeOf::Ctr(Ctr::new(encrypt()?, iv)),
-            (Algorithm::AesCtr, Padding::Padded, Direction::Encrypt) => {
-                ModeOf::GcmEncrypt(GcmEncrypt::new(encrypt()?, iv))
-            }
-            (Algorithm::AesCtr, Padding::Padded, Direction::Decrypt) => {
-                ModeOf::GcmDecrypt(GcmDecrypt::new(encrypt()?, iv))
-            }
-        })
-    }
-}
-
 /// Runs `$call` on the mode inside a [`Keyed`], whichever it is.
 macro_rules! with_mode {
-    ($keyed:expr, $mode:ident => $call:expr) => {
+    ($keyed:expr, $mode:ident => $call:expr, idle => $idle:expr) => {
         match $keyed {
-            Keyed::Aes128(mode_of) => with_mode!(@mode mode_of, $mode => $call),
-            Keyed::Aes192(mode_of) => with_mode!(@mode mode_of, $mode => $call),
-            Keyed::Aes256(mode_of) => with_mode!(@mode mode_of, $mode => $call),
+            Keyed::Idle => $idle,
+            #[cfg(target_arch = "x86_64")]
+            Keyed::Native(mode_of) => with_mode!(@mode x86_64::ModeOf, mode_of, $mode => $call),
+            #[cfg(target_arch = "x86_64")]
+            Keyed::NativeXts($mode) => $call,
+            Keyed::Aes128(mode_of) => apart(|| with_mode!(@mode ModeOf, mode_of, $mode => $call)),
+            Keyed::Aes192(mode_of) => apart(|| with_mode!(@mode ModeOf, mode_of, $mode => $call)),
+            Keyed::Aes256(mode_of) => apart(|| with_mode!(@mode ModeOf, mode_of, $mode => $call)),
+            Keyed::Xts($mode) => apart(|| $call),
         }
     };
-    (@mode $mode_of:expr, $mode:ident => $call:expr) => {
+    (@mode $($modes:ident)::+, $mode_of:expr, $mode:ident => $call:expr) => {
         match $mode_of {
-            ModeOf::CbcEncrypt($mode) => $call,
-            ModeOf::CbcDecrypt($mode) => $call,
-            ModeOf::Ctr($mode) => $call,
-            ModeOf::GcmEncrypt($mode) => $call,
-            ModeOf::GcmDecrypt($mode) => $call,
+            $($modes)::+::CbcEncrypt($mode) => $call,
+            $($modes)::+::CbcDecrypt($mode) => $call,
+            $($modes)::+::Ctr($mode) => $call,
+            $($modes)::+::GcmEncrypt($mode) => $call,
+            $($modes)::+::GcmDecrypt($mode) => $call,
         }
     };
+}
+
+/// Does the work in a function of its own: the portable modes are large, and would make the way to the others
+/// longer.
+#[inline(never)]
+fn apart<R>(work: impl FnOnce() -> R) -> R {
+    work()
 }
 
 impl PageCipher {
-    /// A cipher at the start of a message.
+    /// A cipher at the start of a message, under a key of its own. aes_256_xts is had by
+    /// [`derived`](Self::derived).
     ///
     /// # Errors
     /// [`CipherError::IvLength`] unless `iv` has 16 bytes, [`CipherError::KeyLength`] unless `key` has 16, 24
-    /// or 32.
+    /// or 32, [`CipherError::NoDataKey`] for an algorithm that derives its keys.
     pub fn new(
         algorithm: Algorithm,
         padding: Padding,
@@ -247,22 +174,132 @@ impl PageCipher {
         key: &[u8],
         iv: &[u8],
     ) -> Result<Self, CipherError> {
+        Self::new_at(Level::current(), algorithm, padding, direction, key, iv)
+    }
+
+    /// As [`new`](Self::new), at a level that may be lower than the processor's, but not higher. For tests.
+    ///
+    /// # Errors
+    /// Those of [`new`](Self::new).
+    pub fn new_at(
+        level: Level,
+        algorithm: Algorithm,
+        padding: Padding,
+        direction: Direction,
+        key: &[u8],
+        iv: &[u8],
+    ) -> Result<Self, CipherError> {
+        let mut cipher = PageCipher::idle();
+        cipher.start_at(
+            level.min(Level::available()),
+            algorithm,
+            padding,
+            direction,
+            key,
+            iv,
+        )?;
+        Ok(cipher)
+    }
+
+    /// A cipher without a key: as if it had finished, until it is [started](Self::start).
+    #[inline]
+    pub fn idle() -> Self {
+        PageCipher {
+            finished: true,
+            as_long: false,
+            keyed: Keyed::Idle,
+        }
+    }
+
+    /// As [`new`](Self::new), in the place of this cipher: nothing is moved, and a failure leaves no key.
+    ///
+    /// # Errors
+    /// Those of [`new`](Self::new).
+    #[inline]
+    pub fn start(
+        &mut self,
+        algorithm: Algorithm,
+        padding: Padding,
+        direction: Direction,
+        key: &[u8],
+        iv: &[u8],
+    ) -> Result<(), CipherError> {
+        self.start_at(Level::current(), algorithm, padding, direction, key, iv)
+    }
+
+    /// As [`start`](Self::start), at a level that may be lower.
+    #[inline]
+    fn start_at(
+        &mut self,
+        #[cfg_attr(
+            not(target_arch = "x86_64"),
+            expect(unused_variables, reason = "there is one level")
+        )]
+        level: Level,
+        algorithm: Algorithm,
+        padding: Padding,
+        direction: Direction,
+        key: &[u8],
+        iv: &[u8],
+    ) -> Result<(), CipherError> {
         let iv = iv.try_into().map_err(|_| CipherError::IvLength)?;
-        let keyed = match key.len() {
+        if !matches!(self.keyed, Keyed::Idle) {
+            *self = PageCipher::idle();
+        }
+        self.as_long = matches!(
+            (algorithm, padding, direction),
+            (Algorithm::AesCtr, Padding::None, _) | (Algorithm::AesCtr, _, Direction::Encrypt)
+        );
+        #[cfg(target_arch = "x86_64")]
+        if level > Level::Portable {
+            self.keyed
+                .start_native(level, algorithm, padding, direction, key, iv)?;
+            self.finished = false;
+            return Ok(());
+        }
+        self.start_portable(algorithm, padding, direction, key, iv)
+    }
+
+    /// Apart, because it is large and where it runs speed is elsewhere.
+    #[inline(never)]
+    fn start_portable(
+        &mut self,
+        algorithm: Algorithm,
+        padding: Padding,
+        direction: Direction,
+        key: &[u8],
+        iv: &[u8; IV_LENGTH],
+    ) -> Result<(), CipherError> {
+        self.keyed = match key.len() {
             16 => Keyed::Aes128(ModeOf::new(algorithm, padding, direction, key, iv)?),
             24 => Keyed::Aes192(ModeOf::new(algorithm, padding, direction, key, iv)?),
             32 => Keyed::Aes256(ModeOf::new(algorithm, padding, direction, key, iv)?),
             _ => return Err(CipherError::KeyLength),
         };
-        Ok(PageCipher {
-            keyed,
-            finished: false,
-        })
+        self.finished = false;
+        Ok(())
+    }
+
+    /// How many of the first bytes of this cipher's memory count now. To zero these wipes all that a drop wipes.
+    #[inline]
+    pub fn footprint(&self) -> usize {
+        let keyed = match self.keyed {
+            #[cfg(target_arch = "x86_64")]
+            Keyed::Native(_) => size_of::<KeyedWith<x86_64::ModeOf>>(),
+            #[cfg(target_arch = "x86_64")]
+            Keyed::NativeXts(_) => size_of::<KeyedWith<Xts<x86_64::NativeXts>>>(),
+            _ => size_of::<Keyed>(),
+        };
+        std::mem::offset_of!(PageCipher, keyed) + keyed
     }
 
     /// The exact number of bytes that an update with `input` bytes writes now.
+    #[inline(always)]
     pub fn update_length(&self, input: usize) -> usize {
-        with_mode!(&self.keyed, mode => mode.update_length(input))
+        if self.as_long {
+            return input;
+        }
+        with_mode!(&self.keyed, mode => mode.update_length(input), idle => 0)
     }
 
     /// Takes `src` in and writes what is ready to the start of `dst`. Returns the number of bytes written,
@@ -273,13 +310,14 @@ impl PageCipher {
     /// [`CipherError::BadData`] if the tag is wrong or missing (the output's place is wiped then), if it is the
     /// second update of a tagged message, or for a message beyond GCM's 64 GiB. [`CipherError::Finished`]
     /// after [`finish`](Self::finish).
+    #[inline(always)]
     pub fn update(&mut self, src: &[u8], dst: &mut [u8]) -> Result<usize, CipherError> {
         if self.finished {
             return Err(CipherError::Finished);
         }
         let length = self.update_length(src.len());
         let dst = dst.get_mut(..length).ok_or(CipherError::DestinationTooSmall)?;
-        with_mode!(&mut self.keyed, mode => mode.update(src, dst))?;
+        with_mode!(&mut self.keyed, mode => mode.update(src, dst), idle => Err(CipherError::Finished))?;
         Ok(length)
     }
 
@@ -288,19 +326,21 @@ impl PageCipher {
     ///
     /// # Errors
     /// Those of [`update`](Self::update), and [`CipherError::Overlap`] if bytes of an earlier update are held
-    /// back (only CBC does that; OpenSSL refuses it likewise).
+    /// back (CBC and XTS do that; OpenSSL refuses it likewise).
+    #[inline(always)]
     pub fn update_in_place(&mut self, data: &mut [u8]) -> Result<usize, CipherError> {
         if self.finished {
             return Err(CipherError::Finished);
         }
         let length = self.update_length(data.len());
-        with_mode!(&mut self.keyed, mode => mode.update_in_place(data))?;
+        with_mode!(&mut self.keyed, mode => mode.update_in_place(data), idle => Err(CipherError::Finished))?;
         Ok(length)
     }
 
     /// The largest number of bytes that [`finish`](Self::finish) can write now: at most 16.
+    #[inline]
     pub fn finish_length(&self) -> usize {
-        with_mode!(&self.keyed, mode => mode.finish_length())
+        with_mode!(&self.keyed, mode => mode.finish_length(), idle => 0)
     }
 
     /// Ends the message: writes its last bytes to the start of `dst` and returns their exact number.
@@ -309,11 +349,13 @@ impl PageCipher {
     /// [`CipherError::BadData`] if the message is no valid ciphertext: wrong padding, wrong length, no verified
     /// tag; nothing was written then. [`CipherError::DestinationTooSmall`] if `dst` is shorter than the output:
     /// the call may be repeated. [`CipherError::Finished`] if the message has ended already.
+    #[inline]
     pub fn finish(&mut self, dst: &mut [u8]) -> Result<usize, CipherError> {
         if self.finished {
             return Err(CipherError::Finished);
         }
-        let result = with_mode!(&mut self.keyed, mode => mode.finish(dst));
+        let result =
+            with_mode!(&mut self.keyed, mode => mode.finish(dst), idle => Err(CipherError::Finished));
         self.finished = result != Err(CipherError::DestinationTooSmall);
         result
     }

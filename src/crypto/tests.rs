@@ -1,13 +1,69 @@
 //! Published vectors, and ciphertexts and calls that must be refused, each named by its defect.
 
+use std::cell::Cell;
+
+use aes::{Aes256, Aes256Enc};
+
 use super::*;
 
 fn hex(digits: &str) -> Vec<u8> {
     hex::decode(digits).unwrap()
 }
 
+thread_local! {
+    /// The level of the ciphers that a test makes.
+    static LEVEL: Cell<Level> = const { Cell::new(Level::Vaes) };
+}
+
+/// A cipher of any algorithm; where keys are derived, from one data key.
+fn try_new(
+    algorithm: Algorithm,
+    padding: Padding,
+    direction: Direction,
+    key: &[u8],
+    iv: &[u8],
+) -> Result<PageCipher, CipherError> {
+    if !algorithm.derives_keys() {
+        return PageCipher::new_at(LEVEL.get(), algorithm, padding, direction, key, iv);
+    }
+    let origin = derive::Origin {
+        ring: derive::RingId::new(),
+        key_id: 1,
+        key_version: 2,
+        data_key: &[0xDA; 32],
+    };
+    PageCipher::derived_at(LEVEL.get(), &origin, padding, direction, key, iv)
+}
+
 fn new(algorithm: Algorithm, padding: Padding, direction: Direction, key: &[u8]) -> PageCipher {
-    PageCipher::new(algorithm, padding, direction, key, &IV).unwrap()
+    try_new(algorithm, padding, direction, key, &IV).unwrap()
+}
+
+#[test]
+fn all_that_these_tests_say_holds_at_every_level() {
+    for level in Level::ALL {
+        LEVEL.set(level);
+        the_cbc_vectors_of_sp_800_38a_f_2_hold();
+        the_ctr_vectors_of_sp_800_38a_f_5_hold();
+        a_tail_in_cbc_without_padding_is_xored_with_the_encrypted_iv();
+        encrypted_length_is_exact_in_the_padded_modes();
+        keys_of_other_lengths_than_16_24_and_32_bytes_are_refused();
+        ivs_of_other_lengths_than_16_bytes_are_refused();
+        calls_after_finish_are_refused();
+        a_destination_that_is_a_byte_short_is_refused_and_the_call_can_be_repeated();
+        cbc_refuses_zero_padding();
+        cbc_refuses_padding_of_17_and_of_255();
+        cbc_refuses_a_wrong_byte_in_the_padding();
+        cbc_accepts_every_right_padding_and_writes_nothing_behind_the_plaintext();
+        cbc_refuses_padded_ciphertext_that_is_empty_or_no_whole_number_of_blocks();
+        cbc_refuses_to_work_in_place_over_held_bytes_and_goes_on_out_of_place();
+        gcm_refuses_each_flipped_bit_of_ciphertext_and_tag();
+        gcm_refuses_each_flipped_bit_of_the_iv_nonce_and_additional_data_alike();
+        gcm_refuses_ciphertext_that_is_cut_or_extended();
+        gcm_wipes_the_destination_when_the_tag_is_wrong();
+        gcm_decryption_in_two_updates_is_refused_and_wiped();
+        gcm_decryption_without_any_update_is_refused();
+    }
 }
 
 /// One message in one update. The destination has just the room that the lengths announce.
@@ -35,8 +91,7 @@ const NIST_PLAINTEXT: &str = "6bc1bee22e409f96e93d7e117393172aae2d8a571e03ac9c9e
 
 fn check_nist_vectors(algorithm: Algorithm, iv: &str, ciphertexts: [&str; 3]) {
     for (key, ciphertext) in NIST_KEYS.iter().zip(ciphertexts) {
-        let new =
-            |direction| PageCipher::new(algorithm, Padding::None, direction, &hex(key), &hex(iv)).unwrap();
+        let new = |direction| try_new(algorithm, Padding::None, direction, &hex(key), &hex(iv)).unwrap();
         let (plaintext, ciphertext) = (hex(NIST_PLAINTEXT), hex(ciphertext));
         assert_eq!(
             run(new(Direction::Encrypt), &plaintext),
@@ -87,7 +142,7 @@ fn a_tail_in_cbc_without_padding_is_xored_with_the_encrypted_iv() {
     for direction in [Direction::Encrypt, Direction::Decrypt] {
         for length in 0..16 {
             let key = hex(NIST_KEYS[0]);
-            let cipher = PageCipher::new(Algorithm::AesCbc, Padding::None, direction, &key, &iv).unwrap();
+            let cipher = try_new(Algorithm::AesCbc, Padding::None, direction, &key, &iv).unwrap();
             assert_eq!(run(cipher, &[0; 16][..length]), Ok(mask[..length].to_vec()));
         }
     }
@@ -142,7 +197,7 @@ fn each_mode(check: impl Fn(Algorithm, Padding, Direction)) {
 fn keys_of_other_lengths_than_16_24_and_32_bytes_are_refused() {
     each_mode(|algorithm, padding, direction| {
         for length in (0..=64).filter(|length| ![16, 24, 32].contains(length)) {
-            let refused = PageCipher::new(algorithm, padding, direction, &[7; 64][..length], &IV).err();
+            let refused = try_new(algorithm, padding, direction, &[7; 64][..length], &IV).err();
             assert_eq!(refused, Some(CipherError::KeyLength), "{length}");
         }
     });
@@ -152,7 +207,7 @@ fn keys_of_other_lengths_than_16_24_and_32_bytes_are_refused() {
 fn ivs_of_other_lengths_than_16_bytes_are_refused() {
     each_mode(|algorithm, padding, direction| {
         for length in [0, 8, 12, 15, 17, 32] {
-            let refused = PageCipher::new(algorithm, padding, direction, &KEY, &[7; 32][..length]).err();
+            let refused = try_new(algorithm, padding, direction, &KEY, &[7; 32][..length]).err();
             assert_eq!(refused, Some(CipherError::IvLength), "{length}");
         }
     });
@@ -317,8 +372,7 @@ fn gcm_refuses_each_flipped_bit_of_the_iv_nonce_and_additional_data_alike() {
     for bit in 0..128 {
         let mut iv = IV;
         iv[bit / 8] ^= 1 << (bit % 8);
-        let cipher =
-            PageCipher::new(Algorithm::AesCtr, Padding::Padded, Direction::Decrypt, &KEY, &iv).unwrap();
+        let cipher = try_new(Algorithm::AesCtr, Padding::Padded, Direction::Decrypt, &KEY, &iv).unwrap();
         assert_eq!(run(cipher, &ciphertext), Err(CipherError::BadData), "bit {bit}");
     }
 }
@@ -419,4 +473,5 @@ fn every_part_that_holds_a_key_wipes_itself_on_drop() {
     wipes::<sha1::Sha1>();
     wipes::<sha2::Sha512>();
     wipes::<password::Derived>();
+    wipes::<PageCipher>();
 }

@@ -3,8 +3,9 @@
 //! The server allocates [`Context::SIZE`] bytes on its stack, aligned to 8 at best, and hands them to init, any
 //! number of updates, and finish. A failed init is not finished; a failed update is.
 
+use std::arch::asm;
 use std::ffi::c_void;
-use std::mem::{align_of, size_of};
+use std::mem::{align_of, offset_of, size_of};
 use std::ptr;
 
 use zeroize::Zeroize;
@@ -14,12 +15,14 @@ use super::guard::{Point, test_point};
 use crate::crypto::{CipherError, IV_LENGTH, PageCipher};
 
 /// What lies at the first suitably aligned address of the server's memory.
+#[repr(C)]
 pub(super) struct Context {
-    cipher: PageCipher,
-    /// Set while an update works and left set by a failure or a panic: the cipher's state is unknown then.
-    failed: bool,
     /// [`LIVE`] from init to finish. Wiping makes it 0, so a context that was ended is not taken for one.
     live: u32,
+    /// Set while an update works and left set by a failure or a panic: the cipher's state is unknown then.
+    failed: bool,
+    /// Last, because only its first bytes count; see [`PageCipher::footprint`].
+    cipher: PageCipher,
 }
 
 /// "keyr": a number that memory holds by chance as rarely as any other.
@@ -59,21 +62,27 @@ impl Context {
         live.then(|| unsafe { &mut *place })
     }
 
-    /// Puts a cipher into the server's memory.
+    /// Puts a cipher into the server's memory, and has it started there. If that fails there is no context.
     ///
     /// # Safety
     /// As [`Context::place`].
-    pub(super) unsafe fn begin(memory: *mut c_void, cipher: PageCipher) -> Result<(), CipherError> {
+    #[inline(always)]
+    pub(super) unsafe fn begin(
+        memory: *mut c_void,
+        start: impl FnOnce(&mut PageCipher) -> Result<(), CipherError>,
+    ) -> Result<(), CipherError> {
         // SAFETY: by this function's contract.
         let place = unsafe { Context::place(memory) }.ok_or(CipherError::BadData)?;
-        // SAFETY: the place is aligned and has room; what was there before is not a value.
-        unsafe {
-            place.write(Context {
-                cipher,
-                failed: false,
-                live: LIVE,
-            })
+        // SAFETY: the place is aligned and has room; what was there before is not a value. Member by member,
+        // because a whole context would be moved here with all that does not count.
+        let context = unsafe {
+            (&raw mut (*place).live).write(0);
+            (&raw mut (*place).failed).write(false);
+            (&raw mut (*place).cipher).write(PageCipher::idle());
+            &mut *place
         };
+        start(&mut context.cipher)?;
+        context.live = LIVE;
         Ok(())
     }
 
@@ -82,6 +91,7 @@ impl Context {
     /// # Safety
     /// As [`Context::live`]. `src` has `slen` bytes. `dst` has room for what the cipher answers to that many
     /// bytes (the vtable's contract).
+    #[inline(always)]
     pub(super) unsafe fn update(memory: *mut c_void, chunk: Chunk) -> Result<usize, CipherError> {
         // SAFETY: by this function's contract.
         let context = unsafe { Context::live(memory) }.ok_or(CipherError::BadData)?;
@@ -99,6 +109,7 @@ impl Context {
     ///
     /// # Safety
     /// As [`Context::live`]. `dst` is null or has room for a block.
+    #[inline(always)]
     pub(super) unsafe fn end(memory: *mut c_void, dst: *mut u8) -> Result<usize, CipherError> {
         // SAFETY: by this function's contract.
         let place = ptr::from_mut(unsafe { Context::live(memory) }.ok_or(CipherError::BadData)?);
@@ -110,11 +121,14 @@ impl Context {
             return Err(CipherError::BadData);
         }
         test_point(Point::Work);
-        let mut rest = [0; MAX_FINISH];
         let room = context.cipher.finish_length();
-        if room > 0 && dst.is_null() {
+        if room == 0 {
+            return context.cipher.finish(&mut []);
+        }
+        if dst.is_null() {
             return Err(CipherError::DestinationTooSmall);
         }
+        let mut rest = [0; MAX_FINISH];
         let written = context
             .cipher
             .finish(rest.get_mut(..room).ok_or(CipherError::DestinationTooSmall)?)?;
@@ -130,23 +144,28 @@ impl Context {
 /// The most that a finish writes: one block.
 const MAX_FINISH: usize = 16;
 
-/// A context whose cipher is dropped and whose memory is zeroed when this is dropped.
+/// A context whose memory is zeroed when this is dropped, instead of dropping the cipher: that owns nothing but
+/// this memory, and would wipe its parts one by one.
 struct Ending(*mut Context);
 
 impl Drop for Ending {
+    #[inline]
     fn drop(&mut self) {
         let place = self.0;
-        // SAFETY: the context is a value, and nobody uses it as one after this.
-        unsafe { ptr::drop_in_place(place) };
-        for at in 0..size_of::<Context>() {
-            // SAFETY: within the context's memory. Volatile, because nobody reads it any more.
-            unsafe { place.cast::<u8>().add(at).write_volatile(0) };
+        // SAFETY: the context is a value up to here, and nobody uses it as one after this. What counts of it
+        // is in its memory.
+        unsafe {
+            let used = offset_of!(Context, cipher) + (*place).cipher.footprint();
+            place.cast::<u8>().write_bytes(0, used);
+            // Might read the zeroes, for all that the compiler knows: so they must be written.
+            asm!("/* {0} */", in(reg) place, options(nostack, preserves_flags, readonly));
         }
     }
 }
 
 /// # Safety
 /// As [`Context::update`].
+#[inline(always)]
 unsafe fn update_cipher(cipher: &mut PageCipher, chunk: Chunk) -> Result<usize, CipherError> {
     let Chunk { src, slen, dst } = chunk;
     if slen == 0 {

@@ -8,7 +8,8 @@ use super::context::{self, Chunk, Context};
 use super::guard::{Answer, guard};
 use super::running::{self, Host};
 use super::{abi, published, services, sysvar};
-use crate::crypto::{self, Algorithm, CipherError, Direction, Padding, PageCipher};
+use crate::crypto::{self, Algorithm, CipherError, Direction, Padding, PageCipher, derive};
+use crate::keystore::KeyName;
 use crate::plugin::{Plugin, PluginError, settings};
 use crate::secret::SecretBytes;
 
@@ -113,24 +114,26 @@ pub(super) unsafe extern "C" fn crypt_ctx_init(
     iv: *const u8,
     ivlen: c_uint,
     flags: c_int,
-    _key_id: c_uint,
-    _version: c_uint,
+    key_id: c_uint,
+    version: c_uint,
 ) -> c_int {
     guard(|| {
         // SAFETY: the server passes `klen` and `ivlen` bytes, or null.
         let (key, iv) = unsafe { (context::input(key, klen), context::input(iv, ivlen)) };
         let (direction, padding) = read_flags(flags);
-        let cipher = key.ok_or(CipherError::KeyLength).and_then(|key| {
-            PageCipher::new(
-                algorithm(),
-                padding,
-                direction,
-                key,
+        let name = KeyName { id: key_id, version };
+        let start = |cipher: &mut PageCipher| {
+            let (key, iv) = (
+                key.ok_or(CipherError::KeyLength)?,
                 iv.ok_or(CipherError::IvLength)?,
-            )
-        });
+            );
+            match published::current() {
+                Some(keys) => keys.start(cipher, name, padding, direction, key, iv),
+                None => cipher.start(algorithm(), padding, direction, key, iv),
+            }
+        };
         // SAFETY: the server has allocated the context with the size that crypt_ctx_size told.
-        crypt_status(cipher.and_then(|cipher| unsafe { Context::begin(ctx, cipher) }))
+        crypt_status(unsafe { Context::begin(ctx, start) })
     })
     .0
 }
@@ -184,6 +187,7 @@ pub(super) unsafe extern "C" fn deinit(_plugin: *mut c_void) -> c_int {
         *running::plugin() = None;
         // SAFETY: the server ends a plugin after all that used it.
         unsafe { published::clear() };
+        derive::forget();
         InitStatus(0)
     })
     .0
@@ -231,18 +235,22 @@ fn crypt_status(result: Result<(), CipherError>) -> CryptStatus {
 /// `dlen` is null or writable.
 #[inline(always)]
 unsafe fn write_length(dlen: *mut c_uint, work: impl FnOnce() -> Result<usize, CipherError>) -> c_int {
+    let mut nowhere = 0;
     // SAFETY: by this function's contract.
-    let mut dlen = unsafe { dlen.as_mut() };
-    if let Some(dlen) = &mut dlen {
-        **dlen = 0;
-    }
+    let told = unsafe { dlen.as_mut() };
+    let is_told = told.is_some();
+    // A place in any case, because a branch here would double the work's code.
+    let dlen = told.unwrap_or(&mut nowhere);
+    *dlen = 0;
     guard(|| {
         let result = work();
-        let dlen = dlen.ok_or(CipherError::BadData);
+        if !is_told {
+            return CryptStatus(abi::KR_CRYPT_BAD_DATA);
+        }
         // At most one block more comes out than the 2^32 - 1 bytes that a call can bring in; that cannot be
         // told.
         crypt_status(result.and_then(|written| {
-            *dlen? = c_uint::try_from(written).map_err(|_| CipherError::BadData)?;
+            *dlen = c_uint::try_from(written).map_err(|_| CipherError::BadData)?;
             Ok(())
         }))
     })

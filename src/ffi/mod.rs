@@ -1,4 +1,4 @@
-//! The C boundary, and the only place with `unsafe`.
+//! The C boundary, with `unsafe` for the server's pointers.
 //!
 //! The server calls in here from many threads. Every entry goes through `guard`, which lets no panic out; it
 //! checks every pointer for null and decides nothing: what is to be done is in `plugin`, `keystore` and

@@ -18,6 +18,7 @@ use zeroize::Zeroize;
 
 use super::error::KeyStoreError;
 use super::key_set::{KeyName, KeySet};
+use crate::crypto::derive::{Origin, RingId};
 use crate::secret::{DataKey, MAX_DATA_KEY_LENGTH};
 
 /// Room for one key in a page, in bytes.
@@ -31,6 +32,8 @@ pub struct Ring {
     versions: Box<[Version]>,
     pages: Vec<Arc<KeyPage>>,
     keys: usize,
+    /// The same in all rings that were made from each other: in them a version never changes its bytes.
+    id: RingId,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -77,6 +80,7 @@ impl Ring {
             versions: Box::default(),
             pages,
             keys: ids.len(),
+            id: before.map_or_else(RingId::new, |ring| ring.id),
         };
         let mut versions: Vec<Version> = Vec::with_capacity(keys.len());
         let mut next_fresh = 0;
@@ -123,6 +127,17 @@ impl Ring {
         let place = self.find(KeyName { id, version })?;
         let page: &[u8] = &self.pages[place.page as usize].memory;
         Some(&page[place.offset as usize..][..place.len as usize])
+    }
+
+    /// This version of the key, for ciphers that derive their keys from it; `None` if there is no such version.
+    #[inline]
+    pub fn origin(&self, id: u32, version: u32) -> Option<Origin<'_>> {
+        Some(Origin {
+            ring: self.id,
+            key_id: id,
+            key_version: version,
+            data_key: self.key(id, version)?,
+        })
     }
 
     /// The number of keys (ids).

@@ -16,8 +16,10 @@ pub use server::{Level, Server, Wake};
 pub use settings::Settings;
 pub use status::Status;
 
-use crate::crypto::Algorithm;
-use crate::keystore::{self, KeySet, KeyStore, Ring, Rotate, VersionStep};
+use crate::crypto::derive::DATA_KEY_LENGTH;
+use crate::crypto::{Algorithm, CipherError, Direction, Padding, PageCipher};
+use crate::keystore::{self, KeyName, KeySet, KeyStore, Ring, Rotate, VersionStep};
+use crate::secret::DataKey;
 
 /// What every lookup reads: the keys and how they encrypt. Immutable; a change publishes a new one.
 #[derive(Debug)]
@@ -28,6 +30,34 @@ pub struct Published {
     pub algorithm: Algorithm,
     /// Where they live for good.
     pub source: String,
+}
+
+impl Published {
+    /// Starts a cipher of a message. `key` is what the server passes, mostly derived from the data key `name`;
+    /// the algorithm encrypts with it or derives keys from both.
+    ///
+    /// # Errors
+    /// Those of [`PageCipher::start`] and [`PageCipher::start_derived`]; [`CipherError::NoDataKey`] if the ring
+    /// lacks the version and the algorithm needs it.
+    #[inline]
+    pub fn start(
+        &self,
+        cipher: &mut PageCipher,
+        name: KeyName,
+        padding: Padding,
+        direction: Direction,
+        key: &[u8],
+        iv: &[u8],
+    ) -> Result<(), CipherError> {
+        if !self.algorithm.derives_keys() {
+            return cipher.start(self.algorithm, padding, direction, key, iv);
+        }
+        let origin = self
+            .ring
+            .origin(name.id, name.version)
+            .ok_or(CipherError::NoDataKey)?;
+        cipher.start_derived(&origin, padding, direction, key, iv)
+    }
 }
 
 /// The plugin between a successful start and the shutdown of the server.
@@ -49,6 +79,7 @@ impl Plugin {
         let store = keystore::open(settings.store())?;
         let loaded = store.load()?;
         log::warnings(server, &loaded.warnings);
+        check_lengths(&loaded.keys, algorithm)?;
         let published = Published {
             ring: Ring::new(&loaded.keys, None)?,
             algorithm,
@@ -73,6 +104,10 @@ impl Plugin {
         status: &Status,
     ) -> Result<(), PluginError> {
         let which = rotation_of(request)?;
+        if self.published.algorithm.derives_keys() {
+            // A rotation keeps lengths; a key that came into the store since is refused before it writes.
+            check_lengths(&self.store.load()?.keys, self.published.algorithm)?;
+        }
         let rotated = self.store.rotate(which, step, Some(&self.published.ring))?;
         self.publish(&rotated.keys, server)?;
         status.count_rotation();
@@ -97,6 +132,7 @@ impl Plugin {
 
     fn publish(&mut self, keys: &KeySet, server: &dyn Server) -> Result<(), PluginError> {
         let now = &self.published;
+        check_lengths(keys, now.algorithm)?;
         let ring = Ring::new(keys, Some(&now.ring))?;
         let next = Arc::new(Published {
             ring,
@@ -113,6 +149,19 @@ impl Plugin {
 /// it. Call it without holding anything: it runs SQL.
 pub fn start_reencryption(server: &dyn Server, step: VersionStep) {
     log::woken(server, server.wake_encryption_threads(), step);
+}
+
+/// Refuses keys that are too short for the algorithm.
+fn check_lengths(keys: &KeySet, algorithm: Algorithm) -> Result<(), PluginError> {
+    let short = |key: &DataKey| algorithm.derives_keys() && key.len() != DATA_KEY_LENGTH;
+    match keys.iter().find(|(_, key)| short(key)) {
+        None => Ok(()),
+        Some((name, key)) => Err(PluginError::KeyTooShort {
+            name,
+            bits: key.len() * 8,
+            algorithm,
+        }),
+    }
 }
 
 fn rotation_of(request: i64) -> Result<Rotate, PluginError> {

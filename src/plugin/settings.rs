@@ -39,9 +39,9 @@ macro_rules! with_system_variables {
             number use_pbkdf2 = 0, 0, u32::MAX, start,
                 "Number of PBKDF2 rounds for the password of an encrypted key file: the -iter of openssl enc; \
                  0 = no PBKDF2";
-            choice encryption_algorithm = ["aes_cbc", "aes_ctr"], start,
-                "Cipher for all data: aes_cbc, or aes_ctr (with AES-GCM where a checksum fits). \
-                 Never change it on a server with encrypted data";
+            choice encryption_algorithm = ["aes_cbc", "aes_ctr", "aes_256_xts"], start,
+                "Cipher for all data: aes_cbc, aes_ctr or aes_256_xts (for 256-bit data keys only); the latter two \
+                 with AES-GCM where a checksum fits. Never change it on a server with encrypted data";
             flag strict_permissions = false, start,
                 "Refuse a key file or password file that others can read or anyone but its owner can write; \
                  OFF = warn";

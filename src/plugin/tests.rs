@@ -65,17 +65,92 @@ struct Started {
 }
 
 fn started(content: &str) -> Started {
+    started_with(content, Algorithm::AesCtr).unwrap()
+}
+
+fn started_with(content: &str, algorithm: Algorithm) -> Result<Started, PluginError> {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("keys");
     fs::write(&path, content).unwrap();
     let server = Recorder::default();
-    let plugin = Plugin::start(settings(&path), &server).unwrap();
-    Started {
+    let mut settings = settings(&path);
+    settings.encryption_algorithm = Algorithm::ALL.iter().position(|a| *a == algorithm).unwrap();
+    let plugin = Plugin::start(settings, &server)?;
+    Ok(Started {
         _dir: dir,
         path,
         server,
         status: Status::default(),
         plugin,
+    })
+}
+
+/// Keys that are long enough for aes_256_xts.
+const LONG: &str = "1;00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff\n\
+                    2;ffeeddccbbaa99887766554433221100ffeeddccbbaa99887766554433221100\n";
+
+#[test]
+fn aes_256_xts_refuses_to_start_with_a_short_key_and_names_it() {
+    for (digits, bits) in [(32, 128), (48, 192)] {
+        let content = format!("{LONG}2;3;{}\n", "ab".repeat(digits / 2));
+        let error = started_with(&content, Algorithm::Aes256Xts).err().unwrap();
+        assert_eq!(
+            error.to_string(),
+            format!("version 3 of key 2 has {bits} bits, but aes_256_xts needs data keys of 256 bits")
+        );
+        assert!(error.hint().contains("64 hex digits"), "{}", error.hint());
+        assert!(started_with(&content, Algorithm::AesCbc).is_ok());
+    }
+}
+
+#[test]
+fn aes_256_xts_refuses_a_short_key_that_came_later_and_changes_nothing() {
+    let mut s = started_with(LONG, Algorithm::Aes256Xts).unwrap();
+    s.plugin
+        .rotate(-1, VersionStep::DEFAULT, &s.server, &s.status)
+        .unwrap();
+    assert_eq!((s.server.latest(1), s.server.latest(2)), (Some(3), Some(3)));
+
+    let content = fs::read_to_string(&s.path).unwrap() + "3;ffeeddccbbaa99887766554433221100\n";
+    fs::write(&s.path, &content).unwrap();
+    for refused in [
+        s.plugin.reload(&s.server, &s.status),
+        s.plugin.rotate(1, VersionStep::DEFAULT, &s.server, &s.status),
+        s.plugin.rotate(-1, VersionStep::DEFAULT, &s.server, &s.status),
+    ] {
+        let error = refused.unwrap_err().to_string();
+        assert!(error.starts_with("version 1 of key 3 has 128 bits"), "{error}");
+    }
+    assert_eq!(fs::read_to_string(&s.path).unwrap(), content);
+    assert_eq!((s.server.latest(1), s.server.latest(3)), (Some(3), None));
+    assert_eq!((s.status.rotations(), s.status.reloads()), (1, 0));
+}
+
+#[test]
+fn aes_256_xts_encrypts_under_the_named_data_key_and_under_no_unknown_one() {
+    let mut s = started_with(LONG, Algorithm::Aes256Xts).unwrap();
+    s.plugin
+        .rotate(1, VersionStep::DEFAULT, &s.server, &s.status)
+        .unwrap();
+    let keys = s.server.published.lock().unwrap().last().cloned().unwrap();
+    let encrypt = |id, version| {
+        let mut cipher = PageCipher::idle();
+        let name = KeyName { id, version };
+        let (padding, direction) = (Padding::None, Direction::Encrypt);
+        keys.start(&mut cipher, name, padding, direction, &[1; 16], &[2; 16])?;
+        let mut data = [3; 32];
+        cipher.update_in_place(&mut data)?;
+        Ok(data)
+    };
+    let [first, rotated, other] = [(1, 1), (1, 3), (2, 1)].map(|(id, version)| encrypt(id, version).unwrap());
+    assert!(first != rotated && first != other && rotated != other);
+    assert_eq!(encrypt(1, 1), Ok(first));
+    for (id, version) in [(1, 2), (1, 4), (3, 1), (0, 0), (1, u32::MAX)] {
+        assert_eq!(
+            encrypt(id, version),
+            Err(CipherError::NoDataKey),
+            "{id} {version}"
+        );
     }
 }
 

@@ -1,0 +1,68 @@
+//! What a cipher is asked to do.
+
+use super::BLOCK_LENGTH;
+use super::gcm::TAG_LENGTH;
+
+/// Which cipher, as `encryption_algorithm` names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Algorithm {
+    /// CBC in both paddings.
+    AesCbc,
+    /// CTR without padding, GCM with.
+    AesCtr,
+    /// XTS without padding, GCM with, both with 256-bit keys derived from the data key.
+    Aes256Xts,
+}
+
+impl Algorithm {
+    /// Every algorithm, in the order of the system variable's values.
+    pub const ALL: [Algorithm; 3] = [Algorithm::AesCbc, Algorithm::AesCtr, Algorithm::Aes256Xts];
+
+    /// The name in the system variable and in files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Algorithm::AesCbc => "aes_cbc",
+            Algorithm::AesCtr => "aes_ctr",
+            Algorithm::Aes256Xts => "aes_256_xts",
+        }
+    }
+
+    /// Whether data keys must have [`DATA_KEY_LENGTH`](super::derive::DATA_KEY_LENGTH) bytes, because keys are derived from them.
+    pub fn derives_keys(self) -> bool {
+        self == Algorithm::Aes256Xts
+    }
+
+    /// The algorithm with exactly this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|algorithm| algorithm.name() == name)
+    }
+}
+
+/// Which way a cipher runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// Plaintext to ciphertext.
+    Encrypt,
+    /// Ciphertext to plaintext.
+    Decrypt,
+}
+
+/// Whether the ciphertext may be longer than the plaintext.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Padding {
+    /// The ciphertext is longer: by PKCS#7 padding (CBC) or by a tag (GCM).
+    Padded,
+    /// The output is as long as the input.
+    None,
+}
+
+/// The exact length in bytes of the ciphertext of `input` bytes with [`Padding::Padded`].
+///
+/// Where that exceeds a u32 (within 16 bytes of 4 GiB, which the server never asks for) it is `u32::MAX`.
+pub fn encrypted_length(algorithm: Algorithm, input: u32) -> u32 {
+    let block = BLOCK_LENGTH as u32;
+    match algorithm {
+        Algorithm::AesCbc => (input - input % block).saturating_add(block),
+        Algorithm::AesCtr | Algorithm::Aes256Xts => input.saturating_add(TAG_LENGTH as u32),
+    }
+}

@@ -1,0 +1,176 @@
+//! XTS (IEEE 1619) with AES-NI, and with VAES for all that is longer than a few blocks.
+
+use std::arch::x86_64::*;
+
+use cipher::InOutBuf;
+use cipher::consts::U128;
+
+use super::aes::{Aes, decrypt, decryption_keys, encrypt};
+use super::blocks::{Bytes, load, store};
+use super::xts_wide;
+use crate::crypto::xts::{KEYS_LENGTH, Tweak, WholeBlocks, Xts, later};
+use crate::crypto::{CipherError, Direction, IV_LENGTH, Keyed, Level};
+
+/// The number of round keys of AES-256.
+pub(super) const ROUND_KEYS: usize = 15;
+
+/// Blocks that fill the pipeline of AESENC.
+const WIDTH: usize = 8;
+
+/// From this length on, in bytes, the wide path takes less time.
+const WIDE_FROM: usize = 32;
+
+/// Both keys, expanded.
+pub(in crate::crypto) struct NativeXtsKeys {
+    data: Aes,
+    tweak: Aes,
+}
+
+impl NativeXtsKeys {
+    /// The schedules for use up to `level`. [`CipherError::KeyLength`] if the processor has no AES-NI.
+    pub(in crate::crypto) fn new(level: Level, keys: &[u8; KEYS_LENGTH]) -> Result<Self, CipherError> {
+        let (data, tweak) = keys.split_at(KEYS_LENGTH / 2);
+        Ok(NativeXtsKeys {
+            data: Aes::new(data, level)?,
+            tweak: Aes::new(tweak, level)?,
+        })
+    }
+
+    /// Starts a message where it lies in the end, so that no copy of K1 stays elsewhere.
+    #[inline]
+    pub(in crate::crypto) fn start(&self, keyed: &mut Keyed, direction: Direction, iv: &[u8; IV_LENGTH]) {
+        *keyed = Keyed::NativeXts(Xts::new(NativeXts(self.data.blank_alike()), direction));
+        if let Keyed::NativeXts(xts) = keyed {
+            let mut first = [0; IV_LENGTH];
+            store(&mut first, self.tweak.encrypt_block(iv));
+            xts.blocks_mut().0.copy_key(&self.data);
+            xts.start(first);
+        }
+    }
+}
+
+/// K1, a key of 256 bits.
+pub(in crate::crypto) struct NativeXts(Aes);
+
+impl WholeBlocks for NativeXts {
+    #[inline]
+    fn run(&self, direction: Direction, tweak: &mut Tweak, data: InOutBuf<'_, '_, u8>) {
+        match (self.0.is_wide() && data.len() >= WIDE_FROM, direction) {
+            // SAFETY: the processor has what `Level::Vaes` needs.
+            (true, Direction::Encrypt) => unsafe { xts_wide::run::<false>(&self.0, tweak, data) },
+            // SAFETY: the same.
+            (true, Direction::Decrypt) => unsafe { xts_wide::run::<true>(&self.0, tweak, data) },
+            // SAFETY: an `Aes` exists only where the processor has what `Level::AesNi` needs.
+            (false, Direction::Encrypt) => unsafe { run::<false>(&self.0, tweak, data) },
+            // SAFETY: the same.
+            (false, Direction::Decrypt) => unsafe { run::<true>(&self.0, tweak, data) },
+        }
+    }
+
+    #[inline]
+    fn encrypt_block(&self, block: &mut Bytes) {
+        let encrypted = self.0.encrypt_block(block);
+        store(block, encrypted);
+    }
+}
+
+#[target_feature(enable = "aes,pclmulqdq")]
+fn run<const DECRYPT: bool>(aes: &Aes, tweak: &mut Tweak, data: InOutBuf<'_, '_, u8>) {
+    let mut keys = aes.round_keys::<ROUND_KEYS>();
+    if DECRYPT {
+        keys = decryption_keys(&keys);
+    }
+    let (groups, rest) = data.into_chunks::<U128>();
+    if !groups.is_empty() {
+        let mut tweaks = tweaks_from(*tweak);
+        for mut group in groups {
+            let mut blocks = [_mm_setzero_si128(); WIDTH];
+            for (block, input) in blocks.iter_mut().zip(group.get_in().as_chunks().0) {
+                *block = load(input);
+            }
+            run_group::<DECRYPT, WIDTH>(&keys, &tweaks, &mut blocks);
+            for (block, output) in blocks.into_iter().zip(group.get_out().as_chunks_mut().0) {
+                store(output, block);
+            }
+            for tweak in &mut tweaks {
+                *tweak = times_x_to_the_8(*tweak);
+            }
+        }
+        *tweak = number(tweaks[0]);
+    }
+    let blocks = rest.len() / 16;
+    match blocks {
+        0 => {}
+        1 => run_rest::<DECRYPT, 1>(&keys, *tweak, rest),
+        2..=4 => run_rest::<DECRYPT, 4>(&keys, *tweak, rest),
+        _ => run_rest::<DECRYPT, WIDTH>(&keys, *tweak, rest),
+    }
+    *tweak = later(*tweak, blocks as u32);
+}
+
+/// Works on at most `W` blocks, in the time that `W` take.
+#[target_feature(enable = "aes")]
+fn run_rest<const DECRYPT: bool, const W: usize>(
+    keys: &[__m128i; ROUND_KEYS],
+    first: Tweak,
+    mut data: InOutBuf<'_, '_, u8>,
+) {
+    let mut blocks = [_mm_setzero_si128(); W];
+    for (block, input) in blocks.iter_mut().zip(data.get_in().as_chunks().0) {
+        *block = load(input);
+    }
+    run_group::<DECRYPT, W>(keys, &tweaks_from(first), &mut blocks);
+    for (block, output) in blocks.into_iter().zip(data.get_out().as_chunks_mut().0) {
+        store(output, block);
+    }
+}
+
+#[inline]
+#[target_feature(enable = "aes")]
+fn run_group<const DECRYPT: bool, const W: usize>(
+    keys: &[__m128i; ROUND_KEYS],
+    tweaks: &[__m128i; W],
+    blocks: &mut [__m128i; W],
+) {
+    for (block, tweak) in blocks.iter_mut().zip(tweaks) {
+        *block = _mm_xor_si128(*block, *tweak);
+    }
+    if DECRYPT {
+        decrypt(keys, blocks);
+    } else {
+        encrypt(keys, blocks);
+    }
+    for (block, tweak) in blocks.iter_mut().zip(tweaks) {
+        *block = _mm_xor_si128(*block, *tweak);
+    }
+}
+
+/// This tweak and those behind it.
+#[inline]
+#[target_feature(enable = "sse2")]
+fn tweaks_from<const W: usize>(first: Tweak) -> [__m128i; W] {
+    let mut tweaks = [_mm_setzero_si128(); W];
+    for (at, place) in (0..).zip(&mut tweaks) {
+        let tweak = later(first, at);
+        *place = _mm_set_epi64x((tweak >> 64) as i64, tweak as i64);
+    }
+    tweaks
+}
+
+/// The tweak eight blocks later: one byte up, and what overflows times x^7 + x^2 + x + 1, which is x^128, added
+/// at the bottom.
+#[inline]
+#[target_feature(enable = "sse2,pclmulqdq")]
+fn times_x_to_the_8(tweak: __m128i) -> __m128i {
+    let overflow = _mm_bsrli_si128::<15>(tweak);
+    let reduced = _mm_clmulepi64_si128::<0>(overflow, _mm_set1_epi64x(0x87));
+    _mm_xor_si128(_mm_bslli_si128::<1>(tweak), reduced)
+}
+
+/// A tweak in a register as a number.
+#[inline]
+#[target_feature(enable = "sse2")]
+pub(super) fn number(tweak: __m128i) -> Tweak {
+    let [low, high] = [tweak, _mm_unpackhi_epi64(tweak, tweak)].map(|half| _mm_cvtsi128_si64(half) as u64);
+    Tweak::from(high) << 64 | Tweak::from(low)
+}
