@@ -51,7 +51,7 @@ impl Message {
     fn pieces(&self) -> Vec<Range<usize>> {
         let tagged = self.algorithm != Algorithm::AesCbc && self.padding == Padding::Padded;
         if tagged && self.direction == Direction::Decrypt {
-            return vec![0..self.input.len()];
+            return std::iter::once(0..self.input.len()).collect();
         }
         let (mut pieces, mut at) = (Vec::new(), 0);
         for step in self.steps.iter().cycle() {

@@ -2,7 +2,6 @@
 
 use std::cell::Cell;
 
-use super::derive::Origin;
 use super::*;
 
 fn hex(digits: &str) -> Vec<u8> {
