@@ -5,7 +5,7 @@ TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 export KEYROLL_SO := $(abspath $(TARGET_DIR)/release/libkeyroll.so)
 export KEYROLL_BIN := $(abspath $(TARGET_DIR)/release/keyroll)
 
-.PHONY: help demo test build packages test-packages lint deny unit mtr bench fuzz clean
+.PHONY: help demo test build packages test-packages lint deny unit mtr bench bench-server fuzz clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */  make \1\t/' | expand -t 20
@@ -41,6 +41,9 @@ mtr: build ## the suite in a real server
 
 bench: ## key lookups beside the peer's, page ciphers beside OpenSSL; ratios printed
 	$(CARGO) bench --locked --bench key_lookup --bench page_ciphers
+
+bench-server: test-packages build ## CPU per update, load, scan, re-encryption of a real server, beside the peer (10 minutes)
+	benches/server/run.py
 
 fuzz: ## a minute of fuzzing of the key file's parser (needs cargo-fuzz and a nightly toolchain)
 	cd fuzz && $(CARGO) +nightly fuzz run key_file -- -max_total_time=60

@@ -39,12 +39,14 @@ stop() {
   server=
 }
 
-# How many tablespaces still have pages older than version $1, and how far InnoDB is in those it is at.
+# How many tablespaces still have pages older than version $1 in memory or, being flushed, on disk, and how far
+# InnoDB is in those it is at.
 progress() {
   sql "SELECT COUNT(*), IFNULL(GROUP_CONCAT(IF(ROTATING_OR_FLUSHING,
-         CONCAT(NAME, ' ', IFNULL(100 * KEY_ROTATION_PAGE_NUMBER DIV KEY_ROTATION_MAX_PAGE_NUMBER, 100), '%'), NULL)
+         CONCAT(NAME, ' ', LEAST(100, IFNULL(100 * KEY_ROTATION_PAGE_NUMBER DIV KEY_ROTATION_MAX_PAGE_NUMBER, 100)), '%'), NULL)
          SEPARATOR ', '), '')
-       FROM information_schema.INNODB_TABLESPACES_ENCRYPTION WHERE ENCRYPTION_SCHEME = 1 AND MIN_KEY_VERSION < $1"
+       FROM information_schema.INNODB_TABLESPACES_ENCRYPTION
+       WHERE ENCRYPTION_SCHEME = 1 AND (MIN_KEY_VERSION < $1 OR ROTATING_OR_FLUSHING)"
 }
 
 step "1. One command makes a key file and the lines for my.cnf"
