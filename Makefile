@@ -45,6 +45,9 @@ bench: ## key lookups beside the peer's, page ciphers beside OpenSSL; ratios pri
 bench-server: test-packages build ## CPU per update, load, scan, re-encryption of a real server, beside the peer (10 minutes)
 	benches/server/run.py
 
+aarch64: ## the cipher tests on aarch64, under qemu; some five minutes
+	scripts/test_aarch64.sh
+
 fuzz: ## a minute of fuzzing of the key file's parser (needs cargo-fuzz and a nightly toolchain)
 	cd fuzz && $(CARGO) +nightly fuzz run key_file -- -max_total_time=60
 

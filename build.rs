@@ -27,7 +27,12 @@ fn main() {
         println!("cargo::rerun-if-env-changed={variable}");
     }
     make_abi();
-    check_abi();
+    if env::var_os("TARGET") == env::var_os("HOST") {
+        check_abi();
+    } else {
+        // The headers of this machine's server say nothing about another machine's.
+        println!("cargo::rustc-env=KEYROLL_ABI_CHECKED=cross");
+    }
 }
 
 fn make_abi() {

@@ -8,13 +8,11 @@ include!(concat!(env!("OUT_DIR"), "/abi.rs"));
 
 #[cfg(test)]
 mod tests {
-    /// The build script sets this only after the C compiler has accepted every assertion.
+    /// The build script sets this only after the C compiler has accepted every assertion, or to "cross" where
+    /// it compiles for another machine.
     #[test]
     fn the_interface_was_held_against_the_headers_of_an_installed_server() {
-        assert_eq!(
-            option_env!("KEYROLL_ABI_CHECKED"),
-            Some("1"),
-            "install libmariadbd-dev and build again"
-        );
+        let checked = matches!(option_env!("KEYROLL_ABI_CHECKED"), Some("1" | "cross"));
+        assert!(checked, "install libmariadbd-dev and build again");
     }
 }
