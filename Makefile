@@ -5,7 +5,7 @@ TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 export KEYROLL_SO := $(abspath $(TARGET_DIR)/release/libkeyroll.so)
 export KEYROLL_BIN := $(abspath $(TARGET_DIR)/release/keyroll)
 
-.PHONY: help demo test build packages test-packages lint deny unit mtr bench bench-server fuzz clean
+.PHONY: help demo test build packages test-packages lint deny unit mtr bench bench-server aarch64 fuzz clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */  make \1\t/' | expand -t 20
