@@ -14,7 +14,7 @@ use std::process::Command;
 use std::sync::OnceLock;
 
 /// What `main.c` calls its parts.
-const TOPICS: [&str; 10] = [
+const TOPICS: [&str; 11] = [
     "declarations",
     "lookups",
     "contexts",
@@ -25,6 +25,7 @@ const TOPICS: [&str; 10] = [
     "actions",
     "variables",
     "secrets",
+    "aes_256_xts",
 ];
 
 /// The program and the library, built once.
@@ -165,6 +166,7 @@ plain! {
     actions_take_effect_at_once_or_fail_with_reason_and_remedy: "actions";
     variables_hide_passwords_and_a_start_never_rotates: "variables";
     no_key_and_no_password_is_ever_shown: "secrets";
+    aes_256_xts_encrypts_under_the_data_key_that_is_named_or_not_at_all: "aes_256_xts";
 }
 
 #[test]

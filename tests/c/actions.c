@@ -1,21 +1,7 @@
 /* SET GLOBAL keyroll_rotate_key and keyroll_reload_keys. */
 #include "host.h"
 
-#include <stdarg.h>
 #include <sys/stat.h>
-
-/* The last statement failed with one error that has all of these words. */
-static void refused_with(int refused, ...) {
-  va_list words;
-  REQUIRE(refused != 0);
-  const char *text = only_statement_error();
-  va_start(words, refused);
-  for (const char *word; (word = va_arg(words, const char *));)
-    if (!strstr(text, word))
-      fail(word, __FILE__, __LINE__);
-  va_end(words);
-  forget_messages();
-}
 
 static void rotations(void) {
   forget_messages();

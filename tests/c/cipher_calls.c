@@ -2,6 +2,7 @@
 #include "host.h"
 
 #include <openssl/evp.h>
+#include <openssl/kdf.h>
 #include <valgrind/memcheck.h>
 
 void random_text(struct text *text, unsigned int klen, unsigned int slen) {
@@ -10,12 +11,14 @@ void random_text(struct text *text, unsigned int klen, unsigned int slen) {
   random_bytes(text->iv, sizeof text->iv);
   random_bytes(text->src, slen ? slen : 1);
   text->klen = klen, text->slen = slen;
+  text->key_id = text->key_version = 1;
 }
 
 int begin(struct guarded *context, const struct text *text, int flags) {
   static _Thread_local int place;
   *context = make_context(place++ % 4);
-  int code = lib.crypt->crypt_ctx_init(context->ctx, text->key, text->klen, text->iv, 16, flags, 1, 1);
+  int code = lib.crypt->crypt_ctx_init(context->ctx, text->key, text->klen, text->iv, 16, flags, text->key_id,
+                                       text->key_version);
   REQUIRE(guards_intact(context));
   return code;
 }
@@ -58,12 +61,18 @@ static const EVP_CIPHER *evp(const char *mode, unsigned int klen) {
   return cipher;
 }
 
-/* CBC or CTR of whole inputs, by the calls that the server makes; -1 where the padding is wrong. */
-static int plain_mode(const char *mode, const struct text *text, int flags, const unsigned char *src, int slen,
+/* A key, two in a row for XTS, and an IV. */
+struct keyed {
+  const unsigned char *key, *iv;
+  unsigned int klen;
+};
+
+/* A mode of whole inputs, by the calls that the server makes; -1 where the padding is wrong. */
+static int plain_mode(const char *mode, struct keyed with, int flags, const unsigned char *src, int slen,
                       unsigned char *dst) {
   EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
   int first = 0, last = 0;
-  REQUIRE(EVP_CipherInit_ex(ctx, evp(mode, text->klen), NULL, text->key, text->iv, flags & KR_FLAG_ENCRYPT) == 1);
+  REQUIRE(EVP_CipherInit_ex(ctx, evp(mode, with.klen), NULL, with.key, with.iv, flags & KR_FLAG_ENCRYPT) == 1);
   if (flags & NOPAD)
     EVP_CIPHER_CTX_set_padding(ctx, 0);
   REQUIRE(EVP_CipherUpdate(ctx, dst, &first, src, slen) == 1);
@@ -72,25 +81,30 @@ static int plain_mode(const char *mode, const struct text *text, int flags, cons
   return ended == 1 ? first + last : -1;
 }
 
-static int cbc_without_padding(const struct text *text, int flags, const unsigned char *src, int slen,
-                               unsigned char *dst) {
-  struct text mask_of = *text;
-  unsigned char mask[32];
+/* AES of one block, encrypting. */
+static void encrypt_block(const unsigned char *key, unsigned int klen, const unsigned char *src, unsigned char *dst) {
+  unsigned char block[32];
+  struct keyed with = {key, NULL, klen};
+  REQUIRE(plain_mode("ecb", with, KR_FLAG_ENCRYPT | NOPAD, src, 16, block) == 16);
+  memcpy(dst, block, 16);
+}
+
+static int cbc_without_padding(struct keyed with, int flags, const unsigned char *src, int slen, unsigned char *dst) {
+  unsigned char mask[16];
   int whole = slen - slen % 16;
-  int length = plain_mode("cbc", text, flags, src, whole, dst);
-  REQUIRE(length == whole);
-  REQUIRE(plain_mode("ecb", &mask_of, KR_FLAG_ENCRYPT | NOPAD, text->iv, 16, mask) == 16);
+  REQUIRE(plain_mode("cbc", with, flags, src, whole, dst) == whole);
+  encrypt_block(with.key, with.klen, with.iv, mask);
   for (int i = whole; i < slen; i++)
     dst[i] = src[i] ^ mask[i - whole];
   return slen;
 }
 
-static int gcm(const struct text *text, int flags, const unsigned char *src, int slen, unsigned char *dst) {
+static int gcm(struct keyed with, int flags, const unsigned char *src, int slen, unsigned char *dst) {
   int encrypt = flags & KR_FLAG_ENCRYPT, length = 0, none = 0, ended;
   unsigned char tag[16];
   EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
-  REQUIRE(EVP_CipherInit_ex(ctx, evp("gcm", text->klen), NULL, text->key, text->iv, encrypt) == 1);
-  REQUIRE(EVP_CipherUpdate(ctx, NULL, &none, text->iv + 12, 4) == 1);
+  REQUIRE(EVP_CipherInit_ex(ctx, evp("gcm", with.klen), NULL, with.key, with.iv, encrypt) == 1);
+  REQUIRE(EVP_CipherUpdate(ctx, NULL, &none, with.iv + 12, 4) == 1);
   if (!encrypt) {
     slen -= 16;
     memcpy(tag, src + slen, 16);
@@ -106,12 +120,84 @@ static int gcm(const struct text *text, int flags, const unsigned char *src, int
   return ended == 1 ? length : -1;
 }
 
+/* --- aes_256_xts, as docs/ciphers.md defines it -------------------------------------------------------- */
+
+/* The keys for this label. The data key is what get_key answers, which lookups.c holds against the key file. */
+static void derive(const struct text *text, const char *label, unsigned char *keys, size_t length) {
+  unsigned char data_key[32], names[8];
+  unsigned int known = sizeof data_key;
+  REQUIRE(lib.crypt->get_key(text->key_id, text->key_version, data_key, &known) == 0 && known == sizeof data_key);
+  for (int i = 0; i < 4; i++) {
+    names[i] = (unsigned char)(text->key_id >> (24 - 8 * i));
+    names[4 + i] = (unsigned char)(text->key_version >> (24 - 8 * i));
+  }
+  EVP_PKEY_CTX *hkdf = EVP_PKEY_CTX_new_id(EVP_PKEY_HKDF, NULL);
+  REQUIRE(hkdf && EVP_PKEY_derive_init(hkdf) == 1);
+  REQUIRE(EVP_PKEY_CTX_set_hkdf_md(hkdf, EVP_sha256()) == 1);
+  REQUIRE(EVP_PKEY_CTX_set1_hkdf_key(hkdf, data_key, sizeof data_key) == 1);
+  REQUIRE(EVP_PKEY_CTX_set1_hkdf_salt(hkdf, text->key, (int)text->klen) == 1);
+  REQUIRE(EVP_PKEY_CTX_add1_hkdf_info(hkdf, (const unsigned char *)label, (int)strlen(label)) == 1);
+  REQUIRE(EVP_PKEY_CTX_add1_hkdf_info(hkdf, names, sizeof names) == 1);
+  size_t derived = length;
+  REQUIRE(EVP_PKEY_derive(hkdf, keys, &derived) == 1 && derived == length);
+  EVP_PKEY_CTX_free(hkdf);
+}
+
+/* The tweak of the next block. */
+static void times_x(unsigned char tweak[16]) {
+  int carry = 0;
+  for (int i = 0; i < 16; i++) {
+    int byte = tweak[i] << 1 | carry;
+    tweak[i] = (unsigned char)byte;
+    carry = byte >> 8;
+  }
+  if (carry)
+    tweak[0] ^= 0x87;
+}
+
+static int xts_without_padding(const struct text *text, int flags, const unsigned char *src, int slen,
+                               unsigned char *dst) {
+  unsigned char keys[64], mask[16];
+  const unsigned char *cipher_text = flags & KR_FLAG_ENCRYPT ? dst : src;
+  int whole = slen - slen % 16;
+  derive(text, "keyroll aes-256-xts v1", keys, sizeof keys);
+  /* OpenSSL's XTS has no message of less than a block. */
+  if (whole > 0)
+    REQUIRE(plain_mode("xts", (struct keyed){keys, text->iv, 32}, flags, src, whole, dst) == whole);
+  encrypt_block(keys + 32, 32, text->iv, mask);
+  for (int done = 0; done < whole; done += 16)
+    times_x(mask);
+  for (int i = 0; i < 16 && whole > 0; i++)
+    mask[i] ^= cipher_text[whole - 16 + i];
+  encrypt_block(keys, 32, mask, mask);
+  for (int i = whole; i < slen; i++)
+    dst[i] = src[i] ^ mask[i - whole];
+  return slen;
+}
+
+static int derived_gcm(const struct text *text, int flags, const unsigned char *src, int slen, unsigned char *dst) {
+  unsigned char key[32];
+  derive(text, "keyroll aes-256-xts gcm v1", key, sizeof key);
+  return gcm((struct keyed){key, text->iv, sizeof key}, flags, src, slen, dst);
+}
+
+/* ------------------------------------------------------------------------------------------------------- */
+
 int openssl_at_once(enum algorithm algorithm, const struct text *text, int flags, const void *src, unsigned int slen,
                     unsigned char *dst) {
-  if (algorithm == AES_CTR)
-    return flags & NOPAD ? plain_mode("ctr", text, flags, src, (int)slen, dst) : gcm(text, flags, src, (int)slen, dst);
-  return flags & NOPAD ? cbc_without_padding(text, flags, src, (int)slen, dst)
-                       : plain_mode("cbc", text, flags, src, (int)slen, dst);
+  struct keyed with = {text->key, text->iv, text->klen};
+  int length = (int)slen;
+  switch (algorithm) {
+  case AES_CBC:
+    return flags & NOPAD ? cbc_without_padding(with, flags, src, length, dst)
+                         : plain_mode("cbc", with, flags, src, length, dst);
+  case AES_CTR:
+    return flags & NOPAD ? plain_mode("ctr", with, flags, src, length, dst) : gcm(with, flags, src, length, dst);
+  case AES_256_XTS:
+    return flags & NOPAD ? xts_without_padding(text, flags, src, length, dst)
+                         : derived_gcm(text, flags, src, length, dst);
+  }
+  fail("an unknown algorithm", __FILE__, __LINE__);
 }
 
 void write_encrypted(const char *path, const char *text, const char *password) {

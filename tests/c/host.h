@@ -55,8 +55,8 @@ void take_services_away(void);
 
 /* --- System variables, as the server sets them --------------------------------------------------------- */
 
-enum algorithm { AES_CBC, AES_CTR };
-#define BOTH_ALGORITHMS(a) (enum algorithm a = AES_CBC; a <= AES_CTR; a++)
+enum algorithm { AES_CBC, AES_CTR, AES_256_XTS };
+#define EACH_ALGORITHM(a) (enum algorithm a = AES_CBC; a <= AES_256_XTS; a++)
 
 struct kr_sys_var *find_variable(const char *name);
 /* Gives every variable its default, as a start does before it reads my.cnf. */
@@ -82,6 +82,10 @@ struct kr_value make_value(int type, int not_available);
 #define KEY_1_4 "0f1e2d3c4b5a69788796a5b4c3d2e1f0"
 #define KEY_2_1 "a0a1a2a3a4a5a6a7a8a9aaabacadaeafb0b1b2b3b4b5b6b7b8b9babbbcbdbebf"
 #define KEY_FILE "1;" KEY_1_1 "\n1;4;" KEY_1_4 "\n2;" KEY_2_1 "\n"
+/* The same names for aes_256_xts, which takes keys of 256 bits alone. */
+#define LONG_KEY_1_1 KEY_1_1 "102132435465768798a9bacbdcedfe0f"
+#define LONG_KEY_1_4 KEY_1_4 "1e2d3c4b5a69788796a5b4c3d2e1f00f"
+#define LONG_KEY_FILE "1;" LONG_KEY_1_1 "\n1;4;" LONG_KEY_1_4 "\n2;" KEY_2_1 "\n"
 void unhex(const char *hex, unsigned char *bytes);
 
 void write_file(const char *path, const char *bytes, size_t length);
@@ -90,8 +94,10 @@ void write_text(const char *path, const char *text);
 char *read_file(const char *path, size_t *length);
 /* Writes the text as `openssl enc -aes-256-cbc -md sha1 -k password` does. */
 void write_encrypted(const char *path, const char *text, const char *password);
-/* Writes KEY_FILE to "keys", sets the variables for it and calls init. */
+/* Writes KEY_FILE, or LONG_KEY_FILE for aes_256_xts, to "keys", sets the variables for it and calls init. */
 void start(enum algorithm algorithm);
+/* The same with other keys; what init returned. */
+int start_with(enum algorithm algorithm, const char *key_file);
 int init(void);
 void stop(void);
 
@@ -115,6 +121,8 @@ const struct message *message_at(size_t index);
 size_t count_messages(const char *words, long flags);
 /* The one statement error since forget_messages; fails unless there is exactly one, of under 512 bytes. */
 const char *only_statement_error(void);
+/* The last statement failed, and its one error has all of these words, the last of which is NULL. */
+void refused_with(int refused, ...);
 
 /* What the recording SQL service answers, and what it was asked. */
 struct sql_record {
@@ -152,9 +160,10 @@ struct outcome {
 };
 struct text {
   unsigned char key[32], iv[16];
-  unsigned int klen, slen;
+  unsigned int klen, slen, key_id, key_version;
   unsigned char src[20000];
 };
+/* Under version 1 of key 1. */
 void random_text(struct text *text, unsigned int klen, unsigned int slen);
 int begin(struct guarded *context, const struct text *text, int flags);
 struct outcome update(struct guarded *context, const void *src, unsigned int slen, void *dst);
@@ -162,7 +171,7 @@ struct outcome update(struct guarded *context, const void *src, unsigned int sle
 struct outcome finish(struct guarded *context, void *dst);
 /* init, one update, finish; the length of what is in dst. Fails unless all succeed. */
 unsigned int crypt_at_once(const struct text *text, int flags, const void *src, unsigned int slen, void *dst);
-/* The same by OpenSSL, called as the server calls it; -1 where it refuses. */
+/* The same by OpenSSL, called as the server calls it, for aes_256_xts from its parts; -1 where it refuses. */
 int openssl_at_once(enum algorithm algorithm, const struct text *text, int flags, const void *src, unsigned int slen,
                     unsigned char *dst);
 /* The decrypting or encrypting flag, with NOPAD or without. */
@@ -177,6 +186,7 @@ void contexts(void);
 void null_pointers(void);
 void panics(void);
 void openssl(void);
+void aes_256_xts(void);
 void threads(void);
 void actions(void);
 void variables(void);

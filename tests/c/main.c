@@ -7,7 +7,7 @@ static const struct {
 } topics[] = {
     {"declarations", declarations}, {"lookups", lookups}, {"contexts", contexts}, {"null_pointers", null_pointers},
     {"panics", panics},             {"openssl", openssl}, {"threads", threads},   {"actions", actions},
-    {"variables", variables},       {"secrets", secrets},
+    {"variables", variables},       {"secrets", secrets}, {"aes_256_xts", aes_256_xts},
 };
 
 int main(int argc, char **argv) {

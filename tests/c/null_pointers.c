@@ -3,12 +3,12 @@
 
 static struct text text;
 
-static void of_lookups(void) {
+static void of_lookups(unsigned int true_length) {
   unsigned char key[32];
   unsigned int length = 32;
   REQUIRE(lib.crypt->get_key(1, 1, key, NULL) == INVALID);
   REQUIRE(lib.crypt->get_key(1, 1, NULL, NULL) == INVALID);
-  REQUIRE(lib.crypt->get_key(1, 1, NULL, &length) == 0 && length == 16);
+  REQUIRE(lib.crypt->get_key(1, 1, NULL, &length) == 0 && length == true_length);
   OK("get_key without a length is invalid, without a buffer it tells the length");
 }
 
@@ -141,11 +141,11 @@ static void of_settings(void) {
 void null_pointers(void) {
   give_print_error_service();
   random_text(&text, 16, 64);
-  for BOTH_ALGORITHMS (algorithm) {
+  for EACH_ALGORITHM (algorithm) {
     start(algorithm);
     REQUIRE(lib.plugin->deinit(NULL) == 0 && lib.plugin->init(NULL) == 0);
     OK("init and deinit use no argument");
-    of_lookups();
+    of_lookups(algorithm == AES_256_XTS ? 32 : 16);
     of_init();
     of_update();
     of_finish();

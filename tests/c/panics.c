@@ -104,7 +104,7 @@ static void of_life(void) {
 void panics(void) {
   give_print_error_service();
   random_text(&text, 16, 64);
-  for BOTH_ALGORITHMS (algorithm) {
+  for EACH_ALGORITHM (algorithm) {
     start(algorithm);
     of_lookups_and_sizes();
     of_ciphers();

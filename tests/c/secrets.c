@@ -95,6 +95,17 @@ static void of_a_plain_file(void) {
   CHECK(keys == 5, "no part of a key is seen, the old ones' or the new ones', whatever fails");
 }
 
+static void of_short_keys(void) {
+  REQUIRE(start_with(AES_256_XTS, KEY_FILE) != 0);
+  see_all();
+  start(AES_256_XTS);
+  write_text(in_dir("keys"), LONG_KEY_FILE "3;" KEY_1_4 "\n");
+  REQUIRE(set_global("reload_keys", 1) != 0 && set_global("rotate_key", 3) != 0);
+  see_all();
+  stop();
+  CHECK(!was_seen(LONG_KEY_1_1) && !was_seen(LONG_KEY_1_4), "no part of a key that is too short for aes_256_xts is seen, nor of those beside it");
+}
+
 static void of_a_password(void) {
   write_encrypted(in_dir("encrypted"), KEY_FILE, PASSWORD);
   set_defaults();
@@ -139,6 +150,7 @@ static void without_services(void) {
 void secrets(void) {
   give_print_error_service();
   of_a_plain_file();
+  of_short_keys();
   of_a_password();
   without_services();
   of_the_search_itself();

@@ -51,6 +51,18 @@ const char *only_statement_error(void) {
   return found->text;
 }
 
+void refused_with(int refused, ...) {
+  va_list words;
+  REQUIRE(refused != 0);
+  const char *text = only_statement_error();
+  va_start(words, refused);
+  for (const char *word; (word = va_arg(words, const char *));)
+    if (!strstr(text, word))
+      fail(word, __FILE__, __LINE__);
+  va_end(words);
+  forget_messages();
+}
+
 /* --- SQL ----------------------------------------------------------------------------------------------- */
 
 struct sql_record sql = {.threads = "4", .rotate_key_age = "1"};
