@@ -71,6 +71,12 @@ impl Schedule {
         }
     }
 
+    /// Does without AVX2.
+    #[cfg(test)]
+    pub(super) fn narrow(&mut self) {
+        self.wide = false;
+    }
+
     /// Whether the processor has AVX2 as well.
     #[inline]
     pub(super) fn is_wide(&self) -> bool {
@@ -160,7 +166,7 @@ fn all_but_last<L: Lane, const W: usize>(schedule: &Schedule, states: &mut [L; W
             let twice = sum(&TABLES.twice, p, q);
             // Twice the row and once the next: with its own next, that lacks but the third.
             let two_rows = reorder(once, turn_1).xor(twice);
-            let others = reorder(once, turn_3).xor(L::repeat(key)).xor(two_rows);
+            let others = reorder(once, turn_3).xor(L::repeat(key)).xor(two_rows).settled();
             *state = others.xor(reorder(two_rows, turn_1));
         }
     }
@@ -262,7 +268,10 @@ fn to_inverse_states(keys: &mut Blocks<MOST_KEYS>, rounds: usize) {
     let state = |key: __m128i| map(&TABLES.encode_inverse, key.xor(constant));
     let (first, last) = (keys.load(0), keys.load(rounds));
     for round in 1..=rounds / 2 {
-        let pair = [(round, keys.load(rounds - round)), (rounds - round, keys.load(round))];
+        let pair = [
+            (round, keys.load(rounds - round)),
+            (rounds - round, keys.load(round)),
+        ];
         for (round, key) in pair {
             let shifts = &TABLES.shift_rows[round % 4];
             keys.store(round, reorder(state(inv_mix_columns(key)), shifts));

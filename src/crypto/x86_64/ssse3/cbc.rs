@@ -76,7 +76,7 @@ fn encrypt_chain(schedule: &Schedule, previous: &mut Bytes, data: InOutBuf<'_, '
     let mut ciphertext = load(previous);
     let mut chain = state(ciphertext.xor(last_key));
     for mut block in blocks {
-        let plaintext = state(load(block.get_in().as_ref())).xor(between);
+        let plaintext = state(load(block.get_in().as_ref())).xor(between).settled();
         (ciphertext, chain) = encrypt_linked(schedule, chain.xor(plaintext));
         store(block.get_out().as_mut(), ciphertext);
     }

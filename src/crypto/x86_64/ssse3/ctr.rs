@@ -134,8 +134,8 @@ fn apply_groups<'i, 'o, L: Lane>(
 fn keystream<L: Lane, const W: usize>(schedule: &Schedule, counter: u128) -> [L; W] {
     let mut blocks = [L::load(&[[0; 16]]); W];
     for (at, block) in (0..).step_by(L::BLOCKS).zip(blocks.iter_mut()) {
-        let counters = [at, at + 1].map(|at: u128| counter.wrapping_add(at).to_be_bytes());
-        *block = L::load(&counters);
+        let big_endian = |at: u128| counter.wrapping_add(at).swap_bytes();
+        *block = L::of_numbers([big_endian(at), big_endian(at + 1)]);
     }
     encrypt(schedule, &mut blocks);
     blocks

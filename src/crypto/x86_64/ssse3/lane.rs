@@ -1,5 +1,6 @@
 //! Registers of one block or two: all that AES by vector permutations needs of them.
 
+use std::arch::asm;
 use std::arch::x86_64::*;
 
 use super::super::blocks::{self, Bytes};
@@ -17,10 +18,19 @@ pub(super) trait Lane: Copy {
     /// Writes as many blocks as the slice has room for.
     fn store(self, blocks: &mut [Bytes]);
 
+    /// Blocks that are little-endian numbers, from the first ones given. Words go to registers by themselves, where
+    /// the bytes of a number would go one by one.
+    fn of_numbers(numbers: [u128; 2]) -> Self;
+
     /// The same block everywhere.
     fn repeat(block: &Bytes) -> Self;
 
     fn xor(self, other: Self) -> Self;
+
+    /// The same, and the compiler may not mix its sum with others: what comes last has to be added last.
+    fn settled(self) -> Self {
+        self
+    }
 
     /// The low nibble of each byte, and the high one.
     fn nibbles(self) -> (Self, Self);
@@ -43,6 +53,12 @@ impl Lane for __m128i {
     }
 
     #[inline(always)]
+    fn of_numbers([number, _]: [u128; 2]) -> Self {
+        // SAFETY: every x86-64 processor has SSE2.
+        unsafe { _mm_set_epi64x((number >> 64) as i64, number as i64) }
+    }
+
+    #[inline(always)]
     fn repeat(block: &Bytes) -> Self {
         blocks::load(block)
     }
@@ -51,6 +67,13 @@ impl Lane for __m128i {
     fn xor(self, other: Self) -> Self {
         // SAFETY: every x86-64 processor has SSE2.
         unsafe { _mm_xor_si128(self, other) }
+    }
+
+    #[inline(always)]
+    fn settled(mut self) -> Self {
+        // SAFETY: no instruction.
+        unsafe { asm!("/* {} */", inout(xmm_reg) self, options(pure, nomem, nostack, preserves_flags)) };
+        self
     }
 
     #[inline(always)]
@@ -95,6 +118,12 @@ impl Lane for __m256i {
                 None => blocks::store(&mut to[0], _mm256_castsi256_si128(self)),
             }
         }
+    }
+
+    #[inline(always)]
+    fn of_numbers([low, high]: [u128; 2]) -> Self {
+        // SAFETY: the processor has AVX2, see `Lane`.
+        unsafe { _mm256_set_m128i(__m128i::of_numbers([high, high]), __m128i::of_numbers([low, low])) }
     }
 
     #[inline(always)]

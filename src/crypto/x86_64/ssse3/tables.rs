@@ -261,7 +261,13 @@ mod tests {
 
     /// 1/x of the encoded byte, by the look-ups of the module's head.
     fn inverse(x: u8) -> u8 {
-        let look_up = |table: &Bytes, at: u8| if at & 0x80 == 0 { table[at as usize & 15] } else { 0 };
+        let look_up = |table: &Bytes, at: u8| {
+            if at & 0x80 == 0 {
+                table[at as usize & 15]
+            } else {
+                0
+            }
+        };
         let (i, k) = (ENCODE[x as usize] >> 4, ENCODE[x as usize] & 15);
         let (inverses, j) = (&TABLES.inverse, i ^ k);
         let of_k = look_up(&TABLES.inverse_of_multiple, k);

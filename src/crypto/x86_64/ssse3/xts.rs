@@ -40,6 +40,13 @@ impl Ssse3XtsKeys {
         Ok(keys)
     }
 
+    /// Does without AVX2.
+    #[cfg(test)]
+    pub(super) fn narrow(&mut self) {
+        self.data.narrow();
+        self.inverse_data.narrow();
+    }
+
     /// Starts a message where it lies in the end, so that no copy of K1 stays elsewhere.
     pub(in crate::crypto) fn start(&self, keyed: &mut Keyed, direction: Direction, iv: &[u8; IV_LENGTH]) {
         let blank = Ssse3Xts {
@@ -103,20 +110,21 @@ fn run_groups<L: Lane, const DECRYPT: bool>(
     tweak: &mut Tweak,
     mut data: InOutBuf<'_, '_, u8>,
 ) {
-    let mut tweaks = [[0; 16]; MOST];
+    let mut tweaks = [0; MOST];
     while !data.is_empty() {
         let length = data.len().min(16 * L::BLOCKS * WIDTH);
         let (mut group, rest) = data.split_at(length);
         data = rest;
-        for place in &mut tweaks[..length / 16] {
-            *place = tweak.to_le_bytes();
-            *tweak = later(*tweak, 1);
+        for (at, place) in (0..).zip(tweaks.iter_mut()) {
+            *place = later(*tweak, at);
         }
-        let tweaks = tweaks[..length / 16].chunks(L::BLOCKS);
+        *tweak = later(*tweak, (length / 16) as u32);
+        let tweak =
+            |at: usize| L::of_numbers([tweaks[L::BLOCKS * at], tweaks[L::BLOCKS * at + L::BLOCKS - 1]]);
         let mut blocks = [L::repeat(&[0; 16]); WIDTH];
         let input = group.get_in().as_chunks().0.chunks(L::BLOCKS);
-        for ((block, input), tweak) in blocks.iter_mut().zip(input).zip(tweaks.clone()) {
-            *block = L::load(input).xor(L::load(tweak));
+        for (at, (block, input)) in blocks.iter_mut().zip(input).enumerate() {
+            *block = L::load(input).xor(tweak(at));
         }
         if DECRYPT {
             decrypt(schedule, &mut blocks);
@@ -124,8 +132,8 @@ fn run_groups<L: Lane, const DECRYPT: bool>(
             encrypt(schedule, &mut blocks);
         }
         let output = group.get_out().as_chunks_mut().0.chunks_mut(L::BLOCKS);
-        for ((block, output), tweak) in blocks.into_iter().zip(output).zip(tweaks) {
-            block.xor(L::load(tweak)).store(output);
+        for (at, (block, output)) in blocks.into_iter().zip(output).enumerate() {
+            block.xor(tweak(at)).store(output);
         }
     }
     tweaks.zeroize();
