@@ -137,15 +137,17 @@ fn reorder<L: Lane>(bytes: L, indexes: &Bytes) -> L {
     bytes.look_up(L::repeat(indexes))
 }
 
-/// The quotients p and q of each byte of a state.
+/// The quotients p and q of each byte of a state. What leads to q goes first, as j is there after i.
 #[inline(always)]
 fn quotients<L: Lane>(state: L) -> (L, L) {
     let (k, i) = state.nibbles();
     let inverse = L::repeat(&TABLES.inverse);
     let of_k = L::repeat(&TABLES.inverse_of_multiple).look_up(k);
     let j = i.xor(k);
-    let p = inverse.look_up(inverse.look_up(i).xor(of_k)).xor(j);
-    let q = inverse.look_up(inverse.look_up(j).xor(of_k)).xor(i);
+    let of_j = inverse.look_up(j).xor(of_k).settled();
+    let of_i = inverse.look_up(i).xor(of_k).settled();
+    let q = inverse.look_up(of_j).xor(i).settled();
+    let p = inverse.look_up(of_i).xor(j);
     (p, q)
 }
 
@@ -155,21 +157,17 @@ pub(super) fn state<L: Lane>(block: L) -> L {
     map(&TABLES.encode, block)
 }
 
-/// All rounds but the last.
+/// One of the rounds before the last, whose number counts modulo 4.
 #[inline(always)]
-fn all_but_last<L: Lane, const W: usize>(schedule: &Schedule, states: &mut [L; W]) {
-    for (round, key) in (1..).zip(&schedule.round_keys()[1..]) {
-        let (turn_1, turn_3) = (&TABLES.turn_1[round % 4], &TABLES.turn_3[round % 4]);
-        for state in states.iter_mut() {
-            let (p, q) = quotients(*state);
-            let once = sum(&TABLES.once, p, q);
-            let twice = sum(&TABLES.twice, p, q);
-            // Twice the row and once the next: with its own next, that lacks but the third.
-            let two_rows = reorder(once, turn_1).xor(twice);
-            let others = reorder(once, turn_3).xor(L::repeat(key)).xor(two_rows).settled();
-            *state = others.xor(reorder(two_rows, turn_1));
-        }
-    }
+fn round<L: Lane>(state: L, number: usize, key: &Bytes) -> L {
+    let (turn_1, turn_3) = (&TABLES.turn_1[number % 4], &TABLES.turn_3[number % 4]);
+    let (p, q) = quotients(state);
+    let once = sum(&TABLES.once, p, q);
+    let twice = sum(&TABLES.twice, p, q).settled();
+    // Twice the row and once the next: with its own next, that lacks but the third.
+    let two_rows = reorder(once, turn_1).xor(twice);
+    let third = reorder(once, turn_3).xor(L::repeat(key)).settled();
+    third.xor(two_rows).settled().xor(reorder(two_rows, turn_1))
 }
 
 /// Encrypts `W` registers of blocks side by side.
@@ -178,7 +176,11 @@ pub(super) fn encrypt<L: Lane, const W: usize>(schedule: &Schedule, blocks: &mut
     for block in blocks.iter_mut() {
         *block = state(*block).xor(schedule.first_key());
     }
-    all_but_last(schedule, blocks);
+    for (number, key) in (1..).zip(&schedule.round_keys()[1..]) {
+        for block in blocks.iter_mut() {
+            *block = round(*block, number, key);
+        }
+    }
     for block in blocks.iter_mut() {
         let (p, q) = quotients(*block);
         *block = schedule.shifted(sum(&TABLES.last, p, q)).xor(schedule.last_key());
@@ -186,12 +188,26 @@ pub(super) fn encrypt<L: Lane, const W: usize>(schedule: &Schedule, blocks: &mut
 }
 
 /// Encrypts a state with the first round key in it. Returns the block, and the same without the last round key
-/// as a state: for a chain, which then need not make one of the block.
+/// as a state: for a chain, which then need not make one of the block. Four rounds at a time, because the turns of
+/// columns repeat after as many.
 #[inline(always)]
 pub(super) fn encrypt_linked<L: Lane>(schedule: &Schedule, state: L) -> (L, L) {
-    let mut states = [state];
-    all_but_last(schedule, &mut states);
-    let (p, q) = quotients(states[0]);
+    let mut state = state;
+    let keys = schedule.round_keys();
+    let (fours, rest) = keys[1..].as_chunks::<4>();
+    for key in fours {
+        state = round(state, 1, &key[0]);
+        state = round(state, 2, &key[1]);
+        state = round(state, 3, &key[2]);
+        state = round(state, 4, &key[3]);
+    }
+    // There are 9, 11 or 13 rounds before the last.
+    state = round(state, 1, &rest[0]);
+    if rest.len() > 1 {
+        state = round(state, 2, &rest[1]);
+        state = round(state, 3, &rest[2]);
+    }
+    let (p, q) = quotients(state);
     let block = schedule.shifted(sum(&TABLES.last, p, q)).xor(schedule.last_key());
     (block, schedule.shifted(sum(&TABLES.once, p, q)))
 }
