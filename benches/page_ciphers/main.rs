@@ -1,13 +1,15 @@
 //! The page ciphers through the plugin's vtable beside OpenSSL 3 as the server calls it: each message with a
 //! key schedule and a fresh IV of its own.
 //!
-//! `cargo bench --bench page_ciphers -- [--level portable|aesni|vaes] [--key-length 16|24|32] [--rounds N] [--only WORDS] [--json]`
+//! `cargo bench --bench page_ciphers -- [--level portable|ssse3|aesni|vaes] [--key-length 16|24|32] [--rounds N] [--only WORDS] [--json]`
 //!
 //! All cases take turns in one process and each has many short rounds, so that other work on the machine hits
-//! all alike; the numbers are medians. A case that misses its target is marked. At the portable level OpenSSL
-//! runs without AES instructions as well, in a process started for that. The portable implementation itself uses
-//! those that it finds, unless it was built with
-//! `RUSTFLAGS='--cfg aes_backend="soft" --cfg polyval_backend="soft"'`, as for a processor without them.
+//! all alike; the numbers are medians. A case that misses its target is marked. Below the highest level OpenSSL
+//! runs on the same processor, as far as AES goes, in a process started for that with `OPENSSL_ia32cap`: at aesni
+//! without VAES, VPCLMULQDQ and AVX-512, at ssse3 and portable also without AES-NI and PCLMULQDQ. (OpenSSL 3.0
+//! has VAES in GCM alone, from 3.1 on.) GCM at ssse3 is the portable one, and this uses the AES instructions that
+//! it finds, unless it was built with `RUSTFLAGS='--cfg aes_backend="soft" --cfg polyval_backend="soft"'`, as for
+//! a processor without them.
 
 #![allow(unsafe_code, reason = "the vtable and OpenSSL are C functions")]
 #![allow(
@@ -39,8 +41,19 @@ const ROUND: u64 = 30_000;
 /// The share of the ceiling that aes_ctr has to reach for pages.
 const SHARE_OF_CEILING: f64 = 0.85;
 
-/// Makes OpenSSL believe in a processor without AES-NI and PCLMULQDQ.
-const OPENSSL_WITHOUT_AES: (&str, &str) = ("OPENSSL_ia32cap", "~0x200000200000000");
+/// What tells OpenSSL which instructions to leave alone: bits of CPUID leaf 1 (EDX, then ECX), a colon, bits of
+/// leaf 7 (EBX, then ECX).
+const OPENSSL_INSTRUCTIONS: &str = "OPENSSL_ia32cap";
+
+/// All but what is above a level.
+fn openssl_instructions(level: Level) -> Option<&'static str> {
+    // PCLMULQDQ and AES-NI; AVX-512 F, DQ, BW and VL; VAES and VPCLMULQDQ.
+    match level {
+        Level::Portable | Level::Ssse3 => Some("~0x200000200000000:~0x600C0030000"),
+        Level::AesNi => Some(":~0x600C0030000"),
+        Level::Vaes => None,
+    }
+}
 
 struct Options {
     level: Level,
@@ -65,7 +78,7 @@ fn options() -> Options {
             "--level" => {
                 let name = value();
                 let named = Level::ALL.into_iter().find(|level| level.name() == name);
-                options.level = named.expect("--level is portable, aesni or vaes");
+                options.level = named.expect("--level is portable, ssse3, aesni or vaes");
             }
             "--key-length" => options.key_length = value().parse().expect("--key-length is 16, 24 or 32"),
             "--rounds" => options.rounds = value().parse().expect("--rounds is a number"),
@@ -130,10 +143,12 @@ fn median(samples: &[f64]) -> f64 {
 
 fn main() {
     let options = options();
-    if options.level == Level::Portable && env::var_os(OPENSSL_WITHOUT_AES.0).is_none() {
+    if let Some(instructions) = openssl_instructions(options.level)
+        && env::var_os(OPENSSL_INSTRUCTIONS).is_none()
+    {
         let status = Command::new(env::current_exe().expect("this program has a path"))
             .args(env::args_os().skip(1))
-            .env(OPENSSL_WITHOUT_AES.0, OPENSSL_WITHOUT_AES.1)
+            .env(OPENSSL_INSTRUCTIONS, instructions)
             .status()
             .expect("this program starts again");
         std::process::exit(status.code().unwrap_or(1));

@@ -32,7 +32,7 @@ use sha2::Sha256;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 #[cfg(target_arch = "x86_64")]
-use super::x86_64::NativeXtsKeys;
+use super::x86_64::{NativeXtsKeys, ssse3::Ssse3XtsKeys};
 use super::xts::{KEYS_LENGTH, PortableXtsKeys};
 use super::{CipherError, Level};
 
@@ -88,14 +88,18 @@ pub struct Origin<'a> {
 pub(super) enum XtsKeys {
     #[cfg(target_arch = "x86_64")]
     Native(NativeXtsKeys),
+    #[cfg(target_arch = "x86_64")]
+    Ssse3(Ssse3XtsKeys),
     Portable(PortableXtsKeys),
 }
 
 impl XtsKeys {
     pub(super) fn new(level: Level, keys: &[u8; KEYS_LENGTH]) -> Result<Self, CipherError> {
         #[cfg(target_arch = "x86_64")]
-        if level > Level::Portable {
+        if level >= Level::AesNi {
             return NativeXtsKeys::new(level, keys).map(XtsKeys::Native);
+        } else if level == Level::Ssse3 {
+            return Ssse3XtsKeys::new(keys).map(XtsKeys::Ssse3);
         }
         let _portable_on_every_processor = level;
         Ok(XtsKeys::Portable(PortableXtsKeys::new(keys)))

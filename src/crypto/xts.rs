@@ -317,6 +317,8 @@ impl PageCipher {
             match keys {
                 #[cfg(target_arch = "x86_64")]
                 XtsKeys::Native(keys) => keys.start(&mut self.keyed, direction, iv),
+                #[cfg(target_arch = "x86_64")]
+                XtsKeys::Ssse3(keys) => keys.start(&mut self.keyed, direction, iv),
                 XtsKeys::Portable(keys) => self.keyed = Keyed::Xts(keys.start(direction, iv)),
             }
             self.finished = false;
@@ -356,6 +358,15 @@ mod tests {
                 keys.start(&mut keyed, direction, iv);
                 match keyed {
                     Keyed::NativeXts(xts) => stream(xts, input, splits),
+                    _ => panic!("it did not start"),
+                }
+            }
+            #[cfg(target_arch = "x86_64")]
+            XtsKeys::Ssse3(keys) => {
+                let mut keyed = Keyed::Idle;
+                keys.start(&mut keyed, direction, iv);
+                match keyed {
+                    Keyed::Ssse3Xts(xts) => stream(xts, input, splits),
                     _ => panic!("it did not start"),
                 }
             }
