@@ -1,6 +1,6 @@
 //! AES (FIPS 197) by vector permutations, after M. Hamburg, "Accelerating AES with Vector Permute Instructions"
-//! (CHES 2009): SubBytes from shuffles of 16-byte tables that lie in registers, so no address and no time depends
-//! on a secret.
+//! (CHES 2009): SubBytes from shuffles of 16-byte tables that lie in registers, so no address and no time
+//! depends on a secret.
 //!
 //! ShiftRows is never done but at the end: a state lacks one more of it after each round, and the turns of the
 //! columns in MixColumns take that into account. Round keys are stored as states that lack as many.
@@ -188,8 +188,8 @@ pub(super) fn encrypt<L: Lane, const W: usize>(schedule: &Schedule, blocks: &mut
 }
 
 /// Encrypts a state with the first round key in it. Returns the block, and the same without the last round key
-/// as a state: for a chain, which then need not make one of the block. Four rounds at a time, because the turns of
-/// columns repeat after as many.
+/// as a state: for a chain, which then need not make one of the block. Four rounds at a time, because the turns
+/// of columns repeat after as many.
 #[inline(always)]
 pub(super) fn encrypt_linked<L: Lane>(schedule: &Schedule, state: L) -> (L, L) {
     let mut state = state;

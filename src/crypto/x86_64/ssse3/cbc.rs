@@ -66,8 +66,8 @@ impl Chaining for Decrypting {
     }
 }
 
-/// Each block waits for the one before it, so the latency is all that counts. What leads from block to block stays
-/// a state; the plaintext is made one, and the ciphertext a block, beside that.
+/// Each block waits for the one before it, so the latency is all that counts. What leads from block to block
+/// stays a state; the plaintext is made one, and the ciphertext a block, beside that.
 #[target_feature(enable = "ssse3")]
 fn encrypt_chain(schedule: &Schedule, previous: &mut Bytes, data: InOutBuf<'_, '_, u8>) {
     let (blocks, _no_rest) = data.into_chunks::<U16>();

@@ -18,8 +18,8 @@ pub(super) trait Lane: Copy {
     /// Writes as many blocks as the slice has room for.
     fn store(self, blocks: &mut [Bytes]);
 
-    /// Blocks that are little-endian numbers, from the first ones given. Words go to registers by themselves, where
-    /// the bytes of a number would go one by one.
+    /// Blocks that are little-endian numbers, from the first ones given. Words go to registers by themselves,
+    /// where the bytes of a number would go one by one.
     fn of_numbers(numbers: [u128; 2]) -> Self;
 
     /// The same block everywhere.
