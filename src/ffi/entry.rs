@@ -205,7 +205,7 @@ fn refuse_start(error: &PluginError) -> InitStatus {
 /// The cipher of the published keys. Before the start there is no key to encrypt with; the default serves.
 #[inline(always)]
 fn algorithm() -> Algorithm {
-    published::current().map_or(Algorithm::AesCbc, |keys| keys.algorithm)
+    published::current().map_or(Algorithm::AesCbc, |keys| keys.ring.algorithm())
 }
 
 fn read_flags(flags: c_int) -> (Direction, Padding) {

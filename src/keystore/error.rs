@@ -12,6 +12,8 @@ use thiserror::Error;
 use super::key_file::format::ParseError;
 use super::key_file::step::{DiskState, Step};
 use super::key_set::{KeyName, LAST_VERSION};
+use crate::crypto::Algorithm;
+use crate::crypto::derive::DATA_KEY_LENGTH;
 
 /// A failure of a key store. Nothing was changed, on disk or in memory, unless the variant says so.
 #[derive(Debug, Error)]
@@ -106,6 +108,17 @@ pub enum KeyStoreError {
     KnownVersionDiffers {
         /// The version.
         name: KeyName,
+    },
+
+    /// The algorithm derives its keys from data keys of full length, and this one is shorter.
+    #[error("{name} has {bits} bits, but {} needs data keys of {} bits", algorithm.name(), DATA_KEY_LENGTH * 8)]
+    KeyTooShort {
+        /// The first version that is too short.
+        name: KeyName,
+        /// Its length in bits.
+        bits: usize,
+        /// The algorithm.
+        algorithm: Algorithm,
     },
 
     /// A rotation was asked for a key that is not there.
@@ -270,6 +283,12 @@ impl KeyStoreError {
             KeyStoreError::KnownVersionMissing { .. } | KeyStoreError::KnownVersionDiffers { .. } => {
                 "put this version's line back into the file from a backup; data on disk needs it".into()
             }
+            KeyStoreError::KeyTooShort { algorithm, .. } => format!(
+                "keyroll_encryption_algorithm = {} is for key stores that hold keys of {} hex digits only; data \
+                 that is encrypted already can be read only with the algorithm and the keys it was encrypted with",
+                algorithm.name(),
+                DATA_KEY_LENGTH * 2
+            ),
             KeyStoreError::UnknownKey { .. } => "name one of these, or -1 for all keys".into(),
             KeyStoreError::VersionsUsedUp { .. } => "set a smaller keyroll_rotate_version_step".into(),
             KeyStoreError::NoSystemKey => "add key 1".into(),

@@ -81,7 +81,7 @@ pub trait KeyStore: Send {
     /// returns when it is durable and has been read back.
     ///
     /// The store is read anew under its lock. With `known`, a version that the ring holds and the store does
-    /// not, or holds with other bytes, fails the rotation.
+    /// not, or holds with other bytes, and a key that is too short for the ring's cipher fail the rotation.
     fn rotate(
         &self,
         which: Rotate,

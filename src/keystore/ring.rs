@@ -18,7 +18,8 @@ use zeroize::Zeroize;
 
 use super::error::KeyStoreError;
 use super::key_set::{KeyName, KeySet};
-use crate::crypto::derive::{Origin, RingId};
+use crate::crypto::Algorithm;
+use crate::crypto::derive::{DATA_KEY_LENGTH, Origin, RingId};
 use crate::secret::{DataKey, MAX_DATA_KEY_LENGTH};
 
 /// Room for one key in a page, in bytes.
@@ -32,6 +33,8 @@ pub struct Ring {
     versions: Box<[Version]>,
     pages: Vec<Arc<KeyPage>>,
     keys: usize,
+    /// The cipher of all of them.
+    algorithm: Algorithm,
     /// The same in all rings that were made from each other: in them a version never changes its bytes.
     id: RingId,
 }
@@ -53,16 +56,26 @@ struct Version {
 }
 
 impl Ring {
-    /// A ring of these keys that shares the pages of the ring `before` it.
+    /// A ring of these keys, all with this cipher.
     ///
     /// # Errors
-    /// A version of `before` that `keys` does not hold, or holds with other bytes; memory that cannot be had.
-    pub fn new(keys: &KeySet, before: Option<&Ring>) -> Result<Ring, KeyStoreError> {
-        let mut pages = Vec::new();
-        if let Some(before) = before {
-            before.check_kept_in(keys)?;
-            pages.clone_from(&before.pages);
-        }
+    /// A key that is too short for the cipher; memory that cannot be had.
+    pub fn new(keys: &KeySet, algorithm: Algorithm) -> Result<Ring, KeyStoreError> {
+        check_lengths(keys, algorithm)?;
+        Ring::build(keys, algorithm, None)
+    }
+
+    /// A ring of these keys that takes the place of this one and shares its pages.
+    ///
+    /// # Errors
+    /// Those of [`check_successor`](Self::check_successor); memory that cannot be had.
+    pub fn successor(&self, keys: &KeySet) -> Result<Ring, KeyStoreError> {
+        self.check_successor(keys)?;
+        Ring::build(keys, self.algorithm, Some(self))
+    }
+
+    fn build(keys: &KeySet, algorithm: Algorithm, before: Option<&Ring>) -> Result<Ring, KeyStoreError> {
+        let mut pages = before.map(|ring| ring.pages.clone()).unwrap_or_default();
         let fresh: Vec<(KeyName, &DataKey)> = keys
             .iter()
             .filter(|(name, _)| before.is_none_or(|ring| ring.find(*name).is_none()))
@@ -80,6 +93,7 @@ impl Ring {
             versions: Box::default(),
             pages,
             keys: ids.len(),
+            algorithm,
             id: before.map_or_else(RingId::new, |ring| ring.id),
         };
         let mut versions: Vec<Version> = Vec::with_capacity(keys.len());
@@ -177,8 +191,16 @@ impl Ring {
         self.pages.iter().all(|page| page.locked)
     }
 
-    /// Fails if `keys` lacks a version of this ring or holds it with other bytes.
-    pub fn check_kept_in(&self, keys: &KeySet) -> Result<(), KeyStoreError> {
+    /// The cipher of all the keys.
+    #[inline]
+    pub fn algorithm(&self) -> Algorithm {
+        self.algorithm
+    }
+
+    /// Fails if these keys cannot take the place of this ring's: if they lack a version of it or hold it with
+    /// other bytes, or if one is too short for the cipher.
+    pub fn check_successor(&self, keys: &KeySet) -> Result<(), KeyStoreError> {
+        check_lengths(keys, self.algorithm)?;
         for (name, _) in self.names() {
             match (keys.get(name), self.key(name.id, name.version)) {
                 (None, _) => return Err(KeyStoreError::KnownVersionMissing { name }),
@@ -232,6 +254,19 @@ impl Ring {
 impl fmt::Debug for Ring {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Ring({} keys, {} versions)", self.keys, self.versions.len())
+    }
+}
+
+/// Refuses keys that are too short for the algorithm.
+fn check_lengths(keys: &KeySet, algorithm: Algorithm) -> Result<(), KeyStoreError> {
+    let short = |key: &DataKey| algorithm.derives_keys() && key.len() != DATA_KEY_LENGTH;
+    match keys.iter().find(|(_, key)| short(key)) {
+        None => Ok(()),
+        Some((name, key)) => Err(KeyStoreError::KeyTooShort {
+            name,
+            bits: key.len() * 8,
+            algorithm,
+        }),
     }
 }
 

@@ -2,9 +2,7 @@
 
 use thiserror::Error;
 
-use crate::crypto::Algorithm;
-use crate::crypto::derive::DATA_KEY_LENGTH;
-use crate::keystore::{KeyName, KeyStoreError};
+use crate::keystore::KeyStoreError;
 
 /// A failure of a start, a rotation or a reload. Nothing was changed unless the key store's error says so.
 #[derive(Debug, Error)]
@@ -12,17 +10,6 @@ pub enum PluginError {
     /// The key store failed.
     #[error(transparent)]
     KeyStore(#[from] KeyStoreError),
-
-    /// The algorithm derives its keys from data keys of full length, and this one is shorter.
-    #[error("{name} has {bits} bits, but {} needs data keys of {} bits", algorithm.name(), DATA_KEY_LENGTH * 8)]
-    KeyTooShort {
-        /// The first version that is too short.
-        name: KeyName,
-        /// Its length in bits.
-        bits: usize,
-        /// The algorithm.
-        algorithm: Algorithm,
-    },
 
     /// mariadb-backup was handed the place-holder of a password. It prints no notes, so the hint for it is in the
     /// message.
@@ -50,12 +37,6 @@ impl PluginError {
     pub fn hint(&self) -> String {
         match self {
             PluginError::KeyStore(error) => error.hint(),
-            PluginError::KeyTooShort { algorithm, .. } => format!(
-                "keyroll_encryption_algorithm = {} is for key stores that hold keys of {} hex digits only; data \
-                 that is encrypted already can be read only with the algorithm and the keys it was encrypted with",
-                algorithm.name(),
-                DATA_KEY_LENGTH * 2
-            ),
             PluginError::FilekeyHidden => {
                 "or put the password into a file (mode 0600) and set keyroll_filekey=FILE:path".into()
             }

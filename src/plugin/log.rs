@@ -23,7 +23,7 @@ pub fn loaded(server: &dyn Server, published: &Published) {
             "keyroll: loaded {} from {}, encrypting with {}",
             amount(published),
             published.source,
-            published.algorithm.name()
+            ring.algorithm().name()
         ),
     );
     if !ring.is_locked_in_memory() {

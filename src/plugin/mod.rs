@@ -16,18 +16,14 @@ pub use server::{Level, Server, Wake};
 pub use settings::Settings;
 pub use status::Status;
 
-use crate::crypto::derive::DATA_KEY_LENGTH;
-use crate::crypto::{Algorithm, CipherError, Direction, Padding, PageCipher};
+use crate::crypto::{CipherError, Direction, Padding, PageCipher};
 use crate::keystore::{self, KeyName, KeySet, KeyStore, Ring, Rotate, VersionStep};
-use crate::secret::DataKey;
 
 /// What every lookup reads: the keys and how they encrypt. Immutable; a change publishes a new one.
 #[derive(Debug)]
 pub struct Published {
-    /// All data keys.
+    /// All data keys, with their cipher.
     pub ring: Ring,
-    /// The cipher of all of them.
-    pub algorithm: Algorithm,
     /// Where they live for good.
     pub source: String,
 }
@@ -49,8 +45,9 @@ impl Published {
         key: &[u8],
         iv: &[u8],
     ) -> Result<(), CipherError> {
-        if !self.algorithm.derives_keys() {
-            return cipher.start(self.algorithm, padding, direction, key, iv);
+        let algorithm = self.ring.algorithm();
+        if !algorithm.derives_keys() {
+            return cipher.start(algorithm, padding, direction, key, iv);
         }
         let origin = self
             .ring
@@ -79,10 +76,8 @@ impl Plugin {
         let store = keystore::open(settings.store())?;
         let loaded = store.load()?;
         log::warnings(server, &loaded.warnings);
-        check_lengths(&loaded.keys, algorithm)?;
         let published = Published {
-            ring: Ring::new(&loaded.keys, None)?,
-            algorithm,
+            ring: Ring::new(&loaded.keys, algorithm)?,
             source: store.describe(),
         };
         log::loaded(server, &published);
@@ -104,10 +99,6 @@ impl Plugin {
         status: &Status,
     ) -> Result<(), PluginError> {
         let which = rotation_of(request)?;
-        if self.published.algorithm.derives_keys() {
-            // A rotation keeps lengths; a key that came into the store since is refused before it writes.
-            check_lengths(&self.store.load()?.keys, self.published.algorithm)?;
-        }
         let rotated = self.store.rotate(which, step, Some(&self.published.ring))?;
         self.publish(&rotated.keys, server)?;
         status.count_rotation();
@@ -132,11 +123,9 @@ impl Plugin {
 
     fn publish(&mut self, keys: &KeySet, server: &dyn Server) -> Result<(), PluginError> {
         let now = &self.published;
-        check_lengths(keys, now.algorithm)?;
-        let ring = Ring::new(keys, Some(&now.ring))?;
+        let ring = now.ring.successor(keys)?;
         let next = Arc::new(Published {
             ring,
-            algorithm: now.algorithm,
             source: now.source.clone(),
         });
         server.publish(Arc::clone(&next));
@@ -149,19 +138,6 @@ impl Plugin {
 /// it. Call it without holding anything: it runs SQL.
 pub fn start_reencryption(server: &dyn Server, step: VersionStep) {
     log::woken(server, server.wake_encryption_threads(), step);
-}
-
-/// Refuses keys that are too short for the algorithm.
-fn check_lengths(keys: &KeySet, algorithm: Algorithm) -> Result<(), PluginError> {
-    let short = |key: &DataKey| algorithm.derives_keys() && key.len() != DATA_KEY_LENGTH;
-    match keys.iter().find(|(_, key)| short(key)) {
-        None => Ok(()),
-        Some((name, key)) => Err(PluginError::KeyTooShort {
-            name,
-            bits: key.len() * 8,
-            algorithm,
-        }),
-    }
 }
 
 fn rotation_of(request: i64) -> Result<Rotate, PluginError> {

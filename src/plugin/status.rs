@@ -122,7 +122,7 @@ pub fn keys_as_json(published: &Published) -> String {
             version: name.version,
             latest: published.ring.latest(name.id) == Some(name.version),
             bits: len * 8,
-            algorithm: published.algorithm.name(),
+            algorithm: published.ring.algorithm().name(),
         })
         .collect();
     // Plain numbers, booleans and ASCII names cannot fail to serialise.

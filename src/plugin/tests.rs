@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Mutex;
 
 use super::*;
+use crate::crypto::Algorithm;
 use crate::secret::SecretBytes;
 
 #[derive(Default)]

@@ -6,6 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use super::support::{PASSWORD, Place, TEXT, config, holds_all, is_root, plain_keys};
+use keyroll::crypto::Algorithm;
 use keyroll::keystore::key_file::format::KeyText;
 use keyroll::keystore::key_file::{Digest, FILE_SIZE_LIMIT, KeyFile, KeyFileConfig};
 use keyroll::keystore::{KeyName, KeyStore, KeyStoreError, Ring, Rotate, VersionStep};
@@ -83,7 +84,7 @@ fn an_unknown_key_is_refused_with_the_ones_that_there_are() {
 #[test]
 fn a_version_that_the_server_knows_must_still_be_in_the_file() {
     let place = Place::plain();
-    let ring = Ring::new(&place.store().load().unwrap().keys, None).unwrap();
+    let ring = Ring::new(&place.store().load().unwrap().keys, Algorithm::AesCbc).unwrap();
     let rotate = || {
         place
             .store()
@@ -376,4 +377,22 @@ fn a_file_with_an_empty_password_is_read_without_a_filekey_and_stays_encrypted()
     rotate(&place, Rotate::All).unwrap();
     assert!(place.bytes().starts_with(b"Salted__"));
     assert_eq!(place.keys().len(), before.len() + 2);
+}
+
+#[test]
+fn a_short_key_that_came_into_the_file_is_refused_under_the_lock_before_anything_is_written() {
+    let long = "00112233445566778899aabbccddeeff".repeat(2);
+    let place = Place::of(format!("1;{long}\n").as_bytes(), "");
+    let ring = Ring::new(&place.store().load().unwrap().keys, Algorithm::Aes256Xts).unwrap();
+    fs::write(&place.path, format!("1;{long}\n2;{}\n", &long[..32])).unwrap();
+    let before = place.bytes();
+    let refused = place
+        .store()
+        .rotate(Rotate::Key(1), VersionStep::DEFAULT, Some(&ring));
+    assert!(
+        matches!(refused, Err(KeyStoreError::KeyTooShort { .. })),
+        "{refused:?}"
+    );
+    assert_eq!(place.bytes(), before);
+    place.assert_nothing_left_behind();
 }

@@ -342,7 +342,7 @@ impl KeyStore for KeyFile {
         let old = self.read(&file, &mut Vec::new())?;
         let text = self.understand(&old, password.as_ref())?;
         if let Some(ring) = known {
-            ring.check_kept_in(text.keys())?;
+            ring.check_successor(text.keys())?;
         }
 
         // What was encrypted stays encrypted, also with an empty password.
