@@ -18,5 +18,6 @@
 pub mod crypto;
 pub mod ffi;
 pub mod keystore;
+pub mod master_key;
 pub mod plugin;
 pub mod secret;

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use once_cell::sync::Lazy;
 
 use super::{published, services};
-use crate::keystore::VersionStep;
+use crate::keystore::{KeySpec, NewVersions, VersionStep};
 use crate::plugin::{Level, Plugin, PluginError, Published, Server, Status, Wake, log, start_reencryption};
 
 /// The plugin between init and deinit.
@@ -27,7 +27,15 @@ pub(super) fn rotate(request: i64, step: VersionStep) -> Result<(), String> {
         format!("rotation of key {request}")
     };
     act(&doing, step, |plugin| {
-        plugin.rotate(request, step, &Host, &STATUS)
+        plugin.rotate(
+            request,
+            NewVersions {
+                step,
+                spec: KeySpec::DEFAULT,
+            },
+            &Host,
+            &STATUS,
+        )
     })
 }
 

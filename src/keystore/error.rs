@@ -154,6 +154,31 @@ pub enum KeyStoreError {
     #[error("cannot make a key file without key 1, which encrypts the server's own data")]
     NoSystemKey,
 
+    /// The store makes no keys by itself.
+    #[error("there is no key {id} in {store}, and keys are not made there by themselves")]
+    KeysAreMadeElsewhere {
+        /// The key id asked for.
+        id: u32,
+        /// The store.
+        store: String,
+    },
+
+    /// A rotation of the master key was asked of a store that has none.
+    #[error("{store} has no master key: its data keys are not wrapped")]
+    NoMasterKey {
+        /// The store.
+        store: String,
+    },
+
+    /// The algorithm and the length that a new version was to have do not go together.
+    #[error("a key of {bits} bits cannot be made for {}", algorithm.name())]
+    ImpossibleSpec {
+        /// The length in bits.
+        bits: u32,
+        /// The algorithm.
+        algorithm: Algorithm,
+    },
+
     /// The system's generator of random numbers failed.
     #[error("no random bytes from the system: {0}")]
     NoRandomBytes(getrandom::Error),
@@ -291,6 +316,15 @@ impl KeyStoreError {
             ),
             KeyStoreError::UnknownKey { .. } => "name one of these, or -1 for all keys".into(),
             KeyStoreError::VersionsUsedUp { .. } => "set a smaller keyroll_rotate_version_step".into(),
+            KeyStoreError::KeysAreMadeElsewhere { .. } => "add the key to the store, then reload".into(),
+            KeyStoreError::NoMasterKey { .. } => {
+                "`keyroll import` moves the keys into a keystore, which has a master key".into()
+            }
+            KeyStoreError::ImpossibleSpec { .. } => {
+                "aes_256_xts needs keys of 256 bits: set keyroll_key_spec = AES_256, or another \
+                 keyroll_key_algorithm"
+                    .into()
+            }
             KeyStoreError::NoSystemKey => "add key 1".into(),
             KeyStoreError::InvalidNewKey { .. } => "name each key once, as ID or ID:BITS".into(),
             KeyStoreError::NoRandomBytes(_) => "check the system log".into(),

@@ -17,7 +17,7 @@ pub use settings::Settings;
 pub use status::Status;
 
 use crate::crypto::{CipherError, Direction, Padding, PageCipher};
-use crate::keystore::{self, KeyName, KeySet, KeyStore, Ring, Rotate, VersionStep};
+use crate::keystore::{self, KeyName, KeySet, KeyStore, NewVersions, Ring, Rotate, VersionStep};
 
 /// What every lookup reads: the keys and how they encrypt. Immutable; a change publishes a new one.
 #[derive(Debug)]
@@ -94,12 +94,12 @@ impl Plugin {
     pub fn rotate(
         &mut self,
         request: i64,
-        step: VersionStep,
+        new: NewVersions,
         server: &dyn Server,
         status: &Status,
     ) -> Result<(), PluginError> {
         let which = rotation_of(request)?;
-        let rotated = self.store.rotate(which, step, Some(&self.published.ring))?;
+        let rotated = self.store.rotate(which, new, Some(&self.published.ring))?;
         self.publish(&rotated.keys, server)?;
         status.count_rotation();
         log::rotated(server, &rotated.new, &self.published.source);

@@ -19,7 +19,7 @@ pub use config::{Digest, FileKey, KeyFileConfig};
 use self::format::KeyText;
 use super::error::{KeyStoreError, LoosePermissions, Warning};
 use super::key_set::{Inserted, KeyName, KeySet, LAST_VERSION};
-use super::{KeyStore, Loaded, Ring, Rotate, Rotated, VersionStep};
+use super::{KeyStore, Loaded, NewVersions, Ring, Rotate, Rotated, VersionStep};
 use crate::secret::{DataKey, SecretBytes};
 
 /// The largest key file, in bytes, encrypted or not (as in file_key_management).
@@ -329,7 +329,7 @@ impl KeyStore for KeyFile {
     fn rotate(
         &self,
         which: Rotate,
-        step: VersionStep,
+        new: NewVersions,
         known: Option<&Ring>,
     ) -> Result<Rotated, KeyStoreError> {
         let password = self.password(&mut Vec::new())?;
@@ -347,7 +347,7 @@ impl KeyStore for KeyFile {
 
         // What was encrypted stays encrypted, also with an empty password.
         let password = password.or_else(|| encrypted::is_encrypted(old.expose()).then(SecretBytes::default));
-        let new = self.new_versions(text.keys(), which, step)?;
+        let new = self.new_versions(text.keys(), which, new.step)?;
         let names = new.iter().map(|(name, _)| *name).collect();
         let bytes = self.seal(text.with_new_versions(&new), password.as_ref())?;
         self.check_size(bytes.expose().len() as u64)?;
