@@ -5,10 +5,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The floors from the top down. A file of one floor may name its own and those below it.
-const FLOORS: [&str; 5] = ["ffi", "plugin", "keystore", "crypto", "secret"];
+const FLOORS: [&str; 6] = ["ffi", "plugin", "keystore", "crypto", "durable", "secret"];
 
 /// What the command may use: the key stores and what is below them.
-const BELOW_THE_COMMAND: [&str; 3] = ["keystore", "crypto", "secret"];
+const BELOW_THE_COMMAND: [&str; 4] = ["keystore", "crypto", "durable", "secret"];
 
 const LONGEST_FILE: usize = 600;
 
