@@ -15,7 +15,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use keyroll::keystore::key_file::{Digest, FileKey, KeyFile, KeyFileConfig, NewKey};
-use keyroll::keystore::{KeyName, KeyStore, KeyStoreError, Rotate, VersionStep};
+use keyroll::keystore::{KeyName, KeyStore, KeyStoreError, NewVersions, Rotate};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -90,7 +90,7 @@ fn act(
             let times: usize = times.first().map_or(Some(1), |times| times.parse().ok())?;
             let mut new = Vec::new();
             for _ in 0..times {
-                match store.rotate(which, VersionStep::DEFAULT, None) {
+                match store.rotate(which, NewVersions::DEFAULT, None) {
                     Ok(rotated) => new.extend(rotated.new),
                     Err(error) => return Some(Err(error)),
                 }

@@ -70,6 +70,44 @@ impl fmt::Debug for DataKey {
     }
 }
 
+/// The length of a [`KeystoreKey`] in bytes.
+pub const KEYSTORE_KEY_LENGTH: usize = 32;
+
+/// The key of a keystore: 256 random bits that a master key wraps and that wrap the data keys. Wiped on drop.
+///
+/// There is no `Clone` and `Debug` tells nothing. It lies on the heap, so that moving it leaves no copy behind.
+#[derive(Zeroize, ZeroizeOnDrop)]
+pub struct KeystoreKey(Box<[u8; KEYSTORE_KEY_LENGTH]>);
+
+impl KeystoreKey {
+    /// A new random key from the operating system's generator.
+    pub fn random() -> Result<Self, getrandom::Error> {
+        let mut key = KeystoreKey(Box::new([0; KEYSTORE_KEY_LENGTH]));
+        getrandom::fill(&mut key.0[..]).map(|()| key)
+    }
+
+    /// A key of these bytes; `None` unless there are [`KEYSTORE_KEY_LENGTH`] of them.
+    pub fn new(bytes: &[u8]) -> Option<Self> {
+        let mut key = KeystoreKey(Box::new([0; KEYSTORE_KEY_LENGTH]));
+        if bytes.len() != key.0.len() {
+            return None;
+        }
+        key.0.copy_from_slice(bytes);
+        Some(key)
+    }
+
+    /// The key's bytes.
+    pub fn expose(&self) -> &[u8; KEYSTORE_KEY_LENGTH] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for KeystoreKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("KeystoreKey(redacted)")
+    }
+}
+
 /// A password or the contents of a file that holds secrets: wiped on drop, without `Clone`, redacted in `Debug`.
 #[derive(Default)]
 pub struct SecretBytes(Zeroizing<Vec<u8>>);

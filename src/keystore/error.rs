@@ -82,6 +82,17 @@ pub enum KeyStoreError {
         name: KeyName,
     },
 
+    /// A known version is for another algorithm in the store.
+    #[error("{name} is in use with {}, but the key store now says {}", held.name(), found.name())]
+    KnownAlgorithmDiffers {
+        /// The version.
+        name: KeyName,
+        /// What data was encrypted with.
+        held: Algorithm,
+        /// What the store says.
+        found: Algorithm,
+    },
+
     /// The algorithm derives its keys from data keys of full length, and this one is shorter.
     #[error("{name} has {bits} bits, but {} needs data keys of {} bits", algorithm.name(), DATA_KEY_LENGTH * 8)]
     KeyTooShort {
@@ -125,6 +136,31 @@ pub enum KeyStoreError {
     /// A new key file was to have no key 1.
     #[error("cannot make a key file without key 1, which encrypts the server's own data")]
     NoSystemKey,
+
+    /// The store makes no keys by itself.
+    #[error("there is no key {id} in {store}, and keys are not made there by themselves")]
+    KeysAreMadeElsewhere {
+        /// The key id asked for.
+        id: u32,
+        /// The store.
+        store: String,
+    },
+
+    /// A rotation of the master key was asked of a store that has none.
+    #[error("{store} has no master key: its data keys are not wrapped")]
+    NoMasterKey {
+        /// The store.
+        store: String,
+    },
+
+    /// The algorithm and the length that a new version was to have do not go together.
+    #[error("a key of {bits} bits cannot be made for {}", algorithm.name())]
+    ImpossibleSpec {
+        /// The length in bits.
+        bits: u32,
+        /// The algorithm.
+        algorithm: Algorithm,
+    },
 
     /// The system's generator of random numbers failed.
     #[error("no random bytes from the system: {0}")]
@@ -182,8 +218,10 @@ impl KeyStoreError {
             KeyStoreError::FilekeyTooLong { path } => {
                 format!("put the password alone into {}, on one line", path.display())
             }
-            KeyStoreError::KnownVersionMissing { .. } | KeyStoreError::KnownVersionDiffers { .. } => {
-                "put this version's line back into the file from a backup; data on disk needs it".into()
+            KeyStoreError::KnownVersionMissing { .. }
+            | KeyStoreError::KnownVersionDiffers { .. }
+            | KeyStoreError::KnownAlgorithmDiffers { .. } => {
+                "put this version back into the file from a backup; data on disk needs it".into()
             }
             KeyStoreError::KeyTooShort { algorithm, .. } => format!(
                 "keyroll_encryption_algorithm = {} is for key stores that hold keys of {} hex digits only; data \
@@ -193,6 +231,15 @@ impl KeyStoreError {
             ),
             KeyStoreError::UnknownKey { .. } => "name one of these, or -1 for all keys".into(),
             KeyStoreError::VersionsUsedUp { .. } => "set a smaller keyroll_rotate_version_step".into(),
+            KeyStoreError::KeysAreMadeElsewhere { .. } => "add the key to the store, then reload".into(),
+            KeyStoreError::NoMasterKey { .. } => {
+                "`keyroll import` moves the keys into a keystore, which has a master key".into()
+            }
+            KeyStoreError::ImpossibleSpec { .. } => {
+                "aes_256_xts needs keys of 256 bits: set keyroll_key_spec = AES_256, or another \
+                 keyroll_key_algorithm"
+                    .into()
+            }
             KeyStoreError::NoSystemKey => "add key 1".into(),
             KeyStoreError::InvalidNewKey { .. } => "name each key once, as ID or ID:BITS".into(),
             KeyStoreError::NoRandomBytes(_) => "check the system log".into(),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::fmt;
 
+use crate::crypto::Algorithm;
 use crate::secret::DataKey;
 
 /// The highest version a key may have: 2^32-1 means "invalid" to the server (`ENCRYPTION_KEY_VERSION_INVALID`).
@@ -29,34 +30,58 @@ impl fmt::Display for KeyName {
 pub enum Inserted {
     /// The version is new in the set.
     New,
-    /// The set held the same version with the same bytes.
+    /// The set held the same version with the same bytes for the same algorithm.
     Same,
-    /// The set holds the same version with OTHER bytes; it keeps the ones it had.
+    /// The set holds the same version with OTHER bytes or for another algorithm; it keeps what it had.
     Conflict,
 }
 
 /// Data keys by id and version.
 #[derive(Debug, Default)]
 pub struct KeySet {
-    keys: BTreeMap<KeyName, DataKey>,
+    keys: BTreeMap<KeyName, Version>,
+}
+
+#[derive(Debug)]
+struct Version {
+    key: DataKey,
+    algorithm: Option<Algorithm>,
 }
 
 impl KeySet {
-    /// Adds a version; never replaces one.
+    /// Adds a version of a store that records no algorithms; never replaces one.
     pub fn insert(&mut self, name: KeyName, key: DataKey) -> Inserted {
+        self.add(name, Version { key, algorithm: None })
+    }
+
+    /// Adds a version that was made for this algorithm; never replaces one.
+    pub fn insert_for(&mut self, name: KeyName, key: DataKey, algorithm: Algorithm) -> Inserted {
+        let algorithm = Some(algorithm);
+        self.add(name, Version { key, algorithm })
+    }
+
+    fn add(&mut self, name: KeyName, version: Version) -> Inserted {
         match self.keys.entry(name) {
             Entry::Vacant(place) => {
-                place.insert(key);
+                place.insert(version);
                 Inserted::New
             }
-            Entry::Occupied(held) if held.get().same_bytes(key.expose()) => Inserted::Same,
-            Entry::Occupied(_) => Inserted::Conflict,
+            Entry::Occupied(held) => {
+                let held = held.get();
+                let same = held.key.same_bytes(version.key.expose()) && held.algorithm == version.algorithm;
+                if same { Inserted::Same } else { Inserted::Conflict }
+            }
         }
     }
 
     /// The version's key.
     pub fn get(&self, name: KeyName) -> Option<&DataKey> {
-        self.keys.get(&name)
+        self.keys.get(&name).map(|version| &version.key)
+    }
+
+    /// The algorithm that the version was made for; `None` where the store records none.
+    pub fn algorithm(&self, name: KeyName) -> Option<Algorithm> {
+        self.keys.get(&name).and_then(|version| version.algorithm)
     }
 
     /// The highest version of the key, or `None` if there is no such key.
@@ -77,7 +102,7 @@ impl KeySet {
 
     /// All versions in ascending order of id, then version.
     pub fn iter(&self) -> impl Iterator<Item = (KeyName, &DataKey)> {
-        self.keys.iter().map(|(&name, key)| (name, key))
+        self.keys.iter().map(|(&name, version)| (name, &version.key))
     }
 
     /// The number of key versions.

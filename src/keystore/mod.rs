@@ -6,11 +6,13 @@
 pub mod error;
 pub mod key_file;
 pub mod key_set;
+pub mod new_versions;
 pub mod open;
 pub mod ring;
 
 pub use error::{KeyStoreError, Warning};
 pub use key_set::{KeyName, KeySet, LAST_VERSION};
+pub use new_versions::{KeySpec, NewVersions, VersionStep};
 pub use open::{StoreConfig, open};
 pub use ring::Ring;
 
@@ -21,31 +23,6 @@ pub enum Rotate {
     Key(u32),
     /// Every key of the store.
     All,
-}
-
-/// How far the number of a new version lies above the latest one: at least 1.
-///
-/// 2 by default: InnoDB re-encrypts a page only when the page's version plus
-/// `innodb_encryption_rotate_key_age` (1 by default) is less than the latest version.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct VersionStep(u32);
-
-impl VersionStep {
-    /// The step with which one rotation re-encrypts under the server's default settings.
-    pub const DEFAULT: VersionStep = VersionStep(2);
-
-    /// The largest step that may be set.
-    pub const MAX: u32 = 1_000_000;
-
-    /// A step of `step` versions; `None` unless it is between 1 and [`VersionStep::MAX`].
-    pub fn new(step: u32) -> Option<Self> {
-        (1..=Self::MAX).contains(&step).then_some(VersionStep(step))
-    }
-
-    /// The step as a number.
-    pub fn get(self) -> u32 {
-        self.0
-    }
 }
 
 /// What a key store held when it was read.
@@ -66,6 +43,15 @@ pub struct Rotated {
     pub new: Vec<KeyName>,
 }
 
+/// What a rotation of the master key did.
+#[derive(Debug)]
+pub struct MasterKeyRotated {
+    /// All data keys of the store as read back after the rotation: the same as before.
+    pub keys: KeySet,
+    /// The master key that wraps now, as [`KeyStore::master_key`] tells it.
+    pub master_key: String,
+}
+
 /// A place where data keys live for good.
 ///
 /// Contract: no method removes or overwrites a key version. A method that fails has changed nothing, in the
@@ -74,18 +60,58 @@ pub trait KeyStore: Send {
     /// Kind and place of the store for people, without secrets: `key file /etc/mysql/keys`.
     fn describe(&self) -> String;
 
+    /// The master key that wraps the store's data keys, for people: `version 3 of master key file /etc/master`.
+    /// `None` where there is none, or before the first [`load`](Self::load).
+    fn master_key(&self) -> Option<String> {
+        None
+    }
+
+    /// What the master key's provider said since the last call that a DBA should see, without secrets.
+    fn take_messages(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Reads all data keys.
     fn load(&self) -> Result<Loaded, KeyStoreError>;
 
-    /// Makes one new random version, of the same length as the latest, of each key that `which` names, and
-    /// returns when it is durable and has been read back.
+    /// Makes one new random version of each key that `which` names, and returns when it is durable and has been
+    /// read back. A store that records algorithms makes it as `new.spec` says; any other gives it the length of
+    /// the latest version.
     ///
     /// The store is read anew under its lock. With `known`, a version that the ring holds and the store does
-    /// not, or holds with other bytes, and a key that is too short for the ring's cipher fail the rotation.
-    fn rotate(
-        &self,
-        which: Rotate,
-        step: VersionStep,
-        known: Option<&Ring>,
-    ) -> Result<Rotated, KeyStoreError>;
+    /// not, or holds with other bytes, and a key that is too short for its cipher fail the rotation.
+    fn rotate(&self, which: Rotate, new: NewVersions, known: Option<&Ring>)
+    -> Result<Rotated, KeyStoreError>;
+
+    /// Whether [`create_key`](Self::create_key) can make keys in this store.
+    fn creates_keys(&self) -> bool {
+        false
+    }
+
+    /// Makes version 1 of a key that the store does not hold yet, and returns when it is durable and has been
+    /// read back. A key that someone else has made meanwhile is taken up: `new` is empty then.
+    fn create_key(&self, id: u32, spec: KeySpec, known: Option<&Ring>) -> Result<Rotated, KeyStoreError> {
+        let _ = (spec, known);
+        Err(KeyStoreError::KeysAreMadeElsewhere {
+            id,
+            store: self.describe(),
+        })
+    }
+
+    /// The same store, to be opened with another master key; reads nothing yet.
+    fn with_master_key(&self, uri: &str) -> Result<Box<dyn KeyStore>, KeyStoreError> {
+        let _ = uri;
+        Err(KeyStoreError::NoMasterKey {
+            store: self.describe(),
+        })
+    }
+
+    /// Has the master key provider make or name its newest master key and wraps all data keys anew, under a new
+    /// keystore key, in one durable replacement. No data key changes.
+    fn rotate_master_key(&self, known: Option<&Ring>) -> Result<MasterKeyRotated, KeyStoreError> {
+        let _ = known;
+        Err(KeyStoreError::NoMasterKey {
+            store: self.describe(),
+        })
+    }
 }

@@ -54,6 +54,10 @@ fn settings(path: &Path) -> Settings {
         encryption_algorithm: 1,
         strict_permissions: false,
         filekey_of_environment: SecretBytes::default(),
+        keystore: Vec::new(),
+        master_key: Vec::new(),
+        spec: KeySpec::DEFAULT,
+        request_timeout: 0,
     }
 }
 
@@ -108,7 +112,7 @@ fn aes_256_xts_refuses_to_start_with_a_short_key_and_names_it() {
 fn aes_256_xts_refuses_a_short_key_that_came_later_and_changes_nothing() {
     let mut s = started_with(LONG, Algorithm::Aes256Xts).unwrap();
     s.plugin
-        .rotate(-1, VersionStep::DEFAULT, &s.server, &s.status)
+        .rotate(-1, NewVersions::DEFAULT, &s.server, &s.status)
         .unwrap();
     assert_eq!((s.server.latest(1), s.server.latest(2)), (Some(3), Some(3)));
 
@@ -116,8 +120,8 @@ fn aes_256_xts_refuses_a_short_key_that_came_later_and_changes_nothing() {
     fs::write(&s.path, &content).unwrap();
     for refused in [
         s.plugin.reload(&s.server, &s.status),
-        s.plugin.rotate(1, VersionStep::DEFAULT, &s.server, &s.status),
-        s.plugin.rotate(-1, VersionStep::DEFAULT, &s.server, &s.status),
+        s.plugin.rotate(1, NewVersions::DEFAULT, &s.server, &s.status),
+        s.plugin.rotate(-1, NewVersions::DEFAULT, &s.server, &s.status),
     ] {
         let error = refused.unwrap_err().to_string();
         assert!(error.starts_with("version 1 of key 3 has 128 bits"), "{error}");
@@ -131,7 +135,7 @@ fn aes_256_xts_refuses_a_short_key_that_came_later_and_changes_nothing() {
 fn aes_256_xts_encrypts_under_the_named_data_key_and_under_no_unknown_one() {
     let mut s = started_with(LONG, Algorithm::Aes256Xts).unwrap();
     s.plugin
-        .rotate(1, VersionStep::DEFAULT, &s.server, &s.status)
+        .rotate(1, NewVersions::DEFAULT, &s.server, &s.status)
         .unwrap();
     let keys = s.server.published.lock().unwrap().last().cloned().unwrap();
     let encrypt = |id, version| {
@@ -170,12 +174,12 @@ fn a_start_publishes_all_keys_and_logs_how_many() {
 fn a_rotation_publishes_a_version_that_is_in_the_file() {
     let mut s = started(PLAIN);
     s.plugin
-        .rotate(1, VersionStep::DEFAULT, &s.server, &s.status)
+        .rotate(1, NewVersions::DEFAULT, &s.server, &s.status)
         .unwrap();
     assert_eq!((s.server.latest(1), s.server.latest(2)), (Some(3), Some(1)));
     assert!(fs::read_to_string(&s.path).unwrap().contains("\n1;3;"));
     s.plugin
-        .rotate(-1, VersionStep::new(5).unwrap(), &s.server, &s.status)
+        .rotate(-1, NewVersions::with_step(5).unwrap(), &s.server, &s.status)
         .unwrap();
     assert_eq!((s.server.latest(1), s.server.latest(2)), (Some(8), Some(6)));
     assert_eq!(s.status.rotations(), 2);
@@ -187,7 +191,7 @@ fn a_rotation_of_what_is_no_key_id_changes_nothing() {
     let mut s = started(PLAIN);
     for request in [0, -2, 3, i64::MAX, i64::MIN, 1 << 32] {
         s.plugin
-            .rotate(request, VersionStep::DEFAULT, &s.server, &s.status)
+            .rotate(request, NewVersions::DEFAULT, &s.server, &s.status)
             .unwrap_err();
     }
     assert_eq!(fs::read_to_string(&s.path).unwrap(), PLAIN);

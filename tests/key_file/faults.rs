@@ -9,7 +9,7 @@ use std::process::Output;
 use std::time::{Duration, Instant};
 
 use super::support::{Keys, Place, driver, holds_all, is_root, run, stderr};
-use keyroll::keystore::{KeyStore, Rotate, VersionStep};
+use keyroll::keystore::{KeyStore, NewVersions, Rotate};
 
 /// The system calls that work on files: the ones that a disk makes fail.
 const FILE_CALLS: &[&str] = &[
@@ -157,7 +157,7 @@ fn kill_at_every_call(make: fn() -> Place) {
 
         let next = place
             .store()
-            .rotate(Rotate::All, VersionStep::DEFAULT, None)
+            .rotate(Rotate::All, NewVersions::DEFAULT, None)
             .expect(&at);
         assert_eq!(next.new.len(), 2, "{at}");
         assert!(holds_all(&place.keys(), &after), "{at}");
@@ -215,7 +215,7 @@ fn a_new_file_is_there_as_a_whole_or_not_at_all_after_a_kill_at_any_system_call(
         );
         place
             .store()
-            .rotate(Rotate::All, VersionStep::DEFAULT, None)
+            .rotate(Rotate::All, NewVersions::DEFAULT, None)
             .unwrap();
         place.assert_nothing_left_behind();
     }

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use clap::value_parser;
-use keyroll::keystore::{KeyStore, Rotate, VersionStep};
+use keyroll::keystore::{KeySpec, KeyStore, NewVersions, Rotate, VersionStep};
 
 use crate::failure::Failure;
 use crate::key_file_args::KeyFileArgs;
@@ -52,7 +52,14 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let which = args.which.key.map_or(Rotate::All, Rotate::Key);
     let step = VersionStep::new(args.version_step).unwrap_or(VersionStep::DEFAULT);
     let key_file = args.key_file.open(false)?;
-    let rotated = key_file.rotate(which, step, None)?;
+    let rotated = key_file.rotate(
+        which,
+        NewVersions {
+            step,
+            spec: KeySpec::DEFAULT,
+        },
+        None,
+    )?;
 
     let mut sql = String::new();
     for name in rotated.new {

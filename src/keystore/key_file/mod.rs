@@ -15,7 +15,7 @@ pub use config::{Digest, FileKey, KeyFileConfig};
 use self::format::KeyText;
 use super::error::{KeyStoreError, Warning};
 use super::key_set::{Inserted, KeyName, KeySet, LAST_VERSION};
-use super::{KeyStore, Loaded, Ring, Rotate, Rotated, VersionStep};
+use super::{KeyStore, Loaded, NewVersions, Ring, Rotate, Rotated, VersionStep};
 use crate::durable::replace::Replacement;
 use crate::durable::{FileError, FileKind, lock, permissions, read, replace};
 use crate::secret::{DataKey, SecretBytes};
@@ -288,7 +288,7 @@ impl KeyStore for KeyFile {
     fn rotate(
         &self,
         which: Rotate,
-        step: VersionStep,
+        new: NewVersions,
         known: Option<&Ring>,
     ) -> Result<Rotated, KeyStoreError> {
         let password = self.password(&mut Vec::new())?;
@@ -303,7 +303,7 @@ impl KeyStore for KeyFile {
 
         // What was encrypted stays encrypted, also with an empty password.
         let password = password.or_else(|| encrypted::is_encrypted(old.expose()).then(SecretBytes::default));
-        let new = self.new_versions(text.keys(), which, step)?;
+        let new = self.new_versions(text.keys(), which, new.step)?;
         let names = new.iter().map(|(name, _)| *name).collect();
         let bytes = self.seal(text.with_new_versions(&new), password.as_ref())?;
         let mut meant = text.into_keys();

@@ -1,0 +1,84 @@
+//! What new key versions are made like.
+
+use crate::crypto::Algorithm;
+use crate::crypto::derive::DATA_KEY_LENGTH;
+
+/// How far the number of a new version lies above the latest one: at least 1.
+///
+/// 2 by default: InnoDB re-encrypts a page only when the page's version plus
+/// `innodb_encryption_rotate_key_age` (1 by default) is less than the latest version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VersionStep(u32);
+
+impl VersionStep {
+    /// The step with which one rotation re-encrypts under the server's default settings.
+    pub const DEFAULT: VersionStep = VersionStep(2);
+
+    /// The largest step that may be set.
+    pub const MAX: u32 = 1_000_000;
+
+    /// A step of `step` versions; `None` unless it is between 1 and [`VersionStep::MAX`].
+    pub const fn new(step: u32) -> Option<Self> {
+        if step >= 1 && step <= Self::MAX {
+            Some(VersionStep(step))
+        } else {
+            None
+        }
+    }
+
+    /// The step as a number.
+    pub fn get(self) -> u32 {
+        self.0
+    }
+}
+
+/// Algorithm and length of a key version, fixed when it is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeySpec {
+    /// What the version encrypts with.
+    pub algorithm: Algorithm,
+    /// The key's length in bits: 128, 192 or 256.
+    pub bits: u32,
+}
+
+impl KeySpec {
+    /// The strongest: what a keystore makes unless told otherwise.
+    pub const DEFAULT: KeySpec = KeySpec {
+        algorithm: Algorithm::Aes256Xts,
+        bits: 256,
+    };
+
+    /// Whether keys of this length serve the algorithm.
+    pub fn is_possible(self) -> bool {
+        let bytes = self.bits as usize / 8;
+        [128, 192, 256].contains(&self.bits) && (!self.algorithm.derives_keys() || bytes == DATA_KEY_LENGTH)
+    }
+}
+
+/// How a rotation makes new versions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NewVersions {
+    /// How far above the latest one.
+    pub step: VersionStep,
+    /// Algorithm and length, where the store records them.
+    pub spec: KeySpec,
+}
+
+impl NewVersions {
+    /// Two above the latest, as strong as can be.
+    pub const DEFAULT: NewVersions = NewVersions {
+        step: VersionStep::DEFAULT,
+        spec: KeySpec::DEFAULT,
+    };
+
+    /// New versions that lie this far above the latest one; `None` unless it is a possible step.
+    pub const fn with_step(step: u32) -> Option<NewVersions> {
+        match VersionStep::new(step) {
+            Some(step) => Some(NewVersions {
+                step,
+                spec: KeySpec::DEFAULT,
+            }),
+            None => None,
+        }
+    }
+}
