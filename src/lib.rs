@@ -19,5 +19,6 @@ pub mod crypto;
 pub mod ffi;
 pub mod keystore;
 pub mod master_key;
+pub mod net;
 pub mod plugin;
 pub mod secret;
