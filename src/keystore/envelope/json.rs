@@ -83,6 +83,8 @@ pub struct JsonError {
     pub column: usize,
     /// What is wrong there.
     pub problem: String,
+    /// Whether the text ends before the object does.
+    pub at_end: bool,
 }
 
 /// Reads one object and nothing else.
@@ -95,6 +97,7 @@ pub fn parse(text: &[u8]) -> Result<Object, JsonError> {
             line: error.line().max(1),
             column: error.column().max(1),
             problem: without_place(&error),
+            at_end: error.is_eof(),
         })?;
     match root {
         Value::Object(object) => Ok(object),
@@ -102,6 +105,7 @@ pub fn parse(text: &[u8]) -> Result<Object, JsonError> {
             line: 1,
             column: 1,
             problem: "not an object".into(),
+            at_end: false,
         }),
     }
 }
