@@ -82,6 +82,17 @@ pub enum KeyStoreError {
         name: KeyName,
     },
 
+    /// A known version is for another algorithm in the store.
+    #[error("{name} is in use with {}, but the key store now says {}", held.name(), found.name())]
+    KnownAlgorithmDiffers {
+        /// The version.
+        name: KeyName,
+        /// What data was encrypted with.
+        held: Algorithm,
+        /// What the store says.
+        found: Algorithm,
+    },
+
     /// The algorithm derives its keys from data keys of full length, and this one is shorter.
     #[error("{name} has {bits} bits, but {} needs data keys of {} bits", algorithm.name(), DATA_KEY_LENGTH * 8)]
     KeyTooShort {
@@ -207,8 +218,10 @@ impl KeyStoreError {
             KeyStoreError::FilekeyTooLong { path } => {
                 format!("put the password alone into {}, on one line", path.display())
             }
-            KeyStoreError::KnownVersionMissing { .. } | KeyStoreError::KnownVersionDiffers { .. } => {
-                "put this version's line back into the file from a backup; data on disk needs it".into()
+            KeyStoreError::KnownVersionMissing { .. }
+            | KeyStoreError::KnownVersionDiffers { .. }
+            | KeyStoreError::KnownAlgorithmDiffers { .. } => {
+                "put this version back into the file from a backup; data on disk needs it".into()
             }
             KeyStoreError::KeyTooShort { algorithm, .. } => format!(
                 "keyroll_encryption_algorithm = {} is for key stores that hold keys of {} hex digits only; data \

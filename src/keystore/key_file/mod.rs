@@ -14,7 +14,8 @@ pub use config::{Digest, FileKey, KeyFileConfig};
 
 use self::format::KeyText;
 use super::error::{KeyStoreError, Warning};
-use super::key_set::{Inserted, KeyName, KeySet, LAST_VERSION};
+use super::key_set::{Inserted, KeyName, KeySet};
+use super::new_versions::next_names;
 use super::{KeyStore, Loaded, NewVersions, Ring, Rotate, Rotated, VersionStep};
 use crate::durable::replace::Replacement;
 use crate::durable::{FileError, FileKind, lock, permissions, read, replace};
@@ -243,29 +244,14 @@ impl KeyFile {
         which: Rotate,
         step: VersionStep,
     ) -> Result<Vec<(KeyName, DataKey)>, KeyStoreError> {
-        let ids = match which {
-            Rotate::All => keys.ids(),
-            Rotate::Key(id) => vec![id],
-        };
-        let next = |id| {
-            let unknown = || KeyStoreError::UnknownKey {
-                id,
-                store: self.describe(),
-                ids: keys.ids(),
-            };
-            let latest = keys.latest(id).ok_or_else(unknown)?;
-            let length = keys.get(latest).ok_or_else(unknown)?.len();
-            let version = latest
-                .version
-                .checked_add(step.get())
-                .filter(|&version| version <= LAST_VERSION);
-            let version = version.ok_or(KeyStoreError::VersionsUsedUp {
-                latest,
-                step: step.get(),
-            })?;
-            Ok((KeyName { id, version }, random_key(id, length)?))
-        };
-        ids.into_iter().map(next).collect()
+        next_names(keys, which, step, || self.describe())?
+            .into_iter()
+            .map(|name| {
+                // A key has a latest version, or it would have got no next name.
+                let latest = keys.latest(name.id).and_then(|latest| keys.get(latest));
+                Ok((name, random_key(name.id, latest.map_or(0, DataKey::len))?))
+            })
+            .collect()
     }
 }
 
