@@ -1,8 +1,8 @@
 //! What new key versions are made like, and which numbers they get.
 
+use super::Rotate;
 use super::error::KeyStoreError;
 use super::key_set::{KeyName, KeySet, LAST_VERSION};
-use super::Rotate;
 use crate::crypto::Algorithm;
 use crate::crypto::derive::DATA_KEY_LENGTH;
 

@@ -325,10 +325,11 @@ fn as_u32(n: usize) -> u32 {
 
 /// The memory of some keys, [`KEY_ROOM`] for each.
 fn page_of(keys: &[(KeyName, &DataKey)]) -> Result<LockedMemory, KeyStoreError> {
-    let mut page = LockedMemory::new(keys.len() * KEY_ROOM).map_err(|source| KeyStoreError::NoMemoryForKeys {
-        versions: keys.len(),
-        source,
-    })?;
+    let mut page =
+        LockedMemory::new(keys.len() * KEY_ROOM).map_err(|source| KeyStoreError::NoMemoryForKeys {
+            versions: keys.len(),
+            source,
+        })?;
     for ((_, key), room) in keys.iter().zip(page.chunks_exact_mut(KEY_ROOM)) {
         room[..key.len()].copy_from_slice(key.expose());
     }

@@ -309,7 +309,12 @@ impl Document {
     /// Puts what another keystore key has been wrapped to, and the data keys under it, in place of what was there.
     /// `records` are all records of [`keys`](Self::keys) in the same order.
     pub fn rewrap(&mut self, master_key: MasterKeyRecord, records: Vec<KeyRecord>) {
-        debug_assert!(records.iter().map(|r| r.name).eq(self.keys.iter().map(|r| r.name)));
+        debug_assert!(
+            records
+                .iter()
+                .map(|r| r.name)
+                .eq(self.keys.iter().map(|r| r.name))
+        );
         if let Some(Value::Object(object)) = self.root.get_mut("master_key") {
             master_key.write_to(object);
         }

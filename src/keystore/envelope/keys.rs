@@ -36,7 +36,8 @@ pub struct Keys {
 impl Keys {
     /// The keys of the keystore with this UUID.
     pub fn new(keystore_key: &[u8; KEY_LENGTH], uuid: &Uuid) -> Keys {
-        let derive_key = |info| -> Zeroizing<[u8; KEY_LENGTH]> { derive(keystore_key, uuid.as_bytes(), info) };
+        let derive_key =
+            |info| -> Zeroizing<[u8; KEY_LENGTH]> { derive(keystore_key, uuid.as_bytes(), info) };
         Keys {
             uuid: *uuid,
             wrapping: WrappingKey::new(&derive_key(WRAPPING_KEY)),

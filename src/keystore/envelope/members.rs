@@ -30,7 +30,9 @@ impl<'a> Members<'a> {
     }
 
     pub(super) fn value(&self, name: &str) -> Result<&'a Value, FormatError> {
-        self.object.get(name).ok_or_else(|| self.wrong(name, "is missing"))
+        self.object
+            .get(name)
+            .ok_or_else(|| self.wrong(name, "is missing"))
     }
 
     /// A string of at most `limit` bytes without control characters, which would garble a terminal or a log.

@@ -18,7 +18,7 @@ use super::key_set::{Inserted, KeyName, KeySet};
 use super::new_versions::next_names;
 use super::{KeyStore, Loaded, NewVersions, Ring, Rotate, Rotated, VersionStep};
 use crate::durable::replace::Replacement;
-use crate::durable::{FileError, FileKind, lock, permissions, read, replace};
+use crate::durable::{FileError, FileKind, lock, read, replace};
 use crate::secret::{DataKey, SecretBytes};
 
 /// The largest key file, in bytes, encrypted or not (as in file_key_management).
@@ -224,17 +224,12 @@ impl KeyFile {
         path: &Path,
         warnings: &mut Vec<Warning>,
     ) -> Result<(), KeyStoreError> {
-        let meta = file.metadata().map_err(|source| FileError::ReadFailed {
-            path: path.into(),
-            source,
-        })?;
-        match permissions::check(&meta, path) {
-            Some(loose) if self.config.strict_permissions => Err(FileError::from(loose).into()),
-            loose => {
-                warnings.extend(loose.map(Warning::LoosePermissions));
-                Ok(())
-            }
-        }
+        warnings.extend(Warning::of_permissions(
+            file,
+            path,
+            self.config.strict_permissions,
+        )?);
+        Ok(())
     }
 
     /// The new versions that a rotation of `keys` makes.
