@@ -21,5 +21,6 @@ pub mod durable;
 pub mod ffi;
 pub mod keystore;
 pub mod master_key;
+pub mod net;
 pub mod plugin;
 pub mod secret;
