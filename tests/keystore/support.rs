@@ -5,12 +5,13 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use keyroll::crypto::Algorithm;
 use keyroll::crypto::wrap::{Sealed, WrappingKey};
 use keyroll::keystore::envelope::{Envelope, EnvelopeConfig, NewKey};
 use keyroll::keystore::{KeyName, KeySet, KeySpec, KeyStore, KeyStoreError};
-use keyroll::master_key::{MasterKey, MasterKeyError, Wrapped};
+use keyroll::master_key::{MasterKey, MasterKeyError, Options, Wrapped};
 use keyroll::secret::KeystoreKey;
 use tempfile::TempDir;
 
@@ -52,9 +53,9 @@ impl TestMasterKey {
     fn count(&self, counter: &AtomicUsize) -> Result<(), MasterKeyError> {
         counter.fetch_add(1, Ordering::Relaxed);
         match self.away.load(Ordering::Relaxed) {
-            true => Err(MasterKeyError::WrongKey {
-                provider: "away".into(),
-                reason: "away".into(),
+            true => Err(MasterKeyError::Unreachable {
+                provider: format!("test master key {}", self.name),
+                reason: "it was taken away".into(),
             }),
             false => Ok(()),
         }
@@ -154,6 +155,7 @@ impl Place {
         Envelope::new(EnvelopeConfig {
             path: self.path.clone(),
             master_key: Box::new(Handle(Arc::clone(master_key))),
+            options: options(),
             strict_permissions: false,
         })
         .unwrap()
@@ -178,5 +180,12 @@ impl Place {
             .collect();
         names.sort();
         names
+    }
+}
+
+pub(crate) fn options() -> Options {
+    Options {
+        request_timeout: Duration::from_secs(5),
+        environment: BTreeMap::new(),
     }
 }
