@@ -346,7 +346,13 @@ mod tests {
         for text in [digits.clone(), format!("{digits}\n"), format!(" {digits}\r\n")] {
             assert_eq!(parse_bare_key(text.as_bytes()).unwrap().newest(), 1);
         }
-        for text in [&digits[..63], &format!("{digits}0"), &format!("{digits} x"), &format!("1;{digits}"), ""] {
+        for text in [
+            &digits[..63],
+            &format!("{digits}0"),
+            &format!("{digits} x"),
+            &format!("1;{digits}"),
+            "",
+        ] {
             assert!(parse_bare_key(text.as_bytes()).is_none(), "{text}");
         }
     }
