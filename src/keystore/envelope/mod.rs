@@ -8,7 +8,7 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`format`] | the file's text as types, and what is refused; [`json`] below it, [`canonical`] beside it |
+//! | [`mod@format`] | the file's text as types, and what is refused; [`json`] below it, [`canonical`] beside it |
 //! | [`keys`] | what is derived from the keystore key |
 //! | `open` | from a file to its data keys |
 //! | `create`, `change` | from data keys to a file |
