@@ -52,7 +52,8 @@ macro_rules! with_system_variables {
             text keystore = "", start,
                 "Path and name of the keystore, whose data keys are wrapped by a master key";
             adopted_text master_key = "", live,
-                "URI of the master key that opens the keystore: file:PATH, credential:NAME or exec:PATH; a SET takes \
+                "URI of the master key that opens the keystore: file:PATH, credential:NAME, exec:PATH or \
+                 vault-transit:https://HOST:PORT/MOUNT/KEY; a SET takes \
                  effect only if that master key opens it, and exec: is for my.cnf alone";
             choice key_algorithm = [2 of "aes_cbc", "aes_ctr", "aes_256_xts"], live,
                 "Cipher of key versions that are made in a keystore from now on";
@@ -268,7 +269,7 @@ impl Settings {
             return Err(PluginError::NoMasterKey);
         }
         let uri = String::from_utf8_lossy(&self.master_key);
-        let options = self.master_key_options();
+        let options = self.master_key_options()?;
         Ok(StoreConfig::Keystore(EnvelopeConfig {
             master_key: master_key::open(&uri, &options)
                 .map_err(|error| PluginError::MasterKey(Box::new(error)))?,
@@ -279,12 +280,15 @@ impl Settings {
     }
 
     /// What providers of master keys are opened with.
-    fn master_key_options(&self) -> master_key::Options {
+    fn master_key_options(&self) -> Result<master_key::Options, PluginError> {
         let timeout = match self.request_timeout {
             0 => DEFAULT_REQUEST_TIMEOUT,
             milliseconds => Duration::from_millis(milliseconds.into()),
         };
-        master_key::Options::of_this_process(timeout)
+        Ok(master_key::Options {
+            vault: Some(self.vault.access()?),
+            ..master_key::Options::of_this_process(timeout)
+        })
     }
 
     fn key_file(self) -> StoreConfig {

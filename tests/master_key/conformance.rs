@@ -191,3 +191,4 @@ macro_rules! conforms {
 conforms!(file, Place::file(), 10_000);
 conforms!(credential, Place::credential(), 10_000);
 conforms!(exec, Place::exec(), 40);
+conforms!(vault_transit, Place::vault_transit(), 200);

@@ -112,7 +112,7 @@ pub enum VaultError {
     },
 
     /// Vault does not do what it was asked for.
-    #[error("Vault at {host} refuses {path} (status {status})")]
+    #[error("Vault at {host} refuses {path} (status {status}){}", because(reason))]
     Refused {
         /// Host and port.
         host: String,
@@ -120,6 +120,8 @@ pub enum VaultError {
         path: String,
         /// The HTTP status.
         status: u16,
+        /// Why, where Vault said something that we know; or nothing.
+        reason: &'static str,
     },
 
     /// The answer is not what the API promises. It is not quoted, for it may hold a key.
@@ -196,6 +198,13 @@ impl VaultError {
             VaultError::Refused { .. } => "look into Vault's audit log".into(),
             VaultError::BadAnswer { host, .. } => format!("check that {host} is Vault and not something else"),
         }
+    }
+}
+
+fn because(reason: &str) -> String {
+    match reason {
+        "" => String::new(),
+        reason => format!(": {reason}"),
     }
 }
 

@@ -40,6 +40,21 @@ enum Repeat {
     NotBlindly,
 }
 
+/// What Vault says with status 400, and what we say then. Its own words may quote what it was given.
+const KNOWN_REASONS: [(&str, &str); 5] = [
+    (
+        "disallowed by policy (too old)",
+        "its version is older than the key's min_decryption_version",
+    ),
+    ("encryption key not found", "there is no such key"),
+    ("no such key", "there is no such key"),
+    (
+        "message authentication failed",
+        "it was made by another key or for another keystore, or was changed",
+    ),
+    ("version is too new", "its version is newer than any of the key"),
+];
+
 /// An answer with status 200 or 204, or with 404 and data.
 pub struct Answer {
     response: Response,
@@ -259,7 +274,16 @@ impl VaultClient {
             429 => Err(VaultError::Busy { host }),
             503 if says(b"sealed") => Err(VaultError::Sealed { host }),
             500.. => Err(VaultError::Fails { host, status }),
-            _ => Err(VaultError::Refused { host, path, status }),
+            _ => {
+                let known = KNOWN_REASONS.iter().find(|(words, _)| says(words.as_bytes()));
+                let reason = known.map_or("", |(_, reason)| *reason);
+                Err(VaultError::Refused {
+                    host,
+                    path,
+                    status,
+                    reason,
+                })
+            }
         }
     }
 }
