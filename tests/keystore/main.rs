@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod damage;
+mod faults;
 mod lifecycle;
 mod support;
 mod tampering;
