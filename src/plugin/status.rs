@@ -13,6 +13,8 @@ use super::Published;
 pub struct Status {
     rotations: AtomicU64,
     reloads: AtomicU64,
+    created: AtomicU64,
+    master_key_rotations: AtomicU64,
     last_error: Mutex<Option<LastError>>,
 }
 
@@ -33,6 +35,16 @@ impl Status {
         self.reloads.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Counts keys that were made when the server first asked for them.
+    pub fn count_created(&self, keys: u64) {
+        self.created.fetch_add(keys, Ordering::Relaxed);
+    }
+
+    /// Counts a rotation of the master key.
+    pub fn count_master_key_rotation(&self) {
+        self.master_key_rotations.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Remembers an error; the text holds no secret.
     pub fn remember_error(&self, text: &str) {
         let last = LastError {
@@ -50,6 +62,16 @@ impl Status {
     /// Reloads so far.
     pub fn reloads(&self) -> u64 {
         self.reloads.load(Ordering::Relaxed)
+    }
+
+    /// Keys made when the server first asked for them, so far.
+    pub fn created(&self) -> u64 {
+        self.created.load(Ordering::Relaxed)
+    }
+
+    /// Rotations of the master key so far.
+    pub fn master_key_rotations(&self) -> u64 {
+        self.master_key_rotations.load(Ordering::Relaxed)
     }
 
     /// The last error, or nothing.
@@ -115,14 +137,14 @@ struct KeyRow {
 pub fn keys_as_json(published: &Published) -> String {
     let rows: Vec<KeyRow> = published
         .ring
-        .names()
+        .held()
         .into_iter()
-        .map(|(name, len)| KeyRow {
-            id: name.id,
-            version: name.version,
-            latest: published.ring.latest(name.id) == Some(name.version),
-            bits: len * 8,
-            algorithm: published.ring.algorithm().name(),
+        .map(|held| KeyRow {
+            id: held.name.id,
+            version: held.name.version,
+            latest: held.latest,
+            bits: held.len * 8,
+            algorithm: held.algorithm.name(),
         })
         .collect();
     // Plain numbers, booleans and ASCII names cannot fail to serialise.
