@@ -61,8 +61,7 @@ fn pages() -> io::Result<Vec<Page>> {
 
 fn page(name: String, command: &clap::Command) -> io::Result<Page> {
     let mut text = Vec::new();
-    let command = command.clone().name(name.clone()).display_name(name.clone());
-    Man::new(command).render(&mut text)?;
+    Man::new(command.clone()).render(&mut text)?;
     Ok(Page { name, text })
 }
 

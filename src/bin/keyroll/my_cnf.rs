@@ -64,7 +64,11 @@ fn key_file(text: &mut Vec<u8>, config: &KeyFileConfig, algorithm: Algorithm) ->
         line(text, "keyroll_digest", config.digest.name().as_bytes());
     }
     if config.pbkdf2_rounds > 0 {
-        line(text, "keyroll_use_pbkdf2", config.pbkdf2_rounds.to_string().as_bytes());
+        line(
+            text,
+            "keyroll_use_pbkdf2",
+            config.pbkdf2_rounds.to_string().as_bytes(),
+        );
     }
     if algorithm == Algorithm::AesCbc {
         text.extend(ALGORITHM_ADVICE.bytes());
@@ -84,7 +88,11 @@ fn keystore_lines(text: &mut Vec<u8>, keystore: &KeystorePlace, spec: KeySpec) -
         line(text, "keyroll_key_spec", format!("AES_{}", spec.bits).as_bytes());
     }
     if keystore.request_timeout > 0 {
-        line(text, "keyroll_request_timeout", keystore.request_timeout.to_string().as_bytes());
+        line(
+            text,
+            "keyroll_request_timeout",
+            keystore.request_timeout.to_string().as_bytes(),
+        );
     }
     Ok(())
 }

@@ -193,7 +193,9 @@ impl Value<'_> {
 
     /// As the server reads a number: with K, M or G behind it, and what is out of range is brought into it.
     fn number(&self, least: u32, most: u32) -> Result<u32, String> {
-        let text = String::from_utf8_lossy(self.bytes()).trim_start().to_ascii_lowercase();
+        let text = String::from_utf8_lossy(self.bytes())
+            .trim_start()
+            .to_ascii_lowercase();
         let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
         let factor = match &text[digits.len()..] {
             "" => Some(1_u64),
@@ -296,7 +298,10 @@ mod tests {
                 "my.cnf line 1: keyroll_digest cannot be this: it takes sha1, sha224, sha256, sha384, sha512"
             );
         }
-        assert_eq!(settings(&["keyroll_key_spec=aes_128"]).unwrap().key_spec.bits, 128);
+        assert_eq!(
+            settings(&["keyroll_key_spec=aes_128"]).unwrap().key_spec.bits,
+            128
+        );
     }
 
     #[test]
@@ -312,14 +317,26 @@ mod tests {
             assert_eq!(settings(&[&line]).unwrap().use_pbkdf2, number, "{value}");
         }
         for value in ["", "x", "-5", "1.5", "5x", "1kk", "0x10"] {
-            assert!(settings(&[&format!("keyroll_use_pbkdf2={value}")]).is_err(), "{value}");
+            assert!(
+                settings(&[&format!("keyroll_use_pbkdf2={value}")]).is_err(),
+                "{value}"
+            );
         }
-        assert_eq!(settings(&["keyroll_rotate_version_step=0"]).unwrap().version_step.get(), 1);
+        assert_eq!(
+            settings(&["keyroll_rotate_version_step=0"])
+                .unwrap()
+                .version_step
+                .get(),
+            1
+        );
     }
 
     #[test]
     fn each_plugin_has_its_own_settings() {
-        let options = [option("file_key_management_filename=/f"), option("keyroll_filename=/k")];
+        let options = [
+            option("file_key_management_filename=/f"),
+            option("keyroll_filename=/k"),
+        ];
         let of = |plugin| ServerSettings::from_options(&options, plugin).unwrap().filename;
         assert_eq!(of(Plugin::Keyroll), PathBuf::from("/k"));
         assert_eq!(of(Plugin::FileKeyManagement), PathBuf::from("/f"));

@@ -28,7 +28,9 @@ pub(crate) fn algorithm_parser() -> impl TypedValueParser<Value = Algorithm> {
 
 fn key_spec_parser() -> impl TypedValueParser<Value = u32> {
     PossibleValuesParser::new(KEY_SPECS.map(|(name, _)| name)).map(|name| {
-        let named = KEY_SPECS.iter().find(|(spec, _)| spec.eq_ignore_ascii_case(&name));
+        let named = KEY_SPECS
+            .iter()
+            .find(|(spec, _)| spec.eq_ignore_ascii_case(&name));
         named.map_or(KeySpec::DEFAULT.bits, |&(_, bits)| bits)
     })
 }

@@ -1,15 +1,27 @@
 //! The key store that a subcommand works on.
 
-use std::path::{Path, PathBuf};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf, absolute};
 use std::time::Duration;
 
+use keyroll::keystore::envelope::{Envelope, EnvelopeConfig};
 use keyroll::keystore::key_file::{KeyFile, KeyFileConfig};
-use keyroll::keystore::{KeyStore, Loaded};
+use keyroll::keystore::{
+    KeyName, KeyStore, KeyStoreError, Loaded, MasterKeyRotated, NewVersions, Rotate, Rotated,
+};
+use keyroll::master_key::MasterKey;
+use keyroll::master_key::open::{DEFAULT_REQUEST_TIMEOUT, Options, open};
 
 use crate::failure::Failure;
 use crate::my_cnf::Ciphers;
 use crate::server_settings::ServerSettings;
 use crate::terminal;
+
+/// What the URI of a master key file begins with.
+const FILE_SCHEME: &str = "file:";
+
+/// The schemes that a path follows.
+const PATH_SCHEMES: [&str; 2] = [FILE_SCHEME, "exec:"];
 
 /// Where a key store is and how it opens.
 #[derive(Debug)]
@@ -18,19 +30,6 @@ pub(crate) enum Place {
     KeyFile(KeyFileConfig),
     /// A keystore behind a master key.
     Keystore(KeystorePlace),
-}
-
-/// Where a keystore is and what unwraps it.
-#[derive(Clone, Debug)]
-pub(crate) struct KeystorePlace {
-    /// The keystore's file.
-    pub(crate) path: PathBuf,
-    /// The URI of its master key.
-    pub(crate) master_key: String,
-    /// Milliseconds for one call to the master key's provider; 0 is the default.
-    pub(crate) request_timeout: u32,
-    /// Refuse a file that others may read.
-    pub(crate) strict_permissions: bool,
 }
 
 impl Place {
@@ -49,6 +48,81 @@ impl Place {
             Place::Keystore(_) => "keystore",
         }
     }
+
+    /// Refuses files that others may read or change.
+    pub(crate) fn be_strict(&mut self) {
+        match self {
+            Place::KeyFile(config) => config.strict_permissions = true,
+            Place::Keystore(keystore) => keystore.strict_permissions = true,
+        }
+    }
+}
+
+/// Where a keystore is and what unwraps it.
+#[derive(Clone, Debug)]
+pub(crate) struct KeystorePlace {
+    /// The keystore's file.
+    pub(crate) path: PathBuf,
+    /// The URI of its master key.
+    pub(crate) master_key: String,
+    /// Milliseconds for one call to the master key's provider; 0 is the default.
+    pub(crate) request_timeout: u32,
+    /// Refuse a file that others may read.
+    pub(crate) strict_permissions: bool,
+}
+
+impl KeystorePlace {
+    /// The master key's file, if it is held in one.
+    pub(crate) fn master_key_file(&self) -> Option<&Path> {
+        self.master_key.strip_prefix(FILE_SCHEME).map(Path::new)
+    }
+
+    /// The same keystore behind another master key.
+    pub(crate) fn with_master_key(&self, uri: &str) -> KeystorePlace {
+        KeystorePlace {
+            master_key: uri.to_owned(),
+            ..self.clone()
+        }
+    }
+
+    /// The master key; nothing is read or called yet.
+    pub(crate) fn provider(&self) -> Result<Box<dyn MasterKey>, Failure> {
+        let timeout = match self.request_timeout {
+            0 => DEFAULT_REQUEST_TIMEOUT,
+            milliseconds => Duration::from_millis(milliseconds.into()),
+        };
+        Ok(open(&self.master_key, &Options::of_this_process(timeout))?)
+    }
+
+    /// The keystore's settings.
+    pub(crate) fn config(&self) -> Result<EnvelopeConfig, Failure> {
+        Ok(EnvelopeConfig {
+            path: self.path.clone(),
+            master_key: self.provider()?,
+            strict_permissions: self.strict_permissions,
+        })
+    }
+
+    /// The keystore, ready to be read.
+    pub(crate) fn open(&self) -> Result<Envelope, Failure> {
+        Ok(Envelope::new(self.config()?)?)
+    }
+}
+
+/// A master key's URI with an absolute path: those of a server, whose working directory is another, have no other.
+pub(crate) fn absolute_uri(uri: &str) -> Result<String, Failure> {
+    for scheme in PATH_SCHEMES {
+        if let Some(path) = uri.strip_prefix(scheme).filter(|path| !path.is_empty()) {
+            let path = absolute(path).map_err(Failure::NoWorkingDirectory)?;
+            return Ok(format!("{scheme}{}", path.display()));
+        }
+    }
+    Ok(uri.to_owned())
+}
+
+/// The master key for people who wait for it.
+pub(crate) fn in_words(uri: &str) -> String {
+    format!("the master key {}", uri.escape_debug())
 }
 
 /// A store as arguments or option files name it, and the settings beside it.
@@ -62,10 +136,13 @@ pub(crate) struct ChosenStore {
 
 impl ChosenStore {
     /// The store, ready to be read.
-    pub(crate) fn open(self) -> Result<Box<dyn KeyStore>, Failure> {
+    pub(crate) fn open(self) -> Result<OpenStore, Failure> {
         Ok(match self.place {
-            Place::KeyFile(config) => Box::new(KeyFile::new(config)?),
-            Place::Keystore(keystore) => Box::new(keystore.open()?),
+            Place::KeyFile(config) => OpenStore::KeyFile(KeyFile::new(config)?),
+            Place::Keystore(place) => OpenStore::Keystore {
+                envelope: place.open()?,
+                place,
+            },
         })
     }
 
@@ -74,6 +151,84 @@ impl ChosenStore {
         Ciphers {
             of_store: self.settings.encryption_algorithm,
             of_new_versions: self.settings.key_spec,
+        }
+    }
+}
+
+/// A store that can be read and changed.
+pub(crate) enum OpenStore {
+    /// A key file.
+    KeyFile(KeyFile),
+    /// A keystore.
+    Keystore {
+        /// The keystore.
+        envelope: Envelope,
+        /// Where it is.
+        place: KeystorePlace,
+    },
+}
+
+impl OpenStore {
+    fn store(&self) -> &dyn KeyStore {
+        match self {
+            OpenStore::KeyFile(key_file) => key_file,
+            OpenStore::Keystore { envelope, .. } => envelope,
+        }
+    }
+
+    /// Does the work; where it takes long, it says what it waits for. What the provider says is passed on.
+    fn patiently<T>(
+        &self,
+        work: impl FnOnce(&dyn KeyStore) -> Result<T, KeyStoreError>,
+    ) -> Result<T, Failure> {
+        let waiting = match self {
+            OpenStore::KeyFile(_) => "waiting for the key file's lock ...".to_owned(),
+            OpenStore::Keystore { place, .. } => format!("waiting for {} ...", in_words(&place.master_key)),
+        };
+        let done = terminal::while_waiting(&waiting, || work(self.store()));
+        for message in self.store().take_messages() {
+            terminal::say(&message);
+        }
+        Ok(done?)
+    }
+
+    /// Reads all keys.
+    pub(crate) fn load(&self) -> Result<Loaded, Failure> {
+        self.patiently(|store| store.load())
+    }
+
+    /// Makes new versions.
+    pub(crate) fn rotate(&self, which: Rotate, new: NewVersions) -> Result<Rotated, Failure> {
+        self.patiently(|store| store.rotate(which, new, None))
+    }
+
+    /// The master key that opened the store, and which version of it; `None` for a key file.
+    pub(crate) fn master_key(&self) -> Option<String> {
+        self.store().master_key()
+    }
+
+    /// Wraps the keystore anew under a new version of its master key.
+    pub(crate) fn rotate_master_key(&self) -> Result<MasterKeyRotated, Failure> {
+        self.patiently(|store| store.rotate_master_key(None))
+    }
+
+    /// Wraps the keystore anew under another master key.
+    pub(crate) fn move_to(&self, master_key: &dyn MasterKey) -> Result<MasterKeyRotated, Failure> {
+        let moved = self.patiently(|store| match self {
+            OpenStore::KeyFile(_) => store.rotate_master_key(None),
+            OpenStore::Keystore { envelope, .. } => envelope.move_to(master_key),
+        });
+        for message in master_key.take_messages() {
+            terminal::say(&message);
+        }
+        moved
+    }
+
+    /// When each version was made, where the store records it.
+    pub(crate) fn created(&self) -> Result<BTreeMap<KeyName, String>, Failure> {
+        match self {
+            OpenStore::KeyFile(_) => Ok(BTreeMap::new()),
+            OpenStore::Keystore { envelope, .. } => Ok(envelope.created()),
         }
     }
 }

@@ -13,7 +13,7 @@ use keyroll::secret::SecretBytes;
 use crate::failure::Failure;
 use crate::option_files::{self, OptionFileArgs};
 use crate::server_settings::{Plugin, ServerSettings};
-use crate::store::{ChosenStore, KeystorePlace, Place};
+use crate::store::{ChosenStore, KeystorePlace, Place, absolute_uri};
 use crate::{server_version, terminal};
 
 /// What `keyroll_filekey` is in my.cnf; read where `--filekey` is not given.
@@ -84,12 +84,12 @@ impl FilekeyArg {
 
 /// Takes `FILE:PATH`. What else is refused later, because clap would print it.
 pub(crate) fn filekey_parser() -> impl TypedValueParser<Value = FilekeyArg> {
-    OsStringValueParser::new().map(
-        |text: OsString| match FileKey::from_setting(&SecretBytes::new(text.into_vec()).expose().to_vec()) {
+    OsStringValueParser::new().map(|text: OsString| {
+        match FileKey::from_setting(&SecretBytes::new(text.into_vec()).expose()) {
             FileKey::File(path) => FilekeyArg::File(path),
             _ => FilekeyArg::Literal,
-        },
-    )
+        }
+    })
 }
 
 /// Takes the name of a digest.
@@ -113,7 +113,7 @@ impl StoreArgs {
         let place = match (&self.keystore, &self.filename) {
             (Some(path), _) => Place::Keystore(KeystorePlace {
                 path: path.clone(),
-                master_key: self.master_key.clone().unwrap_or_default(),
+                master_key: absolute_uri(self.master_key.as_deref().unwrap_or_default())?,
                 request_timeout: self.request_timeout.unwrap_or(settings.request_timeout),
                 strict_permissions: settings.strict_permissions,
             }),

@@ -51,7 +51,9 @@ pub(super) fn parse(line: &[u8]) -> Result<Line<'_>, &'static str> {
             let directive = trim_start(&line[1..]);
             let argument = |word: &[u8]| {
                 let rest = directive.strip_prefix(word)?;
-                rest.first().is_some_and(|&byte| is_space(byte)).then(|| trim(rest))
+                // The server takes the last byte for the line end, also where the file ends without one.
+                let (_, argument) = rest.split_last()?;
+                is_space(rest[0]).then(|| trim(argument))
             };
             match (argument(b"includedir"), argument(b"include")) {
                 (Some(b""), _) => Err("!includedir without a directory"),

@@ -61,8 +61,20 @@ fn write(folder: &TempDir, name: &str, content: &[u8], mode: u32) {
 fn folder_of_files() -> TempDir {
     let folder = TempDir::new().unwrap();
     let own = folder.path().display();
-    for name in ["d/b.cnf", "d/a.cnf", "d/.hidden.cnf", "d/two.x.cnf", "d/q.CNF", "d/q.txt"] {
-        write(&folder, name, format!("[mariadbd]\nfrom={name}\n").as_bytes(), 0o644);
+    for name in [
+        "d/b.cnf",
+        "d/a.cnf",
+        "d/.hidden.cnf",
+        "d/two.x.cnf",
+        "d/q.CNF",
+        "d/q.txt",
+    ] {
+        write(
+            &folder,
+            name,
+            format!("[mariadbd]\nfrom={name}\n").as_bytes(),
+            0o644,
+        );
     }
     fs::create_dir(folder.path().join("d/directory.cnf")).unwrap();
     write(&folder, "world.cnf", b"[mariadbd]\nworld=1\n", 0o666);
@@ -74,11 +86,7 @@ fn folder_of_files() -> TempDir {
 fn assert_same(folder: &TempDir, content: &[u8], suffix: Option<&str>, version: &str) {
     write(folder, "my.cnf", content, 0o644);
     let (peer, ours) = (peer(folder, suffix), ours(folder, suffix, version));
-    let text = |answer: &Option<Vec<u8>>| {
-        answer
-            .as_ref()
-            .map(|bytes| bytes.escape_ascii().to_string())
-    };
+    let text = |answer: &Option<Vec<u8>>| answer.as_ref().map(|bytes| bytes.escape_ascii().to_string());
     assert_eq!(
         text(&ours),
         text(&peer),
@@ -102,18 +110,72 @@ fn every_odd_line_is_read_as_the_servers_own_tool_reads_it() {
     .map(|text| text.as_bytes().to_vec())
     .to_vec();
     for line in [
-        " a = 1 ", "a", "a  ", "a=", "a=  ", "=1", "=", "a=b=c", "--a=1", "a='x y'", "a=\"x", "a=\"", "a='", "a=''",
-        "a=' x '", "a='x\"", "a='it''s'", "a='x'y'", "a=\"x'y\"", "a=\"x'y#\"", "a=x # c", "a='x # c'", "a=\"x # c'",
-        "a=x;c", "; a", "#a", "  ;a", "a # b", "a=x'#y", "a=x\"y#z\"w#q", "a'b#c'=1", "a=x\\#c", "a=x\\", "a=\\",
-        "a='x\\'", "a='x\\' # y'", "a=\"\\\"#\\\"\"", "a=\\n\\t\\r\\b\\s\\\\\\q\\'\\\"x", "a=x\\s", "a=\\\\n", "a=1\r",
-        "a\0b=1", "!", "!x", "!include", "!include   ", "!includedir", "!includedir nowhere/at/all", "!includedird",
+        " a = 1 ",
+        "a",
+        "a  ",
+        "a=",
+        "a=  ",
+        "=1",
+        "=",
+        "a=b=c",
+        "--a=1",
+        "a='x y'",
+        "a=\"x",
+        "a=\"",
+        "a='",
+        "a=''",
+        "a=' x '",
+        "a='x\"",
+        "a='it''s'",
+        "a='x'y'",
+        "a=\"x'y\"",
+        "a=\"x'y#\"",
+        "a=x # c",
+        "a='x # c'",
+        "a=\"x # c'",
+        "a=x;c",
+        "; a",
+        "#a",
+        "  ;a",
+        "a # b",
+        "a=x'#y",
+        "a=x\"y#z\"w#q",
+        "a'b#c'=1",
+        "a=x\\#c",
+        "a=x\\",
+        "a=\\",
+        "a='x\\'",
+        "a='x\\' # y'",
+        "a=\"\\\"#\\\"\"",
+        "a=\\n\\t\\r\\b\\s\\\\\\q\\'\\\"x",
+        "a=x\\s",
+        "a=\\\\n",
+        "a=1\r",
+        "a\0b=1",
+        "!",
+        "!x",
+        "!include",
+        "!include   ",
+        "!include x",
+        "!include xy",
+        "!includedir x",
+        "!includedir",
+        "!includedir nowhere/at/all",
+        "!includedird",
     ] {
         contents.push(format!("[mariadbd]\n{line}\nz=2\n").into_bytes());
         contents.push(format!("[mariadbd]\n{line}").into_bytes());
     }
     for line in [
-        "!include {}/d/a.cnf", "  !  include   {}/d/a.cnf  ", "!include {}/d/a.cnf # c", "!include '{}/d/a.cnf'",
-        "!include{}/d/a.cnf", "!includedir {}/d", "! includedir\t{}/d/ ", "!include {}/d", "!include {}/world.cnf",
+        "!include {}/d/a.cnf",
+        "  !  include   {}/d/a.cnf  ",
+        "!include {}/d/a.cnf # c",
+        "!include '{}/d/a.cnf'",
+        "!include{}/d/a.cnf",
+        "!includedir {}/d",
+        "! includedir\t{}/d/ ",
+        "!include {}/d",
+        "!include {}/world.cnf",
         "!include {}/loop.cnf",
     ] {
         let line = line.replace("{}", &own.to_string());
@@ -130,7 +192,8 @@ fn every_odd_line_is_read_as_the_servers_own_tool_reads_it() {
     for content in &contents {
         assert_same(&folder, content, None, &version);
     }
-    let suffixed = b"[mariadb_s]\na\n[mariadb]\nb\n[mysqld-10.11_S]\nc\n[_s]\nd\n[mariadb_s_s]\ne\n[client_s]\nf\n";
+    let suffixed =
+        b"[mariadb_s]\na\n[mariadb]\nb\n[mysqld-10.11_S]\nc\n[_s]\nd\n[mariadb_s_s]\ne\n[client_s]\nf\n";
     assert_same(&folder, suffixed, Some("_s"), &version);
     assert_same(&folder, suffixed, Some(""), &version);
 }
@@ -144,7 +207,11 @@ fn the_world_may_not_write_an_option_file_that_is_read() {
     };
     let files = read(&args, &|| None).unwrap();
     assert!(files.options.is_empty());
-    assert!(files.warnings[0].contains("everyone may write it"), "{:?}", files.warnings);
+    assert!(
+        files.warnings[0].contains("everyone may write it"),
+        "{:?}",
+        files.warnings
+    );
 }
 
 #[test]
@@ -157,14 +224,42 @@ fn a_group_with_a_version_is_named_when_no_server_tells_its_own() {
     };
     let files = read(&args, &|| None).unwrap();
     assert_eq!(files.options.len(), 1);
-    assert!(files.warnings[0].contains("[mariadb-10.11] is not read"), "{:?}", files.warnings);
+    assert!(
+        files.warnings[0].contains("[mariadb-10.11] is not read"),
+        "{:?}",
+        files.warnings
+    );
 }
 
 /// Files of the pieces that mean something, in any order.
 fn pieces() -> impl Strategy<Value = Vec<u8>> {
     let piece = prop::sample::select(vec![
-        "[mariadbd]\n", "[mysqld", "]", "\n", "\n", " ", "\t", "=", "#", ";", "'", "\"", "\\", "\\n", "\\s", "a", "bc",
-        "keyroll_filename", "!", "!include ", "!includedir ", "\0", "\r", "-", "_", "[client]\n", "/", ".",
+        "[mariadbd]\n",
+        "[mysqld",
+        "]",
+        "\n",
+        "\n",
+        " ",
+        "\t",
+        "=",
+        "#",
+        ";",
+        "'",
+        "\"",
+        "\\",
+        "\\n",
+        "\\s",
+        "a",
+        "bc",
+        "keyroll_filename",
+        "!",
+        "\0",
+        "\r",
+        "-",
+        "_",
+        "[client]\n",
+        "/",
+        ".",
     ]);
     prop::collection::vec(piece, 0..60).prop_map(|pieces| {
         let mut text = "[mariadbd]\n".to_owned();
@@ -174,19 +269,23 @@ fn pieces() -> impl Strategy<Value = Vec<u8>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(300) })]
 
     #[test]
     fn any_order_of_meaningful_pieces_is_read_as_the_servers_own_tool_reads_it(content in pieces()) {
-        // Relative paths would be looked up in another folder by the tool than by this process.
-        let included = content.windows(8).any(|window| window == b"!include");
-        prop_assume!(!included);
+        // An option without a name is none to the server; its tool shows what stands before the line then.
+        let nameless = content
+            .split(|&byte| byte == b'\n')
+            .any(|line| line.trim_ascii_start().starts_with(b"="));
+        prop_assume!(!nameless);
         let folder = TempDir::new().unwrap();
         assert_same(&folder, &content, None, &installed_version());
     }
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
     #[test]
     fn no_bytes_make_the_reader_panic(content in prop::collection::vec(any::<u8>(), 0..9000)) {
         for line in Lines(&content) {
