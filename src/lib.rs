@@ -15,10 +15,12 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+pub mod clock;
 pub mod crypto;
 pub mod durable;
 pub mod ffi;
 pub mod keystore;
 pub mod master_key;
+pub mod net;
 pub mod plugin;
 pub mod secret;
