@@ -6,9 +6,9 @@ use keyroll::crypto::Algorithm;
 use keyroll::crypto::password::Digest;
 use keyroll::keystore::key_file::{KeyFile, KeyFileConfig};
 use keyroll::keystore::{KeySet, KeySpec, KeyStore};
-use keyroll::secret::DataKey;
 
 use crate::failure::Failure;
+use crate::init::refuse_existing;
 use crate::owner::OwnerArgs;
 use crate::server_settings::Plugin;
 use crate::spec_args::algorithm_parser;
@@ -84,7 +84,9 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let key_file = KeyFile::new(source.config)?;
     let loaded = key_file.load()?;
     say_warnings(&loaded);
-    let keys = with_algorithm(&loaded.keys, source.algorithm)?;
+    let keys = loaded.keys;
+    refuse_existing(&keystore.path)?;
+    check_lengths(&keys, source.algorithm)?;
     let said = format!(
         "imported {}; keys: {}, versions: {}, for {}",
         key_file.describe(),
@@ -92,7 +94,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         keys.len(),
         source.algorithm.name()
     );
-    new_keystore::make(&keystore, keys, owner)?;
+    new_keystore::make_of(&keystore, &keys, source.algorithm, owner)?;
     terminal::say(&said);
     terminal::print(&lines)?;
     terminal::say(NEXT_STEPS);
@@ -140,22 +142,22 @@ impl Args {
     }
 }
 
-/// The same keys, each for this algorithm.
-fn with_algorithm(keys: &KeySet, algorithm: Algorithm) -> Result<KeySet, Failure> {
-    let mut with = KeySet::default();
+/// Before a master key is made for nothing. Making the keystore looks again.
+fn check_lengths(keys: &KeySet, algorithm: Algorithm) -> Result<(), Failure> {
     for (name, key) in keys.iter() {
         let bits = key.len() * 8;
+        // A data key has 16, 24 or 32 bytes.
         let spec = KeySpec {
             algorithm,
-            bits: u32::try_from(bits).unwrap_or(0),
+            bits: bits as u32,
         };
-        let copy = DataKey::new(key.expose()).filter(|_| spec.is_possible());
-        let copy = copy.ok_or(Failure::NotItsAlgorithm {
-            name,
-            bits,
-            algorithm: algorithm.name(),
-        })?;
-        with.insert_for(name, copy, algorithm);
+        if !spec.is_possible() {
+            return Err(Failure::NotItsAlgorithm {
+                name,
+                bits,
+                algorithm: algorithm.name(),
+            });
+        }
     }
-    Ok(with)
+    Ok(())
 }

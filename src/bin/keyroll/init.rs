@@ -1,5 +1,7 @@
 //! `keyroll init`: a new key store, and the lines of my.cnf that make a server use it.
 
+use std::path::Path;
+
 use keyroll::durable::FileError;
 use keyroll::keystore::key_file::{FileKey, KeyFile, KeyFileConfig, NewKey};
 
@@ -66,7 +68,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let spec = args.spec.spec(&chosen)?;
     let mut ciphers = chosen.ciphers();
     ciphers.of_new_versions = spec;
-    refuse_existing(&chosen.place)?;
+    refuse_existing(chosen.place.path())?;
     let lines = my_cnf::lines(&chosen.place, ciphers).map_err(Failure::Output)?;
     let specs = new_key::specs(&args.id, spec);
     let next = match chosen.place {
@@ -82,8 +84,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
             AFTER_KEY_FILE
         }
         Place::Keystore(keystore) => {
-            let keys = new_keystore::random_keys(&specs)?;
-            new_keystore::make(&keystore, keys, owner)?;
+            new_keystore::make_random(&keystore, &specs, owner)?;
             AFTER_KEYSTORE
         }
     };
@@ -93,8 +94,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
 }
 
 /// Before a password or a master key is made for nothing. Those that make the file look again, under its lock.
-fn refuse_existing(place: &Place) -> Result<(), Failure> {
-    let path = place.path();
+pub(crate) fn refuse_existing(path: &Path) -> Result<(), Failure> {
     match path.symlink_metadata() {
         Ok(_) => Err(FileError::FileExists { path: path.into() }.into()),
         Err(_) => Ok(()),

@@ -216,7 +216,7 @@ impl OpenStore {
     pub(crate) fn move_to(&self, master_key: &dyn MasterKey) -> Result<MasterKeyRotated, Failure> {
         let moved = self.patiently(|store| match self {
             OpenStore::KeyFile(_) => store.rotate_master_key(None),
-            OpenStore::Keystore { envelope, .. } => envelope.move_to(master_key),
+            OpenStore::Keystore { envelope, .. } => envelope.move_to(master_key, None),
         });
         for message in master_key.take_messages() {
             terminal::say(&message);
@@ -228,7 +228,13 @@ impl OpenStore {
     pub(crate) fn created(&self) -> Result<BTreeMap<KeyName, String>, Failure> {
         match self {
             OpenStore::KeyFile(_) => Ok(BTreeMap::new()),
-            OpenStore::Keystore { envelope, .. } => Ok(envelope.created()),
+            OpenStore::Keystore { envelope, .. } => {
+                let versions = envelope.metadata()?.versions;
+                Ok(versions
+                    .into_iter()
+                    .map(|version| (version.name, version.created))
+                    .collect())
+            }
         }
     }
 }
