@@ -146,7 +146,7 @@ impl Envelope {
     /// Locks the file, reads it anew and opens it; fails if it lacks what is known.
     fn lock(&self, known: Option<&Ring>) -> Result<Locked, KeyStoreError> {
         // Asks the provider, if it has to be asked, while others can still read and write.
-        if self.held().master_key().is_none() {
+        if !self.held().has_key() {
             self.open()?;
         }
         // The file that a symbolic link names is replaced, not the link.

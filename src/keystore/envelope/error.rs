@@ -19,6 +19,10 @@ pub enum EnvelopeError {
     #[error("keyroll-keystore is not set")]
     PathNotSet,
 
+    /// The settings name no master key that could be asked.
+    #[error(transparent)]
+    MasterKey(MasterKeyError),
+
     /// There is no file.
     #[error("there is no keystore {}", path.display())]
     Missing {
@@ -172,6 +176,7 @@ impl EnvelopeError {
             EnvelopeError::PathNotSet => {
                 "set keyroll_keystore to the path of a keystore; `keyroll init --keystore PATH` makes one".into()
             }
+            EnvelopeError::MasterKey(error) => error.hint(),
             EnvelopeError::Missing { path, previous: true } => format!(
                 "{} is there: find out what took the keystore away, then copy it back from there or from a backup",
                 previous_path(path).display()

@@ -48,6 +48,7 @@ use super::{
     KeyName, KeySpec, KeyStore, KeyStoreError, Loaded, MasterKeyRotated, NewVersions, Ring, Rotate, Rotated,
 };
 use crate::durable::{FileKind, lock, read, replace};
+use crate::master_key;
 
 /// What a keystore's file is to those who look after files.
 pub const KIND: FileKind = FileKind {
@@ -153,6 +154,26 @@ impl KeyStore for Envelope {
                 .into_iter()
                 .collect())
         })
+    }
+
+    fn with_master_key(&self, uri: &str) -> Result<Box<dyn KeyStore>, KeyStoreError> {
+        let EnvelopeConfig {
+            path,
+            options,
+            strict_permissions,
+            ..
+        } = &self.config;
+        let master_key = master_key::open(uri, options).map_err(EnvelopeError::MasterKey)?;
+        Ok(Box::new(Envelope {
+            config: EnvelopeConfig {
+                path: path.clone(),
+                master_key,
+                options: options.clone(),
+                strict_permissions: *strict_permissions,
+            },
+            lock_timeout: self.lock_timeout,
+            held: Mutex::new(self.held().without_key()),
+        }))
     }
 
     fn rotate_master_key(&self, known: Option<&Ring>) -> Result<MasterKeyRotated, KeyStoreError> {
