@@ -4,6 +4,7 @@ use std::path::Path;
 
 use keyroll::durable::FileError;
 use keyroll::keystore::key_file::{FileKey, KeyFile, KeyFileConfig, NewKey};
+use keyroll::keystore::{KeySpec, KeyStoreError};
 
 use crate::failure::Failure;
 use crate::new_key::{self, NewKeyArg};
@@ -84,6 +85,10 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
             AFTER_KEY_FILE
         }
         Place::Keystore(keystore) => {
+            // Before a master key is made for nothing.
+            if let Some(&KeySpec { algorithm, bits }) = specs.values().find(|spec| !spec.is_possible()) {
+                return Err(KeyStoreError::ImpossibleSpec { bits, algorithm }.into());
+            }
             new_keystore::make_random(&keystore, &specs, owner)?;
             AFTER_KEYSTORE
         }

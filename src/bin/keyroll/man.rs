@@ -61,7 +61,12 @@ fn pages() -> io::Result<Vec<Page>> {
 
 fn page(name: String, command: &clap::Command) -> io::Result<Page> {
     let mut text = Vec::new();
-    Man::new(command.clone()).render(&mut text)?;
+    let version = concat!("keyroll ", env!("CARGO_PKG_VERSION"));
+    Man::new(command.clone())
+        .title(name.clone())
+        .source(version)
+        .manual("MariaDB encryption")
+        .render(&mut text)?;
     Ok(Page { name, text })
 }
 

@@ -45,24 +45,26 @@ const VERSIONED_GROUPS: [&[u8]; 3] = [b"mysqld-", b"mariadb-", b"mariadbd-"];
 /// How deep files may include each other.
 const DEEPEST: usize = 10;
 
+/// Above the arguments, in every help text.
+const HEADING: &str = "Option files of the server";
+
 /// Which files are read.
 #[derive(clap::Args, Clone, Debug, Default)]
-#[command(next_help_heading = "Option files of the server")]
 pub(crate) struct OptionFileArgs {
     /// Read only this option file
-    #[arg(long, value_name = "PATH", conflicts_with_all = ["defaults_extra_file", "no_defaults"])]
+    #[arg(long, value_name = "PATH", help_heading = HEADING, conflicts_with_all = ["defaults_extra_file", "no_defaults"])]
     pub(crate) defaults_file: Option<PathBuf>,
 
     /// Read this option file, too, after those of the system
-    #[arg(long, value_name = "PATH", conflicts_with = "no_defaults")]
+    #[arg(long, value_name = "PATH", help_heading = HEADING, conflicts_with = "no_defaults")]
     pub(crate) defaults_extra_file: Option<PathBuf>,
 
     /// Read groups with this behind their names, too
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", help_heading = HEADING)]
     pub(crate) defaults_group_suffix: Option<String>,
 
     /// Read no option file
-    #[arg(long)]
+    #[arg(long, help_heading = HEADING)]
     pub(crate) no_defaults: bool,
 }
 
