@@ -488,8 +488,8 @@ fn subcommands(folder: &TempDir) -> Vec<String> {
     let names: Vec<String> = list
         .lines()
         .take_while(|line| line.starts_with("  "))
-        .filter_map(|line| line.split_whitespace().next())
-        .filter(|name| *name != "help")
+        .filter_map(|line| line[2..].split(' ').next())
+        .filter(|name| !name.is_empty() && *name != "help")
         .map(String::from)
         .collect();
     assert_eq!(names.len(), 10, "{names:?}");

@@ -85,20 +85,25 @@ impl KeystorePlace {
         }
     }
 
-    /// The master key; nothing is read or called yet.
-    pub(crate) fn provider(&self) -> Result<Box<dyn MasterKey>, Failure> {
-        let timeout = match self.request_timeout {
+    /// What master keys are opened with.
+    fn options(&self) -> Options {
+        Options::of_this_process(match self.request_timeout {
             0 => DEFAULT_REQUEST_TIMEOUT,
             milliseconds => Duration::from_millis(milliseconds.into()),
-        };
-        Ok(open(&self.master_key, &Options::of_this_process(timeout))?)
+        })
+    }
+
+    /// The master key; nothing is read or called yet.
+    pub(crate) fn provider(&self) -> Result<Box<dyn MasterKey>, Failure> {
+        Ok(open(&self.master_key, &self.options())?)
     }
 
     /// The keystore's settings.
-    pub(crate) fn config(&self) -> Result<EnvelopeConfig, Failure> {
+    fn config(&self) -> Result<EnvelopeConfig, Failure> {
         Ok(EnvelopeConfig {
             path: self.path.clone(),
             master_key: self.provider()?,
+            options: self.options(),
             strict_permissions: self.strict_permissions,
         })
     }
