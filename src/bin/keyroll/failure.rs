@@ -20,11 +20,11 @@ pub(crate) const EXIT_USAGE: u8 = 64;
 pub(crate) enum Failure {
     /// The key store refused.
     #[error(transparent)]
-    Store(#[from] KeyStoreError),
+    Store(Box<KeyStoreError>),
 
     /// The master key's provider refused, outside of a keystore.
     #[error(transparent)]
-    MasterKey(#[from] MasterKeyError),
+    MasterKey(Box<MasterKeyError>),
 
     /// The server's option files cannot be read.
     #[error(transparent)]
@@ -122,6 +122,18 @@ pub(crate) enum Failure {
     /// Standard output, for another reason than a reader that has gone.
     #[error("cannot write to standard output: {0}")]
     Output(io::Error),
+}
+
+impl From<KeyStoreError> for Failure {
+    fn from(error: KeyStoreError) -> Failure {
+        Failure::Store(error.into())
+    }
+}
+
+impl From<MasterKeyError> for Failure {
+    fn from(error: MasterKeyError) -> Failure {
+        Failure::MasterKey(error.into())
+    }
 }
 
 impl From<FileError> for Failure {

@@ -85,7 +85,7 @@ impl FilekeyArg {
 /// Takes `FILE:PATH`. What else is refused later, because clap would print it.
 pub(crate) fn filekey_parser() -> impl TypedValueParser<Value = FilekeyArg> {
     OsStringValueParser::new().map(|text: OsString| {
-        match FileKey::from_setting(&SecretBytes::new(text.into_vec()).expose()) {
+        match FileKey::from_setting(SecretBytes::new(text.into_vec()).expose()) {
             FileKey::File(path) => FilekeyArg::File(path),
             _ => FilekeyArg::Literal,
         }
