@@ -67,7 +67,8 @@ fn act(
     action: &[&str],
 ) -> Result<Option<Vec<KeyName>>, KeyStoreError> {
     let options = Options::of_this_process(Duration::from_secs(10));
-    let open = |uri| master_key::open(uri, &options).map_err(EnvelopeError::MasterKey);
+    let open =
+        |uri| master_key::open(uri, &options).map_err(|error| EnvelopeError::MasterKey(Box::new(error)));
     let store = Envelope::new(EnvelopeConfig {
         path: path.into(),
         master_key: open(uri)?,

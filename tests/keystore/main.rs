@@ -5,5 +5,6 @@
 mod damage;
 mod faults;
 mod lifecycle;
+mod second_reader;
 mod support;
 mod tampering;
