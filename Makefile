@@ -48,8 +48,8 @@ bench-server: test-packages build ## CPU per update, load, scan, re-encryption o
 aarch64: ## the cipher tests on aarch64, under qemu; some five minutes
 	scripts/test_aarch64.sh
 
-fuzz: ## a minute of fuzzing of the key file's parser (needs cargo-fuzz and a nightly toolchain)
-	cd fuzz && $(CARGO) +nightly fuzz run key_file -- -max_total_time=60
+fuzz: ## a minute of fuzzing of each parser, key file and keystore (needs cargo-fuzz and a nightly toolchain)
+	cd fuzz && for target in key_file keystore; do $(CARGO) +nightly fuzz run $$target -- -max_total_time=60 || exit 1; done
 
 clean: ## remove what was built
 	$(CARGO) clean

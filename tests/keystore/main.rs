@@ -5,5 +5,7 @@
 mod damage;
 mod faults;
 mod lifecycle;
+mod properties;
+mod second_reader;
 mod support;
 mod tampering;
