@@ -1,0 +1,121 @@
+"""The client that rotates keys, by SQL and by the command, and the shots that are aimed at it."""
+
+import json
+import subprocess
+import threading
+import time
+
+from server import Failure
+from work import Client
+
+
+class Shot(threading.Thread):
+    """Kills a server once: at any moment of `seconds`, or up to 10 ms after a statement of some kind was sent."""
+
+    SHORTLY = 0.010
+
+    def __init__(self, server, random, seconds, kinds):
+        super().__init__(daemon=True)
+        self.server = server
+        self.fired = threading.Event()
+        self.lock = threading.Lock()
+        self.kind = random.choice((None, *kinds, *kinds))
+        self.left = random.randint(1, 4)
+        self.delay = random.uniform(0, self.SHORTLY)
+        # A statement that does not come is not waited for.
+        self.limit = random.uniform(0, seconds) if self.kind is None else 2 * seconds
+
+    def __str__(self):
+        if self.kind is None:
+            return f"at {self.limit * 1000:.0f} ms"
+        return f"{self.delay * 1000:.1f} ms after: {self.kind}"
+
+    def run(self):
+        self.fired.wait(self.limit)
+        self.fire()
+
+    def sent(self, kind):
+        """A client has just sent a statement of this kind."""
+        if kind is not None and kind == self.kind:
+            with self.lock:
+                self.left -= 1
+                hit = self.left == 0
+            if hit:
+                time.sleep(self.delay)
+                self.fire()
+
+    def fire(self):
+        """Now, unless it has happened."""
+        with self.lock:
+            if not self.fired.is_set():
+                self.server.shoot()
+                self.fired.set()
+
+
+class Rotations:
+    """How many rotations were acknowledged. Thread-safe."""
+
+    def __init__(self):
+        self.lock = threading.Lock()
+        self.keys = self.master_keys = self.commands_killed = 0
+
+    def add(self, counter):
+        with self.lock:
+            setattr(self, counter, getattr(self, counter) + 1)
+
+
+class Rotator(Client):
+    """Rotates keys without pause, and keeps what it was told exists."""
+
+    def __init__(self, server, random, shot, store, rotations):
+        super().__init__(server, random, shot)
+        self.store, self.rotations = store, rotations
+        self.acts = [self.rotate] * 4 + [self.rotate_all, self.command, self.command, self.killed_command,
+                                         self.next_binary_log]
+
+    def step(self):
+        time.sleep(self.random.uniform(0, 0.1))
+        self.random.choice(self.acts)()
+
+    def take_stock(self):
+        """Whatever the server holds in memory must be in the store for good."""
+        self.store.acknowledge(json.loads(self.query("SELECT keyroll_keys()")[0][0]))
+
+    def rotate(self):
+        self.query(f"SET GLOBAL keyroll_rotate_key = {self.random.randint(1, 5)}", "rotate key")
+        self.rotations.add("keys")
+        self.take_stock()
+
+    def rotate_all(self):
+        self.query("SET GLOBAL keyroll_rotate_key = -1", "rotate key")
+        self.rotations.add("keys")
+        self.take_stock()
+
+    def which(self):
+        """Options of `keyroll rotate`."""
+        return self.random.choice((["--all"], ["--key", str(self.random.randint(1, 5))]))
+
+    def command(self):
+        self.shot.sent("command")
+        self.store.run("rotate", *self.which())
+        self.rotations.add("keys")
+        self.store.acknowledge(json.loads(self.store.run("list", "--json")))
+        self.query("SET GLOBAL keyroll_reload_keys = 1", "reload keys")
+        self.take_stock()
+
+    def killed_command(self):
+        """The command is killed, too; it must not stand in the way of the server afterwards."""
+        process = subprocess.Popen(self.store.command_line("rotate", *self.which()), stdin=subprocess.DEVNULL,
+                                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        time.sleep(self.random.uniform(0, 0.03))
+        process.kill()
+        told, _ = process.communicate()
+        if process.returncode > 0:
+            raise Failure(f"keyroll rotate ended with {process.returncode}:\n{told}")
+        self.rotations.add("keys" if process.returncode == 0 else "commands_killed")
+        self.query("SET GLOBAL keyroll_reload_keys = 1", "reload keys")
+        self.take_stock()
+
+    def next_binary_log(self):
+        """The new file has the latest version of key 1."""
+        self.query("FLUSH BINARY LOGS")
