@@ -1,7 +1,6 @@
 """The client that rotates keys, by SQL and by the command, and the shots that are aimed at it."""
 
 import json
-import subprocess
 import threading
 import time
 
@@ -10,9 +9,11 @@ from work import Client
 
 
 class Shot(threading.Thread):
-    """Kills a server once: at any moment of `seconds`, or up to 10 ms after a statement of some kind was sent."""
+    """Kills a server once: at any moment of `seconds`, or soon after a statement of some kind was sent."""
 
-    SHORTLY = 0.010
+    # About as long as the statements take: writing a store, a table's files and the log of table changes.
+    SOON = {"rotate key": 0.010, "reload keys": 0.010, "command": 0.020, "create": 0.040, "alter": 0.080,
+            "rename": 0.040, "drop": 0.040}
 
     def __init__(self, server, random, seconds, kinds):
         super().__init__(daemon=True)
@@ -21,7 +22,7 @@ class Shot(threading.Thread):
         self.lock = threading.Lock()
         self.kind = random.choice((None, *kinds, *kinds))
         self.left = random.randint(1, 4)
-        self.delay = random.uniform(0, self.SHORTLY)
+        self.delay = random.uniform(0, self.SOON.get(self.kind, 0))
         # A statement that does not come is not waited for.
         self.limit = random.uniform(0, seconds) if self.kind is None else 2 * seconds
 
@@ -105,13 +106,12 @@ class Rotator(Client):
 
     def killed_command(self):
         """The command is killed, too; it must not stand in the way of the server afterwards."""
-        process = subprocess.Popen(self.store.command_line("rotate", *self.which()), stdin=subprocess.DEVNULL,
-                                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        time.sleep(self.random.uniform(0, 0.03))
-        process.kill()
-        told, _ = process.communicate()
+        with self.store.start("rotate", *self.which()) as process:
+            time.sleep(self.random.uniform(0, 0.03))
+            process.kill()
+            _, errors = process.communicate()
         if process.returncode > 0:
-            raise Failure(f"keyroll rotate ended with {process.returncode}:\n{told}")
+            raise Failure(f"keyroll rotate ended with {process.returncode}:\n{errors}")
         self.rotations.add("keys" if process.returncode == 0 else "commands_killed")
         self.query("SET GLOBAL keyroll_reload_keys = 1", "reload keys")
         self.take_stock()
