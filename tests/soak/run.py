@@ -132,7 +132,7 @@ class Soak:
         place.mkdir()
         self.store = STORES[self.arguments.store](self.arguments.command, place, self.stores, self.random_of("store"))
         self.hosts = [Host(Server(place / name, self.folder / "template", self.folder / "plugins",
-                                  self.store.settings()), self.store.rotates) for name in ("first", "second")]
+                                  [*self.store.settings(), *self.arguments.set]), self.store.rotates) for name in ("first", "second")]
         for host in self.hosts:
             host.set_up(lambda client: self.random_of(f"set-up {client}"))
         until = self.kills + KILLS_OF_A_STORE
@@ -224,6 +224,7 @@ def parse():
     parser.add_argument("--store", choices=STORES, default="key-file", help="the kind of key store (key-file)")
     parser.add_argument("--seconds", type=float, default=1.2, help="the longest time at work before a kill (1.2)")
     parser.add_argument("--aim", choices=Shot.SOON, help="kill at any moment, or shortly after such a statement alone")
+    parser.add_argument("--set", action="append", default=[], metavar="LINE", help="a line for my.cnf")
     parser.add_argument("--dir", type=Path, help="where the data goes, on a disk (TMPDIR or /tmp)")
     parser.add_argument("--keep", action="store_true", help="keep the data also when nothing is wrong")
     arguments = parser.parse_args()
