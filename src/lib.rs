@@ -4,20 +4,23 @@
 //! makes, lists, rotates and checks the same keys. The floors of the code, where a `use` only points down:
 //!
 //! ```text
-//! mariadbd ── C vtable ──> ffi ──> plugin ──> keystore ──> crypto ──> error, secret
+//! mariadbd ── C vtable ──> ffi ──> plugin ──> keystore ──> crypto ──> durable ──> secret
 //! keyroll (command) ─────────────────────────────^
 //! ```
 //!
 //! [`ffi`] is the C boundary, and the only place with `unsafe` beside the ciphers that are written for one
 //! kind of processor (`crypto::x86_64`); [`plugin`] is the running plugin without C
 //! types; [`keystore`] holds the places where data keys live for good and the in-memory key ring;
-//! [`crypto`] holds the page ciphers.
+//! [`crypto`] holds the page ciphers; [`durable`] reads, makes and replaces the files that hold secrets.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+pub mod clock;
 pub mod crypto;
+pub mod durable;
 pub mod ffi;
 pub mod keystore;
 pub mod master_key;
+pub mod net;
 pub mod plugin;
 pub mod secret;

@@ -5,10 +5,28 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The floors from the top down. A file of one floor may name its own and those below it.
-const FLOORS: [&str; 6] = ["ffi", "plugin", "keystore", "master_key", "crypto", "secret"];
+const FLOORS: [&str; 9] = [
+    "ffi",
+    "plugin",
+    "keystore",
+    "master_key",
+    "net",
+    "crypto",
+    "durable",
+    "secret",
+    "clock",
+];
 
 /// What the command may use: the key stores and what is below them.
-const BELOW_THE_COMMAND: [&str; 4] = ["keystore", "master_key", "crypto", "secret"];
+const BELOW_THE_COMMAND: [&str; 7] = [
+    "keystore",
+    "master_key",
+    "net",
+    "crypto",
+    "durable",
+    "secret",
+    "clock",
+];
 
 const LONGEST_FILE: usize = 600;
 

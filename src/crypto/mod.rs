@@ -11,7 +11,7 @@
 //!
 //! [`PageCipher`] lives by value in memory that its owner provides and never allocates. One file per mode:
 //! each is generic over AES with one key length, and [`PageCipher`] picks the combination.
-//! [`password`] is the cipher of key files that `openssl enc` encrypted with a password.
+//! [`password`] is the cipher of key files that `openssl enc` encrypted with a password, [`wrap`] wraps keys with keys.
 
 mod algorithm;
 mod cbc;
@@ -21,6 +21,7 @@ mod gcm;
 mod level;
 pub mod password;
 mod portable;
+pub mod wrap;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
 mod xts;

@@ -46,6 +46,7 @@ impl Answer for InitStatus {
 pub(super) unsafe extern "C" fn get_latest_key_version(key_id: c_uint) -> c_uint {
     guard(|| {
         let latest = published::current().and_then(|keys| keys.ring.latest(key_id));
+        let latest = latest.or_else(|| running::first_use(key_id));
         VersionOrStatus(latest.unwrap_or(abi::KR_KEY_VERSION_INVALID))
     })
     .0
@@ -129,7 +130,7 @@ pub(super) unsafe extern "C" fn crypt_ctx_init(
             );
             match published::current() {
                 Some(keys) => keys.start(cipher, name, padding, direction, key, iv),
-                None => cipher.start(algorithm(), padding, direction, key, iv),
+                None => cipher.start(BEFORE_THE_START, padding, direction, key, iv),
             }
         };
         // SAFETY: the server has allocated the context with the size that crypt_ctx_size told.
@@ -159,8 +160,16 @@ pub(super) unsafe extern "C" fn crypt_ctx_finish(ctx: *mut c_void, dst: *mut u8,
     unsafe { write_length(dlen, || Context::end(ctx, dst)) }
 }
 
-pub(super) unsafe extern "C" fn encrypted_length(slen: c_uint, _key_id: c_uint, _version: c_uint) -> c_uint {
-    guard(|| Length(crypto::encrypted_length(algorithm(), slen))).0
+pub(super) unsafe extern "C" fn encrypted_length(slen: c_uint, key_id: c_uint, version: c_uint) -> c_uint {
+    guard(|| {
+        let name = KeyName { id: key_id, version };
+        let algorithm = published::current().and_then(|keys| keys.algorithm(name));
+        Length(crypto::encrypted_length(
+            algorithm.unwrap_or(BEFORE_THE_START),
+            slen,
+        ))
+    })
+    .0
 }
 
 /// Reads the settings and the keys, and publishes them. 0 = the plugin runs.
@@ -202,11 +211,8 @@ fn refuse_start(error: &PluginError) -> InitStatus {
     InitStatus(1)
 }
 
-/// The cipher of the published keys. Before the start there is no key to encrypt with; the default serves.
-#[inline(always)]
-fn algorithm() -> Algorithm {
-    published::current().map_or(Algorithm::AesCbc, |keys| keys.ring.algorithm())
-}
+/// The cipher where there is no key to encrypt with: what a server without settings has.
+const BEFORE_THE_START: Algorithm = Algorithm::AesCbc;
 
 fn read_flags(flags: c_int) -> (Direction, Padding) {
     let has = |flag: c_uint| flags & flag as c_int != 0;

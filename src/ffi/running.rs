@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use once_cell::sync::Lazy;
 
-use super::{published, services};
-use crate::keystore::{KeySpec, NewVersions, VersionStep};
+use super::{published, services, sysvar};
+use crate::keystore::{NewVersions, VersionStep};
 use crate::plugin::{Level, Plugin, PluginError, Published, Server, Status, Wake, log, start_reencryption};
 
 /// The plugin between init and deinit.
@@ -19,23 +19,27 @@ pub(super) fn plugin() -> MutexGuard<'static, Option<Plugin>> {
     PLUGIN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// The latest version of a key that is not in the ring, made just now where the settings allow it.
+#[cold]
+pub(super) fn first_use(id: u32) -> Option<u32> {
+    // The tool only reads what a server has written: it has no use for a new key, and must not change a keystore.
+    if id == 0 || !sysvar::auto_create_keys() || services::is_backup_tool() {
+        return None;
+    }
+    plugin()
+        .as_mut()?
+        .first_use(id, sysvar::key_spec(), &Host, &STATUS)
+}
+
 /// Rotates keys as `SET GLOBAL keyroll_rotate_key = request` asks for; otherwise the statement's error.
-pub(super) fn rotate(request: i64, step: VersionStep) -> Result<(), String> {
+pub(super) fn rotate(request: i64, new: NewVersions) -> Result<(), String> {
     let doing = if request == -1 {
         "rotation of all keys".into()
     } else {
         format!("rotation of key {request}")
     };
-    act(&doing, step, |plugin| {
-        plugin.rotate(
-            request,
-            NewVersions {
-                step,
-                spec: KeySpec::DEFAULT,
-            },
-            &Host,
-            &STATUS,
-        )
+    act(&doing, new.step, |plugin| {
+        plugin.rotate(request, new, &Host, &STATUS)
     })
 }
 
@@ -44,20 +48,35 @@ pub(super) fn reload(step: VersionStep) -> Result<(), String> {
     act("reload of the keys", step, |plugin| plugin.reload(&Host, &STATUS))
 }
 
+/// Wraps the keystore anew; otherwise the statement's error.
+pub(super) fn rotate_master_key() -> Result<(), String> {
+    run("rotation of the master key", |plugin| {
+        plugin.rotate_master_key(&Host, &STATUS)
+    })
+}
+
+/// Goes on with another master key; otherwise the statement's error.
+pub(super) fn adopt_master_key(uri: &str) -> Result<(), String> {
+    run("change of the master key", |plugin| {
+        plugin.adopt_master_key(uri, &Host)
+    })
+}
+
+/// Runs an action that may bring new versions.
 fn act(
     doing: &str,
     step: VersionStep,
     action: impl FnOnce(&mut Plugin) -> Result<(), PluginError>,
 ) -> Result<(), String> {
-    let result = plugin().as_mut().ok_or(PluginError::NotRunning).and_then(action);
+    run(doing, action)?;
     // The lock is released: waking runs SQL, which may wait for others.
-    match result {
-        Ok(()) => {
-            start_reencryption(&Host, step);
-            Ok(())
-        }
-        Err(error) => Err(log::failed(&Host, &STATUS, doing, &error)),
-    }
+    start_reencryption(&Host, step);
+    Ok(())
+}
+
+fn run(doing: &str, action: impl FnOnce(&mut Plugin) -> Result<(), PluginError>) -> Result<(), String> {
+    let result = plugin().as_mut().ok_or(PluginError::NotRunning).and_then(action);
+    result.map_err(|error| log::failed(&Host, &STATUS, doing, &error))
 }
 
 /// mariadbd or mariadb-backup, by its services.

@@ -4,8 +4,11 @@
 //! puts the service's structure there at load; where it has no such service the number stays.
 
 use std::ffi::{CStr, CString, c_char, c_uint, c_ulong};
+use std::path::Path;
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicPtr, Ordering};
+
+use once_cell::sync::Lazy;
 
 use super::abi;
 use crate::plugin::{Level, Wake};
@@ -88,6 +91,16 @@ fn shorten(text: &str) -> String {
         .find(boundary)
         .unwrap_or(text.len());
     [&text[..head], LEFT_OUT, &text[tail..]].concat()
+}
+
+/// Whether this process is mariadb-backup, which loads plugins to read what a server has written.
+pub(super) fn is_backup_tool() -> bool {
+    static ANSWER: Lazy<bool> = Lazy::new(|| {
+        let program = std::env::current_exe().ok();
+        let name = program.as_deref().and_then(Path::file_name);
+        name.is_some_and(|name| name.to_string_lossy().contains("backup"))
+    });
+    *ANSWER
 }
 
 /// Asks for all that a wake needs in one statement: reading INNODB_TABLESPACES_ENCRYPTION makes InnoDB compare

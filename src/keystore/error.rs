@@ -3,17 +3,18 @@
 //! Where the server's own key file plugin (file_key_management) has a message, its words are kept to the
 //! letter, because scripts know them; what we add is in [`KeyStoreError::hint`].
 
+use std::fs::File;
 use std::io;
-use std::path::PathBuf;
-use std::time::Duration;
+use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+use super::envelope::EnvelopeError;
 use super::key_file::format::ParseError;
-use super::key_file::step::{DiskState, Step};
 use super::key_set::{KeyName, LAST_VERSION};
 use crate::crypto::Algorithm;
 use crate::crypto::derive::DATA_KEY_LENGTH;
+use crate::durable::{FileError, LoosePermissions, permissions};
 
 /// A failure of a key store. Nothing was changed, on disk or in memory, unless the variant says so.
 #[derive(Debug, Error)]
@@ -22,32 +23,13 @@ pub enum KeyStoreError {
     #[error("keyroll-filename is not set")]
     FilenameNotSet,
 
-    /// The key file or the file with its password is not there or may not be opened.
-    #[error("File '{}' not found (Errcode: {})", path.display(), errcode(source))]
-    FileNotFound {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
+    /// A file cannot be read or written.
+    #[error(transparent)]
+    File(#[from] FileError),
 
-    /// Reading failed after the file had been opened.
-    #[error("Read from {} failed, errno {}", path.display(), source.raw_os_error().unwrap_or(0))]
-    ReadFailed {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-
-    /// The file is larger than any key file may be, or would become so.
-    #[error("{} is larger than the {limit} bytes a key file may have", path.display())]
-    FileTooLarge {
-        /// The key file.
-        path: PathBuf,
-        /// The largest size in bytes.
-        limit: u64,
-    },
+    /// A keystore cannot be opened or changed.
+    #[error(transparent)]
+    Envelope(#[from] EnvelopeError),
 
     /// The key file's text is wrong at one place.
     #[error("{}", error.at(path))]
@@ -92,10 +74,6 @@ pub enum KeyStoreError {
         path: PathBuf,
     },
 
-    /// Others may read the file or change it, and `strict_permissions` is on.
-    #[error(transparent)]
-    LoosePermissions(#[from] LoosePermissions),
-
     /// A known version is gone from the store.
     #[error("{name} is in use, but the key store no longer holds it")]
     KnownVersionMissing {
@@ -108,6 +86,17 @@ pub enum KeyStoreError {
     KnownVersionDiffers {
         /// The version.
         name: KeyName,
+    },
+
+    /// A known version is for another algorithm in the store.
+    #[error("{name} is in use with {}, but the key store now says {}", held.name(), found.name())]
+    KnownAlgorithmDiffers {
+        /// The version.
+        name: KeyName,
+        /// What data was encrypted with.
+        held: Algorithm,
+        /// What the store says.
+        found: Algorithm,
     },
 
     /// The algorithm derives its keys from data keys of full length, and this one is shorter.
@@ -183,51 +172,6 @@ pub enum KeyStoreError {
     #[error("no random bytes from the system: {0}")]
     NoRandomBytes(getrandom::Error),
 
-    /// Someone else held the lock all the time.
-    #[error("{} is locked by another process, for more than {} s", path.display(), waited.as_secs_f32())]
-    Locked {
-        /// The key file.
-        path: PathBuf,
-        /// How long we waited.
-        waited: Duration,
-    },
-
-    /// Replacing the file would split it from its other names.
-    #[error("{} has {links} hard links; to replace it would split them", path.display())]
-    HardLinked {
-        /// The key file.
-        path: PathBuf,
-        /// The number of its names.
-        links: u64,
-    },
-
-    /// A new key file would take the place of a file.
-    #[error("{} exists already", path.display())]
-    FileExists {
-        /// The file.
-        path: PathBuf,
-    },
-
-    /// A file that was just written has other bytes than it was to have.
-    #[error("{} does not hold what was written", path.display())]
-    NotAsWritten {
-        /// The file.
-        path: PathBuf,
-    },
-
-    /// One step of writing a file failed; `state` says what the disk holds now.
-    #[error("Cannot {step} {}: {source}; {state}", path.display())]
-    NotWritten {
-        /// What was to be done.
-        step: Step,
-        /// The file or directory it was done to.
-        path: PathBuf,
-        /// Why it failed.
-        source: io::Error,
-        /// What the disk holds now.
-        state: DiskState,
-    },
-
     /// No memory for the ring.
     #[error("no memory for {versions} key versions: {source}")]
     NoMemoryForKeys {
@@ -236,18 +180,6 @@ pub enum KeyStoreError {
         /// Why.
         source: io::Error,
     },
-}
-
-/// `2 "No such file or directory"`, as the server prints an errno.
-fn errcode(error: &io::Error) -> String {
-    match error.raw_os_error() {
-        Some(code) => {
-            let text = error.to_string();
-            let text = text.split(" (os error").next().unwrap_or_default();
-            format!("{code} \"{text}\"")
-        }
-        None => error.to_string(),
-    }
 }
 
 /// `keys 1, 2 and 7`; the first twenty of many.
@@ -269,19 +201,8 @@ impl KeyStoreError {
             KeyStoreError::FilenameNotSet => {
                 "set keyroll_filename to the path of a key file; `keyroll init PATH` makes one".into()
             }
-            KeyStoreError::FileNotFound { path, .. } => {
-                format!(
-                    "check that {} exists and that the server's user may read it",
-                    path.display()
-                )
-            }
-            KeyStoreError::ReadFailed { path, source } => match source.raw_os_error() {
-                Some(_) => "check the disk and the system log".into(),
-                None => format!("{}: {source}", path.display()),
-            },
-            KeyStoreError::FileTooLarge { .. } => {
-                "check that it is the right file; `keyroll prune` removes versions that no data uses".into()
-            }
+            KeyStoreError::File(error) => error.hint(),
+            KeyStoreError::Envelope(error) => error.hint(),
             KeyStoreError::KeyFileSyntax { error, decrypted, .. } => {
                 let mut hint = error.problem.hint().to_owned();
                 if *decrypted {
@@ -304,9 +225,10 @@ impl KeyStoreError {
             KeyStoreError::FilekeyTooLong { path } => {
                 format!("put the password alone into {}, on one line", path.display())
             }
-            KeyStoreError::LoosePermissions(loose) => format!("run `{}`", loose.chmod),
-            KeyStoreError::KnownVersionMissing { .. } | KeyStoreError::KnownVersionDiffers { .. } => {
-                "put this version's line back into the file from a backup; data on disk needs it".into()
+            KeyStoreError::KnownVersionMissing { .. }
+            | KeyStoreError::KnownVersionDiffers { .. }
+            | KeyStoreError::KnownAlgorithmDiffers { .. } => {
+                "put this version back into the file from a backup; data on disk needs it".into()
             }
             KeyStoreError::KeyTooShort { algorithm, .. } => format!(
                 "keyroll_encryption_algorithm = {} is for key stores that hold keys of {} hex digits only; data \
@@ -328,49 +250,9 @@ impl KeyStoreError {
             KeyStoreError::NoSystemKey => "add key 1".into(),
             KeyStoreError::InvalidNewKey { .. } => "name each key once, as ID or ID:BITS".into(),
             KeyStoreError::NoRandomBytes(_) => "check the system log".into(),
-            KeyStoreError::Locked { path, .. } => {
-                format!(
-                    "see who holds it with `fuser -v {}`, then try again",
-                    path.display()
-                )
-            }
-            KeyStoreError::HardLinked { path, .. } => {
-                let path = path.display();
-                format!(
-                    "remove its other names, which `find / -xdev -samefile {path}` shows, or make them \
-                     symbolic links"
-                )
-            }
-            KeyStoreError::FileExists { path } => {
-                format!(
-                    "choose another path; {} may hold the only copy of keys in use",
-                    path.display()
-                )
-            }
-            KeyStoreError::NotAsWritten { .. } => {
-                "see who else writes this file, and check the disk and the system log".into()
-            }
-            KeyStoreError::NotWritten {
-                step,
-                path,
-                source,
-                state,
-            } => step.hint(path, source, state),
             KeyStoreError::NoMemoryForKeys { .. } => "free memory, then try again".into(),
         }
     }
-}
-
-/// Others may read a secret file, or change it.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("others may read or change {}: its mode is {mode:04o}", path.display())]
-pub struct LoosePermissions {
-    /// The file.
-    pub path: PathBuf,
-    /// Its permission bits.
-    pub mode: u32,
-    /// The command that mends it, ready for a shell.
-    pub chmod: String,
 }
 
 /// Something that works but should be mended.
@@ -379,6 +261,24 @@ pub enum Warning {
     /// Others may read the file or change it.
     #[error("{0}; run `{chmod}`", chmod = .0.chmod)]
     LoosePermissions(LoosePermissions),
+}
+
+impl Warning {
+    /// Finds fault with an open file that others may read or change: a warning, or an error where that is refused.
+    pub(super) fn of_permissions(
+        file: &File,
+        path: &Path,
+        strict: bool,
+    ) -> Result<Option<Warning>, FileError> {
+        let meta = file.metadata().map_err(|source| FileError::ReadFailed {
+            path: path.into(),
+            source,
+        })?;
+        match permissions::check(&meta, path) {
+            Some(loose) if strict => Err(loose.into()),
+            loose => Ok(loose.map(Warning::LoosePermissions)),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -3,9 +3,11 @@
 //! A [`KeyStore`] reads all its keys into a [`KeySet`] and makes new versions durably. A [`Ring`] is the
 //! immutable in-memory form with fast lookups. Nothing here knows of C, of system variables or of a server.
 
+pub mod envelope;
 pub mod error;
 pub mod key_file;
 pub mod key_set;
+mod locked_memory;
 pub mod new_versions;
 pub mod open;
 pub mod ring;
@@ -48,7 +50,7 @@ pub struct Rotated {
 pub struct MasterKeyRotated {
     /// All data keys of the store as read back after the rotation: the same as before.
     pub keys: KeySet,
-    /// Where the master key is held and which version of it wraps now, for people.
+    /// The master key that wraps now, as [`KeyStore::master_key`] tells it.
     pub master_key: String,
 }
 
@@ -59,6 +61,17 @@ pub struct MasterKeyRotated {
 pub trait KeyStore: Send {
     /// Kind and place of the store for people, without secrets: `key file /etc/mysql/keys`.
     fn describe(&self) -> String;
+
+    /// The master key that wraps the store's data keys, for people: `version 3 of master key file /etc/master`.
+    /// `None` where there is none, or before the first [`load`](Self::load).
+    fn master_key(&self) -> Option<String> {
+        None
+    }
+
+    /// What the master key's provider said since the last call that a DBA should see, without secrets.
+    fn take_messages(&self) -> Vec<String> {
+        Vec::new()
+    }
 
     /// Reads all data keys.
     fn load(&self) -> Result<Loaded, KeyStoreError>;
@@ -83,6 +96,14 @@ pub trait KeyStore: Send {
         let _ = (spec, known);
         Err(KeyStoreError::KeysAreMadeElsewhere {
             id,
+            store: self.describe(),
+        })
+    }
+
+    /// The same store, to be opened with another master key; reads nothing yet.
+    fn with_master_key(&self, uri: &str) -> Result<Box<dyn KeyStore>, KeyStoreError> {
+        let _ = uri;
+        Err(KeyStoreError::NoMasterKey {
             store: self.describe(),
         })
     }

@@ -3,8 +3,8 @@
 //! ```text
 //! ids:      [ id | latest | first | count ]   open addressing, a power of two of slots, id 0 = free
 //!                            │       └─ that many
-//! versions: [ version | len | page | offset ] ascending within a key
-//!                                └─ pages: 4 KiB and up, locked in memory, left out of core dumps
+//! versions: [ version | len, algorithm | page | offset ] ascending within a key
+//!                                          └─ pages: 4 KiB and up, locked in memory, left out of core dumps
 //! ```
 //!
 //! A changed store makes a new ring. It shares the pages of the ring before it, so that a rotation copies no
@@ -13,11 +13,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use memmap2::{Advice, MmapMut};
-use zeroize::Zeroize;
-
 use super::error::KeyStoreError;
 use super::key_set::{KeyName, KeySet};
+use super::locked_memory::LockedMemory;
 use crate::crypto::Algorithm;
 use crate::crypto::derive::{DATA_KEY_LENGTH, Origin, RingId};
 use crate::secret::{DataKey, MAX_DATA_KEY_LENGTH};
@@ -31,10 +29,12 @@ pub struct Ring {
     /// 32 minus the binary logarithm of the number of slots: what the hash is shifted by.
     shift: u32,
     versions: Box<[Version]>,
-    pages: Vec<Arc<KeyPage>>,
+    pages: Vec<Arc<LockedMemory>>,
     keys: usize,
-    /// The cipher of all of them.
-    algorithm: Algorithm,
+    /// The cipher of versions of a store that records none.
+    default_algorithm: Algorithm,
+    /// The cipher of all versions, where it is one: then none has to be looked up to know it.
+    only_algorithm: Option<Algorithm>,
     /// The same in all rings that were made from each other: in them a version never changes its bytes.
     id: RingId,
 }
@@ -50,19 +50,33 @@ struct IdSlot {
 #[derive(Clone, Copy)]
 struct Version {
     version: u32,
-    len: u32,
+    len: u8,
+    algorithm: Algorithm,
     page: u32,
     offset: u32,
 }
 
+/// What a ring tells of a key version: everything but its bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// Its name.
+    pub name: KeyName,
+    /// Its length in bytes.
+    pub len: usize,
+    /// What it encrypts with.
+    pub algorithm: Algorithm,
+    /// Whether it is the latest version of its key.
+    pub latest: bool,
+}
+
 impl Ring {
-    /// A ring of these keys, all with this cipher.
+    /// A ring of these keys. Versions whose store records no algorithm have this one.
     ///
     /// # Errors
-    /// A key that is too short for the cipher; memory that cannot be had.
-    pub fn new(keys: &KeySet, algorithm: Algorithm) -> Result<Ring, KeyStoreError> {
-        check_lengths(keys, algorithm)?;
-        Ring::build(keys, algorithm, None)
+    /// A key that is too short for its cipher; memory that cannot be had.
+    pub fn new(keys: &KeySet, default_algorithm: Algorithm) -> Result<Ring, KeyStoreError> {
+        check_lengths(keys, default_algorithm)?;
+        Ring::build(keys, default_algorithm, None)
     }
 
     /// A ring of these keys that takes the place of this one and shares its pages.
@@ -71,10 +85,14 @@ impl Ring {
     /// Those of [`check_successor`](Self::check_successor); memory that cannot be had.
     pub fn successor(&self, keys: &KeySet) -> Result<Ring, KeyStoreError> {
         self.check_successor(keys)?;
-        Ring::build(keys, self.algorithm, Some(self))
+        Ring::build(keys, self.default_algorithm, Some(self))
     }
 
-    fn build(keys: &KeySet, algorithm: Algorithm, before: Option<&Ring>) -> Result<Ring, KeyStoreError> {
+    fn build(
+        keys: &KeySet,
+        default_algorithm: Algorithm,
+        before: Option<&Ring>,
+    ) -> Result<Ring, KeyStoreError> {
         let mut pages = before.map(|ring| ring.pages.clone()).unwrap_or_default();
         let fresh: Vec<(KeyName, &DataKey)> = keys
             .iter()
@@ -82,7 +100,7 @@ impl Ring {
             .collect();
         let fresh_page = pages.len();
         if !fresh.is_empty() {
-            pages.push(Arc::new(KeyPage::new(&fresh)?));
+            pages.push(Arc::new(page_of(&fresh)?));
         }
 
         let ids = keys.ids();
@@ -93,7 +111,8 @@ impl Ring {
             versions: Box::default(),
             pages,
             keys: ids.len(),
-            algorithm,
+            default_algorithm,
+            only_algorithm: only_algorithm(keys, default_algorithm),
             id: before.map_or_else(RingId::new, |ring| ring.id),
         };
         let mut versions: Vec<Version> = Vec::with_capacity(keys.len());
@@ -106,7 +125,8 @@ impl Ring {
                     next_fresh += 1;
                     Version {
                         version: name.version,
-                        len: as_u32(key.len()),
+                        len: key.len() as u8,
+                        algorithm: keys.algorithm(name).unwrap_or(default_algorithm),
                         page: as_u32(fresh_page),
                         offset: as_u32(offset),
                     }
@@ -138,9 +158,17 @@ impl Ring {
     /// The bytes of this version of the key, or `None` if there is no such version.
     #[inline]
     pub fn key(&self, id: u32, version: u32) -> Option<&[u8]> {
-        let place = self.find(KeyName { id, version })?;
-        let page: &[u8] = &self.pages[place.page as usize].memory;
-        Some(&page[place.offset as usize..][..place.len as usize])
+        self.find(KeyName { id, version }).map(|place| self.bytes(place))
+    }
+
+    /// The cipher of this version of the key, or `None` if there is no such version; where all versions have the
+    /// same cipher it is told without a look.
+    #[inline]
+    pub fn algorithm(&self, id: u32, version: u32) -> Option<Algorithm> {
+        match self.only_algorithm {
+            Some(algorithm) => Some(algorithm),
+            None => self.find(KeyName { id, version }).map(|place| place.algorithm),
+        }
     }
 
     /// This version of the key, for ciphers that derive their keys from it; `None` if there is no such version.
@@ -164,8 +192,8 @@ impl Ring {
         self.versions.len()
     }
 
-    /// Every version with its length in bytes, in ascending order of id, then version.
-    pub fn names(&self) -> Vec<(KeyName, usize)> {
+    /// Every version, in ascending order of id, then version.
+    pub fn held(&self) -> Vec<Held> {
         let mut slots: Vec<&IdSlot> = self.ids.iter().filter(|slot| slot.id != 0).collect();
         slots.sort_unstable_by_key(|slot| slot.id);
         slots
@@ -173,14 +201,14 @@ impl Ring {
             .flat_map(|slot| {
                 self.versions[slot.first as usize..][..slot.count as usize]
                     .iter()
-                    .map(|v| {
-                        (
-                            KeyName {
-                                id: slot.id,
-                                version: v.version,
-                            },
-                            v.len as usize,
-                        )
+                    .map(|v| Held {
+                        name: KeyName {
+                            id: slot.id,
+                            version: v.version,
+                        },
+                        len: usize::from(v.len),
+                        algorithm: v.algorithm,
+                        latest: v.version == slot.latest,
                     })
             })
             .collect()
@@ -188,27 +216,36 @@ impl Ring {
 
     /// Whether all key bytes are locked in memory, so that they are never swapped out.
     pub fn is_locked_in_memory(&self) -> bool {
-        self.pages.iter().all(|page| page.locked)
-    }
-
-    /// The cipher of all the keys.
-    #[inline]
-    pub fn algorithm(&self) -> Algorithm {
-        self.algorithm
+        self.pages.iter().all(|page| page.is_locked())
     }
 
     /// Fails if these keys cannot take the place of this ring's: if they lack a version of it or hold it with
-    /// other bytes, or if one is too short for the cipher.
+    /// other bytes or for another cipher, or if one is too short for its cipher.
     pub fn check_successor(&self, keys: &KeySet) -> Result<(), KeyStoreError> {
-        check_lengths(keys, self.algorithm)?;
-        for (name, _) in self.names() {
-            match (keys.get(name), self.key(name.id, name.version)) {
+        check_lengths(keys, self.default_algorithm)?;
+        for Held { name, algorithm, .. } in self.held() {
+            let held = self.find(name).map(|place| self.bytes(place));
+            match (keys.get(name), held) {
                 (None, _) => return Err(KeyStoreError::KnownVersionMissing { name }),
                 (Some(found), Some(held)) if found.same_bytes(held) => {}
                 (Some(_), _) => return Err(KeyStoreError::KnownVersionDiffers { name }),
             }
+            let found = keys.algorithm(name).unwrap_or(self.default_algorithm);
+            if found != algorithm {
+                return Err(KeyStoreError::KnownAlgorithmDiffers {
+                    name,
+                    held: algorithm,
+                    found,
+                });
+            }
         }
         Ok(())
+    }
+
+    #[inline]
+    fn bytes(&self, place: &Version) -> &[u8] {
+        let page: &[u8] = &self.pages[place.page as usize];
+        &page[place.offset as usize..][..usize::from(place.len)]
     }
 
     #[inline]
@@ -257,51 +294,121 @@ impl fmt::Debug for Ring {
     }
 }
 
-/// Refuses keys that are too short for the algorithm.
-fn check_lengths(keys: &KeySet, algorithm: Algorithm) -> Result<(), KeyStoreError> {
-    let short = |key: &DataKey| algorithm.derives_keys() && key.len() != DATA_KEY_LENGTH;
-    match keys.iter().find(|(_, key)| short(key)) {
-        None => Ok(()),
-        Some((name, key)) => Err(KeyStoreError::KeyTooShort {
-            name,
-            bits: key.len() * 8,
-            algorithm,
-        }),
-    }
+/// The cipher of all versions, if it is one.
+fn only_algorithm(keys: &KeySet, default_algorithm: Algorithm) -> Option<Algorithm> {
+    let mut of_each = keys
+        .iter()
+        .map(|(name, _)| keys.algorithm(name).unwrap_or(default_algorithm));
+    let first = of_each.next().unwrap_or(default_algorithm);
+    of_each.all(|algorithm| algorithm == first).then_some(first)
 }
 
-/// The key file's limit of 1 MiB and the memory of a machine keep every count far below 2^32.
+/// Refuses keys that are too short for their algorithm.
+fn check_lengths(keys: &KeySet, default_algorithm: Algorithm) -> Result<(), KeyStoreError> {
+    for (name, key) in keys.iter() {
+        let algorithm = keys.algorithm(name).unwrap_or(default_algorithm);
+        if algorithm.derives_keys() && key.len() != DATA_KEY_LENGTH {
+            return Err(KeyStoreError::KeyTooShort {
+                name,
+                bits: key.len() * 8,
+                algorithm,
+            });
+        }
+    }
+    Ok(())
+}
+
+/// The limits of the stores' files and the memory of a machine keep every count far below 2^32.
 fn as_u32(n: usize) -> u32 {
     u32::try_from(n).unwrap_or(u32::MAX)
 }
 
-/// Anonymous memory that holds nothing but keys: locked if the limits allow it, out of core dumps, not
-/// inherited by a forked process, wiped before it is given back.
-struct KeyPage {
-    memory: MmapMut,
-    locked: bool,
-}
-
-impl KeyPage {
-    fn new(keys: &[(KeyName, &DataKey)]) -> Result<KeyPage, KeyStoreError> {
-        let no_memory = |source| KeyStoreError::NoMemoryForKeys {
+/// The memory of some keys, [`KEY_ROOM`] for each.
+fn page_of(keys: &[(KeyName, &DataKey)]) -> Result<LockedMemory, KeyStoreError> {
+    let mut page =
+        LockedMemory::new(keys.len() * KEY_ROOM).map_err(|source| KeyStoreError::NoMemoryForKeys {
             versions: keys.len(),
             source,
-        };
-        let mut memory = MmapMut::map_anon(keys.len() * KEY_ROOM).map_err(no_memory)?;
-        let locked = memory.lock().is_ok();
-        // Both are refinements that old kernels lack; the keys work without them.
-        let _ = memory.advise(Advice::DontDump);
-        let _ = memory.advise(Advice::DontFork);
-        for ((_, key), room) in keys.iter().zip(memory.chunks_exact_mut(KEY_ROOM)) {
-            room[..key.len()].copy_from_slice(key.expose());
-        }
-        Ok(KeyPage { memory, locked })
+        })?;
+    for ((_, key), room) in keys.iter().zip(page.chunks_exact_mut(KEY_ROOM)) {
+        room[..key.len()].copy_from_slice(key.expose());
     }
+    Ok(page)
 }
 
-impl Drop for KeyPage {
-    fn drop(&mut self) {
-        self.memory.zeroize();
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(id: u32, version: u32) -> KeyName {
+        KeyName { id, version }
+    }
+
+    fn key(byte: u8, len: usize) -> DataKey {
+        DataKey::new(&vec![byte; len]).unwrap()
+    }
+
+    fn mixed() -> KeySet {
+        let mut keys = KeySet::default();
+        keys.insert_for(name(1, 1), key(1, 32), Algorithm::AesCbc);
+        keys.insert_for(name(1, 3), key(2, 32), Algorithm::Aes256Xts);
+        keys.insert_for(name(2, 1), key(3, 16), Algorithm::AesCtr);
+        keys
+    }
+
+    #[test]
+    fn each_version_has_the_algorithm_that_it_was_made_for() {
+        let ring = Ring::new(&mixed(), Algorithm::AesCbc).unwrap();
+        assert_eq!(ring.algorithm(1, 1), Some(Algorithm::AesCbc));
+        assert_eq!(ring.algorithm(1, 3), Some(Algorithm::Aes256Xts));
+        assert_eq!(ring.algorithm(2, 1), Some(Algorithm::AesCtr));
+        assert_eq!(ring.algorithm(2, 2), None);
+        let latest: Vec<KeyName> = ring.held().iter().filter(|v| v.latest).map(|v| v.name).collect();
+        assert_eq!(latest, [name(1, 3), name(2, 1)]);
+    }
+
+    #[test]
+    fn versions_of_a_store_that_records_no_algorithm_have_the_default() {
+        let mut keys = KeySet::default();
+        keys.insert(name(1, 1), key(1, 16));
+        let ring = Ring::new(&keys, Algorithm::AesCtr).unwrap();
+        assert_eq!(ring.algorithm(1, 1), Some(Algorithm::AesCtr));
+        // One cipher for all: told without a look, as ciphers without derived keys need no data key.
+        assert_eq!(ring.algorithm(9, 9), Some(Algorithm::AesCtr));
+    }
+
+    #[test]
+    fn a_successor_keeps_every_version_with_its_bytes_and_its_algorithm() {
+        let ring = Ring::new(&mixed(), Algorithm::AesCbc).unwrap();
+        let mut keys = mixed();
+        keys.insert_for(name(2, 3), key(4, 32), Algorithm::Aes256Xts);
+        let next = ring.successor(&keys).unwrap();
+        assert_eq!(next.key(1, 1), Some(&[1; 32][..]));
+        assert_eq!(next.key(2, 3), Some(&[4; 32][..]));
+        assert_eq!(next.algorithm(2, 3), Some(Algorithm::Aes256Xts));
+        assert!(matches!(
+            next.successor(&mixed()),
+            Err(KeyStoreError::KnownVersionMissing { name: lost }) if lost == name(2, 3)
+        ));
+
+        let mut other = KeySet::default();
+        for held in ring.held() {
+            let key = DataKey::new(ring.key(held.name.id, held.name.version).unwrap()).unwrap();
+            other.insert_for(held.name, key, Algorithm::AesCtr);
+        }
+        assert!(matches!(
+            ring.successor(&other),
+            Err(KeyStoreError::KnownAlgorithmDiffers { name: changed, .. }) if changed == name(1, 1)
+        ));
+    }
+
+    #[test]
+    fn a_key_too_short_for_its_own_algorithm_is_refused() {
+        let mut keys = mixed();
+        keys.insert_for(name(3, 1), key(5, 16), Algorithm::Aes256Xts);
+        assert!(matches!(
+            Ring::new(&keys, Algorithm::AesCbc),
+            Err(KeyStoreError::KeyTooShort { name: short, bits: 128, .. }) if short == name(3, 1)
+        ));
     }
 }

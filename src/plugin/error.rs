@@ -20,6 +20,21 @@ pub enum PluginError {
     )]
     FilekeyHidden,
 
+    /// The settings name a key file and a keystore.
+    #[error("keyroll_filename and keyroll_keystore are both set, but a server has one key store")]
+    SeveralStores,
+
+    /// The settings name a keystore and no master key.
+    #[error("keyroll_keystore is set, but keyroll_master_key is not")]
+    NoMasterKey,
+
+    /// A statement was to make the server run another program.
+    #[error("the master key {uri} can be set in my.cnf only, because the server would run a program")]
+    ExecByStatement {
+        /// What was asked for.
+        uri: String,
+    },
+
     /// The number in SET GLOBAL keyroll_rotate_key is no key id.
     #[error("{request} is not a key id: 1 to 4294967295, or -1 for all keys")]
     NotAKeyId {
@@ -39,6 +54,18 @@ impl PluginError {
             PluginError::KeyStore(error) => error.hint(),
             PluginError::FilekeyHidden => {
                 "or put the password into a file (mode 0600) and set keyroll_filekey=FILE:path".into()
+            }
+            PluginError::SeveralStores => {
+                "unset one of them; `keyroll import` moves the keys of a key file into a keystore".into()
+            }
+            PluginError::NoMasterKey => {
+                "set it to the master key that the keystore was made with: file:PATH, credential:NAME or exec:PATH"
+                    .into()
+            }
+            PluginError::ExecByStatement { .. } => {
+                "set keyroll_master_key in my.cnf and restart the server; until then it goes on with the keys \
+                 that it has"
+                    .into()
             }
             PluginError::NotAKeyId { .. } => "SELECT keyroll_keys() lists the key ids".into(),
             PluginError::NotRunning => "the error log of the server's start says why".into(),

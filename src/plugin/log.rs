@@ -1,6 +1,7 @@
 //! The plugin's lines in the server's error log: each event once, here.
 
-use crate::keystore::{KeyName, VersionStep, Warning};
+use crate::crypto::Algorithm;
+use crate::keystore::{KeyName, KeySpec, KeyStore, Ring, VersionStep, Warning};
 
 use super::{Level, PluginError, Published, Server, Wake};
 
@@ -20,10 +21,11 @@ pub fn loaded(server: &dyn Server, published: &Published) {
     server.log(
         Level::Note,
         &format!(
-            "keyroll: loaded {} from {}, encrypting with {}",
+            "keyroll: loaded {} from {}{}, encrypting with {}",
             amount(published),
             published.source,
-            ring.algorithm().name()
+            opened_by(published),
+            ciphers(ring)
         ),
     );
     if !ring.is_locked_in_memory() {
@@ -48,14 +50,78 @@ pub fn reloaded(server: &dyn Server, published: &Published, new: usize) {
     );
 }
 
-/// A rotation.
-pub fn rotated(server: &dyn Server, new: &[KeyName], source: &str) {
+/// A rotation. A key that changed its cipher is pointed out.
+pub fn rotated(server: &dyn Server, new: &[KeyName], before: &Ring, now: &Published) {
+    for name in new {
+        let cipher = |ring: &Ring, version| ring.algorithm(name.id, version).map(Algorithm::name);
+        let was = before.latest(name.id).and_then(|version| cipher(before, version));
+        let changed = match (was, cipher(&now.ring, name.version)) {
+            (Some(was), Some(is)) if was != is => format!(" (encrypts with {is}, before with {was})"),
+            _ => String::new(),
+        };
+        server.log(
+            Level::Note,
+            &format!(
+                "keyroll: rotated key {}: version {}{changed} is the latest now, stored in {}",
+                name.id, name.version, now.source
+            ),
+        );
+    }
+}
+
+/// A key that was made when the server first asked for it.
+pub fn created(server: &dyn Server, new: &[KeyName], now: &Published) {
     for name in new {
         server.log(
             Level::Note,
             &format!(
-                "keyroll: rotated key {}: version {} is the latest now, stored in {source}",
-                name.id, name.version
+                "keyroll: made key {} because it was asked for: version {} is stored in {}. If there is data that was \
+                 encrypted with another key {}, this is not its keystore",
+                name.id, name.version, now.source, name.id
+            ),
+        );
+    }
+}
+
+/// A rotation of the master key.
+pub fn master_key_rotated(server: &dyn Server, now: &Published) {
+    server.log(
+        Level::Note,
+        &format!(
+            "keyroll: rotated the master key: {} wraps {} now; keep older versions as long as copies of the keystore \
+             that they wrapped",
+            now.master_key, now.source
+        ),
+    );
+}
+
+/// Another master key.
+pub fn master_key_adopted(server: &dyn Server, now: &Published) {
+    server.log(
+        Level::Note,
+        &format!(
+            "keyroll: {} opens {} from now on; set keyroll_master_key in my.cnf too",
+            now.master_key, now.source
+        ),
+    );
+}
+
+/// What the master key's provider had to say.
+pub fn provider_said(server: &dyn Server, store: &dyn KeyStore) {
+    for line in store.take_messages() {
+        server.log(Level::Note, &format!("keyroll: {line}"));
+    }
+}
+
+/// New versions that could not be made as the settings are.
+pub fn impossible_spec(server: &dyn Server, spec: KeySpec) {
+    if !spec.is_possible() {
+        server.log(
+            Level::Warning,
+            &format!(
+                "keyroll: keyroll_key_algorithm = {} needs keyroll_key_spec = AES_256: no key can be rotated or made \
+                 as they are set",
+                spec.algorithm.name()
             ),
         );
     }
@@ -95,6 +161,26 @@ pub fn failed(server: &dyn Server, status: &super::Status, doing: &str, error: &
     server.log(Level::Error, &text);
     status.remember_error(&format!("{doing}: {error}"));
     text
+}
+
+/// `, wrapped by version 3 of …`, where there is a master key.
+fn opened_by(published: &Published) -> String {
+    match published.master_key.as_str() {
+        "" => String::new(),
+        master_key => format!(", wrapped by {master_key}"),
+    }
+}
+
+/// The ciphers that new data is encrypted with.
+fn ciphers(ring: &Ring) -> String {
+    let held = ring.held();
+    let used = |algorithm: &Algorithm| held.iter().any(|v| v.latest && v.algorithm == *algorithm);
+    let names: Vec<&str> = Algorithm::ALL
+        .into_iter()
+        .filter(used)
+        .map(Algorithm::name)
+        .collect();
+    names.join(" and ")
 }
 
 /// `2 keys in 5 versions`.

@@ -9,15 +9,17 @@ pub mod status;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 pub use error::PluginError;
 pub use server::{Level, Server, Wake};
 pub use settings::Settings;
 pub use status::Status;
 
-use crate::crypto::{CipherError, Direction, Padding, PageCipher};
-use crate::keystore::{self, KeyName, KeySet, KeyStore, NewVersions, Ring, Rotate, VersionStep};
+use crate::crypto::{Algorithm, CipherError, Direction, Padding, PageCipher};
+use crate::keystore::{self, KeyName, KeySet, KeySpec, KeyStore, NewVersions, Ring, Rotate, VersionStep};
 
 /// What every lookup reads: the keys and how they encrypt. Immutable; a change publishes a new one.
 #[derive(Debug)]
@@ -26,9 +28,17 @@ pub struct Published {
     pub ring: Ring,
     /// Where they live for good.
     pub source: String,
+    /// What wraps them there, or nothing.
+    pub master_key: String,
 }
 
 impl Published {
+    /// The cipher of this version of a key; `None` where the ring lacks the version and has more than one cipher.
+    #[inline]
+    pub fn algorithm(&self, name: KeyName) -> Option<Algorithm> {
+        self.ring.algorithm(name.id, name.version)
+    }
+
     /// Starts a cipher of a message. `key` is what the server passes, mostly derived from the data key `name`;
     /// the algorithm encrypts with it or derives keys from both.
     ///
@@ -45,7 +55,7 @@ impl Published {
         key: &[u8],
         iv: &[u8],
     ) -> Result<(), CipherError> {
-        let algorithm = self.ring.algorithm();
+        let algorithm = self.algorithm(name).ok_or(CipherError::NoDataKey)?;
         if !algorithm.derives_keys() {
             return cipher.start(algorithm, padding, direction, key, iv);
         }
@@ -57,10 +67,15 @@ impl Published {
     }
 }
 
+/// How long a key that could not be made is not tried again: the server may ask for it many times a second.
+const CREATE_AGAIN_AFTER: Duration = Duration::from_secs(5);
+
 /// The plugin between a successful start and the shutdown of the server.
 pub struct Plugin {
     store: Box<dyn KeyStore>,
     published: Arc<Published>,
+    /// Keys that could not be made, and when.
+    not_created: HashMap<u32, Instant>,
 }
 
 impl Plugin {
@@ -72,18 +87,28 @@ impl Plugin {
         if settings.lacks_hidden_filekey() {
             return Err(PluginError::FilekeyHidden);
         }
-        let algorithm = settings.algorithm();
-        let store = keystore::open(settings.store())?;
-        let loaded = store.load()?;
+        let (algorithm, spec) = (settings.algorithm(), settings.spec);
+        let store = keystore::open(settings.store()?)?;
+        let loaded = store.load();
+        log::provider_said(server, store.as_ref());
+        let loaded = loaded?;
         log::warnings(server, &loaded.warnings);
         let published = Published {
             ring: Ring::new(&loaded.keys, algorithm)?,
             source: store.describe(),
+            master_key: store.master_key().unwrap_or_default(),
         };
         log::loaded(server, &published);
+        if store.creates_keys() {
+            log::impossible_spec(server, spec);
+        }
         let published = Arc::new(published);
         server.publish(Arc::clone(&published));
-        Ok(Plugin { store, published })
+        Ok(Plugin {
+            store,
+            published,
+            not_created: HashMap::new(),
+        })
     }
 
     /// Makes a new version of the key with the id `request`, or of all keys if it is -1, and publishes it once
@@ -99,10 +124,85 @@ impl Plugin {
         status: &Status,
     ) -> Result<(), PluginError> {
         let which = rotation_of(request)?;
-        let rotated = self.store.rotate(which, new, Some(&self.published.ring))?;
+        let rotated = self.store.rotate(which, new, Some(&self.published.ring));
+        log::provider_said(server, self.store.as_ref());
+        let rotated = rotated?;
+        let before = Arc::clone(&self.published);
         self.publish(&rotated.keys, server)?;
         status.count_rotation();
-        log::rotated(server, &rotated.new, &self.published.source);
+        log::rotated(server, &rotated.new, &before.ring, &self.published);
+        Ok(())
+    }
+
+    /// The latest version of a key that is not in the ring, after it was made in the store and published; `None`
+    /// where the store makes no keys or this one could not be made, which is logged.
+    pub fn first_use(&mut self, id: u32, spec: KeySpec, server: &dyn Server, status: &Status) -> Option<u32> {
+        // Another thread may have been faster.
+        if let Some(latest) = self.published.ring.latest(id) {
+            return Some(latest);
+        }
+        if !self.store.creates_keys()
+            || self
+                .not_created
+                .get(&id)
+                .is_some_and(|at| at.elapsed() < CREATE_AGAIN_AFTER)
+        {
+            return None;
+        }
+        let created = self.store.create_key(id, spec, Some(&self.published.ring));
+        log::provider_said(server, self.store.as_ref());
+        let published = created.map_err(PluginError::from).and_then(|created| {
+            self.publish(&created.keys, server)?;
+            Ok(created.new)
+        });
+        match published {
+            Ok(new) => {
+                self.not_created.remove(&id);
+                status.count_created(new.len() as u64);
+                log::created(server, &new, &self.published);
+                self.published.ring.latest(id)
+            }
+            Err(error) => {
+                self.not_created.retain(|_, at| at.elapsed() < CREATE_AGAIN_AFTER);
+                self.not_created.insert(id, Instant::now());
+                log::failed(server, status, &format!("making key {id}"), &error);
+                None
+            }
+        }
+    }
+
+    /// Wraps the keystore anew, under a new version of the master key. Data and data keys stay as they are.
+    ///
+    /// # Errors
+    /// The keystore has not changed then.
+    pub fn rotate_master_key(&mut self, server: &dyn Server, status: &Status) -> Result<(), PluginError> {
+        let rotated = self.store.rotate_master_key(Some(&self.published.ring));
+        log::provider_said(server, self.store.as_ref());
+        // What others have added to the store meanwhile comes with it.
+        self.publish(&rotated?.keys, server)?;
+        status.count_master_key_rotation();
+        log::master_key_rotated(server, &self.published);
+        Ok(())
+    }
+
+    /// Goes on with another master key, after the keystore was moved to it. It must open the keystore.
+    ///
+    /// # Errors
+    /// The master key and the keys in use stay as they are.
+    pub fn adopt_master_key(&mut self, uri: &str, server: &dyn Server) -> Result<(), PluginError> {
+        if uri.trim_start().starts_with("exec:") {
+            return Err(PluginError::ExecByStatement { uri: uri.into() });
+        }
+        let store = self.store.with_master_key(uri)?;
+        let loaded = store.load();
+        log::provider_said(server, store.as_ref());
+        let loaded = loaded?;
+        let before = std::mem::replace(&mut self.store, store);
+        if let Err(error) = self.publish(&loaded.keys, server) {
+            self.store = before;
+            return Err(error);
+        }
+        log::master_key_adopted(server, &self.published);
         Ok(())
     }
 
@@ -112,7 +212,9 @@ impl Plugin {
     /// A known version that is gone or has other bytes, and whatever keeps the keys from being read whole;
     /// the keys in use stay as they are.
     pub fn reload(&mut self, server: &dyn Server, status: &Status) -> Result<(), PluginError> {
-        let loaded = self.store.load()?;
+        let loaded = self.store.load();
+        log::provider_said(server, self.store.as_ref());
+        let loaded = loaded?;
         log::warnings(server, &loaded.warnings);
         let before = self.published.ring.versions();
         self.publish(&loaded.keys, server)?;
@@ -127,6 +229,7 @@ impl Plugin {
         let next = Arc::new(Published {
             ring,
             source: now.source.clone(),
+            master_key: self.store.master_key().unwrap_or_default(),
         });
         server.publish(Arc::clone(&next));
         self.published = next;

@@ -10,8 +10,10 @@ use std::path::PathBuf;
 use crate::crypto::Algorithm;
 use crate::crypto::password::Digest;
 use crate::keystore::key_file::{FileKey, KeyFileConfig};
-use crate::keystore::{StoreConfig, VersionStep};
+use crate::keystore::{KeySpec, StoreConfig, VersionStep};
 use crate::secret::SecretBytes;
+
+use super::PluginError;
 
 /// What `keyroll_filekey` shows in place of a password.
 ///
@@ -25,7 +27,8 @@ pub const FILEKEY_VARIABLE: &str = "KEYROLL_FILEKEY";
 /// Calls the macro `$callback` with all system variables: kind, name, default, range, when it may be set
 /// (`start`: in my.cnf only; `live`: also by SET GLOBAL) and the comment that `mariadbd --help` prints.
 ///
-/// Kinds: `text`, `secret` (text that is not shown), `choice` (one of the names), `number` (u32), `flag`,
+/// Kinds: `text`, `adopted_text` (text that a SET puts in force only where it works), `secret` (text that is not
+/// shown), `choice` (one of the names, with the index of the default), `number` (u32), `flag`,
 /// `key_action` (a SET of it acts on a key id, and it always shows 0), `flag_action` (a SET to ON acts, and it
 /// always shows OFF).
 macro_rules! with_system_variables {
@@ -34,14 +37,28 @@ macro_rules! with_system_variables {
             text filename = "", start, "Path and name of the key file";
             secret filekey = "", start,
                 "Password of an encrypted key file, or FILE:path of a file that holds it";
-            choice digest = ["sha1", "sha224", "sha256", "sha384", "sha512"], start,
+            choice digest = [0 of "sha1", "sha224", "sha256", "sha384", "sha512"], start,
                 "Digest for the password of an encrypted key file: the -md of openssl enc";
             number use_pbkdf2 = 0, 0, u32::MAX, start,
                 "Number of PBKDF2 rounds for the password of an encrypted key file: the -iter of openssl enc; \
                  0 = no PBKDF2";
-            choice encryption_algorithm = ["aes_cbc", "aes_ctr", "aes_256_xts"], start,
-                "Cipher for all data: aes_cbc, aes_ctr or aes_256_xts (for 256-bit data keys only); the latter two \
-                 with AES-GCM where a checksum fits. Never change it on a server with encrypted data";
+            choice encryption_algorithm = [0 of "aes_cbc", "aes_ctr", "aes_256_xts"], start,
+                "Cipher for all data of a key store that records no algorithms (a key file): aes_cbc, aes_ctr or \
+                 aes_256_xts (for 256-bit data keys only); the latter two with AES-GCM where a checksum fits. Never \
+                 change it on a server with encrypted data";
+            text keystore = "", start,
+                "Path and name of the keystore, whose data keys are wrapped by a master key";
+            adopted_text master_key = "", live,
+                "URI of the master key that opens the keystore: file:PATH, credential:NAME or exec:PATH; a SET takes \
+                 effect only if that master key opens it, and exec: is for my.cnf alone";
+            choice key_algorithm = [2 of "aes_cbc", "aes_ctr", "aes_256_xts"], live,
+                "Cipher of key versions that are made in a keystore from now on";
+            choice key_spec = [1 of "AES_128", "AES_256"], live,
+                "Length of key versions that are made in a keystore from now on";
+            flag auto_create_keys = true, live,
+                "Make version 1 of a key in the keystore when it is first asked for";
+            number request_timeout = 0, 0, u32::MAX, start,
+                "Milliseconds that one request to the master key's provider may take, all retries together; 0 = 15000";
             flag strict_permissions = false, start,
                 "Refuse a key file or password file that others can read or anyone but its owner can write; \
                  OFF = warn";
@@ -50,6 +67,8 @@ macro_rules! with_system_variables {
                  innodb_encryption_rotate_key_age for one rotation to re-encrypt";
             key_action rotate_key, live,
                 "SET GLOBAL keyroll_rotate_key = N makes a new version of the key with id N; -1 = of all keys";
+            flag_action rotate_master_key, live,
+                "SET GLOBAL keyroll_rotate_master_key = 1 wraps the keystore anew, under a new version of the master key";
             flag_action reload_keys, live,
                 "SET GLOBAL keyroll_reload_keys = 1 takes up key versions that were added to the key store";
         }
@@ -86,15 +105,17 @@ macro_rules! document {
         }
     };
     (@default text $default:literal) => { $default.to_string() };
+    (@default adopted_text $default:literal) => { $default.to_string() };
     (@default secret $default:literal) => { $default.to_string() };
-    (@default choice [$first:literal $(, $rest:literal)*]) => { $first.to_string() };
+    (@default choice [$index:literal of $($name:literal),*]) => { [$($name),*][$index].to_string() };
     (@default number $default:literal) => { $default.to_string() };
     (@default flag $default:literal) => { if $default { "ON" } else { "OFF" }.to_string() };
     (@default key_action) => { "0".to_string() };
     (@default flag_action) => { "OFF".to_string() };
     (@values text $default:literal) => { "text".to_string() };
+    (@values adopted_text $default:literal) => { "text".to_string() };
     (@values secret $default:literal) => { "text, never shown".to_string() };
-    (@values choice [$($name:literal),*]) => { [$($name),*].join(", ") };
+    (@values choice [$index:literal of $($name:literal),*]) => { [$($name),*].join(", ") };
     (@values number $default:literal, $min:literal, $max:expr) => { format!("{} to {}", $min, $max) };
     (@values flag $default:literal) => { "ON, OFF".to_string() };
     (@values key_action) => { "a key id, -1 = all".to_string() };
@@ -121,6 +142,25 @@ pub struct Settings {
     pub strict_permissions: bool,
     /// The value of [`FILEKEY_VARIABLE`] in the environment.
     pub filekey_of_environment: SecretBytes,
+    /// `keyroll_keystore`.
+    pub keystore: Vec<u8>,
+    /// `keyroll_master_key`.
+    pub master_key: Vec<u8>,
+    /// `keyroll_key_algorithm` and `keyroll_key_spec`.
+    pub spec: KeySpec,
+    /// `keyroll_request_timeout` in milliseconds; 0 = the default.
+    pub request_timeout: u32,
+}
+
+/// What `keyroll_key_algorithm` and `keyroll_key_spec` say, as indices into the names of the table.
+pub fn key_spec(algorithm: usize, spec: usize) -> KeySpec {
+    KeySpec {
+        algorithm: Algorithm::ALL
+            .get(algorithm)
+            .copied()
+            .unwrap_or(KeySpec::DEFAULT.algorithm),
+        bits: if spec == 0 { 128 } else { 256 },
+    }
 }
 
 impl Settings {
@@ -138,7 +178,25 @@ impl Settings {
     }
 
     /// The key store that the settings name.
-    pub fn store(self) -> StoreConfig {
+    ///
+    /// # Errors
+    /// More than one, or a keystore without a master key.
+    pub fn store(self) -> Result<StoreConfig, PluginError> {
+        match (self.filename.is_empty(), self.keystore.is_empty()) {
+            (false, false) => Err(PluginError::SeveralStores),
+            (_, true) => Ok(self.key_file()),
+            (true, false) => self.envelope(),
+        }
+    }
+
+    fn envelope(self) -> Result<StoreConfig, PluginError> {
+        if self.master_key.is_empty() {
+            return Err(PluginError::NoMasterKey);
+        }
+        todo!()
+    }
+
+    fn key_file(self) -> StoreConfig {
         let shown = self.filekey.expose();
         let filekey = if shown.is_empty() || shown == HIDDEN.as_bytes() {
             self.filekey_of_environment.expose()
@@ -176,6 +234,15 @@ mod tests {
         assert_eq!(
             values("keyroll_encryption_algorithm"),
             Algorithm::ALL.map(Algorithm::name).join(", ")
+        );
+        assert_eq!(
+            values("keyroll_key_algorithm"),
+            values("keyroll_encryption_algorithm")
+        );
+        assert_eq!(key_spec(2, 1), KeySpec::DEFAULT);
+        assert_eq!(
+            (key_spec(0, 0).algorithm, key_spec(0, 0).bits),
+            (Algorithm::AesCbc, 128)
         );
     }
 

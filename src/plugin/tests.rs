@@ -54,6 +54,10 @@ fn settings(path: &Path) -> Settings {
         encryption_algorithm: 1,
         strict_permissions: false,
         filekey_of_environment: SecretBytes::default(),
+        keystore: Vec::new(),
+        master_key: Vec::new(),
+        spec: KeySpec::DEFAULT,
+        request_timeout: 0,
     }
 }
 

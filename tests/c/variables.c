@@ -29,9 +29,9 @@ static void declared(void) {
       break;
     }
     }
-    /* What can be set at any time either acts in a check of its own or is a plain number. */
+    /* What can be set at any time either acts in a check of its own or is a plain value, not a text. */
     if (!(var->flags & KR_VAR_READONLY))
-      REQUIRE((var->check && var->update) || (var->flags & 0x7f) == KR_VAR_INT);
+      REQUIRE((var->check && var->update) || (!var->check && !var->update && (var->flags & 0x7f) != KR_VAR_STR));
     else
       REQUIRE(!var->check && !var->update);
   }

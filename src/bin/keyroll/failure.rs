@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use keyroll::durable::FileError;
 use keyroll::keystore::KeyStoreError;
 use thiserror::Error;
 
@@ -63,7 +64,9 @@ fn store_hint(error: &KeyStoreError) -> String {
     match error {
         KeyStoreError::UnknownKey { .. } => "name one of these, or --all".into(),
         KeyStoreError::VersionsUsedUp { .. } => "give a smaller --version-step".into(),
-        KeyStoreError::NotWritten { source, .. } if source.kind() == io::ErrorKind::NotFound => {
+        KeyStoreError::File(FileError::NotWritten { source, .. })
+            if source.kind() == io::ErrorKind::NotFound =>
+        {
             "make its folder first; the server's user should own it".into()
         }
         _ => {

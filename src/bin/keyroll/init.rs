@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::value_parser;
+use keyroll::durable::FileError;
 use keyroll::keystore::KeyStoreError;
 use keyroll::keystore::key_file::{FileKey, KeyFile, NewKey};
 use nix::unistd::{Uid, User};
@@ -65,7 +66,8 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let path = &args.key_file.path;
     if path.symlink_metadata().is_ok() {
         // Before a password is made for nothing. `create` looks again, under its lock.
-        return Err(KeyStoreError::FileExists { path: path.clone() }.into());
+        let path = path.clone();
+        return Err(KeyStoreError::from(FileError::FileExists { path }).into());
     }
     if let FileKey::File(path) = args.key_file.filekey() {
         let made = password_file::create_if_missing(&path, owner);

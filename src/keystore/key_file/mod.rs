@@ -4,22 +4,21 @@
 pub mod config;
 mod encrypted;
 pub mod format;
-mod lock;
-mod permissions;
-mod replace;
-pub mod step;
 
-use std::fs::{self, File};
-use std::io::{self, Read};
+use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use config::{Digest, FileKey, KeyFileConfig};
 
 use self::format::KeyText;
-use super::error::{KeyStoreError, LoosePermissions, Warning};
-use super::key_set::{Inserted, KeyName, KeySet, LAST_VERSION};
+use super::error::{KeyStoreError, Warning};
+use super::key_set::{Inserted, KeyName, KeySet};
+use super::new_versions::next_names;
 use super::{KeyStore, Loaded, NewVersions, Ring, Rotate, Rotated, VersionStep};
+use crate::durable::replace::Replacement;
+use crate::durable::{FileError, FileKind, lock, read, replace};
 use crate::secret::{DataKey, SecretBytes};
 
 /// The largest key file, in bytes, encrypted or not (as in file_key_management).
@@ -28,8 +27,16 @@ pub const FILE_SIZE_LIMIT: u64 = 1024 * 1024;
 /// The longest password that a file may hold, in bytes (as in file_key_management).
 const FILEKEY_LIMIT: u64 = 256;
 
-/// The least room that a file is read into, in bytes.
-const LEAST_ROOM: u64 = 4096;
+/// What a key file is to those who look after it.
+static KIND: FileKind = FileKind {
+    name: "key file",
+    size_limit: FILE_SIZE_LIMIT,
+    when_too_large: "`keyroll prune` removes versions that no data uses",
+    create_as_root: "run `keyroll init` as root",
+    replace_as_root: "run `keyroll rotate` as root, then `SET GLOBAL keyroll_reload_keys = 1` takes the new \
+                      version up",
+    when_not_put_back: "the unused new version, which does no harm as no data uses it",
+};
 
 const HEADER: &str = "\
 # Data keys of MariaDB Server, made by keyroll. A line is id;key or id;version;key.
@@ -90,32 +97,26 @@ impl KeyFile {
         let text = format::render(HEADER, &meant);
         let password = store.password(&mut Vec::new())?;
         let bytes = store.seal(text, password.as_ref())?;
-        store.check_size(bytes.expose().len() as u64)?;
         let path = &store.config.path;
-        replace::create(path, bytes.expose(), owner, store.lock_timeout)?;
-        store
-            .read_back(path, password.as_ref(), &bytes, &meant)
-            .inspect_err(|_| {
-                let _ = fs::remove_file(path);
-            })
+        replace::create(path, &KIND, bytes.expose(), owner, store.lock_timeout, || {
+            store.read_back(path, password.as_ref(), &bytes, &meant)
+        })
     }
 
     /// The temporary file of a rotation that was killed, if there is one. It may hold keys; the next rotation
     /// removes it.
     pub fn leftover(&self) -> Option<PathBuf> {
-        let path = fs::canonicalize(&self.config.path).ok()?;
+        let path = read::resolve(&self.config.path).ok()?;
         // The lock keeps a rotation that is at work from being taken for one that was killed.
         let _no_rotation = lock::shared_if_possible(&path, self.lock_timeout).ok()?;
-        let temporary = replace::temporary_path(&path);
-        temporary.symlink_metadata().is_ok().then_some(temporary)
+        replace::leftovers(&path).into_iter().next()
     }
 
     /// Reads the file's bytes as they are on disk.
     fn read(&self, file: &File, warnings: &mut Vec<Warning>) -> Result<SecretBytes, KeyStoreError> {
         let path = &self.config.path;
-        let bytes = self.read_secret(file, path, FILE_SIZE_LIMIT, warnings)?;
-        self.check_size(bytes.expose().len() as u64)?;
-        Ok(bytes)
+        self.check_permissions(file, path, warnings)?;
+        Ok(read::whole(file, path, &KIND)?)
     }
 
     /// Decrypts, if there is a password, and parses the file's bytes.
@@ -167,12 +168,11 @@ impl KeyFile {
         written: &SecretBytes,
         meant: &KeySet,
     ) -> Result<KeySet, KeyStoreError> {
-        let failed = |source| KeyStoreError::ReadFailed {
+        // Not through the lock, which a rotation holds on this very file.
+        let file = File::open(path).map_err(|source| FileError::ReadFailed {
             path: path.into(),
             source,
-        };
-        // Not through the lock, which a rotation holds on this very file.
-        let file = File::open(path).map_err(failed)?;
+        })?;
         let bytes = self.read(&file, &mut Vec::new())?;
         let keys = self.understand(&bytes, password)?.into_keys();
         let same_keys = keys.len() == meant.len()
@@ -180,7 +180,7 @@ impl KeyFile {
                 .iter()
                 .all(|(name, key)| keys.get(name).is_some_and(|k| k.same_bytes(key.expose())));
         if bytes.expose() != written.expose() || !same_keys {
-            return Err(KeyStoreError::NotAsWritten { path: path.into() });
+            return Err(FileError::NotAsWritten { path: path.into() }.into());
         }
         Ok(keys)
     }
@@ -192,83 +192,43 @@ impl KeyFile {
             FileKey::Password(password) => return Ok(Some(copy_of(password))),
             FileKey::File(path) => path,
         };
-        let file = File::open(path).map_err(|source| KeyStoreError::FileNotFound {
+        let file = File::open(path).map_err(|source| FileError::FileNotFound {
             path: path.clone(),
             source,
         })?;
+        self.check_permissions(&file, path, warnings)?;
+        let too_long = || KeyStoreError::FilekeyTooLong { path: path.clone() };
         // Two more, for a line end.
-        let mut password = self.read_secret(&file, path, FILEKEY_LIMIT + 2, warnings)?;
+        let mut password = read::up_to(&file, path, FILEKEY_LIMIT + 2)?.ok_or_else(too_long)?;
         let bytes = password.expose_mut();
-        let cut_off = bytes.len() as u64 > FILEKEY_LIMIT + 2;
         let length = bytes
             .iter()
             .rposition(|byte| !b"\r\n".contains(byte))
             .map_or(0, |last| last + 1);
         bytes.truncate(length);
-        if cut_off || length as u64 > FILEKEY_LIMIT {
-            return Err(KeyStoreError::FilekeyTooLong { path: path.clone() });
+        if length as u64 > FILEKEY_LIMIT {
+            return Err(too_long());
         }
         if length == 0 {
             let source = io::Error::new(io::ErrorKind::UnexpectedEof, "there is no password in it");
-            return Err(KeyStoreError::ReadFailed {
-                path: path.clone(),
-                source,
-            });
+            let path = path.clone();
+            return Err(FileError::ReadFailed { path, source }.into());
         }
         Ok(Some(password))
     }
 
-    /// Reads a file, up to one byte above the limit, after a look at its permissions.
-    fn read_secret(
+    /// Warns of a file that others may read or change, or refuses it.
+    fn check_permissions(
         &self,
-        mut file: &File,
+        file: &File,
         path: &Path,
-        limit: u64,
         warnings: &mut Vec<Warning>,
-    ) -> Result<SecretBytes, KeyStoreError> {
-        let failed = |source| KeyStoreError::ReadFailed {
-            path: path.into(),
-            source,
-        };
-        let meta = file.metadata().map_err(failed)?;
-        if let Some(loose) = permissions::check(&meta, path) {
-            self.judge(loose, warnings)?;
-        }
-        // All the room at once: a vector that grows leaves an unwiped copy behind. A pipe tells no size.
-        let room = meta.len().max(LEAST_ROOM).min(limit) as usize + 1;
-        let mut bytes = SecretBytes::new(vec![0; room]);
-        let mut length = 0;
-        while length < room {
-            match file.read(&mut bytes.expose_mut()[length..]) {
-                Ok(0) => break,
-                Ok(count) => length += count,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(failed(error)),
-            }
-        }
-        if length == room && (length as u64) <= limit {
-            return Err(failed(io::Error::other("it grew while it was read")));
-        }
-        bytes.expose_mut().truncate(length);
-        Ok(bytes)
-    }
-
-    fn judge(&self, loose: LoosePermissions, warnings: &mut Vec<Warning>) -> Result<(), KeyStoreError> {
-        if self.config.strict_permissions {
-            return Err(loose.into());
-        }
-        warnings.push(Warning::LoosePermissions(loose));
-        Ok(())
-    }
-
-    fn check_size(&self, size: u64) -> Result<(), KeyStoreError> {
-        if size > FILE_SIZE_LIMIT {
-            let path = self.config.path.clone();
-            return Err(KeyStoreError::FileTooLarge {
-                path,
-                limit: FILE_SIZE_LIMIT,
-            });
-        }
+    ) -> Result<(), KeyStoreError> {
+        warnings.extend(Warning::of_permissions(
+            file,
+            path,
+            self.config.strict_permissions,
+        )?);
         Ok(())
     }
 
@@ -279,29 +239,14 @@ impl KeyFile {
         which: Rotate,
         step: VersionStep,
     ) -> Result<Vec<(KeyName, DataKey)>, KeyStoreError> {
-        let ids = match which {
-            Rotate::All => keys.ids(),
-            Rotate::Key(id) => vec![id],
-        };
-        let next = |id| {
-            let unknown = || KeyStoreError::UnknownKey {
-                id,
-                store: self.describe(),
-                ids: keys.ids(),
-            };
-            let latest = keys.latest(id).ok_or_else(unknown)?;
-            let length = keys.get(latest).ok_or_else(unknown)?.len();
-            let version = latest
-                .version
-                .checked_add(step.get())
-                .filter(|&version| version <= LAST_VERSION);
-            let version = version.ok_or(KeyStoreError::VersionsUsedUp {
-                latest,
-                step: step.get(),
-            })?;
-            Ok((KeyName { id, version }, random_key(id, length)?))
-        };
-        ids.into_iter().map(next).collect()
+        next_names(keys, which, step, || self.describe())?
+            .into_iter()
+            .map(|name| {
+                // A key has a latest version, or it would have got no next name.
+                let latest = keys.latest(name.id).and_then(|latest| keys.get(latest));
+                Ok((name, random_key(name.id, latest.map_or(0, DataKey::len))?))
+            })
+            .collect()
     }
 }
 
@@ -317,12 +262,7 @@ impl KeyStore for KeyFile {
         let file = lock::shared_if_possible(path, self.lock_timeout)?;
         let bytes = self.read(&file, &mut warnings)?;
         let keys = self.understand(&bytes, password.as_ref())?.into_keys();
-        // A rotation may have been killed between its rename and its sync, or the file edited by hand: no
-        // data may use a version that a power failure would take away. A read-only disk loses nothing.
-        let _ = file.sync_all();
-        if let Some(directory) = fs::canonicalize(path).ok().as_deref().and_then(Path::parent) {
-            let _ = replace::sync_directory(directory);
-        }
+        replace::settle(&file, path);
         Ok(Loaded { keys, warnings })
     }
 
@@ -334,11 +274,8 @@ impl KeyStore for KeyFile {
     ) -> Result<Rotated, KeyStoreError> {
         let password = self.password(&mut Vec::new())?;
         // The file that a symbolic link names is replaced, not the link.
-        let path = fs::canonicalize(&self.config.path).map_err(|source| KeyStoreError::FileNotFound {
-            path: self.config.path.clone(),
-            source,
-        })?;
-        let file = lock::exclusive(&path, self.lock_timeout)?;
+        let path = read::resolve(&self.config.path)?;
+        let file = lock::exclusive(&path, &KIND, self.lock_timeout)?;
         let old = self.read(&file, &mut Vec::new())?;
         let text = self.understand(&old, password.as_ref())?;
         if let Some(ring) = known {
@@ -350,12 +287,19 @@ impl KeyStore for KeyFile {
         let new = self.new_versions(text.keys(), which, new.step)?;
         let names = new.iter().map(|(name, _)| *name).collect();
         let bytes = self.seal(text.with_new_versions(&new), password.as_ref())?;
-        self.check_size(bytes.expose().len() as u64)?;
         let mut meant = text.into_keys();
         for (name, key) in new {
             meant.insert(name, key);
         }
-        let keys = replace::replace(&path, &file, old.expose(), bytes.expose(), || {
+        let replacement = Replacement {
+            path: &path,
+            kind: &KIND,
+            locked: &file,
+            old: old.expose(),
+            new: bytes.expose(),
+            keep_previous: false,
+        };
+        let keys = replace::replace(&replacement, || {
             self.read_back(&path, password.as_ref(), &bytes, &meant)
         })?;
         Ok(Rotated { keys, new: names })

@@ -2,10 +2,26 @@
 
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use super::super::error::LoosePermissions;
+use thiserror::Error;
 
+use super::FileError;
+
+/// Others may read a secret file, or change it.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("others may read or change {}: its mode is {mode:04o}", path.display())]
+pub struct LoosePermissions {
+    /// The file.
+    pub path: PathBuf,
+    /// Its permission bits.
+    pub mode: u32,
+    /// The command that mends it, ready for a shell.
+    pub chmod: String,
+}
+
+/// All bits of a mode that are not its owner's to read and write.
+const BEYOND_OWNER_ONLY: u32 = 0o7777 & !0o600;
 const OTHERS_READ: u32 = 0o004;
 const OTHERS_WRITE: u32 = 0o002;
 const GROUP_WRITE: u32 = 0o020;
@@ -14,7 +30,7 @@ const GROUP_WRITE: u32 = 0o020;
 /// read: that is how a server's user is given a file that root owns.
 ///
 /// `meta` must come from the opened file, not from its path, so that it speaks of the bytes that are read.
-pub(super) fn check(meta: &Metadata, path: &Path) -> Option<LoosePermissions> {
+pub fn check(meta: &Metadata, path: &Path) -> Option<LoosePermissions> {
     // A pipe or a terminal (`FILE:/dev/stdin`) lies nowhere for others to read.
     if !meta.is_file() {
         return None;
@@ -38,8 +54,27 @@ pub(super) fn check(meta: &Metadata, path: &Path) -> Option<LoosePermissions> {
     })
 }
 
+/// Refuses a file that is not of mode 0600 or stricter: one whose secret nobody but its owner has to know.
+///
+/// `meta` must come from the opened file, as in [`check`]. An access control list that lets others in shows in
+/// the mode too, as bits of the group.
+///
+/// # Errors
+/// [`FileError::NotOwnerOnly`].
+pub fn owner_only(meta: &Metadata, path: &Path) -> Result<(), FileError> {
+    let mode = meta.mode() & 0o7777;
+    if mode & BEYOND_OWNER_ONLY == 0 {
+        return Ok(());
+    }
+    Err(FileError::NotOwnerOnly(LoosePermissions {
+        path: path.to_owned(),
+        mode,
+        chmod: format!("chmod 0600 {}", shell_word(path)),
+    }))
+}
+
 /// The path as one word for a shell.
-fn shell_word(path: &Path) -> String {
+pub(crate) fn shell_word(path: &Path) -> String {
     let text = path.display().to_string();
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=:,@".contains(c);
     if text.chars().all(plain) {
@@ -103,5 +138,27 @@ mod tests {
             fault("my 'keys'", 0o644).unwrap().1,
             r"chmod o-rwx 'DIR/my '\''keys'\'''"
         );
+    }
+
+    #[test]
+    fn what_is_its_owners_alone_has_mode_0600_or_stricter() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let judge = |mode| {
+            let open = file.as_file();
+            open.set_permissions(Permissions::from_mode(mode)).unwrap();
+            owner_only(&open.metadata().unwrap(), file.path())
+        };
+        for mode in [0o600, 0o400, 0o200, 0o000] {
+            assert!(judge(mode).is_ok(), "{mode:o}");
+        }
+        for mode in [0o640, 0o604, 0o620, 0o602, 0o601, 0o610, 0o700, 0o4600, 0o1600] {
+            let refused = judge(mode).unwrap_err();
+            let path = file.path().display();
+            assert_eq!(refused.hint(), format!("run `chmod 0600 {path}`"), "{mode:o}");
+            assert!(
+                refused.to_string().ends_with(&format!("its mode is {mode:04o}")),
+                "{refused}"
+            );
+        }
     }
 }

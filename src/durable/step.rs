@@ -4,6 +4,8 @@ use std::fmt;
 use std::io;
 use std::path::Path;
 
+use super::FileKind;
+
 /// One step on the way to a new file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
@@ -11,7 +13,7 @@ pub enum Step {
     Examine,
     /// Locking the file or its directory.
     Lock,
-    /// Removing what a killed rotation left behind.
+    /// Removing what a killed process left behind.
     RemoveStale,
     /// Making the temporary file.
     Create,
@@ -54,13 +56,10 @@ impl fmt::Display for Step {
 
 impl Step {
     /// What a DBA can do when this step failed.
-    pub(in crate::keystore) fn hint(self, path: &Path, error: &io::Error, state: &DiskState) -> String {
+    pub(super) fn hint(self, path: &Path, error: &io::Error, state: &DiskState, kind: &FileKind) -> String {
         let as_root = match state {
-            DiskState::NoFile => "run `keyroll init` as root",
-            _ => {
-                "run `keyroll rotate` as root, then `SET GLOBAL keyroll_reload_keys = 1` takes the new \
-                 version up"
-            }
+            DiskState::NoFile => kind.create_as_root,
+            _ => kind.replace_as_root,
         };
         let directory = path.parent().unwrap_or(path).display();
         let hint = match (self, error.raw_os_error()) {
@@ -106,17 +105,16 @@ pub enum DiskState {
     NoFile,
 }
 
-impl fmt::Display for DiskState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl DiskState {
+    pub(super) fn in_words(&self, kind: &FileKind) -> String {
+        let (name, unused) = (kind.name, kind.when_not_put_back);
         match self {
-            DiskState::AsItWas => f.write_str("the key file is as it was"),
-            DiskState::PutBack => f.write_str("the key file was put back as it was"),
-            DiskState::MayHoldUnused { why } => write!(
-                f,
-                "to put the old key file back failed too ({why}): it may still hold the unused new version, \
-                 which does no harm as no data uses it"
-            ),
-            DiskState::NoFile => f.write_str("no key file was made"),
+            DiskState::AsItWas => format!("the {name} is as it was"),
+            DiskState::PutBack => format!("the {name} was put back as it was"),
+            DiskState::MayHoldUnused { why } => {
+                format!("to put the old {name} back failed too ({why}): it may still hold {unused}")
+            }
+            DiskState::NoFile => format!("no {name} was made"),
         }
     }
 }

@@ -1,13 +1,14 @@
-//! The system variables: the statics that the server writes to, their declarations, and what a SET does.
+//! The system variables: the statics that the server writes to and their declarations.
 
-use std::ffi::{CStr, c_char, c_int, c_void};
+mod action;
+
+use std::ffi::{CStr, c_char, c_int};
 use std::ptr;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicI8, AtomicU32, AtomicU64, Ordering};
 
 use super::declare::ServerCell;
-use super::guard::{Answer, guard};
-use super::{abi, running, services};
-use crate::keystore::VersionStep;
+use super::{abi, services};
+use crate::keystore::{KeySpec, NewVersions, VersionStep};
 use crate::plugin::Level;
 use crate::plugin::settings::{self, Settings, with_system_variables};
 use crate::secret::SecretBytes;
@@ -35,6 +36,7 @@ macro_rules! declare {
     };
 
     (@type text) => { *mut c_char };
+    (@type adopted_text) => { *mut c_char };
     (@type secret) => { *mut c_char };
     (@type choice) => { std::ffi::c_ulong };
     (@type number) => { u32 };
@@ -43,23 +45,30 @@ macro_rules! declare {
     (@type flag_action) => { c_char };
 
     (@initial text $default:literal) => { concat!($default, "\0").as_ptr().cast_mut().cast() };
+    (@initial adopted_text $default:literal) => { declare!(@initial text $default) };
     (@initial secret $default:literal) => { declare!(@initial text $default) };
-    (@initial choice $names:tt) => { 0 };
+    (@initial choice [$index:literal of $($name:literal),*]) => { $index };
     (@initial number $default:literal) => { $default };
     (@initial flag $default:literal) => { $default as c_char };
     (@initial key_action) => { 0 };
     (@initial flag_action) => { 0 };
 
     (@variable text $name:ident [$default:literal] [] $when:ident, $comment:literal) => {
+        declare!(@text $name, $default, when::$when, $comment, None, None);
+    };
+    (@variable adopted_text $name:ident [$default:literal] [] $when:ident, $comment:literal) => {
+        declare!(@text $name, $default, when::$when, $comment, Some(action::$name), Some(action::show_adopted));
+    };
+    (@text $name:ident, $default:literal, $when:expr, $comment:literal, $check:expr, $update:expr) => {
         pub(super) static $name: ServerCell<abi::kr_sys_var_str> = ServerCell::new(abi::kr_sys_var_str {
-            header: header(abi::KR_VAR_STR | when::$when, named!($name), named!($comment), None, None),
+            header: header(abi::KR_VAR_STR | $when, named!($name), named!($comment), $check, $update),
             value: value::$name.get(),
             // Never null: mariadb-backup builds --name=value from what is shown and crashes on a NULL.
             def_val: concat!($default, "\0").as_ptr().cast(),
         });
     };
     (@variable secret $($row:tt)*) => { declare!(@variable text $($row)*); };
-    (@variable choice $name:ident [[$($choice:literal),*]] [] $when:ident, $comment:literal) => {
+    (@variable choice $name:ident [[$index:literal of $($choice:literal),*]] [] $when:ident, $comment:literal) => {
         pub(super) static $name: ServerCell<abi::kr_sys_var_enum> = {
             const COUNT: usize = [$($choice),*].len();
             static NAMES: ServerCell<[*const c_char; COUNT + 1]> =
@@ -74,7 +83,7 @@ macro_rules! declare {
             ServerCell::new(abi::kr_sys_var_enum {
                 header: header(abi::KR_VAR_ENUM | when::$when, named!($name), named!($comment), None, None),
                 value: value::$name.get(),
-                def_val: 0,
+                def_val: $index,
                 typelib: TYPELIB.get(),
             })
         };
@@ -95,7 +104,7 @@ macro_rules! declare {
         declare!(@bool $name, $default as c_char, when::$when, $comment, None, None);
     };
     (@variable flag_action $name:ident [] [] $when:ident, $comment:literal) => {
-        declare!(@bool $name, 0, when::$when, $comment, Some(action::$name), Some(stay_at_rest));
+        declare!(@bool $name, 0, when::$when, $comment, Some(action::$name), Some(action::stay_at_rest));
     };
     (@bool $name:ident, $default:expr, $when:expr, $comment:literal, $check:expr, $update:expr) => {
         pub(super) static $name: ServerCell<abi::kr_sys_var_bool> = ServerCell::new(abi::kr_sys_var_bool {
@@ -111,7 +120,7 @@ macro_rules! declare {
         pub(super) static $name: ServerCell<abi::kr_sys_var_longlong> = ServerCell::new(abi::kr_sys_var_longlong {
             header: header(
                 abi::KR_VAR_LONGLONG | when::$when,
-                named!($name), named!($comment), Some(action::$name), Some(stay_at_rest),
+                named!($name), named!($comment), Some(action::$name), Some(action::stay_at_rest),
             ),
             value: value::$name.get(),
             def_val: 0,
@@ -169,6 +178,10 @@ pub(super) fn settings(filekey_of_environment: SecretBytes) -> Settings {
             encryption_algorithm: *value::encryption_algorithm.get() as usize,
             strict_permissions: *value::strict_permissions.get() != 0,
             filekey_of_environment,
+            keystore: text(*value::keystore.get()).to_vec(),
+            master_key: text(*value::master_key.get()).to_vec(),
+            spec: key_spec(),
+            request_timeout: *value::request_timeout.get(),
         }
     }
 }
@@ -211,169 +224,45 @@ const HIDDEN: &CStr = c"(hidden)";
 pub(super) fn rest_actions() {
     // SAFETY: as in `hide_filekey`; a SET of these variables never writes to them.
     unsafe {
-        let asked = *value::rotate_key.get() != 0 || *value::reload_keys.get() != 0;
+        let asked = *value::rotate_key.get() != 0
+            || *value::rotate_master_key.get() != 0
+            || *value::reload_keys.get() != 0;
         *value::rotate_key.get() = 0;
+        *value::rotate_master_key.get() = 0;
         *value::reload_keys.get() = 0;
         if asked {
             services::log(
                 Level::Warning,
-                "keyroll: keyroll_rotate_key and keyroll_reload_keys act by SET GLOBAL alone; \
-                 their values in my.cnf or on the command line are ignored",
+                "keyroll: keyroll_rotate_key, keyroll_rotate_master_key and keyroll_reload_keys act by SET \
+                 GLOBAL alone; their values in my.cnf or on the command line are ignored",
             );
         }
     }
 }
 
-/// What a new version adds to the latest one at this moment.
-fn version_step() -> VersionStep {
+/// How new versions are made at this moment.
+pub(super) fn new_versions() -> NewVersions {
     // SAFETY: a static of the right size and alignment; the server writes it with plain stores of one word.
     let step = unsafe { AtomicU32::from_ptr(value::rotate_version_step.get()) }.load(Ordering::Relaxed);
-    VersionStep::new(step).unwrap_or(VersionStep::DEFAULT)
-}
-
-/// Whether a SET may go on: 0, or not 0 after its error has been reported.
-struct CheckStatus(c_int);
-impl Answer for CheckStatus {
-    const AFTER_PANIC: Self = CheckStatus(1);
-}
-
-impl CheckStatus {
-    fn of(result: Result<(), String>) -> CheckStatus {
-        match result {
-            Ok(()) => CheckStatus(0),
-            Err(text) => {
-                services::fail_statement(&text);
-                CheckStatus(1)
-            }
-        }
+    NewVersions {
+        step: VersionStep::new(step).unwrap_or(VersionStep::DEFAULT),
+        spec: key_spec(),
     }
 }
 
-/// Reads what a SET asks for, does it, and lets the SET store that nothing is asked for.
-///
-/// # Safety
-/// `save` is null or has room for a number of 8 bytes, which the server reads as many bytes of as the
-/// variable's type has.
-unsafe fn check<T>(
-    save: *mut c_void,
-    request: impl FnOnce() -> Option<T>,
-    usage: &str,
-    action: impl FnOnce(T) -> Result<(), String>,
-) -> c_int {
-    guard(|| {
-        // SAFETY: by this function's contract.
-        let request = unsafe { save.cast::<i64>().as_mut() }.and_then(|save| {
-            *save = 0;
-            request()
-        });
-        CheckStatus::of(request.ok_or_else(|| usage.to_string()).and_then(action))
-    })
-    .0
+/// Algorithm and length of versions that are made at this moment.
+pub(super) fn key_spec() -> KeySpec {
+    let now = |cell: &ServerCell<std::ffi::c_ulong>| {
+        // SAFETY: as in `new_versions`.
+        unsafe { AtomicU64::from_ptr(cell.get()) }.load(Ordering::Relaxed) as usize
+    };
+    settings::key_spec(now(&value::key_algorithm), now(&value::key_spec))
 }
 
-/// The check functions of the variables that act, named like them. Only a check can make the statement fail.
-mod action {
-    use super::*;
-
-    pub(super) unsafe extern "C" fn rotate_key(
-        _thd: *mut c_void,
-        _var: *mut abi::kr_sys_var,
-        save: *mut c_void,
-        value: *mut abi::kr_value,
-    ) -> c_int {
-        const USAGE: &str = "keyroll: keyroll_rotate_key takes a key id, or -1 for all keys";
-        let rotate = |request| match request {
-            0 => Ok(()),
-            request => running::rotate(request, version_step()),
-        };
-        // SAFETY: the server passes a value of its own and a place to save it.
-        unsafe { check(save, || integer(value), USAGE, rotate) }
-    }
-
-    pub(super) unsafe extern "C" fn reload_keys(
-        _thd: *mut c_void,
-        _var: *mut abi::kr_sys_var,
-        save: *mut c_void,
-        value: *mut abi::kr_value,
-    ) -> c_int {
-        let reload = |wanted| {
-            if wanted {
-                running::reload(version_step())
-            } else {
-                Ok(())
-            }
-        };
-        // SAFETY: as above.
-        unsafe {
-            check(
-                save,
-                || switch(value),
-                "keyroll: keyroll_reload_keys takes 1",
-                reload,
-            )
-        }
-    }
-}
-
-/// The update function of the variables that act: they always show that nothing is asked for.
-unsafe extern "C" fn stay_at_rest(
-    _thd: *mut c_void,
-    _var: *mut abi::kr_sys_var,
-    _value: *mut c_void,
-    _save: *const c_void,
-) {
-    guard(|| ());
-}
-
-/// The number that a SET gives, saturated where it is above the range of i64; `None` for NULL.
-///
-/// # Safety
-/// `value` is null or the server's.
-unsafe fn integer(value: *mut abi::kr_value) -> Option<i64> {
-    // SAFETY: by this function's contract.
-    let functions = unsafe { value.as_ref() }?;
-    let mut number = 0;
-    // SAFETY: the functions are the server's own for this value.
-    unsafe {
-        if (functions.val_int?)(value, &mut number) != 0 {
-            return None;
-        }
-        let unsigned = (functions.is_unsigned?)(value) != 0;
-        Some(if unsigned && number < 0 { i64::MAX } else { number })
-    }
-}
-
-/// ON or OFF, TRUE or FALSE, 1 or 0; `None` for anything else.
-///
-/// # Safety
-/// As [`integer`].
-unsafe fn switch(value: *mut abi::kr_value) -> Option<bool> {
-    // SAFETY: by this function's contract.
-    let functions = unsafe { value.as_ref() }?;
-    // SAFETY: the functions are the server's own for this value.
-    let value_type = unsafe { (functions.value_type?)(value) };
-    if value_type != abi::KR_VALUE_STRING as c_int {
-        // SAFETY: as above.
-        return match unsafe { integer(value) }? {
-            0 => Some(false),
-            1 => Some(true),
-            _ => None,
-        };
-    }
-    let mut buffer = [0; 16];
-    let mut length = buffer.len() as c_int;
-    // SAFETY: the buffer has the length told; the answer lies in it or in memory of the statement.
-    let word = unsafe { (functions.val_str?)(value, buffer.as_mut_ptr(), &mut length) };
-    if word.is_null() {
-        return None;
-    }
-    // SAFETY: the server answers with `length` bytes.
-    let word = unsafe { std::slice::from_raw_parts(word.cast::<u8>(), usize::try_from(length).ok()?) };
-    match word.to_ascii_lowercase().as_slice() {
-        b"on" | b"true" => Some(true),
-        b"off" | b"false" => Some(false),
-        _ => None,
-    }
+/// Whether an unknown key is to be made at this moment.
+pub(super) fn auto_create_keys() -> bool {
+    // SAFETY: as in `new_versions`.
+    unsafe { AtomicI8::from_ptr(value::auto_create_keys.get()) }.load(Ordering::Relaxed) != 0
 }
 
 #[cfg(test)]

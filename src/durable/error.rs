@@ -1,0 +1,165 @@
+//! What can go wrong with a file that holds secrets: on which one, why, and what helps.
+//!
+//! Where the server's own key file plugin (file_key_management) has a message, its words are kept to the
+//! letter, because scripts know them; what we add is in [`FileError::hint`].
+
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use thiserror::Error;
+
+use super::FileKind;
+use super::permissions::LoosePermissions;
+use super::step::{DiskState, Step};
+
+/// A failure to read or to write a file. Nothing was changed unless the variant says so.
+#[derive(Debug, Error)]
+pub enum FileError {
+    /// The file is not there or may not be opened.
+    #[error("File '{}' not found (Errcode: {})", path.display(), errcode(source))]
+    FileNotFound {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+
+    /// Reading failed after the file had been opened.
+    #[error("Read from {} failed, errno {}", path.display(), source.raw_os_error().unwrap_or(0))]
+    ReadFailed {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+
+    /// The file is larger than one of its kind may be, or would become so.
+    #[error("{} is larger than the {} bytes a {} may have", path.display(), kind.size_limit, kind.name)]
+    FileTooLarge {
+        /// The file.
+        path: PathBuf,
+        /// What it is.
+        kind: &'static FileKind,
+    },
+
+    /// Others may read the file or change it, and the caller does not put up with that.
+    #[error(transparent)]
+    LoosePermissions(#[from] LoosePermissions),
+
+    /// The file must be its owner's alone, and is not.
+    #[error("{} must be its owner's alone, of mode 0600 or stricter: its mode is {:04o}", .0.path.display(), .0.mode)]
+    NotOwnerOnly(LoosePermissions),
+
+    /// Someone else held the lock all the time.
+    #[error("{} is locked by another process, for more than {} s", path.display(), waited.as_secs_f32())]
+    Locked {
+        /// The file.
+        path: PathBuf,
+        /// How long we waited.
+        waited: Duration,
+    },
+
+    /// Replacing the file would split it from its other names.
+    #[error("{} has {links} hard links; to replace it would split them", path.display())]
+    HardLinked {
+        /// The file.
+        path: PathBuf,
+        /// The number of its names.
+        links: u64,
+    },
+
+    /// A new file would take the place of another one.
+    #[error("{} exists already", path.display())]
+    FileExists {
+        /// The file.
+        path: PathBuf,
+    },
+
+    /// A file that was just written has other bytes than it was to have.
+    #[error("{} does not hold what was written", path.display())]
+    NotAsWritten {
+        /// The file.
+        path: PathBuf,
+    },
+
+    /// One step of writing a file failed; `state` says what the disk holds now.
+    #[error("Cannot {step} {}: {source}; {}", path.display(), state.in_words(kind))]
+    NotWritten {
+        /// What was to be done.
+        step: Step,
+        /// The file or directory it was done to.
+        path: PathBuf,
+        /// Why it failed.
+        source: io::Error,
+        /// What the disk holds now.
+        state: DiskState,
+        /// What was to be written.
+        kind: &'static FileKind,
+    },
+}
+
+impl FileError {
+    /// What a DBA can do about it: for the error log and the command, not part of the message.
+    pub fn hint(&self) -> String {
+        match self {
+            FileError::FileNotFound { path, .. } => {
+                format!(
+                    "check that {} exists and that the server's user may read it",
+                    path.display()
+                )
+            }
+            FileError::ReadFailed { path, source } => match source.raw_os_error() {
+                Some(_) => "check the disk and the system log".into(),
+                None => format!("{}: {source}", path.display()),
+            },
+            FileError::FileTooLarge { kind, .. } => {
+                format!("check that it is the right file; {}", kind.when_too_large)
+            }
+            FileError::LoosePermissions(loose) | FileError::NotOwnerOnly(loose) => {
+                format!("run `{}`", loose.chmod)
+            }
+            FileError::Locked { path, .. } => {
+                format!(
+                    "see who holds it with `fuser -v {}`, then try again",
+                    path.display()
+                )
+            }
+            FileError::HardLinked { path, .. } => {
+                let path = path.display();
+                format!(
+                    "remove its other names, which `find / -xdev -samefile {path}` shows, or make them \
+                     symbolic links"
+                )
+            }
+            FileError::FileExists { path } => {
+                format!(
+                    "choose another path; {} may hold the only copy of keys in use",
+                    path.display()
+                )
+            }
+            FileError::NotAsWritten { .. } => {
+                "see who else writes this file, and check the disk and the system log".into()
+            }
+            FileError::NotWritten {
+                step,
+                path,
+                source,
+                state,
+                kind,
+            } => step.hint(path, source, state, kind),
+        }
+    }
+}
+
+/// `2 "No such file or directory"`, as the server prints an errno.
+fn errcode(error: &io::Error) -> String {
+    match error.raw_os_error() {
+        Some(code) => {
+            let text = error.to_string();
+            let text = text.split(" (os error").next().unwrap_or_default();
+            format!("{code} \"{text}\"")
+        }
+        None => error.to_string(),
+    }
+}

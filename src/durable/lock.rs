@@ -1,0 +1,96 @@
+//! Who may replace a file, and when a reader may trust what it sees.
+//!
+//! The lock (flock) is on the file itself. A replacement puts another one in its place that it has locked
+//! as well, so whoever comes later waits on the new file and whoever waited on the old one notices
+//! that it is no longer the one the path names.
+
+use std::fs::{self, File, TryLockError};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use super::step::{DiskState, Step};
+use super::{FileError, FileKind, failpoint, read};
+
+/// How long to wait for a lock unless told. A replacement takes a few milliseconds, on a slow disk a second.
+pub const TIMEOUT: Duration = Duration::from_secs(10);
+
+const RETRY: Duration = Duration::from_millis(20);
+
+/// Opens the file that the path names and keeps everyone else from replacing it while it is open.
+///
+/// # Errors
+/// [`FileError::Locked`] after `timeout`; a file that is not there, is not regular or cannot be locked.
+pub fn exclusive(path: &Path, kind: &'static FileKind, timeout: Duration) -> Result<File, FileError> {
+    let failed = |source| FileError::NotWritten {
+        step: Step::Lock,
+        path: path.into(),
+        source,
+        state: DiskState::AsItWas,
+        kind,
+    };
+    failpoint::reach("replace:lock").map_err(failed)?;
+    open_locked(path, timeout, File::try_lock)?.map_err(|error| match error {
+        TryLockError::WouldBlock => FileError::Locked {
+            path: path.into(),
+            waited: timeout,
+        },
+        TryLockError::Error(source) => failed(source),
+    })
+}
+
+/// Opens the file that the path names when no replacement is at work on it: a reader must not take up what
+/// the replacement may yet take back. Where locks are not to be had, it is opened all the same, because a
+/// server that can read its keys must start.
+///
+/// # Errors
+/// A file that is not there or is not regular.
+pub fn shared_if_possible(path: &Path, timeout: Duration) -> Result<File, FileError> {
+    match open_locked(path, timeout, File::try_lock_shared)? {
+        Ok(file) => Ok(file),
+        Err(_) => read::open_regular(path),
+    }
+}
+
+/// Locks an open file or directory.
+pub(super) fn wait_for(
+    file: &File,
+    deadline: Instant,
+    try_lock: impl Fn(&File) -> Result<(), TryLockError>,
+) -> Result<(), TryLockError> {
+    loop {
+        match try_lock(file) {
+            Err(TryLockError::WouldBlock) if Instant::now() < deadline => sleep(RETRY),
+            result => return result,
+        }
+    }
+}
+
+fn open_locked(
+    path: &Path,
+    timeout: Duration,
+    try_lock: impl Fn(&File) -> Result<(), TryLockError>,
+) -> Result<Result<File, TryLockError>, FileError> {
+    let deadline = Instant::now() + timeout;
+    loop {
+        let file = read::open_regular(path)?;
+        if let Err(error) = wait_for(&file, deadline, &try_lock) {
+            return Ok(Err(error));
+        }
+        if is_named_by(&file, path) {
+            return Ok(Ok(file));
+        }
+        if Instant::now() >= deadline {
+            return Ok(Err(TryLockError::WouldBlock));
+        }
+    }
+}
+
+/// Whether the open file is the one that the path names now.
+pub(super) fn is_named_by(file: &File, path: &Path) -> bool {
+    match (file.metadata(), fs::metadata(path)) {
+        (Ok(open), Ok(named)) => (open.dev(), open.ino()) == (named.dev(), named.ino()),
+        _ => false,
+    }
+}

@@ -1,0 +1,44 @@
+//! Files that hold secrets: read whole into memory that is wiped, made and replaced so that neither a crash nor
+//! a failing disk loses a byte, and seen by nobody half-written.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`lock`] | who may replace a file, and when a reader may trust what it sees |
+//! | [`permissions`] | who else may read or change it |
+//! | [`read`] | its bytes |
+//! | [`replace`] | making it, replacing it, keeping the one before |
+//! | [`step`] | which step failed, and what the disk holds then |
+//! | [`failpoint`] | the places where tests kill a process or make a step fail |
+//!
+//! Nothing here knows what is in a file. What a DBA calls it, and what helps when it cannot be written, comes
+//! along as a [`FileKind`].
+
+mod error;
+pub mod failpoint;
+pub mod lock;
+pub mod permissions;
+mod place;
+pub mod read;
+pub mod replace;
+pub mod step;
+
+pub use error::FileError;
+pub use permissions::LoosePermissions;
+
+/// What a file is to those who look after it: its name and its limit, and the words of messages and hints that
+/// differ from one kind to the next.
+#[derive(Debug, PartialEq, Eq)]
+pub struct FileKind {
+    /// What messages call it: `key file`.
+    pub name: &'static str,
+    /// The most bytes that such a file may have. A larger one is neither read nor written.
+    pub size_limit: u64,
+    /// What helps when it is too large: `remove versions that no data uses`.
+    pub when_too_large: &'static str,
+    /// What helps when only root could make it: ``run `keyroll init` as root``.
+    pub create_as_root: &'static str,
+    /// What helps when only root could replace it: ``run `keyroll rotate` as root``.
+    pub replace_as_root: &'static str,
+    /// What a replacement that failed and could not be undone leaves in the file, and why that does no harm.
+    pub when_not_put_back: &'static str,
+}

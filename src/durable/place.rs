@@ -1,0 +1,226 @@
+//! A file's place in its directory, and the file beside it under which its successor is written.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
+use std::path::{Path, PathBuf};
+
+use xattr::FileExt;
+
+use super::step::{DiskState, Step};
+use super::{FileError, FileKind, failpoint};
+
+/// The mode of a new file, and of every file while it is written.
+const OWNER_ONLY: u32 = 0o600;
+
+/// A step that failed on a file.
+pub(super) struct Failure {
+    pub(super) step: Step,
+    pub(super) path: PathBuf,
+    pub(super) source: io::Error,
+}
+
+impl Failure {
+    pub(super) fn with(self, state: DiskState, kind: &'static FileKind) -> FileError {
+        FileError::NotWritten {
+            step: self.step,
+            path: self.path,
+            source: self.source,
+            state,
+            kind,
+        }
+    }
+}
+
+/// The names of the failpoints on the way of one file to its place.
+pub(super) struct Failpoints {
+    pub(super) create: &'static str,
+    pub(super) prepare: &'static str,
+    pub(super) write: &'static str,
+    pub(super) sync: &'static str,
+    pub(super) rename: &'static str,
+    pub(super) sync_directory: &'static str,
+}
+
+/// A file's path and what goes with it.
+pub(super) struct Place {
+    pub(super) path: PathBuf,
+    pub(super) temporary: PathBuf,
+    directory: PathBuf,
+    failpoints: &'static Failpoints,
+}
+
+impl Place {
+    pub(super) fn new(path: &Path, failpoints: &'static Failpoints) -> Place {
+        let directory = match path.parent() {
+            Some(parent) if parent != Path::new("") => parent.to_owned(),
+            _ => PathBuf::from("."),
+        };
+        let mut name = OsString::from(".");
+        name.push(path.file_name().unwrap_or_default());
+        name.push(".keyroll-new");
+        Place {
+            path: path.to_owned(),
+            temporary: directory.join(name),
+            directory,
+            failpoints,
+        }
+    }
+
+    pub(super) fn failure(&self, step: Step) -> impl Fn(io::Error) -> Failure {
+        let path = match step {
+            Step::RemoveStale | Step::Create | Step::Write | Step::Sync => &self.temporary,
+            _ => &self.path,
+        };
+        let path = path.clone();
+        move |source| Failure {
+            step,
+            path: path.clone(),
+            source,
+        }
+    }
+
+    /// Reaches a failpoint of this step.
+    pub(super) fn reach(&self, name: &str, step: Step) -> Result<(), Failure> {
+        failpoint::reach(name).map_err(self.failure(step))
+    }
+
+    /// Removes the temporary file of a process that was killed: whoever holds the lock is the only one who
+    /// could be at work on it.
+    pub(super) fn remove_stale(&self) -> Result<(), Failure> {
+        // A read-only file system would refuse to remove even what is not there.
+        if self.temporary.symlink_metadata().is_err() {
+            return Ok(());
+        }
+        match fs::remove_file(&self.temporary) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(self.failure(Step::RemoveStale)(error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Removes the temporary file after a failure, which is what gets reported.
+    pub(super) fn discard(&self) {
+        let _ = fs::remove_file(&self.temporary);
+    }
+
+    /// Makes the temporary file: locked, prepared, with these bytes, durable. After an error it is gone.
+    pub(super) fn stage(
+        &self,
+        bytes: &[u8],
+        prepare: impl FnOnce(&File) -> Result<(), Failure>,
+    ) -> Result<File, Failure> {
+        self.reach(self.failpoints.create, Step::Create)?;
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(OWNER_ONLY)
+            .custom_flags(libc::O_NOFOLLOW)
+            .open(&self.temporary)
+            .map_err(self.failure(Step::Create))?;
+        let staged = (|| {
+            file.try_lock()
+                .map_err(|error| self.failure(Step::Lock)(error.into()))?;
+            self.reach(self.failpoints.prepare, Step::Mode)?;
+            prepare(&file)?;
+            self.reach(self.failpoints.write, Step::Write)?;
+            file.write_all(bytes).map_err(self.failure(Step::Write))?;
+            self.reach(self.failpoints.sync, Step::Sync)?;
+            file.sync_all().map_err(self.failure(Step::Sync))
+        })();
+        match staged {
+            Ok(()) => Ok(file),
+            Err(failure) => {
+                self.discard();
+                Err(failure)
+            }
+        }
+    }
+
+    /// Gives the temporary file the path's name, in place of the file that has it.
+    pub(super) fn rename(&self) -> Result<(), Failure> {
+        self.reach(self.failpoints.rename, Step::Rename)?;
+        fs::rename(&self.temporary, &self.path).map_err(self.failure(Step::Rename))
+    }
+
+    pub(super) fn open_directory(&self) -> Result<File, Failure> {
+        File::open(&self.directory).map_err(|source| {
+            let path = self.directory.clone();
+            Failure {
+                step: Step::Examine,
+                path,
+                source,
+            }
+        })
+    }
+
+    /// Makes the names in the directory durable.
+    pub(super) fn sync(&self, directory: &File) -> Result<(), Failure> {
+        self.reach(self.failpoints.sync_directory, Step::SyncDirectory)?;
+        directory.sync_all().map_err(self.failure(Step::SyncDirectory))
+    }
+
+    /// Gives the file owner, group, extended attributes and mode of another one.
+    pub(super) fn make_like(&self, file: &File, model: &File) -> Result<(), Failure> {
+        let (have, want) = file
+            .metadata()
+            .and_then(|have| Ok((have, model.metadata()?)))
+            .map_err(self.failure(Step::Examine))?;
+        if (have.uid(), have.gid()) != (want.uid(), want.gid()) {
+            fchown(file, Some(want.uid()), Some(want.gid())).map_err(self.failure(Step::Owner))?;
+        }
+        copy_attributes(file, model).map_err(self.failure(Step::Attributes))?;
+        // Last: a change of owner or of an access control list changes the mode too.
+        let mode = Permissions::from_mode(want.mode() & 0o7777);
+        file.set_permissions(mode).map_err(self.failure(Step::Mode))
+    }
+
+    /// Gives the file this owner and group, if any, and mode 0600.
+    pub(super) fn make_new(&self, file: &File, owner: Option<(u32, u32)>) -> Result<(), Failure> {
+        if let Some((user, group)) = owner {
+            fchown(file, Some(user), Some(group)).map_err(self.failure(Step::Owner))?;
+        }
+        file.set_permissions(Permissions::from_mode(OWNER_ONLY))
+            .map_err(self.failure(Step::Mode))
+    }
+}
+
+/// Gives the file exactly the extended attributes of another one, access control lists among them.
+fn copy_attributes(file: &File, model: &File) -> io::Result<()> {
+    // The system gives every new file its labels; where we may not change them they are right as they are.
+    let best_effort = |name: &OsStr| name.as_bytes().starts_with(b"security.");
+    let wanted = attribute_names(model)?;
+    // A directory's default access control list may have given the new file one that the old file has not.
+    for name in attribute_names(file)?
+        .iter()
+        .filter(|name| !wanted.contains(name))
+    {
+        match file.remove_xattr(name) {
+            Err(_) if best_effort(name) => {}
+            result => result?,
+        }
+    }
+    for name in &wanted {
+        let copied = match model.get_xattr(name) {
+            Ok(Some(value)) => file.set_xattr(name, &value),
+            Ok(None) => Ok(()),
+            Err(error) => Err(error),
+        };
+        match copied {
+            Err(_) if best_effort(name) => {}
+            result => result?,
+        }
+    }
+    Ok(())
+}
+
+fn attribute_names(file: &File) -> io::Result<Vec<OsString>> {
+    match file.list_xattr() {
+        Ok(names) => Ok(names.collect()),
+        Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => Ok(Vec::new()),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,280 @@
+//! Putting a file on disk so that at every moment, and after a crash at any, the path names either the whole
+//! old file or the whole new one.
+//!
+//! ```text
+//! .NAME.keyroll-new           made, locked, given owner, attributes and mode of NAME, written, fsync
+//!         │   .NAME.previous.keyroll-new     the same with the old bytes, where the old file is to be kept
+//!         │           └─ rename ─> NAME.previous, fsync of the directory
+//!         └─ rename ─> NAME, fsync of the directory, read back; on failure the old bytes go the same way
+//! ```
+//!
+//! NAME.previous is a copy, not another name of the old file: that would need a file system with hard links, a
+//! crash before the last rename would leave a file of two names, and what an editor then wrote into the one
+//! would change the other.
+
+use std::error::Error;
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use super::place::{Failpoints, Failure, Place};
+use super::step::{DiskState, Step};
+use super::{FileError, FileKind, failpoint, lock};
+
+const REPLACE: Failpoints = Failpoints {
+    create: "replace:create",
+    prepare: "replace:prepare",
+    write: "replace:write",
+    sync: "replace:sync",
+    rename: "replace:rename",
+    sync_directory: "replace:sync-directory",
+};
+
+const PREVIOUS: Failpoints = Failpoints {
+    create: "previous:create",
+    prepare: "previous:prepare",
+    write: "previous:write",
+    sync: "previous:sync",
+    rename: "previous:rename",
+    sync_directory: "previous:sync-directory",
+};
+
+const BACK: Failpoints = Failpoints {
+    create: "back:create",
+    prepare: "back:prepare",
+    write: "back:write",
+    sync: "back:sync",
+    rename: "back:rename",
+    sync_directory: "back:sync-directory",
+};
+
+const CREATE: Failpoints = Failpoints {
+    create: "create:create",
+    prepare: "create:prepare",
+    write: "create:write",
+    sync: "create:sync",
+    rename: "create:link",
+    sync_directory: "create:sync-directory",
+};
+
+/// What takes the place of what. `Debug` is left out: the bytes are secret.
+pub struct Replacement<'a> {
+    /// The file's path, without a symbolic link at its end (see [`read::resolve`](super::read::resolve)).
+    pub path: &'a Path,
+    /// What it is.
+    pub kind: &'static FileKind,
+    /// The open file that the path names, as [`lock::exclusive`] gives it.
+    pub locked: &'a File,
+    /// Its bytes now.
+    pub old: &'a [u8],
+    /// The bytes it is to have.
+    pub new: &'a [u8],
+    /// Whether the old bytes are kept as [`previous_path`], in place of those kept there before.
+    pub keep_previous: bool,
+}
+
+/// Replaces the file by one with the new bytes, which has the same owner, mode and extended attributes, and
+/// returns when it is durable.
+///
+/// `read_back` reads the path again, without its lock, and judges it; its answer is returned. If it or anything
+/// else after the rename fails, the old bytes are put back. What is kept of the old file is durable before the
+/// file is replaced; a failure after that leaves a copy of the file as it was in [`previous_path`].
+///
+/// # Errors
+/// [`FileError::FileTooLarge`] for new bytes beyond the kind's limit; [`FileError::HardLinked`];
+/// [`FileError::NotWritten`], with what the disk holds then, also for a failure of `read_back`.
+pub fn replace<T, E>(
+    replacement: &Replacement<'_>,
+    read_back: impl FnOnce() -> Result<T, E>,
+) -> Result<T, FileError>
+where
+    E: Into<Box<dyn Error + Send + Sync>>,
+{
+    let &Replacement {
+        path,
+        kind,
+        locked,
+        old,
+        new,
+        keep_previous,
+    } = replacement;
+    check_size(new, path, kind)?;
+    let place = Place::new(path, &REPLACE);
+    let previous = keep_previous.then(|| Place::new(&previous_path(path), &PREVIOUS));
+    let as_it_was = |failure: Failure| failure.with(DiskState::AsItWas, kind);
+    place
+        .reach("replace:remove-stale", Step::RemoveStale)
+        .and_then(|()| place.remove_stale())
+        .map_err(as_it_was)?;
+    if let Some(previous) = &previous {
+        previous.remove_stale().map_err(as_it_was)?;
+    }
+    let meta = failpoint::reach("replace:examine")
+        .and_then(|()| locked.metadata())
+        .map_err(place.failure(Step::Examine))
+        .map_err(as_it_was)?;
+    if meta.nlink() > 1 {
+        return Err(FileError::HardLinked {
+            path: path.into(),
+            links: meta.nlink(),
+        });
+    }
+
+    // Opened before anything is changed, because it may be what fails.
+    let directory = place.open_directory().map_err(as_it_was)?;
+    // Both files stay open, and thereby locked, to the end: nobody reads what may be taken back.
+    let staged = place
+        .stage(new, |file| place.make_like(file, locked))
+        .map_err(as_it_was)?;
+    // Only now, so that a failure to write the new file does not cost the copy that was kept before.
+    if let Some(previous) = &previous {
+        keep(previous, locked, old, &directory).map_err(|failure| {
+            place.discard();
+            as_it_was(failure)
+        })?;
+    }
+    // A network file system may rename and yet report a failure.
+    if let Err(failure) = place.rename()
+        && !lock::is_named_by(&staged, path)
+    {
+        place.discard();
+        return Err(as_it_was(failure));
+    }
+
+    let done = place
+        .sync(&directory)
+        .and_then(|()| place.reach("replace:read-back", Step::ReadBack))
+        .and_then(|()| read_back().map_err(|error| place.failure(Step::ReadBack)(io::Error::other(error))));
+    done.map_err(|failure| {
+        let state = match put_back(path, old, &staged, &directory) {
+            Ok(_) => DiskState::PutBack,
+            Err(failure) => DiskState::MayHoldUnused { why: failure.source },
+        };
+        failure.with(state, kind)
+    })
+}
+
+/// Writes the copy of the file as it was, durably.
+fn keep(previous: &Place, locked: &File, old: &[u8], directory: &File) -> Result<(), Failure> {
+    previous.reach("replace:previous", Step::Create)?;
+    previous.stage(old, |file| previous.make_like(file, locked))?;
+    previous.rename().inspect_err(|_| previous.discard())?;
+    // Before the file itself changes: a power failure must not take the new copy and leave the new file.
+    previous.sync(directory)
+}
+
+/// Puts the old bytes back. The file that it answers is locked while it is open.
+fn put_back(path: &Path, old: &[u8], staged: &File, directory: &File) -> Result<File, Failure> {
+    let place = Place::new(path, &BACK);
+    let back = place.stage(old, |file| place.make_like(file, staged))?;
+    place
+        .rename()
+        .and_then(|()| place.sync(directory))
+        .inspect_err(|_| place.discard())?;
+    Ok(back)
+}
+
+/// Makes a new file of mode 0600, never over another one: after a crash it is there as a whole or not at all.
+/// Without `owner` (user id, group id) it belongs to who makes it.
+///
+/// `read_back` reads the path, without its lock, and judges it; its answer is returned. There is no new file
+/// after an error.
+///
+/// # Errors
+/// [`FileError::FileTooLarge`]; [`FileError::FileExists`]; [`FileError::NotWritten`]; what `read_back` fails
+/// with, as it is.
+pub fn create<T, E: From<FileError>>(
+    path: &Path,
+    kind: &'static FileKind,
+    bytes: &[u8],
+    owner: Option<(u32, u32)>,
+    lock_timeout: Duration,
+    read_back: impl FnOnce() -> Result<T, E>,
+) -> Result<T, E> {
+    check_size(bytes, path, kind)?;
+    let place = Place::new(path, &CREATE);
+    let no_file = |failure: Failure| match failure.source.kind() {
+        io::ErrorKind::AlreadyExists => FileError::FileExists { path: path.into() },
+        _ => failure.with(DiskState::NoFile, kind),
+    };
+    // Two that make the same file at once would fight over the temporary one.
+    let directory = place.open_directory().map_err(no_file)?;
+    place
+        .reach("create:lock", Step::Lock)
+        .and_then(|()| {
+            lock::wait_for(&directory, Instant::now() + lock_timeout, File::try_lock)
+                .map_err(|error| place.failure(Step::Lock)(error.into()))
+        })
+        .map_err(no_file)?;
+    if path.symlink_metadata().is_ok() {
+        return Err(FileError::FileExists { path: path.into() }.into());
+    }
+    let made = place
+        .remove_stale()
+        .and_then(|()| place.stage(bytes, |file| place.make_new(file, owner)))
+        .map_err(no_file)?;
+    link(&place).map_err(no_file)?;
+    let done = place
+        .reach("create:unlink", Step::Rename)
+        .inspect(|()| place.discard())
+        .and_then(|()| place.sync(&directory))
+        .and_then(|()| place.reach("create:read-back", Step::ReadBack))
+        .map_err(|failure| no_file(failure).into())
+        .and_then(|()| read_back());
+    drop(made);
+    done.inspect_err(|_| {
+        place.discard();
+        let _ = fs::remove_file(path);
+        let _ = directory.sync_all();
+    })
+}
+
+/// Gives the temporary file the path's name too: a link, unlike a rename, never replaces.
+fn link(place: &Place) -> Result<(), Failure> {
+    place
+        .reach(CREATE.rename, Step::Rename)
+        .and_then(|()| fs::hard_link(&place.temporary, &place.path).map_err(place.failure(Step::Rename)))
+        .inspect_err(|_| place.discard())
+}
+
+/// Where a replacement keeps the file as it was: `NAME.previous` beside it. It is always a whole file, and never
+/// a newer one than the file itself, unless someone has put an older file in its place.
+pub fn previous_path(path: &Path) -> PathBuf {
+    let mut previous = OsString::from(path);
+    previous.push(".previous");
+    previous.into()
+}
+
+/// The temporary files of a process that was killed at work on this file, of those that are there. They may
+/// hold secrets; the next replacement removes them.
+///
+/// Only under the file's lock: otherwise they may be those of a process that is at work.
+pub fn leftovers(path: &Path) -> Vec<PathBuf> {
+    [path, &previous_path(path)]
+        .map(|path| Place::new(path, &REPLACE).temporary)
+        .into_iter()
+        .filter(|temporary| temporary.symlink_metadata().is_ok())
+        .collect()
+}
+
+/// Makes durable what was read, where that can be had: whoever wrote the file may have been killed, or may have
+/// been an editor, and nobody must use what a power failure would take away. A read-only disk loses nothing.
+pub fn settle(file: &File, path: &Path) {
+    let _ = file.sync_all();
+    if let Some(directory) = fs::canonicalize(path).ok().as_deref().and_then(Path::parent) {
+        let _ = File::open(directory).and_then(|directory| directory.sync_all());
+    }
+}
+
+fn check_size(bytes: &[u8], path: &Path, kind: &'static FileKind) -> Result<(), FileError> {
+    if bytes.len() as u64 > kind.size_limit {
+        return Err(FileError::FileTooLarge {
+            path: path.into(),
+            kind,
+        });
+    }
+    Ok(())
+}

@@ -1,0 +1,233 @@
+//! What a SET of a system variable does: the check functions, named like their variables, because only a check can make
+//! the statement fail, and the update functions.
+
+use std::ffi::{CString, c_char, c_int, c_void};
+use std::ptr;
+use std::sync::{Mutex, PoisonError};
+
+use super::super::guard::{Answer, guard};
+use super::super::{abi, running, services};
+use super::new_versions;
+
+/// Whether a SET may go on: 0, or not 0 after its error has been reported.
+struct CheckStatus(c_int);
+impl Answer for CheckStatus {
+    const AFTER_PANIC: Self = CheckStatus(1);
+}
+
+impl CheckStatus {
+    fn of(result: Result<(), String>) -> CheckStatus {
+        match result {
+            Ok(()) => CheckStatus(0),
+            Err(text) => {
+                services::fail_statement(&text);
+                CheckStatus(1)
+            }
+        }
+    }
+}
+
+/// Reads what a SET asks for, does it, and lets the SET store that nothing is asked for.
+///
+/// # Safety
+/// `save` is null or has room for a number of 8 bytes, which the server reads as many bytes of as the
+/// variable's type has.
+unsafe fn check<T>(
+    save: *mut c_void,
+    request: impl FnOnce() -> Option<T>,
+    usage: &str,
+    action: impl FnOnce(T) -> Result<(), String>,
+) -> c_int {
+    guard(|| {
+        // SAFETY: by this function's contract.
+        let request = unsafe { save.cast::<i64>().as_mut() }.and_then(|save| {
+            *save = 0;
+            request()
+        });
+        CheckStatus::of(request.ok_or_else(|| usage.to_string()).and_then(action))
+    })
+    .0
+}
+
+pub(super) unsafe extern "C" fn rotate_key(
+    _thd: *mut c_void,
+    _var: *mut abi::kr_sys_var,
+    save: *mut c_void,
+    value: *mut abi::kr_value,
+) -> c_int {
+    const USAGE: &str = "keyroll: keyroll_rotate_key takes a key id, or -1 for all keys";
+    let rotate = |request| match request {
+        0 => Ok(()),
+        request => running::rotate(request, new_versions()),
+    };
+    // SAFETY: the server passes a value of its own and a place to save it.
+    unsafe { check(save, || integer(value), USAGE, rotate) }
+}
+
+pub(super) unsafe extern "C" fn reload_keys(
+    _thd: *mut c_void,
+    _var: *mut abi::kr_sys_var,
+    save: *mut c_void,
+    value: *mut abi::kr_value,
+) -> c_int {
+    let reload = |wanted| {
+        if wanted {
+            running::reload(new_versions().step)
+        } else {
+            Ok(())
+        }
+    };
+    // SAFETY: as above.
+    unsafe {
+        check(
+            save,
+            || switch(value),
+            "keyroll: keyroll_reload_keys takes 1",
+            reload,
+        )
+    }
+}
+
+pub(super) unsafe extern "C" fn rotate_master_key(
+    _thd: *mut c_void,
+    _var: *mut abi::kr_sys_var,
+    save: *mut c_void,
+    value: *mut abi::kr_value,
+) -> c_int {
+    const USAGE: &str = "keyroll: keyroll_rotate_master_key takes 1";
+    let rotate = |wanted| {
+        if wanted {
+            running::rotate_master_key()
+        } else {
+            Ok(())
+        }
+    };
+    // SAFETY: as above.
+    unsafe { check(save, || switch(value), USAGE, rotate) }
+}
+
+/// Texts that a SET has put in force, for as long as the server may show one of them.
+static ADOPTED: Mutex<Vec<CString>> = Mutex::new(Vec::new());
+
+pub(super) unsafe extern "C" fn master_key(
+    _thd: *mut c_void,
+    _var: *mut abi::kr_sys_var,
+    save: *mut c_void,
+    value: *mut abi::kr_value,
+) -> c_int {
+    guard(|| {
+        // SAFETY: by the contract of a check: a place for a pointer, and a value of the server's.
+        let (Some(save), uri) = (unsafe { save.cast::<*const c_char>().as_mut() }, unsafe {
+            word(value)
+        }) else {
+            return CheckStatus(1);
+        };
+        *save = ptr::null();
+        let uri = uri.and_then(|uri| CString::new(uri).ok());
+        let Some(uri) = uri else {
+            return CheckStatus::of(Err("keyroll: keyroll_master_key takes a URI".into()));
+        };
+        CheckStatus::of(running::adopt_master_key(&uri.to_string_lossy()).map(|()| {
+            *save = uri.as_ptr();
+            ADOPTED.lock().unwrap_or_else(PoisonError::into_inner).push(uri);
+        }))
+    })
+    .0
+}
+
+/// The update function of a text that a check has put in force: the server shows it from now on. `SET … = DEFAULT`
+/// comes here without a check, and changes nothing.
+pub(super) unsafe extern "C" fn show_adopted(
+    _thd: *mut c_void,
+    _var: *mut abi::kr_sys_var,
+    shown: *mut c_void,
+    save: *const c_void,
+) {
+    guard(|| {
+        // SAFETY: the server passes the variable's place and the one that the check has written to.
+        let (shown, save) = unsafe {
+            (
+                shown.cast::<*const c_char>().as_mut(),
+                save.cast::<*const c_char>().as_ref(),
+            )
+        };
+        let adopted = ADOPTED.lock().unwrap_or_else(PoisonError::into_inner);
+        if let (Some(shown), Some(&save)) = (shown, save)
+            && adopted.iter().any(|text| ptr::eq(text.as_ptr(), save))
+        {
+            *shown = save;
+        }
+    });
+}
+
+/// The update function of the variables that act: they always show that nothing is asked for.
+pub(super) unsafe extern "C" fn stay_at_rest(
+    _thd: *mut c_void,
+    _var: *mut abi::kr_sys_var,
+    _value: *mut c_void,
+    _save: *const c_void,
+) {
+    guard(|| ());
+}
+
+/// The number that a SET gives, saturated where it is above the range of i64; `None` for NULL.
+///
+/// # Safety
+/// `value` is null or the server's.
+unsafe fn integer(value: *mut abi::kr_value) -> Option<i64> {
+    // SAFETY: by this function's contract.
+    let functions = unsafe { value.as_ref() }?;
+    let mut number = 0;
+    // SAFETY: the functions are the server's own for this value.
+    unsafe {
+        if (functions.val_int?)(value, &mut number) != 0 {
+            return None;
+        }
+        let unsigned = (functions.is_unsigned?)(value) != 0;
+        Some(if unsigned && number < 0 { i64::MAX } else { number })
+    }
+}
+
+/// ON or OFF, TRUE or FALSE, 1 or 0; `None` for anything else.
+///
+/// # Safety
+/// As [`integer`].
+unsafe fn switch(value: *mut abi::kr_value) -> Option<bool> {
+    // SAFETY: by this function's contract.
+    let functions = unsafe { value.as_ref() }?;
+    // SAFETY: the functions are the server's own for this value.
+    let value_type = unsafe { (functions.value_type?)(value) };
+    if value_type != abi::KR_VALUE_STRING as c_int {
+        // SAFETY: as above.
+        return match unsafe { integer(value) }? {
+            0 => Some(false),
+            1 => Some(true),
+            _ => None,
+        };
+    }
+    // SAFETY: as above.
+    let word = unsafe { word(value) }?;
+    match word.to_ascii_lowercase().as_slice() {
+        b"on" | b"true" => Some(true),
+        b"off" | b"false" => Some(false),
+        _ => None,
+    }
+}
+
+/// The text that a SET gives; `None` for NULL.
+///
+/// # Safety
+/// As [`integer`].
+unsafe fn word(value: *mut abi::kr_value) -> Option<Vec<u8>> {
+    // SAFETY: by this function's contract.
+    let functions = unsafe { value.as_ref() }?;
+    let mut buffer = [0; 512];
+    let mut length = buffer.len() as c_int;
+    // SAFETY: the buffer has the length told; the answer lies in it or in memory of the statement.
+    let text = unsafe { (functions.val_str?)(value, buffer.as_mut_ptr(), &mut length) };
+    if text.is_null() {
+        return None;
+    }
+    // SAFETY: the server answers with `length` bytes.
+    Some(unsafe { std::slice::from_raw_parts(text.cast::<u8>(), usize::try_from(length).ok()?) }.to_vec())
+}

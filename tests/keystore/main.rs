@@ -1,0 +1,6 @@
+//! The keystore: its format, what it refuses, and what it survives.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod lifecycle;
+mod support;
