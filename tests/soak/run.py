@@ -83,6 +83,10 @@ class Host:
             self.check_binary_logs(connection)
         return len(found) - len(tables)
 
+    def read_log(self):
+        """Fails if the error log says that something is wrong."""
+        self.server.read_log({table for ledger in self.ledgers.values() for table, row in ledger.kept if row is None})
+
     @staticmethod
     def check_binary_logs(connection):
         """Reads the binary logs since the last time from end to end, then drops all but the newest."""
@@ -177,7 +181,7 @@ class Soak:
                 client.join(60)
                 if client.failure:
                     raise client.failure
-            host.server.read_log()
+            host.read_log()
         self.store.check()
 
     def start(self, host):
@@ -190,13 +194,13 @@ class Soak:
             host.server.shoot()
             host.server.bury()
             self.kills += 1
-            host.server.read_log()
+            host.read_log()
         self.say("starting")
         host.server.launch()
         host.server.wait_until_up()
         self.say("checking")
         self.rows += host.check()
-        host.server.read_log()
+        host.read_log()
 
     def say(self, what):
         """Where it is, on stderr."""
