@@ -48,6 +48,7 @@ use super::{
     KeyName, KeySpec, KeyStore, KeyStoreError, Loaded, MasterKeyRotated, NewVersions, Ring, Rotate, Rotated,
 };
 use crate::durable::{FileKind, lock, read, replace};
+use crate::master_key::MasterKey;
 
 /// What a keystore's file is to those who look after files.
 pub const KIND: FileKind = FileKind {
@@ -153,6 +154,17 @@ impl KeyStore for Envelope {
                 .into_iter()
                 .collect())
         })
+    }
+
+    fn with_master_key(&self, master_key: Box<dyn MasterKey>) -> Result<Box<dyn KeyStore>, KeyStoreError> {
+        let config = EnvelopeConfig {
+            path: self.config.path.clone(),
+            master_key,
+            strict_permissions: self.config.strict_permissions,
+        };
+        Ok(Box::new(
+            Envelope::new(config)?.with_lock_timeout(self.lock_timeout),
+        ))
     }
 
     fn rotate_master_key(&self, known: Option<&Ring>) -> Result<MasterKeyRotated, KeyStoreError> {
