@@ -4,7 +4,6 @@ import json
 import threading
 import time
 
-from server import Failure
 from work import Client
 
 
@@ -12,7 +11,8 @@ class Shot(threading.Thread):
     """Kills a server once: at any moment of `seconds`, or soon after a statement of some kind was sent."""
 
     # About as long as the statements take: writing a store, a table's files and the log of table changes.
-    SOON = {"rotate key": 0.010, "reload keys": 0.010, "command": 0.020, "create": 0.040, "drop": 0.040}
+    SOON = {"rotate key": 0.010, "rotate master key": 0.010, "reload keys": 0.010, "command": 0.020,
+            "create": 0.040, "drop": 0.040}
 
     def __init__(self, server, random, seconds, kinds):
         super().__init__(daemon=True)
@@ -72,6 +72,9 @@ class Rotator(Client):
         self.store, self.rotations = store, rotations
         self.acts = [self.rotate] * 4 + [self.rotate_all, self.command, self.command, self.killed_command,
                                          self.next_binary_log]
+        if store.master_key_rotates:
+            self.acts += [self.rotate_master_key] * 3 + [self.command_master_key, self.killed_command_master_key,
+                                                         self.change_algorithm]
 
     def step(self):
         time.sleep(self.random.uniform(0, 0.1))
@@ -80,6 +83,11 @@ class Rotator(Client):
     def take_stock(self):
         """Whatever the server holds in memory must be in the store for good."""
         self.store.acknowledge(json.loads(self.query("SELECT keyroll_keys()")[0][0]))
+
+    def reload(self):
+        """Takes up what the command has done."""
+        self.query("SET GLOBAL keyroll_reload_keys = 1", "reload keys")
+        self.take_stock()
 
     def rotate(self):
         self.query(f"SET GLOBAL keyroll_rotate_key = {self.random.randint(1, 5)}", "rotate key")
@@ -91,6 +99,19 @@ class Rotator(Client):
         self.rotations.add("keys")
         self.take_stock()
 
+    def rotate_master_key(self):
+        self.query("SET GLOBAL keyroll_rotate_master_key = 1", "rotate master key")
+        self.rotations.add("master_keys")
+        self.take_stock()
+
+    def change_algorithm(self):
+        """New versions are for another cipher from now on."""
+        algorithm, spec = self.random.choice(self.store.SPECS)
+        # The longer key first: there is no moment at which the two do not fit.
+        self.query("SET GLOBAL keyroll_key_spec = 'AES_256'")
+        self.query(f"SET GLOBAL keyroll_key_algorithm = '{algorithm}'")
+        self.query(f"SET GLOBAL keyroll_key_spec = '{spec}'")
+
     def which(self):
         """Options of `keyroll rotate`."""
         return self.random.choice((["--all"], ["--key", str(self.random.randint(1, 5))]))
@@ -99,21 +120,23 @@ class Rotator(Client):
         self.shot.sent("command")
         self.store.run("rotate", *self.which())
         self.rotations.add("keys")
-        self.store.acknowledge(json.loads(self.store.run("list", "--json")))
-        self.query("SET GLOBAL keyroll_reload_keys = 1", "reload keys")
-        self.take_stock()
+        self.store.list()
+        self.reload()
+
+    def command_master_key(self):
+        self.shot.sent("command")
+        self.store.run("rotate-master-key")
+        self.rotations.add("master_keys")
+        self.reload()
 
     def killed_command(self):
         """The command is killed, too; it must not stand in the way of the server afterwards."""
-        with self.store.start("rotate", *self.which()) as process:
-            time.sleep(self.random.uniform(0, 0.03))
-            process.kill()
-            _, errors = process.communicate()
-        if process.returncode > 0:
-            raise Failure(f"keyroll rotate ended with {process.returncode}:\n{errors}")
-        self.rotations.add("keys" if process.returncode == 0 else "commands_killed")
-        self.query("SET GLOBAL keyroll_reload_keys = 1", "reload keys")
-        self.take_stock()
+        self.rotations.add("keys" if self.store.run_killed("rotate", *self.which()) else "commands_killed")
+        self.reload()
+
+    def killed_command_master_key(self):
+        self.rotations.add("master_keys" if self.store.run_killed("rotate-master-key") else "commands_killed")
+        self.reload()
 
     def next_binary_log(self):
         """The new file has the latest version of key 1."""

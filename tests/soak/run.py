@@ -65,8 +65,11 @@ class Host:
                 client.set_up(connection)
         self.server.shut_down()
 
-    def check(self):
-        """Compares everything that the running server holds with the ledgers; returns the number of rows."""
+    def check(self, spoiled):
+        """Compares everything that the running server holds with the ledgers; returns the number of rows.
+
+        With `spoiled`, a row was lost, as far as the rest of the check can see.
+        """
         with self.server.connect() as connection:
             connection.query("USE soak")
             tables = [row[0] for row in connection.query(
@@ -75,6 +78,8 @@ class Host:
             for table in tables:
                 for row, n, note in connection.query(f"SELECT id, n, note FROM {table} FORCE INDEX (PRIMARY)"):
                     found[table, int(row)] = (int(n), note)
+            if spoiled:
+                del found[next(key for key in found if key[1] is not None)]
             if problems := compare(self.ledgers.values(), found):
                 raise Lost(problems)
             checked = connection.query(f"CHECK TABLE {', '.join(tables)}, {SYSTEM_TABLES}")
@@ -106,7 +111,7 @@ class Soak:
 
     def __init__(self, arguments, folder):
         self.arguments, self.folder = arguments, folder
-        self.kills = self.rows = self.stores = self.interrupted = 0
+        self.kills = self.rows = self.stores = self.interrupted = self.versions = 0
         self.rotations = Rotations()
         self.hosts, self.store = [], None
         self.started = time.monotonic()
@@ -135,8 +140,7 @@ class Soak:
         place = self.folder / f"store-{self.stores}"
         place.mkdir()
         self.store = STORES[self.arguments.store](self.arguments.command, place, self.stores, self.random_of("store"))
-        self.hosts = [Host(Server(place / name, self.folder / "template", self.folder / "plugins",
-                                  [*self.store.settings(), *self.arguments.set]), self.store.rotates) for name in ("first", "second")]
+        self.hosts = [self.new_host(place / name) for name in ("first", "second")]
         for host in self.hosts:
             host.set_up(lambda client: self.random_of(f"set-up {client}"))
         until = self.kills + KILLS_OF_A_STORE
@@ -151,6 +155,13 @@ class Soak:
         if not self.arguments.keep:
             shutil.rmtree(place)
         self.interrupted += self.store.interrupted
+        self.versions += len(self.store.seen)
+
+    def new_host(self, folder):
+        """A server with a new data directory."""
+        server = Server(folder, self.folder / "template", self.folder / "plugins",
+                        lambda: [*self.store.settings(), *self.arguments.set])
+        return Host(server, self.store.rotates)
 
     def round(self, hosts):
         """Starts servers, checks what the last kill left, and kills them at work."""
@@ -159,7 +170,7 @@ class Soak:
         shots = []
         for host in hosts:
             name = host.server.folder.name
-            kinds = [self.arguments.aim] if self.arguments.aim else list(Shot.SOON)
+            kinds = [self.arguments.aim] if self.arguments.aim else self.store.aims
             shot = Shot(host.server, self.random_of(f"{name} shot"), self.arguments.seconds, kinds)
             host.clients = clients(host.server, lambda client, name=name: self.random_of(f"{name} {client}"), shot,
                                    host.ledgers, self.store.next_id)
@@ -182,7 +193,10 @@ class Soak:
                 if client.failure:
                     raise client.failure
             host.read_log()
+        if self.arguments.spoil == "version" and self.kills > 2:
+            self.store.spoil()
         self.store.check()
+        self.store.between_rounds()
 
     def start(self, host):
         """Starts a server and checks all rows; now and then it is killed while it starts."""
@@ -199,7 +213,7 @@ class Soak:
         host.server.launch()
         host.server.wait_until_up()
         self.say("checking")
-        self.rows += host.check()
+        self.rows += host.check(self.arguments.spoil == "row" and self.kills > 2)
         host.read_log()
 
     def say(self, what):
@@ -229,6 +243,7 @@ def parse():
     parser.add_argument("--seconds", type=float, default=1.2, help="the longest time at work before a kill (1.2)")
     parser.add_argument("--aim", choices=Shot.SOON, help="kill at any moment, or shortly after such a statement alone")
     parser.add_argument("--set", action="append", default=[], metavar="LINE", help="a line for my.cnf")
+    parser.add_argument("--spoil", choices=("row", "version"), help="lose one after two kills: it must be found")
     parser.add_argument("--dir", type=Path, help="where the data goes, on a disk (TMPDIR or /tmp)")
     parser.add_argument("--keep", action="store_true", help="keep the data also when nothing is wrong")
     arguments = parser.parse_args()
@@ -286,7 +301,7 @@ def main():
         shutil.rmtree(folder)
     minutes = (time.monotonic() - soak.started) / 60
     print(f"soak: {minutes:.1f} minutes, {soak.stores} stores, {soak.rotations.commands_killed} commands killed, "
-          f"{soak.interrupted} writes of a store interrupted, seed {arguments.seed}", file=sys.stderr)
+          f"{soak.versions} key versions, {soak.interrupted} writes of a store interrupted, seed {arguments.seed}", file=sys.stderr)
     print(soak.summary(lost) if status != 130 else "interrupted")
     sys.exit(status)
 

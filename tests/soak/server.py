@@ -85,7 +85,7 @@ def installed_plugins():
 
 
 class Server:
-    """One data directory and the process that serves it. `settings` are lines for its my.cnf; times are seconds."""
+    """One data directory and the process that serves it. `settings` makes lines for its my.cnf; times are seconds."""
 
     def __init__(self, folder, template, plugins, settings):
         self.folder = folder
@@ -93,16 +93,17 @@ class Server:
         self.log = folder / "error.log"
         self.process = None
         self.log_read = 0
+        self.plugins, self.settings = plugins, settings
         folder.mkdir()
         (folder / "tmp").mkdir()
         shutil.copytree(template, folder / "data")
-        lines = [f"user = {getpass.getuser()}", f"datadir = {folder}/data", f"tmpdir = {folder}/tmp",
-                 f"socket = {self.socket}", f"pid-file = {folder}/pid", f"log-error = {self.log}",
-                 f"plugin-dir = {plugins}", SETTINGS, *settings]
-        (folder / "my.cnf").write_text("[mariadbd]\n" + "\n".join(lines) + "\n")
 
     def launch(self):
-        """Starts the process and does not wait."""
+        """Starts the process, with the settings of now, and does not wait."""
+        lines = [f"user = {getpass.getuser()}", f"datadir = {self.folder}/data", f"tmpdir = {self.folder}/tmp",
+                 f"socket = {self.socket}", f"pid-file = {self.folder}/pid", f"log-error = {self.log}",
+                 f"plugin-dir = {self.plugins}", SETTINGS, *self.settings()]
+        (self.folder / "my.cnf").write_text("[mariadbd]\n" + "\n".join(lines) + "\n")
         # A session of its own, so that Ctrl-C reaches the script alone, which then kills the server.
         self.process = subprocess.Popen(["mariadbd", f"--defaults-file={self.folder}/my.cnf"],
                                         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,

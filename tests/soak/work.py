@@ -238,8 +238,8 @@ class TemporaryDataClient(Client):
             rows = self.query("SELECT seq, REPEAT(MD5(seq), 10) AS note FROM seq_1_to_1000 ORDER BY UNHEX(MD5(seq))")
             right = [row[0] for row in rows] == self.SORTED
         elif kind == "group":
-            rows = self.query("SELECT COUNT(*), SUM(many) FROM "
-                              "(SELECT MD5(seq DIV 2), COUNT(*) AS many FROM seq_1_to_1000 GROUP BY MD5(seq DIV 2)) AS g")
+            rows = self.query("SELECT COUNT(*), SUM(many) FROM (SELECT MD5(seq DIV 2), COUNT(*) AS many "
+                              "FROM seq_1_to_1000 GROUP BY MD5(seq DIV 2)) AS pairs")
             right = rows == [["501", "1000"]]
         else:
             engine = self.random.choice(("InnoDB", "Aria"))
