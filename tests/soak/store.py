@@ -173,7 +173,7 @@ class Keystore(Store):
         self.master_key = f"file:{self.secret}/master-1"
         self.algorithm, self.key_spec = self.SPECS[self.number % len(self.SPECS)]
         self.make()
-        self.first = shutil.copy(self.path, self.folder / "first")
+        self.first = shutil.copy(self.path, self.folder / "keystore-at-first")
 
     def spoil(self):
         """Puts the keystore of the beginning in its place."""
