@@ -18,8 +18,6 @@ pub use new_versions::{KeySpec, NewVersions, VersionStep};
 pub use open::{StoreConfig, open};
 pub use ring::Ring;
 
-use crate::master_key::MasterKey;
-
 /// Which keys a rotation makes a new version of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rotate {
@@ -103,8 +101,8 @@ pub trait KeyStore: Send {
     }
 
     /// The same store, to be opened with another master key; reads nothing yet.
-    fn with_master_key(&self, master_key: Box<dyn MasterKey>) -> Result<Box<dyn KeyStore>, KeyStoreError> {
-        let _ = master_key;
+    fn with_master_key(&self, uri: &str) -> Result<Box<dyn KeyStore>, KeyStoreError> {
+        let _ = uri;
         Err(KeyStoreError::NoMasterKey {
             store: self.describe(),
         })

@@ -14,7 +14,7 @@ pub enum PluginError {
 
     /// The setting names no master key that can be opened.
     #[error("keyroll_master_key: {0}")]
-    MasterKey(#[from] MasterKeyError),
+    MasterKey(Box<MasterKeyError>),
 
     /// mariadb-backup was handed the place-holder of a password. It prints no notes, so the hint for it is in the
     /// message.

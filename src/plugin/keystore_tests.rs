@@ -7,7 +7,8 @@ use super::tests::{Recorder, settings};
 use super::*;
 use crate::keystore::envelope::{Envelope, EnvelopeConfig, NewKey};
 use crate::master_key::file::MasterKeyFile;
-use crate::master_key::open::{DEFAULT_REQUEST_TIMEOUT, Options};
+use crate::master_key::open::DEFAULT_REQUEST_TIMEOUT;
+use crate::master_key::{self, Options};
 
 const FAST: KeySpec = KeySpec {
     algorithm: Algorithm::AesCtr,
@@ -38,7 +39,8 @@ fn config(keystore: PathBuf, master_key: &Path) -> EnvelopeConfig {
     let options = Options::of_this_process(DEFAULT_REQUEST_TIMEOUT);
     EnvelopeConfig {
         path: keystore,
-        master_key: master_key::open::open(&uri(master_key), &options).unwrap(),
+        master_key: master_key::open(&uri(master_key), &options).unwrap(),
+        options,
         strict_permissions: false,
     }
 }

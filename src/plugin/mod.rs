@@ -22,7 +22,6 @@ pub use status::Status;
 
 use crate::crypto::{Algorithm, CipherError, Direction, Padding, PageCipher};
 use crate::keystore::{self, KeyName, KeySet, KeySpec, KeyStore, NewVersions, Ring, Rotate, VersionStep};
-use crate::master_key;
 
 /// What every lookup reads: the keys and how they encrypt. Immutable; a change publishes a new one.
 #[derive(Debug)]
@@ -77,8 +76,6 @@ const CREATE_AGAIN_AFTER: Duration = Duration::from_secs(5);
 pub struct Plugin {
     store: Box<dyn KeyStore>,
     published: Arc<Published>,
-    /// What providers of master keys are opened with.
-    master_key_options: master_key::open::Options,
     /// Keys that could not be made, and when.
     not_created: HashMap<u32, Instant>,
 }
@@ -93,7 +90,6 @@ impl Plugin {
             return Err(PluginError::FilekeyHidden);
         }
         let (algorithm, spec) = (settings.algorithm(), settings.spec);
-        let master_key_options = settings.master_key_options();
         let store = keystore::open(settings.store()?)?;
         let loaded = store.load();
         log::provider_said(server, store.as_ref());
@@ -113,7 +109,6 @@ impl Plugin {
         Ok(Plugin {
             store,
             published,
-            master_key_options,
             not_created: HashMap::new(),
         })
     }
@@ -200,8 +195,7 @@ impl Plugin {
         if uri.starts_with("exec:") {
             return Err(PluginError::ExecByStatement { uri: uri.into() });
         }
-        let master_key = master_key::open::open(uri, &self.master_key_options)?;
-        let store = self.store.with_master_key(master_key)?;
+        let store = self.store.with_master_key(uri)?;
         let loaded = store.load();
         log::provider_said(server, store.as_ref());
         let loaded = loaded?;

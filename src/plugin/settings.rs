@@ -197,20 +197,23 @@ impl Settings {
             return Err(PluginError::NoMasterKey);
         }
         let uri = String::from_utf8_lossy(&self.master_key);
+        let options = self.master_key_options();
         Ok(StoreConfig::Keystore(EnvelopeConfig {
-            master_key: master_key::open::open(&uri, &self.master_key_options())?,
+            master_key: master_key::open(&uri, &options)
+                .map_err(|error| PluginError::MasterKey(Box::new(error)))?,
+            options,
             path: PathBuf::from(OsString::from_vec(self.keystore)),
             strict_permissions: self.strict_permissions,
         }))
     }
 
     /// What providers of master keys are opened with.
-    pub fn master_key_options(&self) -> master_key::open::Options {
+    fn master_key_options(&self) -> master_key::Options {
         let timeout = match self.request_timeout {
             0 => DEFAULT_REQUEST_TIMEOUT,
             milliseconds => Duration::from_millis(milliseconds.into()),
         };
-        master_key::open::Options::of_this_process(timeout)
+        master_key::Options::of_this_process(timeout)
     }
 
     fn key_file(self) -> StoreConfig {

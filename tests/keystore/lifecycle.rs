@@ -8,7 +8,7 @@ use keyroll::crypto::Algorithm;
 use keyroll::keystore::envelope::{Metadata, NewKey};
 use keyroll::keystore::{KeySpec, KeyStore, NewVersions, Rotate, VersionStep};
 
-use super::support::{CTR_128, Handle, Place, TestMasterKey, XTS, plain_keys};
+use super::support::{CTR_128, Handle, Place, TestMasterKey, XTS, options, plain_keys};
 
 fn new_versions(spec: KeySpec) -> NewVersions {
     NewVersions {
@@ -143,4 +143,37 @@ fn imported_keys_keep_ids_versions_and_bytes() {
         .create(&[NewKey { id: 1, spec: XTS }], None)
         .unwrap_err();
     assert!(refused.to_string().ends_with("exists already"), "{refused}");
+}
+
+#[test]
+fn a_server_goes_on_with_the_master_key_that_the_keystore_was_moved_to() {
+    let place = Place::new();
+    let file = place.directory.path().join("master");
+    fs::write(&file, format!("1;{}\n", "5a".repeat(32))).unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+    let uri = format!("file:{}", file.display());
+    let server = place.store();
+    let before = plain_keys(&server.load().unwrap().keys);
+    let adopted = server.with_master_key(&uri).unwrap();
+    assert!(adopted.load().is_err(), "it is not wrapped by that one yet");
+
+    let other = keyroll::master_key::open(&uri, &options()).unwrap();
+    place.store().move_to(other.as_ref(), None).unwrap();
+    // One keystore key, wrapped anew by someone else: the old provider can no longer open it.
+    assert!(server.load().is_err());
+    let adopted = server.with_master_key(&uri).unwrap();
+    assert_eq!(plain_keys(&adopted.load().unwrap().keys), before);
+    adopted.rotate_master_key(None).unwrap();
+    assert_eq!(
+        adopted.master_key(),
+        Some(format!("version 2 of master key file {}", file.display()))
+    );
+
+    let Err(refused) = server.with_master_key("vault:x") else {
+        panic!("there is no such provider");
+    };
+    assert!(
+        refused.to_string().contains("there is no scheme 'vault'"),
+        "{refused}"
+    );
 }

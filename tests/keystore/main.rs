@@ -2,5 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod damage;
+mod faults;
 mod lifecycle;
 mod support;
+mod tampering;

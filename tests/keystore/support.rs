@@ -5,12 +5,19 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use keyroll::crypto::Algorithm;
-use keyroll::crypto::wrap::{Sealed, WrappingKey};
+use keyroll::crypto::wrap::{Sealed, WrappingKey, sha256};
+use keyroll::keystore::envelope::canonical;
+use keyroll::keystore::envelope::format::Document;
+use keyroll::keystore::envelope::json::{self, Object, Value};
+use keyroll::keystore::envelope::keys::Keys as DerivedKeys;
 use keyroll::keystore::envelope::{Envelope, EnvelopeConfig, NewKey};
 use keyroll::keystore::{KeyName, KeySet, KeySpec, KeyStore, KeyStoreError};
-use keyroll::master_key::{MasterKey, MasterKeyError, Wrapped};
+use keyroll::master_key::{MasterKey, MasterKeyError, Options, Wrapped};
 use keyroll::secret::KeystoreKey;
 use tempfile::TempDir;
 
@@ -52,9 +59,9 @@ impl TestMasterKey {
     fn count(&self, counter: &AtomicUsize) -> Result<(), MasterKeyError> {
         counter.fetch_add(1, Ordering::Relaxed);
         match self.away.load(Ordering::Relaxed) {
-            true => Err(MasterKeyError::WrongKey {
-                provider: "away".into(),
-                reason: "away".into(),
+            true => Err(MasterKeyError::Unreachable {
+                provider: format!("test master key {}", self.name),
+                reason: "it was taken away".into(),
             }),
             false => Ok(()),
         }
@@ -151,12 +158,22 @@ impl Place {
     }
 
     pub(crate) fn store_with(&self, master_key: &Arc<TestMasterKey>) -> Envelope {
-        Envelope::new(EnvelopeConfig {
+        Envelope::new(self.config(master_key)).unwrap()
+    }
+
+    pub(crate) fn strict_store(&self) -> Envelope {
+        let mut config = self.config(&self.master_key);
+        config.strict_permissions = true;
+        Envelope::new(config).unwrap()
+    }
+
+    fn config(&self, master_key: &Arc<TestMasterKey>) -> EnvelopeConfig {
+        EnvelopeConfig {
             path: self.path.clone(),
             master_key: Box::new(Handle(Arc::clone(master_key))),
+            options: options(),
             strict_permissions: false,
-        })
-        .unwrap()
+        }
     }
 
     pub(crate) fn keys(&self) -> Keys {
@@ -179,4 +196,75 @@ impl Place {
         names.sort();
         names
     }
+}
+
+pub(crate) fn options() -> Options {
+    Options {
+        request_timeout: Duration::from_secs(5),
+        environment: BTreeMap::new(),
+    }
+}
+
+/// The file as an attacker has it who can change anything but lacks the keystore key.
+pub(crate) struct Forgery(pub(crate) Object);
+
+impl Forgery {
+    pub(crate) fn of(place: &Place) -> Forgery {
+        Forgery(json::parse(&fs::read(&place.path).unwrap()).unwrap())
+    }
+
+    /// A member by its path: names, and numbers of elements.
+    pub(crate) fn at(&mut self, path: &[&str]) -> &mut Value {
+        let (first, rest) = path.split_first().unwrap();
+        let mut value = self.0.get_mut(first).unwrap();
+        for step in rest {
+            value = match value {
+                Value::Object(object) => object.get_mut(step).unwrap(),
+                Value::List(values) => &mut values[step.parse::<usize>().unwrap()],
+                other => panic!("{step} in {other:?}"),
+            };
+        }
+        value
+    }
+
+    pub(crate) fn keys(&mut self) -> &mut Vec<Value> {
+        match self.at(&["keys"]) {
+            Value::List(values) => values,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// With a checksum that is right, in another layout.
+    pub(crate) fn text(mut self) -> Vec<u8> {
+        let checksum = sha256(&canonical::bytes_without(&self.0, &["checksum"]));
+        self.0.set("checksum", Value::Text(base64(&checksum)));
+        let mut text = canonical::bytes(&self.0);
+        text.push(b'\n');
+        text
+    }
+
+    pub(crate) fn put(self, place: &Place) {
+        fs::write(&place.path, self.text()).unwrap();
+    }
+
+    /// Signed, as only someone with the keystore key can.
+    pub(crate) fn put_signed(self, place: &Place) {
+        let mut document = Document::parse(&self.text()).unwrap();
+        document.sign(&place.derived_keys(&document));
+        fs::write(&place.path, document.render()).unwrap();
+    }
+}
+
+impl Place {
+    /// The keys that the master key gives who holds it.
+    fn derived_keys(&self, document: &Document) -> DerivedKeys {
+        let key = Handle(Arc::clone(&self.master_key))
+            .unwrap(&document.master_key().wrapped, &document.uuid().to_string())
+            .unwrap();
+        DerivedKeys::new(key.expose(), document.uuid())
+    }
+}
+
+pub(crate) fn base64(bytes: &[u8]) -> String {
+    STANDARD.encode(bytes)
 }

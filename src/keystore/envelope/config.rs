@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use crate::master_key::MasterKey;
+use crate::master_key::{self, MasterKey};
 
 /// The settings of a keystore. `Debug` shows no secret.
 pub struct EnvelopeConfig {
@@ -11,6 +11,8 @@ pub struct EnvelopeConfig {
     pub path: PathBuf,
     /// What wraps and unwraps its key (`keyroll_master_key`).
     pub master_key: Box<dyn MasterKey>,
+    /// What another master key is opened with, once the keystore has moved to it.
+    pub options: master_key::Options,
     /// Refuse a file that others may read or change, instead of a warning (`keyroll_strict_permissions`).
     pub strict_permissions: bool,
 }
@@ -21,6 +23,7 @@ impl fmt::Debug for EnvelopeConfig {
             .field("path", &self.path)
             .field("master_key", &self.master_key.describe())
             .field("strict_permissions", &self.strict_permissions)
-            .finish()
+            // The environment may hold secrets of others.
+            .finish_non_exhaustive()
     }
 }

@@ -19,6 +19,10 @@ pub enum EnvelopeError {
     #[error("keyroll-keystore is not set")]
     PathNotSet,
 
+    /// The settings name no master key that could be asked.
+    #[error(transparent)]
+    MasterKey(Box<MasterKeyError>),
+
     /// There is no file.
     #[error("there is no keystore {}", path.display())]
     Missing {
@@ -61,7 +65,7 @@ pub enum EnvelopeError {
         /// Who wrapped it, as the file says.
         wrapped_by: String,
         /// What the provider said.
-        source: MasterKeyError,
+        source: Box<MasterKeyError>,
     },
 
     /// The provider did not do what it was asked for.
@@ -70,7 +74,7 @@ pub enum EnvelopeError {
         /// The file.
         path: PathBuf,
         /// Why.
-        source: MasterKeyError,
+        source: Box<MasterKeyError>,
     },
 
     /// The provider wrapped a key so that it is not to be used.
@@ -166,12 +170,20 @@ fn restore(path: &Path) -> String {
 }
 
 impl EnvelopeError {
+    pub(super) fn no_master_key(path: PathBuf, source: MasterKeyError) -> EnvelopeError {
+        EnvelopeError::NoMasterKey {
+            path,
+            source: Box::new(source),
+        }
+    }
+
     /// What a DBA can do about it: for the error log and the command, not part of the message.
     pub fn hint(&self) -> String {
         match self {
             EnvelopeError::PathNotSet => {
                 "set keyroll_keystore to the path of a keystore; `keyroll init --keystore PATH` makes one".into()
             }
+            EnvelopeError::MasterKey(error) => error.hint(),
             EnvelopeError::Missing { path, previous: true } => format!(
                 "{} is there: find out what took the keystore away, then copy it back from there or from a backup",
                 previous_path(path).display()

@@ -17,7 +17,7 @@ pub(super) struct Held {
     key: Option<HeldKey>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Seen {
     uuid: Uuid,
     generation: u64,
@@ -65,6 +65,19 @@ impl Held {
     /// The master key of the last keystore that was opened or written.
     pub(super) fn master_key(&self) -> Option<String> {
         self.seen.as_ref().map(|seen| seen.master_key.clone())
+    }
+
+    /// Whether there is a key.
+    pub(super) fn has_key(&self) -> bool {
+        self.key.is_some()
+    }
+
+    /// The same for a store that has to ask another provider.
+    pub(super) fn without_key(&self) -> Held {
+        Held {
+            seen: self.seen.clone(),
+            key: None,
+        }
     }
 
     /// The keys of this keystore, if its key is held.

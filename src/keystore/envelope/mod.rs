@@ -8,7 +8,7 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`format`] | the file's text as types, and what is refused; [`json`] below it, [`canonical`] beside it |
+//! | [`mod@format`] | the file's text as types, and what is refused; [`json`] below it, [`canonical`] beside it |
 //! | [`keys`] | what is derived from the keystore key |
 //! | `open` | from a file to its data keys |
 //! | `create`, `change` | from data keys to a file |
@@ -48,7 +48,7 @@ use super::{
     KeyName, KeySpec, KeyStore, KeyStoreError, Loaded, MasterKeyRotated, NewVersions, Ring, Rotate, Rotated,
 };
 use crate::durable::{FileKind, lock, read, replace};
-use crate::master_key::MasterKey;
+use crate::master_key;
 
 /// What a keystore's file is to those who look after files.
 pub const KIND: FileKind = FileKind {
@@ -156,15 +156,25 @@ impl KeyStore for Envelope {
         })
     }
 
-    fn with_master_key(&self, master_key: Box<dyn MasterKey>) -> Result<Box<dyn KeyStore>, KeyStoreError> {
-        let config = EnvelopeConfig {
-            path: self.config.path.clone(),
-            master_key,
-            strict_permissions: self.config.strict_permissions,
-        };
-        Ok(Box::new(
-            Envelope::new(config)?.with_lock_timeout(self.lock_timeout),
-        ))
+    fn with_master_key(&self, uri: &str) -> Result<Box<dyn KeyStore>, KeyStoreError> {
+        let EnvelopeConfig {
+            path,
+            options,
+            strict_permissions,
+            ..
+        } = &self.config;
+        let master_key =
+            master_key::open(uri, options).map_err(|error| EnvelopeError::MasterKey(Box::new(error)))?;
+        Ok(Box::new(Envelope {
+            config: EnvelopeConfig {
+                path: path.clone(),
+                master_key,
+                options: options.clone(),
+                strict_permissions: *strict_permissions,
+            },
+            lock_timeout: self.lock_timeout,
+            held: Mutex::new(self.held().without_key()),
+        }))
     }
 
     fn rotate_master_key(&self, known: Option<&Ring>) -> Result<MasterKeyRotated, KeyStoreError> {
