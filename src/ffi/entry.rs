@@ -8,7 +8,7 @@ use super::context::{self, Chunk, Context};
 use super::guard::{Answer, guard};
 use super::running::{self, Host};
 use super::{abi, published, services, sysvar};
-use crate::crypto::{self, Algorithm, CipherError, Direction, Padding, PageCipher, derive};
+use crate::crypto::{self, Algorithm, CipherError, Direction, Padding, PageCipher, derive, scrub};
 use crate::keystore::KeyName;
 use crate::plugin::{Plugin, PluginError, settings};
 use crate::secret::SecretBytes;
@@ -177,11 +177,13 @@ pub(super) unsafe extern "C" fn encrypted_length(slen: c_uint, key_id: c_uint, v
 pub(super) unsafe extern "C" fn init(_plugin: *mut c_void) -> c_int {
     guard(|| {
         sysvar::rest_actions();
-        let of_environment = settings::secrets_of_environment(|name| {
-            SecretBytes::new(env::var_os(name).unwrap_or_default().into_vec())
+        let started = scrub::around(|| {
+            let of_environment = settings::secrets_of_environment(|name| {
+                SecretBytes::new(env::var_os(name).unwrap_or_default().into_vec())
+            });
+            Plugin::start(sysvar::settings(of_environment), &Host)
         });
-        let settings = sysvar::settings(of_environment);
-        match Plugin::start(settings, &Host) {
+        match started {
             Ok(plugin) => {
                 sysvar::hide_secrets();
                 running::start_watching(&plugin);

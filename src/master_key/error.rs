@@ -190,7 +190,7 @@ impl MasterKeyError {
     pub fn hint(&self) -> String {
         match self {
             MasterKeyError::BadUri { .. } => {
-                "a master key is file:/PATH, credential:NAME or exec:/PATH".into()
+                "a master key is file:/PATH, credential:NAME, exec:/PATH or vault-transit:https://HOST:PORT/MOUNT/KEY".into()
             }
             MasterKeyError::WrongKey { .. } => {
                 "name the master key that wrapped this keystore, with all its versions, in keyroll_master_key; the \

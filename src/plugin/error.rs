@@ -93,7 +93,7 @@ impl PluginError {
                 "unset one of them; `keyroll import` moves the keys of a key file into a keystore".into()
             }
             PluginError::NoMasterKey => {
-                "set it to the master key that the keystore was made with: file:PATH, credential:NAME or exec:PATH"
+                "set it to the master key that the keystore was made with: file:PATH, credential:NAME, exec:PATH or vault-transit:URL"
                     .into()
             }
             PluginError::ExecByStatement { .. } => {

@@ -7,7 +7,8 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use super::{PluginError, Published};
-use crate::keystore::{KeyStoreError, News, Watch};
+use crate::crypto::scrub;
+use crate::keystore::{News, Watch};
 
 /// No two looks begin within this time, however often the server asks for unknown keys.
 const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
@@ -118,11 +119,21 @@ fn run(mut watch: Box<dyn Watch>, shared: &Shared, plugin: &impl Watched) {
         let Some(published) = plugin.published() else {
             return;
         };
-        let looked = watch.refresh(&published.ring, &wanted);
-        if shared.state().is_ending {
+        let looked = scrub::around(|| {
+            let looked = watch.refresh(&published.ring, &wanted);
+            if shared.state().is_ending {
+                return None;
+            }
+            Some(
+                looked
+                    .map_err(PluginError::from)
+                    .and_then(|news| plugin.take_up(&news)),
+            )
+        });
+        let Some(looked) = looked else {
             return;
-        }
-        match taken_up(looked, plugin) {
+        };
+        match looked {
             Ok(is_new) => {
                 has_news |= is_new;
                 if last_failure.take().is_some() {
@@ -141,10 +152,6 @@ fn run(mut watch: Box<dyn Watch>, shared: &Shared, plugin: &impl Watched) {
             has_news = !plugin.start_reencryption();
         }
     }
-}
-
-fn taken_up(looked: Result<News, KeyStoreError>, plugin: &impl Watched) -> Result<bool, PluginError> {
-    plugin.take_up(&looked?)
 }
 
 /// Waits for the interval to pass, for a wanted key, or for the end (`None`).
