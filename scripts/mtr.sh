@@ -6,6 +6,7 @@
 # Environment:
 #   KEYROLL_SO         the built plugin        (default: target/release/libkeyroll.so)
 #   KEYROLL_BIN        the built command       (default: target/release/keyroll)
+#   KEYROLL_BAO        OpenBao                 (default: target/tools/openbao/bin/bao)
 #   MTR_ROOT           the installed mtr       (default: looked for where packages put it)
 #   KEYROLL_MTR_DIR    where to work           (default: a new directory in /tmp; on a disk)
 #
@@ -19,9 +20,11 @@ fail() {
 }
 
 checkout=$(cd "$(dirname "$0")/.." && pwd -P)
-suites="keyroll keyroll_keystore"
+suites="keyroll keyroll_keystore keyroll_vault"
 plugin=$(realpath "${KEYROLL_SO:-$checkout/target/release/libkeyroll.so}")
 command=$(realpath "${KEYROLL_BIN:-$checkout/target/release/keyroll}")
+KEYROLL_BAO=${KEYROLL_BAO:-$checkout/target/tools/openbao/bin/bao}
+export KEYROLL_BAO
 [ -f "$plugin" ] || fail "no plugin at $plugin; build it, or set KEYROLL_SO"
 [ -x "$command" ] || fail "no command at $command; build it, or set KEYROLL_BIN"
 
