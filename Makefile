@@ -39,8 +39,8 @@ unit: ## tests of the code, the C host program under valgrind, the command line,
 mtr: build ## the suite in a real server
 	scripts/mtr.sh
 
-bench: ## key lookups beside the peer's, page ciphers beside OpenSSL; ratios printed
-	$(CARGO) bench --locked --bench key_lookup --bench page_ciphers
+bench: ## key lookups beside the peer's, page ciphers beside OpenSSL, changes of a large keystore; ratios and times printed
+	$(CARGO) bench --locked --bench key_lookup --bench page_ciphers --bench master_key_rotation
 
 bench-server: test-packages build ## CPU per update, load, scan, re-encryption of a real server, beside the peer (10 minutes)
 	benches/server/run.py
