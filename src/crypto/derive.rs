@@ -19,8 +19,8 @@
 //! ```
 //!
 //! Per thread, because a table that all share costs locked instructions on lines that all cores write. It
-//! takes memory as it fills: nothing before the first use, then about 1 KiB for each pair of a tablespace and a
-//! key version, at most [`CAPACITY`] of them (256 KiB). Keys are wiped when they make room, when their thread ends, and in
+//! takes memory as it fills: nothing before the first use, then pages of 4 KiB, at most 200 KiB for [`CAPACITY`]
+//! pairs of a tablespace and a key version. Keys are wiped when they make room, when their thread ends, and in
 //! [`forget`]. What other living threads hold when [`forget`] runs stays until they end, but is of no use: entries
 //! belong to a [`RingId`], and no ring ever has an old one.
 
@@ -278,13 +278,9 @@ impl Salt {
 
     /// Whether it is the one that is kept here, in the same time whichever bits differ: a salt may be a data key.
     #[inline]
-    fn is_kept_in(&self, room: &[u8]) -> bool {
-        let ([halves @ ..], _) = room.as_chunks::<16>();
-        let differ = |at: usize| {
-            halves
-                .get(at)
-                .map_or(1, |half| self.0[at] ^ u128::from_ne_bytes(*half))
-        };
+    fn is_kept_in(&self, room: &[u8; SALT_ROOM]) -> bool {
+        let (halves, _) = room.as_chunks();
+        let differ = |at: usize| self.0[at] ^ u128::from_ne_bytes(halves[at]);
         differ(0) | differ(1) == 0
     }
 
@@ -386,19 +382,7 @@ impl<const LENGTH: usize> Sets<LENGTH> {
     ) -> Result<Option<&[u8]>, CipherError> {
         self.clock += 1;
         let first = WAYS * set_of(name, salt);
-        let known = self.secrets.as_ref().and_then(|secrets| {
-            let entries = self.entries.get_mut(first..first + WAYS)?;
-            let rooms = secrets.0[first * Self::ROOM..].chunks_exact(Self::ROOM);
-            let mut places = (first..).zip(entries.iter_mut().zip(rooms));
-            let (at, (entry, _)) = places.find(|(_, (entry, room))| {
-                entry.is_some_and(|entry| entry.name == name) && salt.is_kept_in(room)
-            })?;
-            *entry = Some(Entry {
-                name,
-                used: self.clock,
-            });
-            Some(at)
-        });
+        let known = self.known(first, name, salt);
         let at = match known {
             Some(at) => at,
             None => match scrub::around(|| self.insert(first, name, salt, make))? {
@@ -410,6 +394,24 @@ impl<const LENGTH: usize> Sets<LENGTH> {
             .secrets
             .as_ref()
             .map(|secrets| &secrets.0[at * Self::ROOM + SALT_ROOM..][..LENGTH]))
+    }
+
+    /// Where the entry of this name is, which is used now.
+    #[inline]
+    fn known(&mut self, first: usize, name: Name, salt: &Salt) -> Option<usize> {
+        let secrets = self.secrets.as_ref()?;
+        let set: &mut [Option<Entry>; WAYS] = self.entries.get_mut(first..)?.first_chunk_mut()?;
+        for (way, entry) in set.iter_mut().enumerate() {
+            let at = first + way;
+            if let Some(entry) = entry
+                && entry.name == name
+                && salt.is_kept_in(secrets.0.get(at * Self::ROOM..)?.first_chunk()?)
+            {
+                entry.used = self.clock;
+                return Some(at);
+            }
+        }
+        None
     }
 
     /// Where the new entry is. It takes the place of the one used longest ago if its set is full.
