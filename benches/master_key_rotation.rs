@@ -56,6 +56,9 @@ impl MasterKey for Timed {
     }
 }
 
+/// What is measured, and how it is done once.
+type Case<'a> = (&'static str, Box<dyn FnMut() + 'a>);
+
 fn main() {
     let versions = std::env::args()
         .find_map(|argument| argument.parse::<usize>().ok())
@@ -97,7 +100,7 @@ fn main() {
     let server = open();
     server.load().unwrap();
     let mut next_id = 1_000_000;
-    let mut cases: [(&str, Box<dyn FnMut()>); 4] = [
+    let mut cases: [Case<'_>; 4] = [
         ("open, from the start", Box::new(|| drop(open().load().unwrap()))),
         (
             "rotate one key",
