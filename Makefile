@@ -49,8 +49,8 @@ soak: test-packages build ## 1,000 such kills, after a proof that losses are fou
 	tests/soak/prove.sh
 	tests/soak/run.py --store $(or $(STORE),keystore) --kills 1000
 
-bench: ## key lookups beside the peer's, page ciphers beside OpenSSL; ratios printed
-	$(CARGO) bench --locked --bench key_lookup --bench page_ciphers
+bench: ## key lookups beside the peer's, page ciphers beside OpenSSL, changes of a large keystore; ratios and times printed
+	$(CARGO) bench --locked --bench key_lookup --bench page_ciphers --bench master_key_rotation
 
 bench-server: test-packages build ## CPU per update, load, scan, re-encryption of a real server, beside the peer (10 minutes)
 	benches/server/run.py

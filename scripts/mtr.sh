@@ -28,6 +28,10 @@ export KEYROLL_BAO
 [ -f "$plugin" ] || fail "no plugin at $plugin; build it, or set KEYROLL_SO"
 [ -x "$command" ] || fail "no command at $command; build it, or set KEYROLL_BIN"
 
+for built in "$plugin" "$command"; do
+    ! grep -q KEYROLL_FAILPOINT "$built" || fail "$built was built with failpoints, which are for other tests alone"
+done
+
 for mtr_root in "${MTR_ROOT:-}" /usr/share/mysql/mysql-test /usr/share/mariadb/mariadb-test /usr/share/mysql-test; do
     [ -f "$mtr_root/mariadb-test-run.pl" ] && break
 done
