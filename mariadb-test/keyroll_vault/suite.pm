@@ -34,7 +34,9 @@ sub config_files {
 }
 
 sub make_secrets {
-  start_openbao() unless $openbao;
+  my ($config)= @_;
+  # mtr has given it a port of this worker's.
+  start_openbao($config->value('ENV', 'KEYROLL_VAULT_PORT')) unless $openbao;
   my $dir= "$::opt_vardir/keyroll";
   bao("operator unseal \$(cat $dir/unseal)");
   bao("secrets disable keys");
@@ -62,8 +64,9 @@ sub free_port {
 }
 
 sub start_openbao {
+  my ($port)= @_;
   my $dir= "$::opt_vardir/keyroll";
-  my ($port, $cluster)= (free_port(), free_port());
+  my $cluster= free_port();
   $ENV{VAULT_ADDR}= $ENV{BAO_ADDR}= "https://127.0.0.1:$port";
   $ENV{BAO_CACERT}= "$dir/ca.pem";
   mkdir "$dir/raft";
@@ -85,7 +88,6 @@ pid_file = "$dir/bao.pid"
 END
   # The policy of docs/vault.md, with the right to rotate.
   write_file("$dir/policy.hcl", <<'END');
-path "keys/metadata"   { capabilities = ["list"] }
 path "keys/metadata/*" { capabilities = ["list", "read"] }
 path "keys/data/*"     { capabilities = ["read", "create", "update"] }
 path "keys/config"     { capabilities = ["read"] }

@@ -278,6 +278,13 @@ pub enum Warning {
         how: &'static str,
     },
 
+    /// What stands in the place of a version is none.
+    #[error("{reason}")]
+    NotAKey {
+        /// Which, and why.
+        reason: String,
+    },
+
     /// The store no longer has a version that the server holds.
     #[error("{name} is {how} in the key store; this server goes on with it, but could not start again")]
     HeldVersionGone {

@@ -23,7 +23,7 @@ pub struct Options {
     /// The environment that providers may look at; nothing reads the process's own.
     pub environment: BTreeMap<OsString, OsString>,
     /// How Vault is asked; `None`: as the environment says.
-    pub vault: Option<VaultAccess>,
+    pub vault: Option<Box<VaultAccess>>,
 }
 
 impl Options {

@@ -286,7 +286,7 @@ impl Settings {
             milliseconds => Duration::from_millis(milliseconds.into()),
         };
         Ok(master_key::Options {
-            vault: Some(self.vault.access()?),
+            vault: Some(Box::new(self.vault.access()?)),
             ..master_key::Options::of_this_process(timeout)
         })
     }

@@ -76,7 +76,6 @@ pub(crate) fn names(keys: &keyroll::keystore::KeySet) -> Vec<(u32, u32)> {
 pub(crate) fn reading(mount: &str) -> String {
     format!(
         r#"
-path "{mount}/metadata" {{ capabilities = ["list"] }}
 path "{mount}/metadata/*" {{ capabilities = ["list", "read"] }}
 path "{mount}/data/*" {{ capabilities = ["read"] }}
 "#

@@ -60,6 +60,33 @@ fn a_version_that_is_gone_is_warned_about_once_and_kept() {
 }
 
 #[test]
+fn a_secret_that_is_no_key_is_warned_about_once_and_hinders_no_other() {
+    let bao = Bao::shared();
+    let mount = bao.kv();
+    bao.put(&mount, 2, KEY);
+    let store = store(bao, &mount);
+    let before = ring(&store.load().unwrap());
+    bao.put(&mount, 1, "s3cr3t");
+    bao.put(&mount, 2, LONG_KEY);
+    let mut watch = store.watch().unwrap();
+    let news = watch.refresh(&before, &BTreeSet::new()).unwrap();
+    assert_eq!(names(&news.keys), [(2, 2)]);
+    let warnings: Vec<String> = news.warnings.iter().map(ToString::to_string).collect();
+    assert!(
+        warnings.len() == 1 && warnings[0].contains("data/1?version=1"),
+        "{warnings:?}"
+    );
+    assert!(!warnings[0].contains("s3cr3t"));
+    assert!(
+        watch
+            .refresh(&before, &BTreeSet::new())
+            .unwrap()
+            .warnings
+            .is_empty()
+    );
+}
+
+#[test]
 fn a_secret_that_was_made_anew_with_other_bytes_is_an_error() {
     let bao = Bao::shared();
     let mount = bao.kv();

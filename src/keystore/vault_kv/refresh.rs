@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::client::{Gone, KvClient};
 use super::config::SHORTEST_INTERVAL;
-use super::{VaultKvConfig, add};
+use super::{KvError, VaultKvConfig, add};
 use crate::keystore::watch::{News, Watch};
 use crate::keystore::{KeyName, KeySet, KeyStoreError, Ring, Warning};
 
@@ -66,7 +66,17 @@ impl Refresh {
             if gone.is_some() || self.gone.contains_key(&name) || (is_held && !compare) {
                 continue;
             }
-            match self.client.key(name)? {
+            let found = match self.client.key(name) {
+                // A version never changes: it is told once, and does not keep the other keys from being read.
+                Err(error @ KvError::NotAKey { .. }) => {
+                    self.gone.insert(name, Gone::Missing);
+                    let reason = error.to_string();
+                    news.warnings.push(Warning::NotAKey { reason });
+                    continue;
+                }
+                found => found?,
+            };
+            match found {
                 Ok(key) => {
                     add(&mut news.keys, name, key);
                 }
@@ -102,7 +112,7 @@ impl Watch for Refresh {
             .client
             .vault
             .keep_token(self.client.vault.allowance())
-            .map_err(super::KvError::from)?;
+            .map_err(KvError::from)?;
         self.token_due = token_due.map(|left| Instant::now() + left);
         let mut news = News {
             keys: KeySet::default(),

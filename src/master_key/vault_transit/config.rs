@@ -33,7 +33,7 @@ impl VaultTransitConfig {
                 .into());
         };
         let mut access = match &options.vault {
-            Some(access) => access.clone(),
+            Some(access) => VaultAccess::clone(access),
             None => VaultAccess::from_environment(|name| options.variable(name), options.request_timeout),
         };
         access.timeout = options.request_timeout;
