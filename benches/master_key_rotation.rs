@@ -22,6 +22,9 @@ use keyroll::secret::{DataKey, KeystoreKey};
 const VERSIONS_OF_A_KEY: usize = 100;
 const TURNS: usize = 7;
 
+/// What is done, and the doing of it.
+type Case<'a> = (&'static str, Box<dyn FnMut() + 'a>);
+
 /// A provider with a stopwatch.
 struct Timed {
     provider: Box<dyn MasterKey>,
@@ -97,7 +100,7 @@ fn main() {
     let server = open();
     server.load().unwrap();
     let mut next_id = 1_000_000;
-    let mut cases: [(&str, Box<dyn FnMut()>); 4] = [
+    let mut cases: [Case<'_>; 4] = [
         ("open, from the start", Box::new(|| drop(open().load().unwrap()))),
         (
             "rotate one key",

@@ -241,6 +241,28 @@ fn an_older_copy_in_the_place_of_the_newer_is_noticed() {
 }
 
 #[test]
+fn an_older_copy_is_noticed_behind_a_symbolic_link_too() {
+    let place = Place::new();
+    let real = place.directory.path().join("real");
+    let old = fs::read(&place.path).unwrap();
+    fs::rename(&place.path, &real).unwrap();
+    std::os::unix::fs::symlink("real", &place.path).unwrap();
+    for _ in 0..2 {
+        place
+            .store()
+            .rotate(Rotate::All, NewVersions::DEFAULT, None)
+            .unwrap();
+    }
+    assert_eq!(place.names(), ["keystore", "real", "real.previous"]);
+    fs::write(&real, old).unwrap();
+    let error = place.refused();
+    assert!(
+        matches!(error, KeyStoreError::Envelope(EnvelopeError::Older { .. })),
+        "{error}"
+    );
+}
+
+#[test]
 fn a_kept_copy_that_is_broken_or_of_another_keystore_does_not_stand_in_the_way() {
     let place = Place::new();
     let previous = place.directory.path().join("keystore.previous");
