@@ -10,22 +10,11 @@
 //! The server mostly passes a 16-byte key that it has derived from the data key for one tablespace. As a salt
 //! it makes tablespaces differ; the strength is the data key's own.
 //!
-//! A derivation costs as much as encrypting some kilobytes, so each thread keeps what it has derived:
-//!
-//! ```text
-//! 64 sets, chosen by a hash of id, version and salt
-//! └ 4 entries: [ ring | id | version | salt | age ] -> keys      the entry used longest ago makes room
-//! ```
-//!
-//! Per thread, because a table that all share costs locked instructions on lines that all cores write. It
-//! takes memory as it fills: nothing before the first use, then about 1 KiB for each pair of a tablespace and a
-//! key version, at most [`CAPACITY`] of them (256 KiB). Keys are wiped when they make room, when their thread ends, and in
-//! [`forget`]. What other living threads hold when [`forget`] runs stays until they end, but is of no use: entries
-//! belong to a [`RingId`], and no ring ever has an old one.
+//! A derivation costs as much as encrypting some kilobytes, so each thread keeps what it has derived (`cache`).
 
-use std::cell::RefCell;
+mod cache;
+
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread::LocalKey;
 
 use hkdf::Hkdf;
 use sha2::Sha256;
@@ -34,16 +23,13 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 #[cfg(target_arch = "x86_64")]
 use super::x86_64::{NativeXtsKeys, ssse3::Ssse3XtsKeys};
 use super::xts::{KEYS_LENGTH, PortableXtsKeys};
-use super::{CipherError, Level};
+use super::{CipherError, Direction, IV_LENGTH, Keyed, Level};
+use cache::{Cache, Name, Salt};
+
+pub use cache::CAPACITY;
 
 /// The length in bytes of the data keys that keys are derived from.
 pub const DATA_KEY_LENGTH: usize = 32;
-
-/// How many keys a thread keeps for each of both uses.
-pub const CAPACITY: usize = SETS * WAYS;
-
-const SETS: usize = 64;
-const WAYS: usize = 4;
 
 const XTS_LABEL: &[u8] = b"keyroll aes-256-xts v1";
 const GCM_LABEL: &[u8] = b"keyroll aes-256-xts gcm v1";
@@ -80,37 +66,94 @@ pub struct Origin<'a> {
     pub data_key: &'a [u8],
 }
 
-/// K1 and K2 of XTS, expanded.
-#[allow(
-    clippy::large_enum_variant,
-    reason = "outside of tests a process has but one of them"
-)]
-pub(super) enum XtsKeys {
-    #[cfg(target_arch = "x86_64")]
-    Native(NativeXtsKeys),
-    #[cfg(target_arch = "x86_64")]
-    Ssse3(Ssse3XtsKeys),
-    Portable(PortableXtsKeys),
-}
+/// Room for keys, aligned as loads of blocks want it.
+#[repr(C, align(16))]
+#[derive(Zeroize, ZeroizeOnDrop)]
+pub(super) struct Room<const LENGTH: usize>([u8; LENGTH]);
 
-impl XtsKeys {
-    pub(super) fn new(level: Level, keys: &[u8; KEYS_LENGTH]) -> Result<Self, CipherError> {
-        #[cfg(target_arch = "x86_64")]
-        if level >= Level::AesNi {
-            return NativeXtsKeys::new(level, keys).map(XtsKeys::Native);
-        } else if level == Level::Ssse3 {
-            return Ssse3XtsKeys::new(keys).map(XtsKeys::Ssse3);
-        }
-        let _portable_on_every_processor = level;
-        Ok(XtsKeys::Portable(PortableXtsKeys::new(keys)))
+impl<const LENGTH: usize> Room<LENGTH> {
+    pub(super) fn blank() -> Self {
+        Room([0; LENGTH])
+    }
+
+    pub(super) fn bytes_mut(&mut self) -> &mut [u8] {
+        &mut self.0
     }
 }
 
-type GcmKey = Zeroizing<[u8; 32]>;
+#[cfg(test)]
+pub(super) type XtsRoom = Room<XTS_ROOM>;
+
+/// The most that K1 and K2 of XTS take at any level; a multiple of 16.
+#[cfg(target_arch = "x86_64")]
+const XTS_ROOM: usize = Ssse3XtsKeys::ROOM;
+#[cfg(not(target_arch = "x86_64"))]
+const XTS_ROOM: usize = KEYS_LENGTH;
+
+#[cfg(target_arch = "x86_64")]
+const _: () =
+    assert!(NativeXtsKeys::ROOM <= XTS_ROOM && KEYS_LENGTH <= XTS_ROOM && XTS_ROOM.is_multiple_of(16));
+
+const GCM_KEY: usize = 32;
+
+/// K1 and K2 of XTS as they are kept: expanded, but for the portable implementation.
+pub(super) struct XtsKeys<'a> {
+    level: Level,
+    room: &'a [u8],
+}
+
+impl<'a> XtsKeys<'a> {
+    /// Puts both keys into their room, ready for this level.
+    ///
+    /// # Errors
+    /// [`CipherError::KeyLength`] if the processor lacks the level.
+    pub(super) fn keep(
+        level: Level,
+        keys: &[u8; KEYS_LENGTH],
+        room: &'a mut [u8],
+    ) -> Result<Self, CipherError> {
+        match level {
+            #[cfg(target_arch = "x86_64")]
+            Level::AesNi | Level::Vaes => NativeXtsKeys::expand(keys, room)?,
+            #[cfg(target_arch = "x86_64")]
+            Level::Ssse3 => Ssse3XtsKeys::new(keys)?.keep(room),
+            _ => room
+                .get_mut(..KEYS_LENGTH)
+                .ok_or(CipherError::KeyLength)?
+                .copy_from_slice(keys),
+        }
+        Ok(XtsKeys { level, room })
+    }
+
+    /// Starts a message with them.
+    ///
+    /// # Errors
+    /// None in practice: what was kept is there.
+    #[inline]
+    pub(super) fn start(
+        &self,
+        keyed: &mut Keyed,
+        direction: Direction,
+        iv: &[u8; IV_LENGTH],
+    ) -> Result<(), CipherError> {
+        #[cfg(target_arch = "x86_64")]
+        if self.level >= Level::AesNi {
+            let keys = NativeXtsKeys::kept_in(self.room).ok_or(CipherError::KeyLength)?;
+            return keys.start(self.level, keyed, direction, iv);
+        } else if self.level == Level::Ssse3 {
+            Ssse3XtsKeys::kept_in(self.room)?.start(keyed, direction, iv);
+            return Ok(());
+        }
+        let _portable_on_every_processor = self.level;
+        let keys = self.room.first_chunk().ok_or(CipherError::KeyLength)?;
+        *keyed = Keyed::Xts(PortableXtsKeys::new(keys).start(direction, iv));
+        Ok(())
+    }
+}
 
 thread_local! {
-    static XTS: Cache<XtsKeys> = const { Cache::new() };
-    static GCM: Cache<GcmKey> = const { Cache::new() };
+    static XTS: Cache<XTS_ROOM> = const { Cache::new() };
+    static GCM: Cache<GCM_KEY> = const { Cache::new() };
 }
 
 /// Does `work` with K1 and K2 for this salt, expanded for this level.
@@ -123,14 +166,17 @@ pub(super) fn with_xts_keys<R>(
     level: Level,
     origin: &Origin<'_>,
     salt: &[u8],
-    work: impl FnMut(&XtsKeys) -> Result<R, CipherError>,
+    mut work: impl FnMut(XtsKeys<'_>) -> Result<R, CipherError>,
 ) -> Result<R, CipherError> {
-    let make = || {
+    let make = |room: &mut [u8]| {
         let mut keys = Zeroizing::new([0; KEYS_LENGTH]);
         expand(origin, salt, XTS_LABEL, &mut *keys)?;
-        XtsKeys::new(level, &keys)
+        XtsKeys::keep(level, &keys, room).map(|_| ())
     };
-    Cache::with(&XTS, Name::new(level, origin, salt), Salt::new(salt)?, make, work)
+    let name = Name::new(level, origin, salt);
+    Cache::with(&XTS, name, Salt::new(salt)?, make, |room| {
+        work(XtsKeys { level, room })
+    })
 }
 
 /// Does `work` with the key of AES-256-GCM for this salt.
@@ -141,15 +187,11 @@ pub(super) fn with_xts_keys<R>(
 pub(super) fn with_gcm_key<R>(
     origin: &Origin<'_>,
     salt: &[u8],
-    mut work: impl FnMut(&[u8]) -> Result<R, CipherError>,
+    work: impl FnMut(&[u8]) -> Result<R, CipherError>,
 ) -> Result<R, CipherError> {
-    let make = || {
-        let mut key = GcmKey::default();
-        expand(origin, salt, GCM_LABEL, &mut *key)?;
-        Ok(key)
-    };
+    let make = |room: &mut [u8]| expand(origin, salt, GCM_LABEL, room);
     let name = Name::new(Level::Portable, origin, salt);
-    Cache::with(&GCM, name, Salt::new(salt)?, make, |key| work(&**key))
+    Cache::with(&GCM, name, Salt::new(salt)?, make, work)
 }
 
 /// Wipes what the calling thread keeps.
@@ -174,163 +216,12 @@ fn expand(origin: &Origin<'_>, salt: &[u8], label: &[u8], out: &mut [u8]) -> Res
         .map_err(|_| CipherError::KeyLength)
 }
 
-/// What keys are found by, beside the salt.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Name {
-    level: Level,
-    ring: RingId,
-    key_id: u32,
-    key_version: u32,
-    salt_length: usize,
-}
-
-impl Name {
-    #[inline]
-    fn new(level: Level, origin: &Origin<'_>, salt: &[u8]) -> Name {
-        Name {
-            level,
-            ring: origin.ring,
-            key_id: origin.key_id,
-            key_version: origin.key_version,
-            salt_length: salt.len(),
-        }
-    }
-}
-
-/// A salt of 16, 24 or 32 bytes, filled up with zeroes: as numbers, it is compared and wiped at once.
-#[derive(Zeroize, ZeroizeOnDrop)]
-struct Salt([u128; 2]);
-
-impl Salt {
-    /// # Errors
-    /// [`CipherError::KeyLength`] unless there are 16, 24 or 32 bytes.
-    #[inline]
-    fn new(bytes: &[u8]) -> Result<Salt, CipherError> {
-        let (first, rest) = bytes.split_first_chunk().ok_or(CipherError::KeyLength)?;
-        let second = match (rest.len(), rest.first_chunk(), rest.first_chunk()) {
-            (0, ..) => 0,
-            (8, Some(half), _) => u128::from(u64::from_le_bytes(*half)),
-            (16, _, Some(whole)) => u128::from_le_bytes(*whole),
-            _ => return Err(CipherError::KeyLength),
-        };
-        Ok(Salt([u128::from_le_bytes(*first), second]))
-    }
-
-    /// Whether both are the same, in the same time whichever bits differ: a salt may be a data key.
-    #[inline]
-    fn same(&self, other: &Salt) -> bool {
-        (self.0[0] ^ other.0[0]) | (self.0[1] ^ other.0[1]) == 0
-    }
-}
-
-struct Entry<V> {
-    name: Name,
-    salt: Salt,
-    /// The cache's clock at the last use.
-    used: u64,
-    keys: V,
-}
-
-/// A thread's keys for one use.
-struct Cache<V>(RefCell<Sets<V>>);
-
-struct Sets<V> {
-    /// None before the first use, then [`SETS`] of up to [`WAYS`] entries.
-    sets: Vec<Vec<Entry<V>>>,
-    clock: u64,
-}
-
-impl<V> Cache<V> {
-    const fn new() -> Self {
-        Cache(RefCell::new(Sets {
-            sets: Vec::new(),
-            clock: 0,
-        }))
-    }
-
-    fn clear(&self) {
-        self.0.borrow_mut().sets.clear();
-    }
-
-    /// Does `work` with the keys of this name, made if need be. Neither may come back here.
-    #[inline]
-    fn with<R>(
-        of_thread: &'static LocalKey<Self>,
-        name: Name,
-        salt: Salt,
-        make: impl Fn() -> Result<V, CipherError>,
-        mut work: impl FnMut(&V) -> Result<R, CipherError>,
-    ) -> Result<R, CipherError> {
-        let cached = of_thread.try_with(|cache| work(cache.0.borrow_mut().get(name, salt, &make)?));
-        // A thread that is ending may have lost its cache.
-        cached.unwrap_or_else(|_| work(&make()?))
-    }
-}
-
-impl<V> Sets<V> {
-    #[inline]
-    fn get(
-        &mut self,
-        name: Name,
-        salt: Salt,
-        make: impl Fn() -> Result<V, CipherError>,
-    ) -> Result<&V, CipherError> {
-        self.clock += 1;
-        let set = set_of(name, &salt);
-        let is_it = |entry: &Entry<V>| entry.name == name && entry.salt.same(&salt);
-        let known = self.sets.get(set).and_then(|set| set.iter().position(is_it));
-        let at = match known {
-            Some(at) => at,
-            None => self.insert(set, name, salt, make()?),
-        };
-        let entry = &mut self.sets[set][at];
-        entry.used = self.clock;
-        Ok(&entry.keys)
-    }
-
-    /// Where in its set the new entry is. It takes the place of the one used longest ago if the set is full.
-    #[cold]
-    fn insert(&mut self, set: usize, name: Name, salt: Salt, keys: V) -> usize {
-        if self.sets.is_empty() {
-            self.sets.resize_with(SETS, Vec::new);
-        }
-        let set = &mut self.sets[set];
-        let entry = Entry {
-            name,
-            salt,
-            used: self.clock,
-            keys,
-        };
-        match set.iter().enumerate().min_by_key(|(_, entry)| entry.used) {
-            Some((oldest, _)) if set.len() == WAYS => {
-                set[oldest] = entry;
-                oldest
-            }
-            _ => {
-                // Room for all at once: a vector that grows leaves copies of keys behind.
-                set.reserve_exact(WAYS - set.len());
-                set.push(entry);
-                set.len() - 1
-            }
-        }
-    }
-}
-
-/// The number of the set for these keys.
-#[inline]
-fn set_of(name: Name, salt: &Salt) -> usize {
-    let names = u64::from(name.key_id) << 32 | u64::from(name.key_version);
-    // The salts are random. Multiplicative hashing as in the key ring, for those names that are not.
-    let mixed = (names ^ salt.0[0] as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    (mixed >> (u64::BITS - SETS.ilog2())) as usize
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
-    use std::sync::Arc;
     use std::sync::atomic::AtomicUsize;
 
+    use super::cache::{Entry, WAYS, set_of};
     use super::*;
 
     const DATA_KEY: [u8; 32] = [0xDA; 32];
@@ -355,7 +246,11 @@ mod tests {
     }
 
     fn cached_gcm_keys() -> Vec<usize> {
-        GCM.with(|cache| cache.0.borrow().sets.iter().map(Vec::len).collect())
+        GCM.with(|cache| {
+            let sets = cache.0.borrow();
+            let kept = |set: &[Option<Entry>]| set.iter().flatten().count();
+            sets.entries.chunks(WAYS).map(kept).collect()
+        })
     }
 
     #[test]
@@ -424,18 +319,22 @@ mod tests {
 
     #[test]
     fn the_entry_used_longest_ago_makes_room() {
-        thread_local!(static CACHE: Cache<u64> = const { Cache::new() });
+        thread_local!(static CACHE: Cache<16> = const { Cache::new() });
         let name = Name::new(Level::Portable, &origin(RingId::new()), &salt(0));
         // Salts of one set.
         let set = set_of(name, &Salt::new(&salt(0)).unwrap());
         let mut salts = (0..).filter(|number| set_of(name, &Salt::new(&salt(*number)).unwrap()) == set);
         let derived = |number: u64| {
             let derived = AtomicUsize::new(0);
-            let make = || Ok(derived.fetch_add(1, Ordering::Relaxed) as u64 + number);
-            let got = Cache::with(&CACHE, name, Salt::new(&salt(number)).unwrap(), make, |keys| {
-                Ok(*keys)
-            });
-            assert_eq!(got, Ok(number));
+            let keys = salt(number + 1_000_000);
+            let make = |room: &mut [u8]| {
+                derived.fetch_add(1, Ordering::Relaxed);
+                room.copy_from_slice(&keys);
+                Ok(())
+            };
+            let salt = Salt::new(&salt(number)).unwrap();
+            let got = Cache::with(&CACHE, name, salt, make, |room| Ok(room.to_vec()));
+            assert_eq!(got, Ok(keys.to_vec()));
             derived.into_inner() == 1
         };
         let [a, b, c, d, e] = std::array::from_fn(|_| salts.next().unwrap());
@@ -444,31 +343,6 @@ mod tests {
         assert!(derived(e), "takes the place of b");
         assert!([a, c, d, e].map(derived).into_iter().all(|derived| !derived));
         assert!(derived(b));
-    }
-
-    #[test]
-    fn keys_are_dropped_when_their_thread_ends() {
-        struct Counted(Arc<AtomicUsize>);
-        impl Drop for Counted {
-            fn drop(&mut self) {
-                self.0.fetch_add(1, Ordering::Relaxed);
-            }
-        }
-        thread_local!(static CACHE: Cache<Counted> = const { Cache::new() });
-        let dropped = Arc::new(AtomicUsize::new(0));
-        let of_thread = Arc::clone(&dropped);
-        std::thread::spawn(move || {
-            let ring = RingId::new();
-            for number in 0..10 {
-                let name = Name::new(Level::Portable, &origin(ring), &salt(number));
-                let make = || Ok(Counted(Arc::clone(&of_thread)));
-                Cache::with(&CACHE, name, Salt::new(&salt(number)).unwrap(), make, |_| Ok(())).unwrap();
-            }
-            assert_eq!(of_thread.load(Ordering::Relaxed), 0);
-        })
-        .join()
-        .unwrap();
-        assert_eq!(dropped.load(Ordering::Relaxed), 10);
     }
 
     #[test]
