@@ -22,6 +22,9 @@ use keyroll::secret::{DataKey, KeystoreKey};
 const VERSIONS_OF_A_KEY: usize = 100;
 const TURNS: usize = 7;
 
+/// What is done, and the doing of it.
+type Case<'a> = (&'static str, Box<dyn FnMut() + 'a>);
+
 /// A provider with a stopwatch.
 struct Timed {
     provider: Box<dyn MasterKey>,

@@ -34,11 +34,16 @@ pub fn is_rfc3339(text: &str) -> bool {
         && within(17..19, 0, 60)
 }
 
+/// The last second that has a year of four digits.
+const LAST_SECOND: u64 = 253_402_300_799;
+
+/// What lies before 1970 or after 9999, by a clock that is wrong, is told as the first or the last second.
 fn date_and_time(time: SystemTime) -> (String, String) {
     let seconds = time
         .duration_since(UNIX_EPOCH)
         .map(|d| d.as_secs())
-        .unwrap_or_default();
+        .unwrap_or_default()
+        .min(LAST_SECOND);
     let (days, second) = (seconds / 86_400, seconds % 86_400);
     let (year, month, day) = civil_from_days(days);
     (
@@ -90,6 +95,15 @@ mod tests {
         let now = rfc3339(UNIX_EPOCH + Duration::from_secs(1_709_251_199));
         assert_eq!(now, "2024-02-29T23:59:59Z");
         assert!(is_rfc3339(&now) && is_rfc3339("9999-12-31T23:59:60Z"));
+        for (wrong, wanted) in [
+            (UNIX_EPOCH - Duration::from_secs(1), "1970-01-01T00:00:00Z"),
+            (
+                UNIX_EPOCH + Duration::from_secs(LAST_SECOND + 1),
+                "9999-12-31T23:59:59Z",
+            ),
+        ] {
+            assert_eq!(rfc3339(wrong), wanted);
+        }
         for wrong in [
             "",
             "2024-02-29 23:59:59",

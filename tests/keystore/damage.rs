@@ -184,14 +184,16 @@ fn what_is_no_keystore_or_a_newer_one_is_told_as_such() {
         "install a keyroll that knows it; this one knows keyroll keystore version 1"
     );
 
-    fs::write(&place.path, "{\"a\": 1}\n").unwrap();
-    let error = place.refused();
-    assert!(error.to_string().contains(" is no keystore: "), "{error}");
-    assert!(error.hint().contains("keyroll_filename"), "{}", error.hint());
-
-    fs::write(&place.path, "1;00112233445566778899aabbccddeeff\n").unwrap();
-    let error = place.refused();
-    assert!(error.to_string().contains("keystore:1:"), "{error}");
+    for other in [
+        "{\"a\": 1}\n",
+        "1;00112233445566778899aabbccddeeff\n",
+        "Salted__\u{1}",
+    ] {
+        fs::write(&place.path, other).unwrap();
+        let error = place.refused();
+        assert!(error.to_string().contains(" is no keystore: "), "{error}");
+        assert!(error.hint().contains("keyroll_filename"), "{}", error.hint());
+    }
     fs::write(&place.path, "").unwrap();
     assert_eq!(unreadable(place.refused()), FormatError::Truncated);
 }
@@ -238,6 +240,28 @@ fn an_older_copy_in_the_place_of_the_newer_is_noticed() {
     fs::write(&place.path, &old).unwrap();
     fs::remove_file(place.directory.path().join("keystore.previous")).unwrap();
     assert_eq!(place.keys().len(), 2);
+}
+
+#[test]
+fn an_older_copy_is_noticed_behind_a_symbolic_link_too() {
+    let place = Place::new();
+    let real = place.directory.path().join("real");
+    let old = fs::read(&place.path).unwrap();
+    fs::rename(&place.path, &real).unwrap();
+    std::os::unix::fs::symlink("real", &place.path).unwrap();
+    for _ in 0..2 {
+        place
+            .store()
+            .rotate(Rotate::All, NewVersions::DEFAULT, None)
+            .unwrap();
+    }
+    assert_eq!(place.names(), ["keystore", "real", "real.previous"]);
+    fs::write(&real, old).unwrap();
+    let error = place.refused();
+    assert!(
+        matches!(error, KeyStoreError::Envelope(EnvelopeError::Older { .. })),
+        "{error}"
+    );
 }
 
 #[test]

@@ -17,7 +17,7 @@ use tempfile::TempDir;
 use super::support::{CTR_128, Keys, XTS, options, plain_keys};
 
 /// A directory with a keystore, the master key file that opens it, and another one.
-struct Place {
+pub(crate) struct Place {
     directory: TempDir,
 }
 
@@ -32,7 +32,7 @@ impl Place {
         place
     }
 
-    fn new() -> Place {
+    pub(crate) fn new() -> Place {
         let place = Place::empty();
         let keys = [NewKey { id: 1, spec: XTS }, NewKey { id: 2, spec: CTR_128 }];
         place.store("master").create(&keys, None).unwrap();
@@ -43,15 +43,15 @@ impl Place {
         place
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
-    fn uri(&self, master_key: &str) -> String {
+    pub(crate) fn uri(&self, master_key: &str) -> String {
         format!("file:{}", self.path(master_key).display())
     }
 
-    fn store(&self, master_key: &str) -> Envelope {
+    pub(crate) fn store(&self, master_key: &str) -> Envelope {
         let options: Options = options();
         Envelope::new(EnvelopeConfig {
             path: self.path("keystore"),
@@ -64,7 +64,7 @@ impl Place {
     }
 
     /// The keys, with whichever of the master keys opens them.
-    fn keys(&self) -> Result<(Keys, &'static str), KeyStoreError> {
+    pub(crate) fn keys(&self) -> Result<(Keys, &'static str), KeyStoreError> {
         let with = |master_key| Ok((plain_keys(&self.store(master_key).load()?.keys), master_key));
         with("master").or_else(|error| with("other").map_err(|_| error))
     }
@@ -97,7 +97,7 @@ impl Place {
 
 /// `examples/change_keystore.rs` with failpoints, in a target directory of its own: other tests use the library without
 /// them.
-fn driver() -> &'static Path {
+pub(crate) fn driver() -> &'static Path {
     static DRIVER: OnceLock<PathBuf> = OnceLock::new();
     DRIVER.get_or_init(|| {
         let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("failpoints");

@@ -6,6 +6,8 @@ mod damage;
 mod faults;
 mod lifecycle;
 mod properties;
+mod refusals;
 mod second_reader;
 mod support;
 mod tampering;
+mod together;

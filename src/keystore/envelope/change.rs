@@ -8,7 +8,7 @@ use std::time::SystemTime;
 use super::error::EnvelopeError;
 use super::format::{Document, MasterKeyRecord};
 use super::keys::Keys;
-use super::open::{check_mac, missing, open_all, parse};
+use super::open::{check_mac, open_all, parse};
 use super::uuid::Uuid;
 use super::{Envelope, KIND};
 use crate::clock;
@@ -150,7 +150,7 @@ impl Envelope {
             self.open()?;
         }
         // The file that a symbolic link names is replaced, not the link.
-        let path = read::resolve(&self.config.path).map_err(|error| missing(&self.config.path, error))?;
+        let path = self.resolve()?;
         let file = lock::exclusive(&path, &KIND, self.lock_timeout)?;
         let (old, document) = self.read(&path, &file)?;
         let keys = self.unwrap(&path, &document)?;

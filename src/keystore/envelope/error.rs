@@ -219,8 +219,11 @@ impl EnvelopeError {
                 "nothing was written; check the provider with another keystore".into()
             }
             EnvelopeError::RotationUnfinished { source, .. } => source.hint(),
-            EnvelopeError::Older { in_memory: true, path, .. } => format!(
-                "put the newest copy of {} back; if the older one is meant to be used, restart the server",
+            EnvelopeError::Older {
+                in_memory: true, path, ..
+            } => format!(
+                "put the newest copy of {} back; a server that is restarted with the older one lacks the keys that were \
+                 made since, and cannot read what they encrypted",
                 path.display()
             ),
             EnvelopeError::Older { path, .. } => {

@@ -4,7 +4,7 @@
 
 use std::fs::File;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::error::EnvelopeError;
 use super::format::Document;
@@ -20,7 +20,8 @@ use crate::secret::SecretBytes;
 impl Envelope {
     /// Reads and opens the whole file.
     pub(super) fn open(&self) -> Result<(KeySet, Vec<Warning>), KeyStoreError> {
-        let path = &self.config.path;
+        // What is kept of it lies beside the file, not beside a symbolic link to it.
+        let path = &self.resolve()?;
         let file = lock::shared_if_possible(path, self.lock_timeout).map_err(|error| missing(path, error))?;
         let warning = Warning::of_permissions(&file, path, self.config.strict_permissions)?;
         let (_, document) = self.read(path, &file)?;
@@ -31,6 +32,12 @@ impl Envelope {
         let data_keys = open_all(path, &document, &keys)?;
         self.held().remember(&document);
         Ok((data_keys, warning.into_iter().collect()))
+    }
+
+    /// The file itself, behind symbolic links.
+    pub(super) fn resolve(&self) -> Result<PathBuf, KeyStoreError> {
+        let path = &self.config.path;
+        read::resolve(path).map_err(|error| missing(path, error))
     }
 
     /// Reads the file, which is locked as far as can be, and checks that it may follow what was there before.

@@ -1,0 +1,294 @@
+//! What cannot be made is refused, and nothing is written for it.
+
+use std::fs;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use keyroll::crypto::Algorithm;
+use keyroll::keystore::envelope::{Envelope, EnvelopeConfig, EnvelopeError, NewKey};
+use keyroll::keystore::{
+    KeyName, KeySet, KeySpec, KeyStore, KeyStoreError, LAST_VERSION, NewVersions, Rotate, VersionStep,
+};
+use keyroll::master_key::{MasterKey, MasterKeyError, Wrapped};
+use keyroll::secret::{DataKey, KeystoreKey};
+
+use super::support::{CTR_128, Handle, Place, TestMasterKey, XTS, options};
+
+const XTS_128: KeySpec = KeySpec {
+    algorithm: Algorithm::Aes256Xts,
+    bits: 128,
+};
+
+#[test]
+fn an_impossible_length_is_refused_everywhere() {
+    let place = Place::new();
+    let store = place.store();
+    let before = fs::read(&place.path).unwrap();
+    let odd = KeySpec { bits: 129, ..CTR_128 };
+    for spec in [XTS_128, odd, KeySpec { bits: 0, ..CTR_128 }] {
+        let new = NewVersions {
+            step: VersionStep::DEFAULT,
+            spec,
+        };
+        let errors = [
+            store.rotate(Rotate::All, new, None).unwrap_err(),
+            store.create_key(9, spec, None).unwrap_err(),
+            Place::empty()
+                .store()
+                .create(&[NewKey { id: 1, spec }], None)
+                .unwrap_err(),
+        ];
+        for error in errors {
+            assert!(matches!(error, KeyStoreError::ImpossibleSpec { .. }), "{error}");
+        }
+    }
+    assert_eq!(fs::read(&place.path).unwrap(), before);
+
+    let mut short = KeySet::default();
+    short.insert(KeyName { id: 1, version: 1 }, DataKey::new(&[1; 16]).unwrap());
+    let empty = Place::empty();
+    let error = empty
+        .store()
+        .import(&short, Algorithm::Aes256Xts, None)
+        .unwrap_err();
+    assert!(
+        matches!(error, KeyStoreError::KeyTooShort { bits: 128, .. }),
+        "{error}"
+    );
+    assert!(empty.names().is_empty());
+}
+
+#[test]
+fn key_ids_are_numbers_from_1_and_named_once() {
+    let place = Place::new();
+    assert!(matches!(
+        place.store().create_key(0, XTS, None),
+        Err(KeyStoreError::InvalidNewKey { id: 0, .. })
+    ));
+    for keys in [[0, 1], [2, 2]] {
+        let keys = keys.map(|id| NewKey { id, spec: XTS });
+        let empty = Place::empty();
+        assert!(matches!(
+            empty.store().create(&keys, None),
+            Err(KeyStoreError::InvalidNewKey { .. })
+        ));
+        assert!(empty.names().is_empty());
+    }
+    let empty = Place::empty();
+    assert!(empty.store().create(&[], None).unwrap().is_empty());
+    assert_eq!(
+        empty.store().create_key(u32::MAX, XTS, None).unwrap().new.len(),
+        1
+    );
+    assert_eq!(empty.keys().len(), 1);
+}
+
+#[test]
+fn a_key_whose_versions_are_used_up_is_not_rotated() {
+    let place = Place::empty();
+    let mut keys = KeySet::default();
+    let last = KeyName {
+        id: 1,
+        version: LAST_VERSION - 1,
+    };
+    keys.insert(last, DataKey::new(&[1; 32]).unwrap());
+    place.store().import(&keys, Algorithm::AesCbc, None).unwrap();
+    let before = fs::read(&place.path).unwrap();
+    let error = place
+        .store()
+        .rotate(Rotate::Key(1), NewVersions::DEFAULT, None)
+        .unwrap_err();
+    assert!(
+        matches!(error, KeyStoreError::VersionsUsedUp { latest, step: 2 } if latest == last),
+        "{error}"
+    );
+    assert_eq!(fs::read(&place.path).unwrap(), before);
+    let one = NewVersions::with_step(1).unwrap();
+    let new = place.store().rotate(Rotate::Key(1), one, None).unwrap().new;
+    assert_eq!(new[0].version, LAST_VERSION);
+    assert!(place.store().rotate(Rotate::Key(1), one, None).is_err());
+    assert_eq!(place.keys().len(), 2);
+}
+
+/// A provider that does what it should not.
+struct Broken {
+    good: Handle,
+    wrap: fn(Wrapped) -> Wrapped,
+    rotations: AtomicUsize,
+}
+
+impl Broken {
+    fn new(place: &Place, wrap: fn(Wrapped) -> Wrapped) -> Broken {
+        Broken {
+            good: Handle(place.master_key.clone()),
+            wrap,
+            rotations: AtomicUsize::new(0),
+        }
+    }
+}
+
+impl MasterKey for Broken {
+    fn describe(&self) -> String {
+        "broken master key".into()
+    }
+
+    fn wrap(&self, key: &KeystoreKey, keystore: &str) -> Result<Wrapped, MasterKeyError> {
+        self.good.wrap(key, keystore).map(self.wrap)
+    }
+
+    fn unwrap(&self, wrapped: &Wrapped, keystore: &str) -> Result<KeystoreKey, MasterKeyError> {
+        // Without authentication, as a command of one's own may be.
+        match self.good.unwrap(wrapped, keystore) {
+            Err(_) => Ok(KeystoreKey::new(&[7; 32]).unwrap()),
+            key => key,
+        }
+    }
+
+    fn rotate(&self) -> Result<(), MasterKeyError> {
+        self.rotations.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+#[test]
+fn a_provider_that_wraps_so_that_nothing_unwraps_it_ruins_no_keystore() {
+    type Case = (fn(Wrapped) -> Wrapped, &'static str);
+    let cases: [Case; 5] = [
+        (
+            |mut wrapped| {
+                wrapped.bytes[20] ^= 1;
+                wrapped
+            },
+            "it does not unwrap what it has just wrapped",
+        ),
+        (
+            |mut wrapped| {
+                wrapped.bytes.clear();
+                wrapped
+            },
+            "it wraps a key to nothing",
+        ),
+        (
+            |mut wrapped| {
+                wrapped.bytes.resize(16 * 1024 + 1, 0);
+                wrapped
+            },
+            "it wraps a key to nothing, or to more bytes than it may",
+        ),
+        (
+            |mut wrapped| {
+                wrapped.key_version = "\n".into();
+                wrapped
+            },
+            "too long or not printable",
+        ),
+        (
+            |mut wrapped| {
+                wrapped.key_version = "x".repeat(513);
+                wrapped
+            },
+            "too long or not printable",
+        ),
+    ];
+    for (wrap, wanted) in cases {
+        let place = Place::new();
+        let before = fs::read(&place.path).unwrap();
+        let store = Envelope::new(EnvelopeConfig {
+            path: place.path.clone(),
+            master_key: Box::new(Broken::new(&place, wrap)),
+            options: options(),
+            strict_permissions: false,
+        })
+        .unwrap();
+        let error = store.rotate_master_key(None).unwrap_err();
+        assert!(
+            matches!(
+                error,
+                KeyStoreError::Envelope(EnvelopeError::RotationUnfinished { .. })
+            ),
+            "{error}"
+        );
+        let text = error.to_string();
+        assert!(
+            text.contains(wanted) && text.contains("broken master key"),
+            "{text}"
+        );
+        assert!(
+            text.ends_with("may hold a new version of the master key that nothing uses"),
+            "{text}"
+        );
+
+        let error = place
+            .store()
+            .move_to(&Broken::new(&place, wrap), None)
+            .unwrap_err();
+        assert!(
+            matches!(
+                error,
+                KeyStoreError::Envelope(EnvelopeError::UnusableProvider { .. })
+            ),
+            "{error}"
+        );
+        assert_eq!(fs::read(&place.path).unwrap(), before);
+        assert_eq!(place.names(), ["keystore"]);
+        assert_eq!(place.keys().len(), 2);
+    }
+}
+
+#[test]
+fn a_provider_without_authentication_is_found_out_by_the_key_check() {
+    let place = Place::new();
+    let other = Place::new();
+    let store = Envelope::new(EnvelopeConfig {
+        path: place.path.clone(),
+        master_key: Box::new(Broken {
+            good: Handle(TestMasterKey::new("another")),
+            ..Broken::new(&other, |wrapped| wrapped)
+        }),
+        options: options(),
+        strict_permissions: false,
+    })
+    .unwrap();
+    let error = store.load().unwrap_err();
+    assert!(
+        matches!(
+            error,
+            KeyStoreError::Envelope(EnvelopeError::WrongMasterKey { .. })
+        ),
+        "{error}"
+    );
+    assert!(
+        error
+            .to_string()
+            .ends_with("what it unwraps is the key of another keystore"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_provider_that_is_away_stops_a_rotation_of_the_master_key_and_nothing_else() {
+    let place = Place::new();
+    let store = place.store();
+    store.load().unwrap();
+    place.master_key.away.store(true, Ordering::Relaxed);
+    let before = fs::read(&place.path).unwrap();
+    let error = store.rotate_master_key(None).unwrap_err();
+    assert!(
+        matches!(error, KeyStoreError::Envelope(EnvelopeError::NoMasterKey { .. })),
+        "{error}"
+    );
+    assert_eq!(fs::read(&place.path).unwrap(), before);
+    store.rotate(Rotate::All, NewVersions::DEFAULT, None).unwrap();
+    store.load().unwrap();
+}
+
+#[test]
+fn debug_output_of_an_open_keystore_shows_no_key() {
+    let place = Place::new();
+    let store = place.store();
+    store.load().unwrap();
+    let shown = format!("{store:?}");
+    assert!(
+        shown.contains("LockedMemory(redacted)") && shown.contains("test master key one"),
+        "{shown}"
+    );
+}
