@@ -35,7 +35,7 @@ pub(crate) struct Bao {
     keeper: Child,
 }
 
-fn program() -> PathBuf {
+pub(crate) fn program() -> PathBuf {
     let built = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools/openbao/bin/bao");
     match std::env::var_os("KEYROLL_BAO") {
         Some(path) => path.into(),

@@ -189,7 +189,7 @@ fn a_json_web_token_logs_in() {
         .unwrap()
         .as_secs()
         + 600;
-    let claims = json!({"sub": "mariadb", "aud": "keyroll", "exp": expires});
+    let claims = json!({"sub": "mariadb", "aud": "keyroll", "exp": expires, "iat": expires - 1200, "nbf": expires - 1200});
     let signed = [json!({"alg": "RS256", "typ": "JWT"}), claims]
         .map(|part| url_safe(part.to_string().as_bytes()))
         .join(".");

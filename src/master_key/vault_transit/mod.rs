@@ -47,14 +47,18 @@ impl MasterKey for VaultTransit {
     }
 
     fn unwrap(&self, wrapped: &Wrapped, keystore: &str) -> Result<KeystoreKey, MasterKeyError> {
-        let ciphertext = std::str::from_utf8(&wrapped.bytes)
-            .ok()
-            .filter(|text| version_of(text).is_some());
-        let Some(ciphertext) = ciphertext else {
+        let text = std::str::from_utf8(&wrapped.bytes).ok();
+        let Some((ciphertext, version)) = text.and_then(|text| Some((text, version_of(text)?))) else {
             return Err(self
                 .client
                 .wrong_key("what is to be unwrapped is no ciphertext of transit"));
         };
+        if version != wrapped.key_version {
+            return Err(self.client.wrong_key(&format!(
+                "version {} is said to have wrapped it, but version {version} did",
+                wrapped.key_version.escape_debug()
+            )));
+        }
         let plain = self.client.decrypt(ciphertext, keystore)?;
         KeystoreKey::new(plain.expose())
             .ok_or_else(|| self.client.wrong_key("what comes out is no keystore key"))
