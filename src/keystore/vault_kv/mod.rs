@@ -1,7 +1,7 @@
 //! Vault KV: data keys as secrets of HashiCorp Vault or OpenBao, as hashicorp_key_management keeps them.
 //!
 //! All live versions of all keys are read at the start; from then on a thread of the plugin looks for new ones
-//! ([`refresh`]), and no request is ever made where the server waits for a page.
+//! (`refresh`), and no request is ever made where the server waits for a page.
 
 mod client;
 pub mod config;
