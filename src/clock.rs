@@ -22,7 +22,8 @@ pub fn is_rfc3339(text: &str) -> bool {
             b'd' => byte.is_ascii_digit(),
             _ => byte == wanted,
         });
-    let number = |range: std::ops::Range<usize>| text.get(range).and_then(|digits| digits.parse::<u32>().ok());
+    let number =
+        |range: std::ops::Range<usize>| text.get(range).and_then(|digits| digits.parse::<u32>().ok());
     let within = |range, least, most| number(range).is_some_and(|n| (least..=most).contains(&n));
     // A second of 60 is a leap second.
     shaped

@@ -84,7 +84,9 @@ impl Status {
     /// When the last error happened, as `2026-01-31 23:59:59` in UTC, or nothing.
     pub fn last_error_time(&self) -> String {
         let last = self.last_error.lock().unwrap_or_else(PoisonError::into_inner);
-        last.as_ref().map(|error| clock::sql(error.at)).unwrap_or_default()
+        last.as_ref()
+            .map(|error| clock::sql(error.at))
+            .unwrap_or_default()
     }
 }
 
