@@ -1,18 +1,171 @@
 //! What can go wrong with a master key: at which provider, why, and what helps.
 
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
 use thiserror::Error;
 
-/// A failure of a master key provider.
+use super::key_list::ParseError;
+use crate::crypto::wrap::SealError;
+use crate::durable::FileError;
+
+/// A failure of a master key provider. Nothing was changed unless the variant says so.
 #[derive(Debug, Error)]
 pub enum MasterKeyError {
+    /// What names the master key is not understood.
+    #[error("'{uri}' names no master key: {reason}")]
+    BadUri {
+        /// As it was given.
+        uri: String,
+        /// Why.
+        reason: String,
+    },
+
     /// The master key does not open what it was given.
-    #[error("{provider} does not open the keystore: {reason}")]
+    #[error("{provider} is not the master key of this keystore: {reason}")]
     WrongKey {
         /// The provider, as it describes itself.
         provider: String,
         /// Why.
         reason: String,
     },
+
+    /// The provider is away for now.
+    #[error("{provider} cannot be reached: {reason}")]
+    Unreachable {
+        /// The provider, as it describes itself.
+        provider: String,
+        /// Why.
+        reason: String,
+    },
+
+    /// The provider did not answer in time.
+    #[error("{provider} cannot be reached: it gave no answer within {} s", waited.as_secs_f32())]
+    Timeout {
+        /// The provider, as it describes itself.
+        provider: String,
+        /// The time it was given.
+        waited: Duration,
+    },
+
+    /// The provider answered that it would not do it.
+    #[error("{provider} refused to {operation}: {reason}")]
+    Refused {
+        /// The provider, as it describes itself.
+        provider: String,
+        /// What it was asked for: `wrap`, `unwrap` or `rotate`.
+        operation: &'static str,
+        /// Why.
+        reason: String,
+    },
+
+    /// What the provider answered is no answer. It is not quoted, for it may hold a key.
+    #[error("{provider} gave an answer to {operation} that cannot be used: {reason}")]
+    BadAnswer {
+        /// The provider, as it describes itself.
+        provider: String,
+        /// What it was asked for: `wrap`, `unwrap` or `rotate`.
+        operation: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+
+    /// The provider's answer is longer than any can be.
+    #[error("{provider} gave an answer to {operation} of more than {limit} bytes")]
+    TooLarge {
+        /// The provider, as it describes itself.
+        provider: String,
+        /// What it was asked for: `wrap`, `unwrap` or `rotate`.
+        operation: &'static str,
+        /// The most bytes that an answer may have.
+        limit: usize,
+    },
+
+    /// The external command is not there, may not be run, or cannot be.
+    #[error("{} cannot be run: {source}", path.display())]
+    CannotRun {
+        /// The command.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+
+    /// Someone else may change what is trusted with the key.
+    #[error("{} is not run, because {reason}", path.display())]
+    Untrusted {
+        /// The command or its directory.
+        path: PathBuf,
+        /// Who may change it.
+        reason: String,
+        /// What mends it.
+        mend: String,
+    },
+
+    /// The file belongs to neither root nor the user that reads it.
+    #[error("{} belongs to user {owner}, who can read and change the master key", path.display())]
+    ForeignOwner {
+        /// The file.
+        path: PathBuf,
+        /// The owner's user id.
+        owner: u32,
+        /// The user id that reads it.
+        reader: u32,
+    },
+
+    /// The master key file's or credential's text is wrong at one place.
+    #[error("{}:{error}", path.display())]
+    Syntax {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong and where.
+        error: ParseError,
+    },
+
+    /// The file could not be read or written.
+    #[error(transparent)]
+    File(#[from] FileError),
+
+    /// The service manager passed no credentials.
+    #[error(
+        "{provider} cannot be read: CREDENTIALS_DIRECTORY is not set, so this process was given no credentials"
+    )]
+    NoCredentials {
+        /// The provider, as it describes itself.
+        provider: String,
+        /// The credential's name.
+        name: String,
+    },
+
+    /// Credentials were passed, but not this one.
+    #[error("{provider} is not among the credentials in {}", directory.display())]
+    CredentialMissing {
+        /// The provider, as it describes itself.
+        provider: String,
+        /// The credential's name.
+        name: String,
+        /// `$CREDENTIALS_DIRECTORY`.
+        directory: PathBuf,
+    },
+
+    /// New versions of this master key are made elsewhere.
+    #[error("{provider} cannot be rotated: {reason}")]
+    CannotRotate {
+        /// The provider, as it describes itself.
+        provider: String,
+        /// Why.
+        reason: String,
+        /// How it is done instead.
+        instead: String,
+    },
+
+    /// The system's generator of random numbers failed.
+    #[error("no random bytes from the system: {0}")]
+    NoRandomBytes(getrandom::Error),
+
+    /// The cipher of a local master key refused.
+    #[error(transparent)]
+    CannotSeal(#[from] SealError),
 }
 
 impl MasterKeyError {
@@ -21,17 +174,60 @@ impl MasterKeyError {
         matches!(self, MasterKeyError::WrongKey { .. })
     }
 
-    /// Whether another try may succeed.
+    /// Whether another try of the same call may succeed.
     pub fn is_retryable(&self) -> bool {
-        false
+        match self {
+            MasterKeyError::Unreachable { .. } | MasterKeyError::Timeout { .. } => true,
+            // The text of a command that is just being replaced, or a system that is short of processes.
+            MasterKeyError::CannotRun { source, .. } => matches!(
+                source.raw_os_error(),
+                Some(libc::ETXTBSY | libc::EAGAIN | libc::ENOMEM)
+            ),
+            _ => false,
+        }
     }
 
-    /// What a DBA can do about it.
+    /// What a DBA can do about it: for the error log and the command, not part of the message.
     pub fn hint(&self) -> String {
         match self {
-            MasterKeyError::WrongKey { .. } => {
-                "name the master key that wrapped this keystore in keyroll_master_key".into()
+            MasterKeyError::BadUri { .. } => {
+                "a master key is file:/PATH, credential:NAME or exec:/PATH".into()
             }
+            MasterKeyError::WrongKey { .. } => {
+                "name the master key that wrapped this keystore, with all its versions, in keyroll_master_key; the \
+                 keystore says under \"master_key\" which one that was"
+                    .into()
+            }
+            MasterKeyError::Unreachable { provider, .. } => {
+                format!("see that what {provider} needs is up, and what it says in the error log")
+            }
+            MasterKeyError::Timeout { .. } => {
+                "see that the service is up and reached without delay; keyroll_request_timeout is the time it is given"
+                    .into()
+            }
+            MasterKeyError::Refused { provider, .. } => {
+                format!("see what {provider} says in the error log, and what it may do at its service")
+            }
+            MasterKeyError::BadAnswer { .. } | MasterKeyError::TooLarge { .. } => {
+                "docs/exec-provider.md says what an answer is, and how to try the command by hand".into()
+            }
+            MasterKeyError::CannotRun { path, .. } => format!(
+                "check that {} exists, is executable for the server's user, and that its first line names an \
+                 interpreter that exists",
+                path.display()
+            ),
+            MasterKeyError::Untrusted { mend, .. } => mend.clone(),
+            MasterKeyError::ForeignOwner { path, reader, .. } => {
+                format!("run `chown {reader} {}`", path.display())
+            }
+            MasterKeyError::Syntax { error, .. } => error.problem.hint().into(),
+            MasterKeyError::File(error) => error.hint(),
+            MasterKeyError::NoCredentials { name, .. } | MasterKeyError::CredentialMissing { name, .. } => format!(
+                "the server's unit needs LoadCredential={name}:PATH or LoadCredentialEncrypted={name}:PATH; \
+                 docs/master-keys.md has an example"
+            ),
+            MasterKeyError::CannotRotate { instead, .. } => instead.clone(),
+            MasterKeyError::NoRandomBytes(_) | MasterKeyError::CannotSeal(_) => "check the system log".into(),
         }
     }
 }

@@ -3,9 +3,15 @@
 //! A [`MasterKey`] never touches data, and nothing here knows of data keys, their ids or their versions. One folder
 //! for each kind of provider; [`open`](open::open) makes one out of a URI.
 
+pub mod credential;
 pub mod error;
+pub mod exec;
+pub mod file;
+pub mod key_list;
+pub mod open;
 
 pub use error::MasterKeyError;
+pub use open::{Options, open};
 
 use crate::secret::KeystoreKey;
 

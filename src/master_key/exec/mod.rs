@@ -1,0 +1,233 @@
+//! `exec:PATH`: a master key at any key service, reached by an external command. docs/exec-provider.md specifies how the
+//! command is run, asked and answers; examples/exec-provider-openssl.sh is one.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`config`](ExecConfig) | the command and its environment |
+//! | `trust` | whether it may be trusted with a key |
+//! | `client` | running it once |
+//! | `protocol` | the texts of requests and answers |
+//! | `said` | what it says on stderr, without keys |
+
+mod client;
+mod config;
+mod protocol;
+mod said;
+mod trust;
+
+use std::collections::VecDeque;
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+pub use config::ExecConfig;
+
+use self::client::{End, Outcome};
+use self::protocol::ANSWER_LIMIT;
+use super::{MasterKey, MasterKeyError, Wrapped};
+use crate::net::{Deadline, retry};
+use crate::secret::{KeystoreKey, SecretBytes};
+
+/// How a command says that it does not know the operation (EX_USAGE of sysexits.h).
+const EXIT_UNKNOWN_OPERATION: i32 = 64;
+
+/// How it says that the master key does not open the ciphertext (EX_DATAERR).
+const EXIT_WRONG_KEY: i32 = 65;
+
+/// How it says that another try may succeed (EX_TEMPFAIL).
+const EXIT_TRY_AGAIN: i32 = 75;
+
+/// The most messages that wait to be taken; the oldest go first.
+const MOST_MESSAGES: usize = 100;
+
+/// A master key behind an external command.
+#[derive(Debug)]
+pub struct Exec {
+    config: ExecConfig,
+    messages: Mutex<VecDeque<String>>,
+}
+
+impl Exec {
+    /// The command that the settings name; runs nothing yet.
+    pub fn new(config: ExecConfig) -> Exec {
+        Exec {
+            config,
+            messages: Mutex::default(),
+        }
+    }
+
+    /// Runs the command until it answers or the time is over.
+    fn call<T>(
+        &self,
+        operation: &'static str,
+        request: &SecretBytes,
+        understand: impl Fn(&[u8]) -> Result<T, String>,
+    ) -> Result<T, CallError> {
+        let deadline = Deadline::after(self.config.request_timeout);
+        let attempt = |remaining| {
+            let outcome = self.run(request, remaining)?;
+            self.keep_messages(&outcome.said);
+            let answer = self.judge(operation, &outcome)?;
+            let result = understand(answer).map_err(|reason| MasterKeyError::BadAnswer {
+                provider: self.describe(),
+                operation,
+                reason,
+            });
+            Ok(result?)
+        };
+        retry(deadline, attempt, CallError::is_retryable)
+    }
+
+    fn run(&self, request: &SecretBytes, remaining: Duration) -> Result<Outcome, MasterKeyError> {
+        let file = trust::resolve(&self.config.path)?;
+        client::run(&self.config, &file, request, Deadline::after(remaining)).map_err(|source| {
+            MasterKeyError::CannotRun {
+                path: self.config.path.clone(),
+                source,
+            }
+        })
+    }
+
+    /// The answer, if the command says by its end that it gave one.
+    fn judge<'a>(&self, operation: &'static str, outcome: &'a Outcome) -> Result<&'a [u8], CallError> {
+        let provider = self.describe();
+        let status = match outcome.end {
+            End::Exited(status) => status,
+            End::TimedOut => {
+                let waited = self.config.request_timeout;
+                return Err(MasterKeyError::Timeout { provider, waited }.into());
+            }
+            End::TooMuch => {
+                return Err(MasterKeyError::TooLarge {
+                    provider,
+                    operation,
+                    limit: ANSWER_LIMIT,
+                }
+                .into());
+            }
+        };
+        let reason = match outcome.said.last() {
+            Some(last) => format!("{}; it said: {last}", ended(status)),
+            None => format!("{}; it said nothing", ended(status)),
+        };
+        Err(match status.code() {
+            Some(0) => return Ok(outcome.answer.expose()),
+            Some(EXIT_UNKNOWN_OPERATION) => return Err(CallError::UnknownOperation(reason)),
+            Some(EXIT_WRONG_KEY) if operation == "unwrap" => MasterKeyError::WrongKey { provider, reason },
+            Some(EXIT_TRY_AGAIN) => MasterKeyError::Unreachable { provider, reason },
+            Some(_) => MasterKeyError::Refused {
+                provider,
+                operation,
+                reason,
+            },
+            None => MasterKeyError::BadAnswer {
+                provider,
+                operation,
+                reason,
+            },
+        }
+        .into())
+    }
+
+    fn refused(&self, operation: &'static str) -> impl FnOnce(CallError) -> MasterKeyError {
+        let provider = self.describe();
+        move |error| match error {
+            CallError::Failed(error) => error,
+            CallError::UnknownOperation(reason) => MasterKeyError::Refused {
+                provider,
+                operation,
+                reason,
+            },
+        }
+    }
+
+    fn keep_messages(&self, said: &[String]) {
+        let mut messages = self.messages.lock().unwrap_or_else(PoisonError::into_inner);
+        for line in said {
+            if messages.len() == MOST_MESSAGES {
+                messages.pop_front();
+            }
+            messages.push_back(format!("{}: {line}", self.describe()));
+        }
+    }
+}
+
+impl MasterKey for Exec {
+    fn describe(&self) -> String {
+        format!("command {}", self.config.path.display())
+    }
+
+    fn wrap(&self, key: &KeystoreKey, keystore: &str) -> Result<Wrapped, MasterKeyError> {
+        let request = protocol::wrap_request(key, keystore);
+        self.call("wrap", &request, |answer| protocol::wrap_answer(answer, key))
+            .map_err(self.refused("wrap"))
+    }
+
+    fn unwrap(&self, wrapped: &Wrapped, keystore: &str) -> Result<KeystoreKey, MasterKeyError> {
+        // No answer of a command names such a version: it stands in a keystore that someone else has written.
+        if !protocol::is_key_version(&wrapped.key_version) {
+            return Err(MasterKeyError::WrongKey {
+                provider: self.describe(),
+                reason: "the keystore was wrapped with a version whose name is not printable ASCII".into(),
+            });
+        }
+        let request = protocol::unwrap_request(wrapped, keystore);
+        self.call("unwrap", &request, protocol::unwrap_answer)
+            .map_err(self.refused("unwrap"))
+    }
+
+    /// A command that knows no such operation leaves its versions to its service; the next [`wrap`](MasterKey::wrap) uses the
+    /// newest one there. A message says so.
+    fn rotate(&self) -> Result<(), MasterKeyError> {
+        match self.call("rotate", &protocol::rotate_request(), protocol::rotate_answer) {
+            Err(CallError::UnknownOperation(_)) => {
+                self.keep_messages(&[
+                    "makes no versions of the master key by itself; the newest one at its service is used"
+                        .into(),
+                ]);
+                Ok(())
+            }
+            result => result.map_err(self.refused("rotate")),
+        }
+    }
+
+    fn take_messages(&self) -> Vec<String> {
+        let mut messages = self.messages.lock().unwrap_or_else(PoisonError::into_inner);
+        messages.drain(..).collect()
+    }
+}
+
+/// Why a call gave no answer.
+enum CallError {
+    /// The command does not know the operation; what it said.
+    UnknownOperation(String),
+    /// Anything else.
+    Failed(MasterKeyError),
+}
+
+impl CallError {
+    fn is_retryable(&self) -> bool {
+        matches!(self, CallError::Failed(error) if error.is_retryable())
+    }
+}
+
+impl From<MasterKeyError> for CallError {
+    fn from(error: MasterKeyError) -> Self {
+        CallError::Failed(error)
+    }
+}
+
+/// `it exited with code 65`, `it was killed by signal 9`.
+fn ended(status: ExitStatus) -> String {
+    match (status.code(), status.signal()) {
+        (Some(EXIT_WRONG_KEY), _) => format!("exit code {EXIT_WRONG_KEY}, which means a wrong key"),
+        (Some(EXIT_TRY_AGAIN), _) => format!("exit code {EXIT_TRY_AGAIN}, which means to try again later"),
+        (Some(EXIT_UNKNOWN_OPERATION), _) => {
+            format!("exit code {EXIT_UNKNOWN_OPERATION}, which means an unknown operation")
+        }
+        (Some(code), _) => format!("exit code {code}"),
+        (None, Some(signal)) => format!("signal {signal} killed it"),
+        (None, None) => "it did not end by itself".into(),
+    }
+}

@@ -1,0 +1,335 @@
+//! The versions of a master key as a file holds them, and wrapping with them: shared by the providers whose key is in
+//! a file.
+//!
+//! ```text
+//! # comment, or nothing
+//! 1;00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff     version;key, 64 hexadecimal digits
+//! 2;ffeeddccbbaa99887766554433221100ffeeddccbbaa99887766554433221100
+//! ```
+//!
+//! The highest version wraps; every one unwraps. What it makes of a keystore key:
+//!
+//! ```text
+//! wrapped:      | nonce, 12 bytes | ciphertext, 32 bytes | tag, 16 bytes |       AES-256-GCM
+//! AAD:          | "keyroll master key\0" | keystore's UUID as text | "\0" | version, decimal |
+//! key_version:  the version, decimal
+//! ```
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use zeroize::Zeroizing;
+
+use super::{MasterKeyError, Wrapped};
+use crate::crypto::wrap::{Sealed, WrappingKey};
+use crate::secret::{KeystoreKey, SecretBytes};
+
+/// The length of a master key in bytes.
+pub const MASTER_KEY_LENGTH: usize = 32;
+
+const DIGITS: usize = 2 * MASTER_KEY_LENGTH;
+
+/// The longest line of a version, with a line end before and after it, in bytes.
+const LONGEST_LINE: usize = "4294967295;".len() + DIGITS + 4;
+
+/// What is wrong with the text of a master key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Problem {
+    /// Not a line of a master key.
+    Syntax,
+    /// The version is 0 or above 2^32-1.
+    Version,
+    /// The key has not 64 hexadecimal digits.
+    Key,
+    /// Something stands behind the key.
+    Trailing,
+    /// The version stands on an earlier line with another key.
+    Conflict {
+        /// The version.
+        version: u32,
+        /// The earlier line, counted from 1.
+        first_line: usize,
+    },
+    /// There is no version at all.
+    Empty,
+}
+
+impl Problem {
+    /// What a DBA can do about it.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Problem::Syntax | Problem::Trailing => {
+                "a line is `version;key`, with the key in 64 hexadecimal digits"
+            }
+            Problem::Version => "a version is a number from 1 to 4294967295",
+            Problem::Key => "a key has 64 hexadecimal digits, as `openssl rand -hex 32` makes them",
+            Problem::Conflict { .. } => {
+                "find out from a backup which of the two lines wrapped the keystore, and remove the other"
+            }
+            Problem::Empty => {
+                "put the lines back from a backup; for a new keystore write `1;` and what `openssl rand -hex 32` makes"
+            }
+        }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Problem::Syntax => f.write_str("syntax error"),
+            Problem::Version => f.write_str("invalid version of the master key"),
+            Problem::Key => f.write_str("invalid master key"),
+            Problem::Trailing => f.write_str("something stands behind the master key"),
+            Problem::Conflict { version, first_line } => {
+                write!(f, "another key for version {version} than in line {first_line}")
+            }
+            Problem::Empty => f.write_str("there is no master key in it"),
+        }
+    }
+}
+
+/// A problem and its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ParseError {
+    /// What is wrong.
+    pub problem: Problem,
+    /// The line, counted from 1.
+    pub line: usize,
+    /// The byte in the line, counted from 1.
+    pub column: usize,
+}
+
+impl fmt::Display for ParseError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}: {}", self.line, self.column, self.problem)
+    }
+}
+
+/// On the heap, so that moving it leaves no copy behind.
+type Key = Box<Zeroizing<[u8; MASTER_KEY_LENGTH]>>;
+
+/// All versions of a master key; at least one. Wiped on drop.
+pub struct KeyList(BTreeMap<u32, Key>);
+
+impl KeyList {
+    /// Reads the text. Any bytes give a value or an error with its place.
+    pub fn parse(text: &[u8]) -> Result<KeyList, ParseError> {
+        let mut keys = BTreeMap::new();
+        let mut line_of = BTreeMap::new();
+        let mut line = 0;
+        for bytes in text.split(|&byte| byte == b'\n') {
+            line += 1;
+            let error = |(problem, at): (Problem, usize)| ParseError {
+                problem,
+                line,
+                column: at + 1,
+            };
+            let Some((version, key)) = parse_line(bytes).map_err(error)? else {
+                continue;
+            };
+            let first_line = *line_of.entry(version).or_insert(line);
+            match keys.insert(version, key) {
+                Some(earlier) if keys.get(&version) != Some(&earlier) => {
+                    return Err(error((Problem::Conflict { version, first_line }, 0)));
+                }
+                _ => {}
+            }
+        }
+        if keys.is_empty() {
+            return Err(ParseError {
+                problem: Problem::Empty,
+                line: 1,
+                column: 1,
+            });
+        }
+        Ok(KeyList(keys))
+    }
+
+    /// One key, as version 1.
+    pub fn single(key: &[u8; MASTER_KEY_LENGTH]) -> KeyList {
+        let mut own = new_key();
+        own.copy_from_slice(key);
+        KeyList(BTreeMap::from([(1, own)]))
+    }
+
+    /// A new random key, as version 1.
+    pub fn random() -> Result<KeyList, MasterKeyError> {
+        Ok(KeyList(BTreeMap::from([(1, random_key()?)])))
+    }
+
+    /// Adds a random version above the newest one; its number, or `None` where none is left.
+    pub fn add_random(&mut self) -> Result<Option<u32>, MasterKeyError> {
+        let Some(version) = self.newest().checked_add(1) else {
+            return Ok(None);
+        };
+        self.0.insert(version, random_key()?);
+        Ok(Some(version))
+    }
+
+    /// The newest version, which wraps.
+    pub fn newest(&self) -> u32 {
+        // A list is never empty; version 0 is in none.
+        self.0.last_key_value().map_or(0, |(version, _)| *version)
+    }
+
+    /// `text` with the newest version's line at its end. Every byte of `text` stays.
+    pub fn with_newest_line(&self, text: &[u8]) -> SecretBytes {
+        let mut result = SecretBytes::with_capacity(text.len() + LONGEST_LINE);
+        let out = result.expose_mut();
+        out.extend_from_slice(text);
+        let line_end: &[u8] = match text.split_inclusive(|&byte| byte == b'\n').next() {
+            Some(first) if first.ends_with(b"\r\n") => b"\r\n",
+            _ => b"\n",
+        };
+        if !text.is_empty() && !text.ends_with(b"\n") {
+            out.extend_from_slice(line_end);
+        }
+        if let Some((version, key)) = self.0.last_key_value() {
+            out.extend_from_slice(format!("{version};").as_bytes());
+            let mut digits = Zeroizing::new([0; DIGITS]);
+            #[expect(clippy::expect_used, reason = "the array has two digits for each byte")]
+            hex::encode_to_slice(&key[..], &mut digits[..]).expect("two digits a byte");
+            out.extend_from_slice(&digits[..]);
+            out.extend_from_slice(line_end);
+        }
+        result
+    }
+
+    /// Whether both hold the same versions with the same keys.
+    pub fn is_same(&self, other: &KeyList) -> bool {
+        self.0 == other.0
+    }
+
+    /// Wraps with the newest version.
+    pub fn wrap(&self, key: &KeystoreKey, keystore: &str) -> Result<Wrapped, MasterKeyError> {
+        let version = self.newest();
+        let master = WrappingKey::new(&self.0[&version]);
+        let sealed = master.seal(&context(keystore, version), key.expose())?;
+        Ok(Wrapped {
+            bytes: sealed.to_bytes(),
+            key_version: version.to_string(),
+        })
+    }
+
+    /// Unwraps with the version that wrapped. `provider` describes the list in errors.
+    pub fn unwrap(
+        &self,
+        wrapped: &Wrapped,
+        keystore: &str,
+        provider: &str,
+    ) -> Result<KeystoreKey, MasterKeyError> {
+        let wrong = |reason: String| MasterKeyError::WrongKey {
+            provider: provider.into(),
+            reason,
+        };
+        let named = &wrapped.key_version;
+        let version = named
+            .parse()
+            .ok()
+            .filter(|version: &u32| version.to_string() == *named);
+        let Some(version) = version else {
+            return Err(wrong(format!(
+                "the keystore was wrapped with a version '{}', and here versions are numbers",
+                named.escape_debug()
+            )));
+        };
+        let Some(master) = self.0.get(&version) else {
+            return Err(wrong(format!(
+                "it has no version {version}, with which the keystore was wrapped, but {}",
+                self.versions()
+            )));
+        };
+        let opened = Sealed::from_bytes(&wrapped.bytes)
+            .and_then(|sealed| WrappingKey::new(master).open(&context(keystore, version), &sealed));
+        opened
+            .and_then(|plaintext| KeystoreKey::new(plaintext.expose()))
+            .ok_or_else(|| {
+                wrong(format!(
+                    "its version {version} does not open what is wrapped there"
+                ))
+            })
+    }
+
+    /// `version 3`, or `versions 1 to 7` (some may be missing between).
+    fn versions(&self) -> String {
+        let first = self.0.first_key_value().map_or(0, |(version, _)| *version);
+        match self.newest() {
+            only if only == first => format!("version {only}"),
+            last => format!("{} versions from {first} to {last}", self.0.len()),
+        }
+    }
+}
+
+impl fmt::Debug for KeyList {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "KeyList({})", self.versions())
+    }
+}
+
+fn new_key() -> Key {
+    Box::new(Zeroizing::new([0; MASTER_KEY_LENGTH]))
+}
+
+fn random_key() -> Result<Key, MasterKeyError> {
+    let mut key = new_key();
+    getrandom::fill(&mut key[..]).map_err(MasterKeyError::NoRandomBytes)?;
+    Ok(key)
+}
+
+/// What a wrapped key is bound to.
+fn context(keystore: &str, version: u32) -> Vec<u8> {
+    format!("keyroll master key\0{keystore}\0{version}").into_bytes()
+}
+
+/// What is wrong with a line, and the index of the byte where it is.
+type Fault = (Problem, usize);
+
+/// Reads one line without its line feed; `None` for a blank line or a comment.
+fn parse_line(line: &[u8]) -> Result<Option<(u32, Key)>, Fault> {
+    let start = line
+        .iter()
+        .position(|byte| !byte.is_ascii_whitespace())
+        .unwrap_or(line.len());
+    if matches!(line.get(start), None | Some(b'#')) {
+        return Ok(None);
+    }
+    let version_length = line[start..]
+        .iter()
+        .take_while(|byte| byte.is_ascii_digit())
+        .count();
+    let mut at = start + version_length;
+    if version_length == 0 || line.get(at) != Some(&b';') {
+        return Err((Problem::Syntax, at));
+    }
+    let version = std::str::from_utf8(&line[start..at])
+        .ok()
+        .and_then(|digits| digits.parse().ok());
+    let version = version
+        .filter(|&version| version > 0)
+        .ok_or((Problem::Version, start))?;
+    at += 1;
+
+    let (key, length) = parse_key(&line[at..]).map_err(|(problem, byte)| (problem, at + byte))?;
+    at += length;
+    match line[at..].iter().position(|byte| !byte.is_ascii_whitespace()) {
+        Some(behind) => Err((Problem::Trailing, at + behind)),
+        None => Ok(Some((version, key))),
+    }
+}
+
+/// Reads the digits of a key from the start of `text`; the key and how many bytes of `text` it took.
+fn parse_key(text: &[u8]) -> Result<(Key, usize), Fault> {
+    let digits = text.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
+    if digits != DIGITS {
+        return Err((Problem::Key, digits.min(DIGITS)));
+    }
+    let mut key = new_key();
+    hex::decode_to_slice(&text[..DIGITS], &mut key[..]).map_err(|_| (Problem::Key, 0))?;
+    Ok((key, DIGITS))
+}
+
+/// A key in 64 hexadecimal digits on a single line, as version 1; `None` if the text is anything else.
+pub fn parse_bare_key(text: &[u8]) -> Option<KeyList> {
+    let (key, _) = parse_key(text.trim_ascii()).ok()?;
+    (text.trim_ascii().len() == DIGITS).then(|| KeyList(BTreeMap::from([(1, key)])))
+}

@@ -1,0 +1,11 @@
+//! The master key providers: one suite that all of them pass, and what is particular to each.
+//!
+//! Everything is real: files, processes, signals. Debian: `apt-get install openssl`.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod conformance;
+mod credential;
+mod exec;
+mod file;
+mod support;

@@ -1,0 +1,132 @@
+//! Master keys to try things on, each in a directory of its own.
+
+use std::collections::BTreeMap;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use keyroll::master_key::file::MasterKeyFile;
+use keyroll::master_key::{MasterKey, MasterKeyError, Options, Wrapped, open};
+use keyroll::secret::KeystoreKey;
+use tempfile::TempDir;
+
+pub(crate) const KEYSTORE: &str = "0190a5c3-1f2e-4d3c-8b4a-5f6e7d8c9b0a";
+pub(crate) const OTHER_KEYSTORE: &str = "0190a5c3-1f2e-4d3c-8b4a-5f6e7d8c9b0b";
+
+/// Long enough for a hundred commands at once on a busy machine.
+pub(crate) const PATIENT: Duration = Duration::from_secs(120);
+
+/// A master key at some provider, and what it is opened with.
+pub(crate) struct Place {
+    pub(crate) directory: TempDir,
+    pub(crate) uri: String,
+    pub(crate) options: Options,
+}
+
+impl Place {
+    pub(crate) fn empty() -> Place {
+        Place {
+            directory: tempfile::tempdir().unwrap(),
+            uri: String::new(),
+            options: Options {
+                request_timeout: PATIENT,
+                environment: BTreeMap::new(),
+            },
+        }
+    }
+
+    /// A new master key file.
+    pub(crate) fn file() -> Place {
+        let mut place = Place::empty();
+        let path = place.path("master");
+        MasterKeyFile::create(&path, None).unwrap();
+        place.uri = format!("file:{}", path.display());
+        place
+    }
+
+    /// A credential with one random key.
+    pub(crate) fn credential() -> Place {
+        let key = KeystoreKey::random().unwrap();
+        Place::credential_of(format!("{}\n", hex::encode(key.expose())).as_bytes())
+    }
+
+    pub(crate) fn credential_of(bytes: &[u8]) -> Place {
+        let mut place = Place::empty();
+        place.write("keyroll-master", bytes, 0o400);
+        place.uri = "credential:keyroll-master".into();
+        let directory = place.directory.path().to_owned();
+        place.set("CREDENTIALS_DIRECTORY", &directory);
+        place
+    }
+
+    /// The example command with one key.
+    pub(crate) fn exec() -> Place {
+        let mut place = Place::empty();
+        let command = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/exec-provider-openssl.sh");
+        // A copy, for a checkout may be writable for a group.
+        let command = place.write("command", &fs::read(command).unwrap(), 0o755);
+        let keys = place.path("keys");
+        fs::create_dir(&keys).unwrap();
+        place.uri = format!("exec:{}", command.display());
+        place.set("KEYROLL_EXEC_KEYS", &keys);
+        place.open().rotate().unwrap();
+        place
+    }
+
+    /// A command of this text.
+    pub(crate) fn script(text: &str) -> Place {
+        let mut place = Place::empty();
+        let command = place.write("command", format!("#!/bin/sh\n{text}\n").as_bytes(), 0o755);
+        place.uri = format!("exec:{}", command.display());
+        let directory = place.directory.path().to_owned();
+        place.set("KEYROLL_EXEC_DIRECTORY", &directory);
+        place
+    }
+
+    pub(crate) fn with_timeout(mut self, request_timeout: Duration) -> Place {
+        self.options.request_timeout = request_timeout;
+        self
+    }
+
+    pub(crate) fn set(&mut self, name: &str, value: &Path) {
+        self.options.environment.insert(name.into(), value.into());
+    }
+
+    pub(crate) fn open(&self) -> Box<dyn MasterKey> {
+        open(&self.uri, &self.options).unwrap()
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    pub(crate) fn write(&self, name: &str, bytes: &[u8], mode: u32) -> PathBuf {
+        let path = self.path(name);
+        fs::write(&path, bytes).unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+        path
+    }
+
+    pub(crate) fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.path(name)).unwrap()
+    }
+}
+
+pub(crate) fn new_key() -> KeystoreKey {
+    KeystoreKey::random().unwrap()
+}
+
+pub(crate) fn wrap(master: &dyn MasterKey) -> (KeystoreKey, Wrapped) {
+    let key = new_key();
+    let wrapped = master.wrap(&key, KEYSTORE).unwrap();
+    (key, wrapped)
+}
+
+/// The error of a call that must fail.
+pub(crate) fn refused<T>(result: Result<T, MasterKeyError>) -> MasterKeyError {
+    match result {
+        Ok(_) => panic!("it succeeded"),
+        Err(error) => error,
+    }
+}
