@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use super::aws_kms::AwsError;
 use super::key_list::ParseError;
 use crate::crypto::wrap::SealError;
 use crate::durable::FileError;
@@ -148,6 +149,17 @@ pub enum MasterKeyError {
         directory: PathBuf,
     },
 
+    /// AWS KMS did not do it, or there are no credentials to ask it with.
+    #[error("{provider} failed to {operation}: {source}")]
+    AwsKms {
+        /// The provider, as it describes itself.
+        provider: String,
+        /// What it was asked for: `wrap` or `unwrap`.
+        operation: &'static str,
+        /// Why.
+        source: Box<AwsError>,
+    },
+
     /// New versions of this master key are made elsewhere.
     #[error("{provider} cannot be rotated: {reason}")]
     CannotRotate {
@@ -183,6 +195,7 @@ impl MasterKeyError {
                 source.raw_os_error(),
                 Some(libc::ETXTBSY | libc::EAGAIN | libc::ENOMEM)
             ),
+            MasterKeyError::AwsKms { source, .. } => source.is_retryable(),
             _ => false,
         }
     }
@@ -191,7 +204,7 @@ impl MasterKeyError {
     pub fn hint(&self) -> String {
         match self {
             MasterKeyError::BadUri { .. } => {
-                "a master key is file:/PATH, credential:NAME or exec:/PATH".into()
+                "a master key is file:/PATH, credential:NAME, exec:/PATH or aws-kms:KEY".into()
             }
             MasterKeyError::WrongKey { .. } => {
                 "name the master key that wrapped this keystore, with all its versions, in keyroll_master_key; the \
@@ -226,6 +239,7 @@ impl MasterKeyError {
                 "the server's unit needs LoadCredential={name}:PATH or LoadCredentialEncrypted={name}:PATH; \
                  docs/master-keys.md has an example"
             ),
+            MasterKeyError::AwsKms { source, .. } => source.hint(),
             MasterKeyError::CannotRotate { instead, .. } => instead.clone(),
             MasterKeyError::NoRandomBytes(_) | MasterKeyError::CannotSeal(_) => "check the system log".into(),
         }

@@ -5,6 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::aws_kms::{AwsKms, AwsKmsConfig};
 use super::credential::{Credential, CredentialConfig};
 use super::exec::{Exec, ExecConfig};
 use super::file::{MasterKeyFile, MasterKeyFileConfig};
@@ -43,7 +44,7 @@ impl Options {
 type Opener = fn(&str, &Options) -> Result<Box<dyn MasterKey>, String>;
 
 /// Every scheme, what follows it, and how it is opened. An error says what is wrong with what follows.
-const SCHEMES: [(&str, &str, Opener); 3] = [
+const SCHEMES: [(&str, &str, Opener); 4] = [
     ("file", "PATH", |rest, options| {
         let config = MasterKeyFileConfig {
             path: absolute_path(rest)?,
@@ -59,6 +60,9 @@ const SCHEMES: [(&str, &str, Opener); 3] = [
             absolute_path(rest)?,
             options,
         ))))
+    }),
+    ("aws-kms", "KEY", |rest, options| {
+        Ok(Box::new(AwsKms::new(AwsKmsConfig::new(rest, options)?)))
     }),
 ];
 
@@ -133,6 +137,7 @@ mod tests {
                 "exec:/usr/local/lib/keyroll/kms",
                 "command /usr/local/lib/keyroll/kms",
             ),
+            ("aws-kms:alias/mariadb", "AWS KMS key alias/mariadb"),
         ] {
             assert_eq!(open(uri, &options()).unwrap().describe(), description);
         }
@@ -143,7 +148,7 @@ mod tests {
         for uri in ["", "/etc/keyroll/master", "File:/x", "vault:x", ":"] {
             let message = refused(uri);
             assert!(
-                message.ends_with("known are file:PATH, credential:NAME, exec:PATH"),
+                message.ends_with("known are file:PATH, credential:NAME, exec:PATH, aws-kms:KEY"),
                 "{message}"
             );
         }

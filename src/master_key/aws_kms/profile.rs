@@ -26,13 +26,10 @@ use zeroize::Zeroizing;
 use super::AwsError;
 use super::endpoint::Service;
 use super::variables::Variables;
-use crate::durable::{FileError, FileKind, read};
+use crate::durable::{FileError, read};
 
-/// One of the two files.
-const SHARED_FILE: FileKind = FileKind {
-    name: "shared AWS file",
-    size_limit: 1024 * 1024,
-};
+/// The most bytes that one of the files may have.
+const SIZE_LIMIT: u64 = 1024 * 1024;
 
 /// The profile that counts unless another is named.
 const DEFAULT_PROFILE: &str = "default";
@@ -130,9 +127,12 @@ impl Profiles {
             Err(FileError::FileNotFound { source, .. }) if source.kind() == io::ErrorKind::NotFound => return Ok(()),
             Err(error) => return Err(error.into()),
         };
-        let bytes = read::whole(&file, path, &SHARED_FILE)?;
-        self.parse(kind, bytes.expose())
-            .map_err(|(line, reason)| AwsError::Settings {
+        let bytes = read::up_to(&file, path, SIZE_LIMIT)?;
+        let parsed = match &bytes {
+            Some(bytes) => self.parse(kind, bytes.expose()),
+            None => Err((1, "the file has more than 1 MiB")),
+        };
+        parsed.map_err(|(line, reason)| AwsError::Settings {
                 reason: format!("{}:{line}: {reason}", path.display()),
                 mend: "correct the line, or name another file in AWS_CONFIG_FILE or AWS_SHARED_CREDENTIALS_FILE".into(),
             })
