@@ -3,16 +3,18 @@
 //! Where the server's own key file plugin (file_key_management) has a message, its words are kept to the
 //! letter, because scripts know them; what we add is in [`KeyStoreError::hint`].
 
+use std::fs::File;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+use super::envelope::EnvelopeError;
 use super::key_file::format::ParseError;
 use super::key_set::{KeyName, LAST_VERSION};
 use crate::crypto::Algorithm;
 use crate::crypto::derive::DATA_KEY_LENGTH;
-use crate::durable::{FileError, LoosePermissions};
+use crate::durable::{FileError, LoosePermissions, permissions};
 
 /// A failure of a key store. Nothing was changed, on disk or in memory, unless the variant says so.
 #[derive(Debug, Error)]
@@ -24,6 +26,10 @@ pub enum KeyStoreError {
     /// A file cannot be read or written.
     #[error(transparent)]
     File(#[from] FileError),
+
+    /// A keystore cannot be opened or changed.
+    #[error(transparent)]
+    Envelope(#[from] EnvelopeError),
 
     /// The key file's text is wrong at one place.
     #[error("{}", error.at(path))]
@@ -196,6 +202,7 @@ impl KeyStoreError {
                 "set keyroll_filename to the path of a key file; `keyroll init PATH` makes one".into()
             }
             KeyStoreError::File(error) => error.hint(),
+            KeyStoreError::Envelope(error) => error.hint(),
             KeyStoreError::KeyFileSyntax { error, decrypted, .. } => {
                 let mut hint = error.problem.hint().to_owned();
                 if *decrypted {
@@ -254,6 +261,24 @@ pub enum Warning {
     /// Others may read the file or change it.
     #[error("{0}; run `{chmod}`", chmod = .0.chmod)]
     LoosePermissions(LoosePermissions),
+}
+
+impl Warning {
+    /// Finds fault with an open file that others may read or change: a warning, or an error where that is refused.
+    pub(super) fn of_permissions(
+        file: &File,
+        path: &Path,
+        strict: bool,
+    ) -> Result<Option<Warning>, FileError> {
+        let meta = file.metadata().map_err(|source| FileError::ReadFailed {
+            path: path.into(),
+            source,
+        })?;
+        match permissions::check(&meta, path) {
+            Some(loose) if strict => Err(loose.into()),
+            loose => Ok(loose.map(Warning::LoosePermissions)),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -3,9 +3,11 @@
 //! A [`KeyStore`] reads all its keys into a [`KeySet`] and makes new versions durably. A [`Ring`] is the
 //! immutable in-memory form with fast lookups. Nothing here knows of C, of system variables or of a server.
 
+pub mod envelope;
 pub mod error;
 pub mod key_file;
 pub mod key_set;
+mod locked_memory;
 pub mod new_versions;
 pub mod open;
 pub mod ring;

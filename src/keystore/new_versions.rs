@@ -1,5 +1,8 @@
-//! What new key versions are made like.
+//! What new key versions are made like, and which numbers they get.
 
+use super::Rotate;
+use super::error::KeyStoreError;
+use super::key_set::{KeyName, KeySet, LAST_VERSION};
 use crate::crypto::Algorithm;
 use crate::crypto::derive::DATA_KEY_LENGTH;
 
@@ -81,4 +84,37 @@ impl NewVersions {
             None => None,
         }
     }
+}
+
+/// The names of the versions that a rotation makes. `store` says where, for errors.
+///
+/// # Errors
+/// A key that is not there; a key that has no version number left.
+pub(super) fn next_names(
+    keys: &KeySet,
+    which: Rotate,
+    step: VersionStep,
+    store: impl Fn() -> String,
+) -> Result<Vec<KeyName>, KeyStoreError> {
+    let ids = match which {
+        Rotate::All => keys.ids(),
+        Rotate::Key(id) => vec![id],
+    };
+    let next = |id| {
+        let latest = keys.latest(id).ok_or_else(|| KeyStoreError::UnknownKey {
+            id,
+            store: store(),
+            ids: keys.ids(),
+        })?;
+        let version = latest
+            .version
+            .checked_add(step.get())
+            .filter(|&version| version <= LAST_VERSION);
+        let version = version.ok_or(KeyStoreError::VersionsUsedUp {
+            latest,
+            step: step.get(),
+        })?;
+        Ok(KeyName { id, version })
+    };
+    ids.into_iter().map(next).collect()
 }

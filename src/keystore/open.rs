@@ -1,6 +1,7 @@
 //! The one factory of key stores: settings in, a store out.
 
 use super::KeyStore;
+use super::envelope::{Envelope, EnvelopeConfig};
 use super::error::KeyStoreError;
 use super::key_file::{KeyFile, KeyFileConfig};
 
@@ -9,11 +10,14 @@ use super::key_file::{KeyFile, KeyFileConfig};
 pub enum StoreConfig {
     /// A key file, plain or encrypted with a password.
     KeyFile(KeyFileConfig),
+    /// A keystore, whose data keys are wrapped by a master key.
+    Keystore(EnvelopeConfig),
 }
 
 /// Makes the store ready; reads nothing yet.
 pub fn open(config: StoreConfig) -> Result<Box<dyn KeyStore>, KeyStoreError> {
     match config {
         StoreConfig::KeyFile(config) => Ok(Box::new(KeyFile::new(config)?)),
+        StoreConfig::Keystore(config) => Ok(Box::new(Envelope::new(config)?)),
     }
 }

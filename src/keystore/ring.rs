@@ -13,11 +13,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use memmap2::{Advice, MmapMut};
-use zeroize::Zeroize;
-
 use super::error::KeyStoreError;
 use super::key_set::{KeyName, KeySet};
+use super::locked_memory::LockedMemory;
 use crate::crypto::Algorithm;
 use crate::crypto::derive::{DATA_KEY_LENGTH, Origin, RingId};
 use crate::secret::{DataKey, MAX_DATA_KEY_LENGTH};
@@ -31,7 +29,7 @@ pub struct Ring {
     /// 32 minus the binary logarithm of the number of slots: what the hash is shifted by.
     shift: u32,
     versions: Box<[Version]>,
-    pages: Vec<Arc<KeyPage>>,
+    pages: Vec<Arc<LockedMemory>>,
     keys: usize,
     /// The cipher of versions of a store that records none.
     default_algorithm: Algorithm,
@@ -102,7 +100,7 @@ impl Ring {
             .collect();
         let fresh_page = pages.len();
         if !fresh.is_empty() {
-            pages.push(Arc::new(KeyPage::new(&fresh)?));
+            pages.push(Arc::new(page_of(&fresh)?));
         }
 
         let ids = keys.ids();
@@ -218,7 +216,7 @@ impl Ring {
 
     /// Whether all key bytes are locked in memory, so that they are never swapped out.
     pub fn is_locked_in_memory(&self) -> bool {
-        self.pages.iter().all(|page| page.locked)
+        self.pages.iter().all(|page| page.is_locked())
     }
 
     /// Fails if these keys cannot take the place of this ring's: if they lack a version of it or hold it with
@@ -246,7 +244,7 @@ impl Ring {
 
     #[inline]
     fn bytes(&self, place: &Version) -> &[u8] {
-        let page: &[u8] = &self.pages[place.page as usize].memory;
+        let page: &[u8] = &self.pages[place.page as usize];
         &page[place.offset as usize..][..usize::from(place.len)]
     }
 
@@ -325,35 +323,17 @@ fn as_u32(n: usize) -> u32 {
     u32::try_from(n).unwrap_or(u32::MAX)
 }
 
-/// Anonymous memory that holds nothing but keys: locked if the limits allow it, out of core dumps, not
-/// inherited by a forked process, wiped before it is given back.
-struct KeyPage {
-    memory: MmapMut,
-    locked: bool,
-}
-
-impl KeyPage {
-    fn new(keys: &[(KeyName, &DataKey)]) -> Result<KeyPage, KeyStoreError> {
-        let no_memory = |source| KeyStoreError::NoMemoryForKeys {
+/// The memory of some keys, [`KEY_ROOM`] for each.
+fn page_of(keys: &[(KeyName, &DataKey)]) -> Result<LockedMemory, KeyStoreError> {
+    let mut page =
+        LockedMemory::new(keys.len() * KEY_ROOM).map_err(|source| KeyStoreError::NoMemoryForKeys {
             versions: keys.len(),
             source,
-        };
-        let mut memory = MmapMut::map_anon(keys.len() * KEY_ROOM).map_err(no_memory)?;
-        let locked = memory.lock().is_ok();
-        // Both are refinements that old kernels lack; the keys work without them.
-        let _ = memory.advise(Advice::DontDump);
-        let _ = memory.advise(Advice::DontFork);
-        for ((_, key), room) in keys.iter().zip(memory.chunks_exact_mut(KEY_ROOM)) {
-            room[..key.len()].copy_from_slice(key.expose());
-        }
-        Ok(KeyPage { memory, locked })
+        })?;
+    for ((_, key), room) in keys.iter().zip(page.chunks_exact_mut(KEY_ROOM)) {
+        room[..key.len()].copy_from_slice(key.expose());
     }
-}
-
-impl Drop for KeyPage {
-    fn drop(&mut self) {
-        self.memory.zeroize();
-    }
+    Ok(page)
 }
 
 #[cfg(test)]

@@ -108,7 +108,10 @@ mod tests {
     #[test]
     fn members_are_left_out_at_the_top_alone() {
         let object = json::parse(br#"{"mac": 1, "a": {"mac": 2}, "z": 3}"#).unwrap();
-        assert_eq!(bytes_without(&object, &["mac", "none"]), br#"{"a":{"mac":2},"z":3}"#);
+        assert_eq!(
+            bytes_without(&object, &["mac", "none"]),
+            br#"{"a":{"mac":2},"z":3}"#
+        );
     }
 
     proptest! {
@@ -126,7 +129,10 @@ mod tests {
             let text = char::from(byte).to_string();
             let mut out = Vec::new();
             write_text(&mut out, &text);
-            assert_eq!(String::from_utf8(out).unwrap(), serde_json::to_string(&text).unwrap());
+            assert_eq!(
+                String::from_utf8(out).unwrap(),
+                serde_json::to_string(&text).unwrap()
+            );
         }
     }
 }

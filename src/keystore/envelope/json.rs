@@ -43,7 +43,10 @@ pub struct Object(Vec<(String, Value)>);
 impl Object {
     /// The member's value.
     pub fn get(&self, name: &str) -> Option<&Value> {
-        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value)
+        self.0
+            .iter()
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| value)
     }
 
     /// The member's value, to be changed.
@@ -83,6 +86,8 @@ pub struct JsonError {
     pub column: usize,
     /// What is wrong there.
     pub problem: String,
+    /// Whether the text ends before the object does.
+    pub at_end: bool,
 }
 
 /// Reads one object and nothing else.
@@ -95,6 +100,7 @@ pub fn parse(text: &[u8]) -> Result<Object, JsonError> {
             line: error.line().max(1),
             column: error.column().max(1),
             problem: without_place(&error),
+            at_end: error.is_eof(),
         })?;
     match root {
         Value::Object(object) => Ok(object),
@@ -102,6 +108,7 @@ pub fn parse(text: &[u8]) -> Result<Object, JsonError> {
             line: 1,
             column: 1,
             problem: "not an object".into(),
+            at_end: false,
         }),
     }
 }
@@ -153,7 +160,9 @@ impl Seed<'_> {
             return Ok(());
         }
         let path = self.path;
-        Err(E::custom(format_args!("{path}: nested more than {DEPTH_LIMIT} deep")))
+        Err(E::custom(format_args!(
+            "{path}: nested more than {DEPTH_LIMIT} deep"
+        )))
     }
 }
 
@@ -237,7 +246,8 @@ mod tests {
 
     #[test]
     fn members_keep_their_order() {
-        let object = parse(br#"{"b": [1, -2, 18446744073709551615], "a": {"x": null, "\u00e9": "\n"}}"#).unwrap();
+        let object =
+            parse(br#"{"b": [1, -2, 18446744073709551615], "a": {"x": null, "\u00e9": "\n"}}"#).unwrap();
         let names: Vec<&str> = object.iter().map(|(name, _)| name).collect();
         assert_eq!(names, ["b", "a"]);
         let inner = Object::from([("x", Value::Null), ("é", Value::Text("\n".into()))]);
@@ -247,8 +257,14 @@ mod tests {
     #[test]
     fn what_two_readers_could_take_differently_is_refused() {
         for (text, wanted) in [
-            (r#"{"a": 1, "a": 1}"#, "line 1, column 12: a: the member stands twice"),
-            (r#"{"k": [{"a": 1, "\u0061": 2}]}"#, "line 1, column 24: k[0].a: the member stands twice"),
+            (
+                r#"{"a": 1, "a": 1}"#,
+                "line 1, column 12: a: the member stands twice",
+            ),
+            (
+                r#"{"k": [{"a": 1, "\u0061": 2}]}"#,
+                "line 1, column 24: k[0].a: the member stands twice",
+            ),
             (
                 "{\n\"keys\": [{}, {\"id\": 1.0}]}",
                 "line 2, column 23: keys[1].id: a number must be whole and fit into 64 bits, without fraction or exponent",
@@ -261,13 +277,19 @@ mod tests {
             ("", "line 1, column 1: EOF while parsing a value"),
             (r#"{"a": 1} {}"#, "line 1, column 10: trailing characters"),
             (r#"{"a": 01}"#, "line 1, column 8: invalid number"),
-            (r#"{"a": "\ud800"}"#, "line 1, column 14: unexpected end of hex escape"),
+            (
+                r#"{"a": "\ud800"}"#,
+                "line 1, column 14: unexpected end of hex escape",
+            ),
             (r#"{"a": 1,}"#, "line 1, column 9: trailing comma"),
         ] {
             assert_eq!(problem(text), wanted, "{text}");
         }
         for number in ["-0", "1e3", "1E0", "0.5", "-1.0"] {
-            assert!(parse(format!("{{\"a\": {number}}}").as_bytes()).is_err(), "{number}");
+            assert!(
+                parse(format!("{{\"a\": {number}}}").as_bytes()).is_err(),
+                "{number}"
+            );
         }
         assert!(parse(b"{\"a\": \"\xff\"}").is_err());
     }

@@ -14,10 +14,11 @@ pub use config::{Digest, FileKey, KeyFileConfig};
 
 use self::format::KeyText;
 use super::error::{KeyStoreError, Warning};
-use super::key_set::{Inserted, KeyName, KeySet, LAST_VERSION};
+use super::key_set::{Inserted, KeyName, KeySet};
+use super::new_versions::next_names;
 use super::{KeyStore, Loaded, NewVersions, Ring, Rotate, Rotated, VersionStep};
 use crate::durable::replace::Replacement;
-use crate::durable::{FileError, FileKind, lock, permissions, read, replace};
+use crate::durable::{FileError, FileKind, lock, read, replace};
 use crate::secret::{DataKey, SecretBytes};
 
 /// The largest key file, in bytes, encrypted or not (as in file_key_management).
@@ -223,17 +224,12 @@ impl KeyFile {
         path: &Path,
         warnings: &mut Vec<Warning>,
     ) -> Result<(), KeyStoreError> {
-        let meta = file.metadata().map_err(|source| FileError::ReadFailed {
-            path: path.into(),
-            source,
-        })?;
-        match permissions::check(&meta, path) {
-            Some(loose) if self.config.strict_permissions => Err(FileError::from(loose).into()),
-            loose => {
-                warnings.extend(loose.map(Warning::LoosePermissions));
-                Ok(())
-            }
-        }
+        warnings.extend(Warning::of_permissions(
+            file,
+            path,
+            self.config.strict_permissions,
+        )?);
+        Ok(())
     }
 
     /// The new versions that a rotation of `keys` makes.
@@ -243,29 +239,14 @@ impl KeyFile {
         which: Rotate,
         step: VersionStep,
     ) -> Result<Vec<(KeyName, DataKey)>, KeyStoreError> {
-        let ids = match which {
-            Rotate::All => keys.ids(),
-            Rotate::Key(id) => vec![id],
-        };
-        let next = |id| {
-            let unknown = || KeyStoreError::UnknownKey {
-                id,
-                store: self.describe(),
-                ids: keys.ids(),
-            };
-            let latest = keys.latest(id).ok_or_else(unknown)?;
-            let length = keys.get(latest).ok_or_else(unknown)?.len();
-            let version = latest
-                .version
-                .checked_add(step.get())
-                .filter(|&version| version <= LAST_VERSION);
-            let version = version.ok_or(KeyStoreError::VersionsUsedUp {
-                latest,
-                step: step.get(),
-            })?;
-            Ok((KeyName { id, version }, random_key(id, length)?))
-        };
-        ids.into_iter().map(next).collect()
+        next_names(keys, which, step, || self.describe())?
+            .into_iter()
+            .map(|name| {
+                // A key has a latest version, or it would have got no next name.
+                let latest = keys.latest(name.id).and_then(|latest| keys.get(latest));
+                Ok((name, random_key(name.id, latest.map_or(0, DataKey::len))?))
+            })
+            .collect()
     }
 }
 

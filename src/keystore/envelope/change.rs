@@ -1,0 +1,281 @@
+//! Changes of a keystore: under its lock, from what it holds then, in one durable replacement that is read back.
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use super::error::EnvelopeError;
+use super::format::{Document, MasterKeyRecord};
+use super::keys::Keys;
+use super::open::{check_mac, missing, open_all, parse};
+use super::uuid::Uuid;
+use super::{Envelope, KIND};
+use crate::clock;
+use crate::durable::replace::{Replacement, replace, settle};
+use crate::durable::step::{DiskState, Step};
+use crate::durable::{FileError, failpoint, lock, read};
+use crate::keystore::{KeyName, KeySet, KeySpec, KeyStoreError, MasterKeyRotated, Ring, Rotated};
+use crate::master_key::{MAX_WRAPPED, MasterKey, MasterKeyError};
+use crate::secret::{DataKey, KeystoreKey, SecretBytes};
+
+/// Points in a rotation of the master key beside those of the file, for tests; see [`failpoint`].
+pub const FAILPOINTS: &[&str] = &["keystore:rotated-master-key", "keystore:wrapped"];
+
+/// The most characters in the name of a master key's version.
+const MAX_KEY_VERSION: usize = 512;
+
+/// A keystore that nobody else can change, open.
+struct Locked {
+    path: PathBuf,
+    file: File,
+    old: SecretBytes,
+    document: Document,
+    keys: Keys,
+    data_keys: KeySet,
+}
+
+/// A keystore key that a master key has wrapped.
+pub(super) struct NewKeystoreKey {
+    pub(super) key: KeystoreKey,
+    pub(super) keys: Keys,
+    pub(super) record: MasterKeyRecord,
+}
+
+impl Envelope {
+    /// Adds a random version with each of the names that `names` gives for the keys that there are.
+    pub(super) fn add(
+        &self,
+        spec: KeySpec,
+        known: Option<&Ring>,
+        names: impl FnOnce(&KeySet) -> Result<Vec<KeyName>, KeyStoreError>,
+    ) -> Result<Rotated, KeyStoreError> {
+        check_spec(spec)?;
+        let mut locked = self.lock(known)?;
+        let new = names(&locked.data_keys)?;
+        if new.is_empty() {
+            settle(&locked.file, &locked.path);
+            self.held().remember(&locked.document);
+            return Ok(Rotated {
+                keys: locked.data_keys,
+                new,
+            });
+        }
+        let created = clock::rfc3339(SystemTime::now());
+        for &name in &new {
+            let key = random_key(spec)?;
+            let record = locked
+                .keys
+                .seal(name, spec, &created, &key)
+                .map_err(|source| EnvelopeError::CannotSeal { name, source })?;
+            locked.document.add(record);
+            locked.data_keys.insert_for(name, key, spec.algorithm);
+        }
+        let keys = self.write(&mut locked)?;
+        self.held().remember(&locked.document);
+        Ok(Rotated { keys, new })
+    }
+
+    /// Wraps the keystore anew for another master key, under a new keystore key, in one durable replacement. No data
+    /// key changes. This store goes on without asking its own provider; [`with_master_key`](crate::keystore::KeyStore::with_master_key)
+    /// makes one that asks the new one.
+    ///
+    /// # Errors
+    /// The keystore has not changed then.
+    pub fn move_to(
+        &self,
+        new: &dyn MasterKey,
+        known: Option<&Ring>,
+    ) -> Result<MasterKeyRotated, KeyStoreError> {
+        let locked = self.lock(known)?;
+        self.rewrap(locked, new)
+    }
+
+    /// Has the provider make or name its newest master key, then does as [`move_to`](Self::move_to) does with it.
+    pub(super) fn rotate_and_rewrap(&self, known: Option<&Ring>) -> Result<MasterKeyRotated, KeyStoreError> {
+        let master_key = self.config.master_key.as_ref();
+        // Before the provider makes anything: whatever keeps the keystore from being changed shows here.
+        let locked = self.lock(known)?;
+        let path = locked.path.clone();
+        master_key
+            .rotate()
+            .map_err(|source| EnvelopeError::NoMasterKey { path, source })?;
+        reach(FAILPOINTS[0], &locked.path)
+            .and_then(|()| self.rewrap(locked, master_key))
+            .map_err(|source| {
+                EnvelopeError::RotationUnfinished {
+                    provider: master_key.describe(),
+                    source: Box::new(source),
+                }
+                .into()
+            })
+    }
+
+    fn rewrap(
+        &self,
+        mut locked: Locked,
+        master_key: &dyn MasterKey,
+    ) -> Result<MasterKeyRotated, KeyStoreError> {
+        let new = NewKeystoreKey::wrapped_by(master_key, &locked.path, locked.document.uuid())?;
+        reach(FAILPOINTS[1], &locked.path)?;
+        let mut records = locked.document.keys().to_vec();
+        for record in &mut records {
+            let name = record.name;
+            // Every record was opened into the set under this lock.
+            let key = locked.data_keys.get(name).ok_or(EnvelopeError::DataKey {
+                path: locked.path.clone(),
+                name,
+            })?;
+            *record = new
+                .keys
+                .seal(name, record.spec, &record.created, key)
+                .map_err(|source| EnvelopeError::CannotSeal { name, source })?;
+        }
+        locked.document.rewrap(new.record, records);
+        locked.keys = new.keys;
+        let keys = self.write(&mut locked)?;
+        let mut held = self.held();
+        held.keep(&new.key, &locked.document);
+        held.remember(&locked.document);
+        Ok(MasterKeyRotated {
+            keys,
+            master_key: held.master_key().unwrap_or_default(),
+        })
+    }
+
+    /// Locks the file, reads it anew and opens it; fails if it lacks what is known.
+    fn lock(&self, known: Option<&Ring>) -> Result<Locked, KeyStoreError> {
+        // Asks the provider, if it has to be asked, while others can still read and write.
+        if !self.held().has_key() {
+            self.open()?;
+        }
+        // The file that a symbolic link names is replaced, not the link.
+        let path = read::resolve(&self.config.path).map_err(|error| missing(&self.config.path, error))?;
+        let file = lock::exclusive(&path, &KIND, self.lock_timeout)?;
+        let (old, document) = self.read(&path, &file)?;
+        let keys = self.unwrap(&path, &document)?;
+        let data_keys = open_all(&path, &document, &keys)?;
+        if let Some(ring) = known {
+            ring.check_successor(&data_keys)?;
+        }
+        Ok(Locked {
+            path,
+            file,
+            old,
+            document,
+            keys,
+            data_keys,
+        })
+    }
+
+    /// Signs what is in `document` and puts it in the file's place.
+    fn write(&self, locked: &mut Locked) -> Result<KeySet, KeyStoreError> {
+        locked.document.sign(&locked.keys);
+        let text = locked.document.render();
+        let replacement = Replacement {
+            path: &locked.path,
+            kind: &KIND,
+            locked: &locked.file,
+            old: locked.old.expose(),
+            new: &text,
+            keep_previous: true,
+        };
+        let meant = &locked.data_keys;
+        Ok(replace(&replacement, || {
+            read_back(&locked.path, &text, &locked.keys, meant)
+        })?)
+    }
+}
+
+impl NewKeystoreKey {
+    /// A new random keystore key, wrapped, and unwrapped again to be sure that it can be.
+    pub(super) fn wrapped_by(
+        master_key: &dyn MasterKey,
+        path: &Path,
+        uuid: &Uuid,
+    ) -> Result<NewKeystoreKey, KeyStoreError> {
+        let failed = |source: MasterKeyError| EnvelopeError::NoMasterKey {
+            path: path.into(),
+            source,
+        };
+        let unusable = |reason: &str| EnvelopeError::UnusableProvider {
+            provider: master_key.describe(),
+            reason: reason.into(),
+        };
+        let key = KeystoreKey::random().map_err(KeyStoreError::NoRandomBytes)?;
+        let context = uuid.to_string();
+        let wrapped = master_key.wrap(&key, &context).map_err(failed)?;
+        if wrapped.bytes.is_empty() || wrapped.bytes.len() > MAX_WRAPPED {
+            return Err(unusable("it wraps a key to nothing, or to more bytes than it may").into());
+        }
+        let version = &wrapped.key_version;
+        if version.chars().count() > MAX_KEY_VERSION || version.chars().any(char::is_control) {
+            return Err(
+                unusable("its name for the master key's version is too long or not printable").into(),
+            );
+        }
+        let again = master_key.unwrap(&wrapped, &context).map_err(failed)?;
+        let keys = Keys::new(key.expose(), uuid);
+        if !Keys::new(again.expose(), uuid).is_checked_by(&keys.check()) {
+            return Err(unusable("it does not unwrap what it has just wrapped").into());
+        }
+        let record = MasterKeyRecord {
+            provider: master_key.describe(),
+            wrapped,
+            wrapped_at: clock::rfc3339(SystemTime::now()),
+            key_check: keys.check(),
+        };
+        Ok(NewKeystoreKey { key, keys, record })
+    }
+}
+
+/// Reads the file anew, not through the lock, which a change holds on this very file, and compares it with what was
+/// meant, byte by byte and key by key.
+pub(super) fn read_back(
+    path: &Path,
+    written: &[u8],
+    keys: &Keys,
+    meant: &KeySet,
+) -> Result<KeySet, KeyStoreError> {
+    let file = read::open_regular(path)?;
+    let bytes = read::whole(&file, path, &KIND)?;
+    let document = parse(path, bytes.expose())?;
+    check_mac(path, &document, keys)?;
+    let found = open_all(path, &document, keys)?;
+    let same_keys = found.len() == meant.len()
+        && meant.iter().all(|(name, key)| {
+            found.get(name).is_some_and(|k| k.same_bytes(key.expose()))
+                && found.algorithm(name) == meant.algorithm(name)
+        });
+    if bytes.expose() != written || !same_keys {
+        return Err(FileError::NotAsWritten { path: path.into() }.into());
+    }
+    Ok(found)
+}
+
+pub(super) fn check_spec(spec: KeySpec) -> Result<(), KeyStoreError> {
+    if spec.is_possible() {
+        return Ok(());
+    }
+    let KeySpec { algorithm, bits } = spec;
+    Err(KeyStoreError::ImpossibleSpec { bits, algorithm })
+}
+
+/// A random key as the spec says, which must be a possible one.
+pub(super) fn random_key(spec: KeySpec) -> Result<DataKey, KeyStoreError> {
+    let KeySpec { algorithm, bits } = spec;
+    DataKey::random(bits as usize / 8)
+        .ok_or(KeyStoreError::ImpossibleSpec { bits, algorithm })?
+        .map_err(KeyStoreError::NoRandomBytes)
+}
+
+fn reach(name: &str, path: &Path) -> Result<(), KeyStoreError> {
+    let failed = |source: io::Error| FileError::NotWritten {
+        step: Step::Write,
+        path: path.into(),
+        source,
+        state: DiskState::AsItWas,
+        kind: &KIND,
+    };
+    Ok(failpoint::reach(name).map_err(failed)?)
+}

@@ -1,0 +1,111 @@
+//! What a process knows of the keystore from before: its key, so that only a first load asks the provider, and what
+//! may not come after it.
+
+use std::path::Path;
+
+use super::error::EnvelopeError;
+use super::format::{Document, MasterKeyRecord};
+use super::keys::Keys;
+use super::uuid::Uuid;
+use crate::keystore::locked_memory::LockedMemory;
+use crate::secret::{KEYSTORE_KEY_LENGTH, KeystoreKey};
+
+/// Nothing before the first load.
+#[derive(Debug, Default)]
+pub(super) struct Held {
+    seen: Option<Seen>,
+    key: Option<HeldKey>,
+}
+
+#[derive(Clone, Debug)]
+struct Seen {
+    uuid: Uuid,
+    generation: u64,
+    master_key: String,
+}
+
+/// The keystore key, and what it is wrapped to in the file: it serves for that file alone.
+#[derive(Debug)]
+struct HeldKey {
+    wrapped: Vec<u8>,
+    memory: LockedMemory,
+}
+
+impl Held {
+    /// Fails if the file is another keystore or an older copy of this one.
+    pub(super) fn check_successor(&self, path: &Path, document: &Document) -> Result<(), EnvelopeError> {
+        let Some(seen) = &self.seen else { return Ok(()) };
+        if seen.uuid != *document.uuid() {
+            return Err(EnvelopeError::Foreign {
+                path: path.into(),
+                found: *document.uuid(),
+                known: seen.uuid,
+            });
+        }
+        if seen.generation > document.generation() {
+            return Err(EnvelopeError::Older {
+                path: path.into(),
+                generation: document.generation(),
+                newer: seen.generation,
+                in_memory: true,
+            });
+        }
+        Ok(())
+    }
+
+    /// Remembers a keystore that was opened or written.
+    pub(super) fn remember(&mut self, document: &Document) {
+        self.seen = Some(Seen {
+            uuid: *document.uuid(),
+            generation: document.generation(),
+            master_key: in_words(document.master_key()),
+        });
+    }
+
+    /// The master key of the last keystore that was opened or written.
+    pub(super) fn master_key(&self) -> Option<String> {
+        self.seen.as_ref().map(|seen| seen.master_key.clone())
+    }
+
+    /// Whether there is a key.
+    pub(super) fn has_key(&self) -> bool {
+        self.key.is_some()
+    }
+
+    /// The same for a store that has to ask another provider.
+    pub(super) fn without_key(&self) -> Held {
+        Held {
+            seen: self.seen.clone(),
+            key: None,
+        }
+    }
+
+    /// The keys of this keystore, if its key is held.
+    pub(super) fn keys(&self, document: &Document) -> Option<Keys> {
+        let held = self.key.as_ref()?;
+        if held.wrapped != document.master_key().wrapped.bytes {
+            return None;
+        }
+        let key = held.memory.first_chunk::<KEYSTORE_KEY_LENGTH>()?;
+        Some(Keys::new(key, document.uuid()))
+    }
+
+    /// Keeps the key to what the document holds wrapped. Without memory for it the provider is asked each time.
+    pub(super) fn keep(&mut self, key: &KeystoreKey, document: &Document) {
+        self.key = LockedMemory::new(KEYSTORE_KEY_LENGTH).ok().map(|mut memory| {
+            memory[..KEYSTORE_KEY_LENGTH].copy_from_slice(key.expose());
+            HeldKey {
+                wrapped: document.master_key().wrapped.bytes.clone(),
+                memory,
+            }
+        });
+    }
+}
+
+/// `version 3 of master key file /etc/keyroll/master`.
+pub(super) fn in_words(record: &MasterKeyRecord) -> String {
+    match record.wrapped.key_version.as_str() {
+        "" => record.provider.clone(),
+        version => format!("version {version} of {}", record.provider),
+    }
+}

@@ -1,0 +1,182 @@
+//! The keystore: one file whose data keys are wrapped, so that a copy of the disk is worthless without the master key.
+//!
+//! ```text
+//! master key, at its provider ── wraps ──> keystore key, 256 random bits
+//!                                              └─ HKDF ─> wrapping key ── wraps ──> data keys
+//!                                                    └──> MAC key, over the whole file
+//! ```
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`format`] | the file's text as types, and what is refused; [`json`] below it, [`canonical`] beside it |
+//! | [`keys`] | what is derived from the keystore key |
+//! | `open` | from a file to its data keys |
+//! | `create`, `change` | from data keys to a file |
+//! | `held` | what a process remembers between calls |
+//! | [`metadata`] | what a file tells without its master key |
+//!
+//! `docs/keystore-format.md` describes the file so that a second implementation could be written from it.
+
+pub mod canonical;
+mod change;
+pub mod config;
+mod create;
+pub mod error;
+pub mod format;
+mod held;
+pub mod json;
+pub mod keys;
+mod members;
+pub mod metadata;
+mod open;
+mod render;
+pub mod uuid;
+
+use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+pub use change::FAILPOINTS;
+pub use config::EnvelopeConfig;
+pub use create::NewKey;
+pub use error::EnvelopeError;
+pub use metadata::Metadata;
+
+use self::held::Held;
+use super::new_versions::next_names;
+use super::{
+    KeyName, KeySpec, KeyStore, KeyStoreError, Loaded, MasterKeyRotated, NewVersions, Ring, Rotate, Rotated,
+};
+use crate::durable::{FileKind, lock, read, replace};
+use crate::master_key;
+
+/// What a keystore's file is to those who look after files.
+pub const KIND: FileKind = FileKind {
+    name: "keystore",
+    size_limit: 64 * 1024 * 1024,
+    when_too_large: "`keyroll prune` removes versions that no data uses",
+    create_as_root: "run `keyroll init --keystore` as root",
+    replace_as_root: "run `keyroll rotate` as root, then `SET GLOBAL keyroll_reload_keys = 1` takes the new version up",
+    when_not_put_back: "what was to be written, which does no harm as it holds all keys",
+};
+
+/// A keystore as a key store.
+#[derive(Debug)]
+pub struct Envelope {
+    config: EnvelopeConfig,
+    lock_timeout: Duration,
+    held: Mutex<Held>,
+}
+
+impl Envelope {
+    /// A keystore with these settings; reads nothing yet.
+    ///
+    /// # Errors
+    /// [`EnvelopeError::PathNotSet`] if the path is empty.
+    pub fn new(config: EnvelopeConfig) -> Result<Envelope, KeyStoreError> {
+        if config.path.as_os_str().is_empty() {
+            return Err(EnvelopeError::PathNotSet.into());
+        }
+        Ok(Envelope {
+            config,
+            lock_timeout: lock::TIMEOUT,
+            held: Mutex::default(),
+        })
+    }
+
+    /// The same with another time to wait for the file's lock; 10 seconds unless told.
+    #[must_use]
+    pub fn with_lock_timeout(self, lock_timeout: Duration) -> Envelope {
+        Envelope { lock_timeout, ..self }
+    }
+
+    /// The temporary files of a process that was killed at work on this keystore. The next change removes them. They
+    /// hold no more than the keystore does.
+    pub fn leftovers(&self) -> Vec<PathBuf> {
+        let Ok(path) = read::resolve(&self.config.path) else {
+            return Vec::new();
+        };
+        // The lock keeps a change that is at work from being taken for one that was killed.
+        match lock::shared_if_possible(&path, self.lock_timeout) {
+            Ok(_no_change) => replace::leftovers(&path),
+            Err(_) => Vec::new(),
+        }
+    }
+
+    fn held(&self) -> MutexGuard<'_, Held> {
+        // What is held is replaced as a whole, so that a panic leaves it whole.
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl KeyStore for Envelope {
+    fn describe(&self) -> String {
+        format!("keystore {}", self.config.path.display())
+    }
+
+    fn master_key(&self) -> Option<String> {
+        self.held().master_key()
+    }
+
+    fn take_messages(&self) -> Vec<String> {
+        self.config.master_key.take_messages()
+    }
+
+    fn load(&self) -> Result<Loaded, KeyStoreError> {
+        let (keys, warnings) = self.open()?;
+        Ok(Loaded { keys, warnings })
+    }
+
+    fn rotate(
+        &self,
+        which: Rotate,
+        new: NewVersions,
+        known: Option<&Ring>,
+    ) -> Result<Rotated, KeyStoreError> {
+        self.add(new.spec, known, |keys| {
+            next_names(keys, which, new.step, || self.describe())
+        })
+    }
+
+    fn creates_keys(&self) -> bool {
+        true
+    }
+
+    fn create_key(&self, id: u32, spec: KeySpec, known: Option<&Ring>) -> Result<Rotated, KeyStoreError> {
+        if id == 0 {
+            return Err(create::not_an_id(id));
+        }
+        self.add(spec, known, |keys| {
+            // Someone else may have made it meanwhile.
+            let missing = keys.latest(id).is_none();
+            Ok(missing
+                .then_some(KeyName { id, version: 1 })
+                .into_iter()
+                .collect())
+        })
+    }
+
+    fn with_master_key(&self, uri: &str) -> Result<Box<dyn KeyStore>, KeyStoreError> {
+        let EnvelopeConfig {
+            path,
+            options,
+            strict_permissions,
+            ..
+        } = &self.config;
+        let master_key = master_key::open(uri, options).map_err(EnvelopeError::MasterKey)?;
+        Ok(Box::new(Envelope {
+            config: EnvelopeConfig {
+                path: path.clone(),
+                master_key,
+                options: options.clone(),
+                strict_permissions: *strict_permissions,
+            },
+            lock_timeout: self.lock_timeout,
+            held: Mutex::new(self.held().without_key()),
+        }))
+    }
+
+    fn rotate_master_key(&self, known: Option<&Ring>) -> Result<MasterKeyRotated, KeyStoreError> {
+        self.rotate_and_rewrap(known)
+    }
+}

@@ -1,0 +1,151 @@
+//! From a file to its data keys, in this order: size, JSON, format and version, checksum, members; whether it may follow
+//! what was there before; the provider, asked once and only for a key that is not held; the key check; the MAC; each data
+//! key. A damaged file is known before anyone is asked.
+
+use std::fs::File;
+use std::io;
+use std::path::Path;
+
+use super::error::EnvelopeError;
+use super::format::Document;
+use super::held::in_words;
+use super::keys::Keys;
+use super::{Envelope, KIND};
+use crate::durable::replace::previous_path;
+use crate::durable::{FileError, lock, read, replace};
+use crate::keystore::{KeySet, KeyStoreError, Warning};
+use crate::master_key::MasterKeyError;
+use crate::secret::SecretBytes;
+
+impl Envelope {
+    /// Reads and opens the whole file.
+    pub(super) fn open(&self) -> Result<(KeySet, Vec<Warning>), KeyStoreError> {
+        let path = &self.config.path;
+        let file = lock::shared_if_possible(path, self.lock_timeout).map_err(|error| missing(path, error))?;
+        let warning = Warning::of_permissions(&file, path, self.config.strict_permissions)?;
+        let (_, document) = self.read(path, &file)?;
+        replace::settle(&file, path);
+        // Not while the provider is asked.
+        drop(file);
+        let keys = self.unwrap(path, &document)?;
+        let data_keys = open_all(path, &document, &keys)?;
+        self.held().remember(&document);
+        Ok((data_keys, warning.into_iter().collect()))
+    }
+
+    /// Reads the file, which is locked as far as can be, and checks that it may follow what was there before.
+    pub(super) fn read(&self, path: &Path, file: &File) -> Result<(SecretBytes, Document), KeyStoreError> {
+        let bytes = read::whole(file, path, &KIND)?;
+        let document = parse(path, bytes.expose())?;
+        self.held().check_successor(path, &document)?;
+        check_previous(path, &document)?;
+        Ok((bytes, document))
+    }
+
+    /// The keys of this keystore, whose MAC they prove.
+    pub(super) fn unwrap(&self, path: &Path, document: &Document) -> Result<Keys, KeyStoreError> {
+        let held = self.held().keys(document);
+        if let Some(keys) = held {
+            check_mac(path, document, &keys)?;
+            return Ok(keys);
+        }
+        let master_key = self.config.master_key.as_ref();
+        let record = document.master_key();
+        let failed = |source: MasterKeyError| provider_failed(path, document, source);
+        let key = master_key
+            .unwrap(&record.wrapped, &document.uuid().to_string())
+            .map_err(failed)?;
+        let keys = Keys::new(key.expose(), document.uuid());
+        if !keys.is_checked_by(&record.key_check) {
+            return Err(failed(MasterKeyError::WrongKey {
+                provider: master_key.describe(),
+                reason: "what it unwraps is the key of another keystore".into(),
+            }));
+        }
+        check_mac(path, document, &keys)?;
+        self.held().keep(&key, document);
+        Ok(keys)
+    }
+}
+
+/// Understands the text.
+pub(super) fn parse(path: &Path, text: &[u8]) -> Result<Document, KeyStoreError> {
+    Document::parse(text).map_err(|source| {
+        EnvelopeError::Unreadable {
+            path: path.into(),
+            source,
+        }
+        .into()
+    })
+}
+
+/// Fails unless someone with the keystore key wrote this.
+pub(super) fn check_mac(path: &Path, document: &Document, keys: &Keys) -> Result<(), KeyStoreError> {
+    if document.is_signed_by(keys) {
+        return Ok(());
+    }
+    Err(EnvelopeError::Changed { path: path.into() }.into())
+}
+
+/// Unwraps all data keys.
+pub(super) fn open_all(path: &Path, document: &Document, keys: &Keys) -> Result<KeySet, KeyStoreError> {
+    let mut data_keys = KeySet::default();
+    for record in document.keys() {
+        let key = keys.open(record).ok_or_else(|| EnvelopeError::DataKey {
+            path: path.into(),
+            name: record.name,
+        })?;
+        // The format refuses a version that stands twice.
+        data_keys.insert_for(record.name, key, record.spec.algorithm);
+    }
+    Ok(data_keys)
+}
+
+/// A file that is not there is another matter than one that cannot be read.
+pub(super) fn missing(path: &Path, error: FileError) -> KeyStoreError {
+    match error {
+        FileError::FileNotFound { source, .. } if source.kind() == io::ErrorKind::NotFound => {
+            EnvelopeError::Missing {
+                path: path.into(),
+                previous: previous_path(path).exists(),
+            }
+            .into()
+        }
+        error => error.into(),
+    }
+}
+
+fn provider_failed(path: &Path, document: &Document, source: MasterKeyError) -> KeyStoreError {
+    let path = path.into();
+    let error = if source.is_wrong_key() {
+        EnvelopeError::WrongMasterKey {
+            path,
+            wrapped_by: in_words(document.master_key()),
+            source,
+        }
+    } else {
+        EnvelopeError::NoMasterKey { path, source }
+    };
+    error.into()
+}
+
+/// The copy that a change keeps is never newer than the keystore, unless someone put an older one in its place.
+fn check_previous(path: &Path, document: &Document) -> Result<(), EnvelopeError> {
+    let previous = previous_path(path);
+    // It is not needed to go on: a copy that is not there or cannot be read says nothing.
+    let readable = read::open_regular(&previous)
+        .and_then(|file| read::whole(&file, &previous, &KIND))
+        .ok()
+        .and_then(|bytes| Document::parse(bytes.expose()).ok());
+    match readable {
+        Some(kept) if kept.uuid() == document.uuid() && kept.generation() > document.generation() => {
+            Err(EnvelopeError::Older {
+                path: path.into(),
+                generation: document.generation(),
+                newer: kept.generation(),
+                in_memory: false,
+            })
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,325 @@
+//! Chance: files that are cut, flipped, old, or not the right one. And what a DBA is told then.
+
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
+use std::sync::atomic::Ordering;
+
+use keyroll::keystore::envelope::EnvelopeError;
+use keyroll::keystore::envelope::format::FormatError;
+use keyroll::keystore::envelope::json::Value;
+use keyroll::keystore::{KeyStore, KeyStoreError, NewVersions, Rotate};
+
+use super::support::{Forgery, Place, TestMasterKey, XTS, base64, plain_keys};
+
+fn unreadable(error: KeyStoreError) -> FormatError {
+    match error {
+        KeyStoreError::Envelope(EnvelopeError::Unreadable { source, .. }) => source,
+        other => panic!("{other}"),
+    }
+}
+
+#[test]
+fn a_file_with_any_bit_flipped_is_refused_before_the_provider_is_asked() {
+    let place = Place::new();
+    let store = place.store();
+    store.rotate(Rotate::Key(1), NewVersions::DEFAULT, None).unwrap();
+    let good = fs::read(&place.path).unwrap();
+    let calls = place.master_key.calls();
+    // In place: some file systems sync what is truncated and written anew.
+    let file = File::options().write(true).open(&place.path).unwrap();
+    for bit in 0..good.len() * 8 {
+        let mut flipped = good.clone();
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        file.write_all_at(&flipped[bit / 8..=bit / 8], bit as u64 / 8)
+            .unwrap();
+        unreadable(place.refused());
+        if bit % 97 == 0 {
+            unreadable(store.load().unwrap_err());
+            unreadable(store.rotate(Rotate::All, NewVersions::DEFAULT, None).unwrap_err());
+            assert_eq!(fs::read(&place.path).unwrap(), flipped, "it is left alone");
+        }
+        file.write_all_at(&good[bit / 8..=bit / 8], bit as u64 / 8)
+            .unwrap();
+    }
+    assert!(good.len() * 8 > 8_000);
+    assert_eq!(place.master_key.calls(), calls);
+}
+
+#[test]
+fn a_file_that_was_cut_off_anywhere_is_refused_before_the_provider_is_asked() {
+    let place = Place::new();
+    let good = fs::read(&place.path).unwrap();
+    let calls = place.master_key.calls();
+    let file = File::options().write(true).open(&place.path).unwrap();
+    for length in (0..good.len()).rev() {
+        file.set_len(length as u64).unwrap();
+        assert_eq!(
+            unreadable(place.refused()),
+            FormatError::Truncated,
+            "{length} bytes"
+        );
+    }
+    let more: [&[u8]; 3] = [b"\n", b" ", b"\0"];
+    for more in more {
+        fs::write(&place.path, [&good, more].concat()).unwrap();
+        unreadable(place.refused());
+    }
+    assert_eq!(place.master_key.calls(), calls);
+}
+
+#[test]
+fn damage_a_wrong_master_key_and_a_provider_that_is_away_are_told_apart() {
+    let place = Place::new();
+    let path = place.path.display().to_string();
+    let good = fs::read(&place.path).unwrap();
+
+    let mut damaged = Forgery::of(&place);
+    *damaged.at(&["checksum"]) = Value::Text(base64(&[0; 32]));
+    let mut text = keyroll::keystore::envelope::canonical::bytes(&damaged.0);
+    text.push(b'\n');
+    fs::write(&place.path, text).unwrap();
+    let error = place.refused();
+    assert_eq!(
+        error.to_string(),
+        format!("keystore {path} is damaged: the checksum does not match")
+    );
+    assert_eq!(
+        error.hint(),
+        format!(
+            "the master key is not the cause; put a good copy in its place: {path}.previous, which lacks the last \
+             change alone, or a newer backup; a server that runs still has all keys, so do not restart it before"
+        )
+    );
+    assert!(matches!(&error, KeyStoreError::Envelope(error) if error.is_damage()));
+    fs::write(&place.path, good).unwrap();
+
+    let error = place.store_with(&TestMasterKey::new("wrong")).load().unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "keystore {path} was wrapped by another master key (version 1 of test master key one): test master key wrong \
+             is not the master key of this keystore: no version of it opens what is wrapped"
+        )
+    );
+    assert!(
+        error
+            .hint()
+            .starts_with("the keystore is whole, as its checksum shows; "),
+        "{}",
+        error.hint()
+    );
+    assert!(error.hint().contains("keyroll_master_key"), "{}", error.hint());
+    assert!(matches!(
+        &error,
+        KeyStoreError::Envelope(EnvelopeError::WrongMasterKey { .. })
+    ));
+
+    place.master_key.away.store(true, Ordering::Relaxed);
+    let error = place.refused();
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "the master key for keystore {path} is not to be had: test master key one cannot be reached: it was taken away"
+        )
+    );
+    assert!(
+        error
+            .hint()
+            .starts_with("the keystore is whole, as its checksum shows; "),
+        "{}",
+        error.hint()
+    );
+    assert!(matches!(
+        &error,
+        KeyStoreError::Envelope(EnvelopeError::NoMasterKey { .. })
+    ));
+}
+
+#[test]
+fn a_missing_keystore_is_never_made_by_itself() {
+    let place = Place::empty();
+    let error = place.refused();
+    let path = place.path.display();
+    assert_eq!(error.to_string(), format!("there is no keystore {path}"));
+    assert!(
+        error
+            .hint()
+            .contains(&format!("`keyroll init --keystore {path}`")),
+        "{}",
+        error.hint()
+    );
+    assert!(place.store().create_key(1, XTS, None).is_err());
+    assert!(place.names().is_empty());
+    assert_eq!(place.master_key.calls(), (0, 0, 0));
+
+    let place = Place::new();
+    place
+        .store()
+        .rotate(Rotate::All, NewVersions::DEFAULT, None)
+        .unwrap();
+    fs::remove_file(&place.path).unwrap();
+    let hint = place.refused().hint();
+    assert!(hint.contains("keystore.previous is there: find out"), "{hint}");
+}
+
+#[test]
+fn what_is_no_keystore_or_a_newer_one_is_told_as_such() {
+    let place = Place::new();
+    let mut newer = Forgery::of(&place);
+    *newer.at(&["version"]) = Value::Integer(2);
+    // A version that is not known may have another kind of checksum, too.
+    *newer.at(&["checksum"]) = Value::Null;
+    let mut text = keyroll::keystore::envelope::canonical::bytes(&newer.0);
+    text.push(b'\n');
+    fs::write(&place.path, text).unwrap();
+    let error = place.refused();
+    assert!(
+        error.to_string().ends_with(
+            "was made by another version of keyroll: it has version 2 of the format, and only version 1 is known here"
+        ),
+        "{error}"
+    );
+    assert_eq!(
+        error.hint(),
+        "install a keyroll that knows it; this one knows keyroll keystore version 1"
+    );
+
+    fs::write(&place.path, "{\"a\": 1}\n").unwrap();
+    let error = place.refused();
+    assert!(error.to_string().contains(" is no keystore: "), "{error}");
+    assert!(error.hint().contains("keyroll_filename"), "{}", error.hint());
+
+    fs::write(&place.path, "1;00112233445566778899aabbccddeeff\n").unwrap();
+    let error = place.refused();
+    assert!(error.to_string().contains("keystore:1:"), "{error}");
+    fs::write(&place.path, "").unwrap();
+    assert_eq!(unreadable(place.refused()), FormatError::Truncated);
+}
+
+#[test]
+fn an_older_copy_in_the_place_of_the_newer_is_noticed() {
+    let place = Place::new();
+    let server = place.store();
+    server.load().unwrap();
+    let old = fs::read(&place.path).unwrap();
+    server.rotate(Rotate::All, NewVersions::DEFAULT, None).unwrap();
+    server.rotate(Rotate::All, NewVersions::DEFAULT, None).unwrap();
+    let new = fs::read(&place.path).unwrap();
+
+    fs::write(&place.path, &old).unwrap();
+    let path = place.path.display();
+    let error = server.load().unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        format!("keystore {path} is an older copy: it was written 1 times, the one in use 3 times")
+    );
+    // A server that starts has the kept copy alone to tell.
+    let error = place.refused();
+    assert_eq!(
+        error.to_string(),
+        format!("keystore {path} is an older copy: it was written 1 times, {path}.previous 2 times")
+    );
+    assert!(
+        error.hint().contains(&format!("move {path}.previous away")),
+        "{}",
+        error.hint()
+    );
+    assert!(
+        place
+            .store()
+            .rotate(Rotate::All, NewVersions::DEFAULT, None)
+            .is_err()
+    );
+    assert_eq!(fs::read(&place.path).unwrap(), old, "nothing is made of it");
+
+    // As the hints say.
+    fs::write(&place.path, &new).unwrap();
+    assert_eq!(place.keys().len(), 6);
+    fs::write(&place.path, &old).unwrap();
+    fs::remove_file(place.directory.path().join("keystore.previous")).unwrap();
+    assert_eq!(place.keys().len(), 2);
+}
+
+#[test]
+fn a_kept_copy_that_is_broken_or_of_another_keystore_does_not_stand_in_the_way() {
+    let place = Place::new();
+    let previous = place.directory.path().join("keystore.previous");
+    let other = Place::new();
+    for _ in 0..3 {
+        other
+            .store()
+            .rotate(Rotate::All, NewVersions::DEFAULT, None)
+            .unwrap();
+    }
+    for bytes in [&b""[..], b"{", &fs::read(&other.path).unwrap()] {
+        fs::write(&previous, bytes).unwrap();
+        assert_eq!(place.keys().len(), 2);
+    }
+    fs::remove_file(&previous).unwrap();
+    fs::create_dir(&previous).unwrap();
+    assert_eq!(place.keys().len(), 2);
+}
+
+#[test]
+fn another_keystore_in_the_place_of_the_one_in_use_is_refused() {
+    let (place, other) = (Place::new(), Place::new());
+    let server = place.store();
+    server.load().unwrap();
+    fs::copy(&other.path, &place.path).unwrap();
+    let error = server.load().unwrap_err();
+    assert!(
+        matches!(error, KeyStoreError::Envelope(EnvelopeError::Foreign { .. })),
+        "{error}"
+    );
+    assert!(
+        error.to_string().contains(" is another keystore: its UUID is "),
+        "{error}"
+    );
+    assert!(server.rotate(Rotate::All, NewVersions::DEFAULT, None).is_err());
+    assert!(server.rotate_master_key(None).is_err());
+    assert_eq!(place.master_key.calls().2, 0, "no master key is made for it");
+    // A server that starts knows no other.
+    assert_eq!(place.keys(), other.keys());
+}
+
+#[test]
+fn nothing_depends_on_a_clock_that_goes_forward() {
+    let place = Place::new();
+    let mut future = Forgery::of(&place);
+    for path in [&["created"][..], &["master_key", "wrapped_at"]] {
+        *future.at(path) = Value::Text("9999-12-31T23:59:59Z".into());
+    }
+    future.put_signed(&place);
+    let store = place.store();
+    let before = plain_keys(&store.load().unwrap().keys);
+    store.rotate(Rotate::All, NewVersions::DEFAULT, None).unwrap();
+    store.rotate_master_key(None).unwrap();
+    let after = place.keys();
+    assert_eq!(after.len(), 4);
+    assert!(before.iter().all(|(name, key)| after.get(name) == Some(key)));
+    let metadata = store.metadata().unwrap();
+    assert_eq!(metadata.created, "9999-12-31T23:59:59Z");
+    assert!(metadata.wrapped_at.as_str() < "9999");
+}
+
+#[test]
+fn a_keystore_that_others_may_read_is_warned_about_or_refused() {
+    use std::os::unix::fs::PermissionsExt;
+    let place = Place::new();
+    fs::set_permissions(&place.path, fs::Permissions::from_mode(0o644)).unwrap();
+    let warnings = place.store().load().unwrap().warnings;
+    assert_eq!(warnings.len(), 1);
+    assert!(
+        warnings[0].to_string().contains("run `chmod o-rwx "),
+        "{}",
+        warnings[0]
+    );
+    let error = place.strict_store().load().unwrap_err();
+    assert!(error.hint().starts_with("run `chmod o-rwx "), "{}", error.hint());
+    assert!(
+        place
+            .strict_store()
+            .rotate(Rotate::All, NewVersions::DEFAULT, None)
+            .is_err()
+    );
+}
