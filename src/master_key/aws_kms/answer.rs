@@ -16,9 +16,20 @@ const CLOCK_TOLERANCE: Duration = Duration::from_secs(5 * 60);
 const MESSAGE_LIMIT: usize = 400;
 
 /// The error that an answer with a status of 300 or more stands for.
-pub(super) fn error_of(response: &Response, from: &str, operation: &'static str, now: SystemTime) -> Answered {
-    let text = std::str::from_utf8(response.body()).unwrap_or_default().trim_start();
-    let said = if text.starts_with('<') { Said::of_xml(text) } else { Said::of_json(text) };
+pub(super) fn error_of(
+    response: &Response,
+    from: &str,
+    operation: &'static str,
+    now: SystemTime,
+) -> Answered {
+    let text = std::str::from_utf8(response.body())
+        .unwrap_or_default()
+        .trim_start();
+    let said = if text.starts_with('<') {
+        Said::of_xml(text)
+    } else {
+        Said::of_json(text)
+    };
     let header = |name| response.header(name).map(str::to_owned);
     let date = response.header("date").and_then(time::of_http_date);
     let mut answered = Answered {
@@ -27,7 +38,9 @@ pub(super) fn error_of(response: &Response, from: &str, operation: &'static str,
         status: response.status,
         name: plain_name(header("x-amzn-errortype").or(said.name).unwrap_or_default()),
         message: said.message.map(|message| quotable(&message)),
-        request_id: header("x-amzn-requestid").or(said.request_id).filter(|id| is_plain(id)),
+        request_id: header("x-amzn-requestid")
+            .or(said.request_id)
+            .filter(|id| is_plain(id)),
         clock_off: date.and_then(|theirs| clock_off(now, theirs)),
     };
     // What AWS says of a signature repeats headers, the session token among them; what it says of a wrong request
@@ -42,7 +55,9 @@ pub(super) fn error_of(response: &Response, from: &str, operation: &'static str,
             | Class::AccessDenied
             | Class::WrongUsage
     );
-    answered.message = answered.message.filter(|message| may_be_quoted && !message.is_empty());
+    answered.message = answered
+        .message
+        .filter(|message| may_be_quoted && !message.is_empty());
     answered
 }
 
@@ -94,9 +109,17 @@ pub(super) fn xml_text<'a>(xml: &'a str, name: &str) -> Option<Cow<'a, str>> {
     if !text.contains('&') {
         return Some(Cow::Borrowed(text));
     }
-    let unescaped = [("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&apos;", "'"), ("&amp;", "&")]
-        .iter()
-        .fold(text.to_owned(), |text, (escaped, plain)| text.replace(escaped, plain));
+    let unescaped = [
+        ("&lt;", "<"),
+        ("&gt;", ">"),
+        ("&quot;", "\""),
+        ("&apos;", "'"),
+        ("&amp;", "&"),
+    ]
+    .iter()
+    .fold(text.to_owned(), |text, (escaped, plain)| {
+        text.replace(escaped, plain)
+    });
     Some(Cow::Owned(unescaped))
 }
 
@@ -105,16 +128,28 @@ pub(super) fn xml_text<'a>(xml: &'a str, name: &str) -> Option<Cow<'a, str>> {
 fn plain_name(name: String) -> String {
     let name = name.split(':').next().unwrap_or_default();
     let name = name.rsplit('#').next().unwrap_or_default();
-    if is_plain(name) { name.to_owned() } else { String::new() }
+    if is_plain(name) {
+        name.to_owned()
+    } else {
+        String::new()
+    }
 }
 
 /// Whether a text can be a name or an id, and nothing else.
 fn is_plain(text: &str) -> bool {
-    (1..=100).contains(&text.len()) && text.bytes().all(|c| c.is_ascii_alphanumeric() || b"-_.".contains(&c))
+    (1..=100).contains(&text.len())
+        && text
+            .bytes()
+            .all(|c| c.is_ascii_alphanumeric() || b"-_.".contains(&c))
 }
 
 fn quotable(message: &str) -> String {
-    message.chars().take(MESSAGE_LIMIT).collect::<String>().escape_debug().to_string()
+    message
+        .chars()
+        .take(MESSAGE_LIMIT)
+        .collect::<String>()
+        .escape_debug()
+        .to_string()
 }
 
 /// The seconds that our clock is ahead of theirs, if it is too many either way.
@@ -135,7 +170,9 @@ mod tests {
 
     #[test]
     fn errors_are_read_in_json_and_in_xml() {
-        let said = Said::of_json(r#"{"__type":"com.amazonaws.kms#NotFoundException","message":"Alias a\/b is not found."}"#);
+        let said = Said::of_json(
+            r#"{"__type":"com.amazonaws.kms#NotFoundException","message":"Alias a\/b is not found."}"#,
+        );
         assert_eq!(plain_name(said.name.unwrap()), "NotFoundException");
         assert_eq!(said.message.unwrap(), "Alias a/b is not found.");
         let said = Said::of_xml(
@@ -143,10 +180,23 @@ mod tests {
              <Message>User: &quot;x&quot; &amp;lt; is not</Message></Error><RequestId>r-1</RequestId></ErrorResponse>",
         );
         assert_eq!(
-            (said.name.as_deref(), said.message.as_deref(), said.request_id.as_deref()),
+            (
+                said.name.as_deref(),
+                said.message.as_deref(),
+                said.request_id.as_deref()
+            ),
             (Some("AccessDenied"), Some("User: \"x\" &lt; is not"), Some("r-1"))
         );
-        for garbage in ["", "null", "[]", "{", "{\"__type\":3}", "<", "<Code>", "<html><Code></html>"] {
+        for garbage in [
+            "",
+            "null",
+            "[]",
+            "{",
+            "{\"__type\":3}",
+            "<",
+            "<Code>",
+            "<html><Code></html>",
+        ] {
             let (json, xml) = (Said::of_json(garbage), Said::of_xml(garbage));
             assert!(json.name.is_none() && xml.message.is_none(), "{garbage}");
         }
@@ -155,7 +205,10 @@ mod tests {
     #[test]
     fn a_name_is_a_name_or_nothing() {
         for (name, plain) in [
-            ("AccessDeniedException:http://internal.amazon.com/coral/", "AccessDeniedException"),
+            (
+                "AccessDeniedException:http://internal.amazon.com/coral/",
+                "AccessDeniedException",
+            ),
             ("InvalidRequest.Expired", "InvalidRequest.Expired"),
             ("a b", ""),
             ("<script>", ""),

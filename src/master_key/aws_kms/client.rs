@@ -18,12 +18,12 @@ use serde::Deserialize;
 use serde_json::json;
 use zeroize::{Zeroize, Zeroizing};
 
+use super::AwsError;
 use super::config::{AwsKmsConfig, LogLevel};
 use super::credentials::Kept;
 use super::endpoint::Service;
 use super::error::Class;
 use super::session::{Question, Session};
-use super::AwsError;
 use crate::net::{Deadline, Response, retry};
 use crate::secret::SecretBytes;
 
@@ -75,7 +75,12 @@ impl Kms {
     }
 
     /// Decrypts what this key, or the one that the ciphertext names, has encrypted with this context.
-    pub(super) fn decrypt(&self, ciphertext: &[u8], key: Option<&str>, context: Context<'_>) -> Result<SecretBytes, AwsError> {
+    pub(super) fn decrypt(
+        &self,
+        ciphertext: &[u8],
+        key: Option<&str>,
+        context: Context<'_>,
+    ) -> Result<SecretBytes, AwsError> {
         let body = decrypt_request(key, ciphertext, context);
         let response = self.call("Decrypt", body)?;
         decrypted(response.body()).map_err(bad_answer)
@@ -92,7 +97,10 @@ impl Kms {
         let question = Question {
             service: Service::Kms,
             operation,
-            headers: &[("content-type", "application/x-amz-json-1.1"), ("x-amz-target", &target)],
+            headers: &[
+                ("content-type", "application/x-amz-json-1.1"),
+                ("x-amz-target", &target),
+            ],
             body,
         };
         let session = self.session()?;
@@ -100,17 +108,25 @@ impl Kms {
             let deadline = Deadline::after(remaining);
             match self.attempt(&session, &question, deadline) {
                 // They were taken back before their end: others may be had. Once: the next answer counts.
-                Err(AwsError::Answered(refused)) if is_refusal(refused.class()) && session.source.renews() => {
+                Err(AwsError::Answered(refused))
+                    if is_refusal(refused.class()) && session.source.renews() =>
+                {
                     self.credentials.forget();
                     self.attempt(&session, &question, deadline)
                 }
                 answer => answer,
             }
         };
-        retry(deadline, attempt, AwsError::is_retryable).map_err(|error| error.within(self.config.request_timeout))
+        retry(deadline, attempt, AwsError::is_retryable)
+            .map_err(|error| error.within(self.config.request_timeout))
     }
 
-    fn attempt(&self, session: &Session, question: &Question<'_>, deadline: Deadline) -> Result<Response, AwsError> {
+    fn attempt(
+        &self,
+        session: &Session,
+        question: &Question<'_>,
+        deadline: Deadline,
+    ) -> Result<Response, AwsError> {
         let credentials = self.credentials.current(session, deadline)?;
         let start = Instant::now();
         let answer = session.ask(question, Some(&credentials), deadline);
@@ -119,9 +135,13 @@ impl Kms {
         match &answer {
             Ok(response) => {
                 let id = response.header("x-amzn-requestid").unwrap_or("-").escape_debug();
-                self.say(LogLevel::Info, || format!("KMS answered {operation} after {millis} ms; request id {id}"));
+                self.say(LogLevel::Info, || {
+                    format!("KMS answered {operation} after {millis} ms; request id {id}")
+                });
             }
-            Err(error) => self.say(LogLevel::Warn, || format!("{operation} failed after {millis} ms: {error}")),
+            Err(error) => self.say(LogLevel::Warn, || {
+                format!("{operation} failed after {millis} ms: {error}")
+            }),
         }
         answer
     }
@@ -165,7 +185,10 @@ fn encrypt_request(key: &str, plaintext: &[u8], context: Context<'_>) -> SecretB
     let out = body.expose_mut();
     out.extend_from_slice(start.as_bytes());
     out.resize(start.len() + encoded, b'=');
-    #[expect(clippy::expect_used, reason = "the room was made for exactly this many characters, one line above")]
+    #[expect(
+        clippy::expect_used,
+        reason = "the room was made for exactly this many characters, one line above"
+    )]
     BASE64_STANDARD
         .encode_slice(plaintext, &mut out[start.len()..])
         .expect("four characters for each three bytes");
@@ -185,7 +208,11 @@ fn decrypt_request(key: Option<&str>, ciphertext: &[u8], context: Context<'_>) -
 }
 
 fn object(context: Context<'_>) -> serde_json::Value {
-    context.iter().map(|(name, value)| ((*name).to_owned(), (*value).into())).collect::<serde_json::Map<_, _>>().into()
+    context
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).into()))
+        .collect::<serde_json::Map<_, _>>()
+        .into()
 }
 
 #[derive(Deserialize)]
@@ -243,14 +270,21 @@ mod tests {
     fn requests_are_as_the_api_reference_says() {
         let text = |body: SecretBytes| String::from_utf8(body.expose().to_vec()).unwrap();
         assert_eq!(
-            text(encrypt_request("alias/x", &[1, 2, 3, 4], &[("keyroll:keystore", "u")])),
+            text(encrypt_request(
+                "alias/x",
+                &[1, 2, 3, 4],
+                &[("keyroll:keystore", "u")]
+            )),
             r#"{"EncryptionContext":{"keyroll:keystore":"u"},"KeyId":"alias/x","Plaintext":"AQIDBA=="}"#
         );
         assert_eq!(
             text(decrypt_request(Some("k"), &[1, 2, 3], &[("a", "b")])),
             r#"{"CiphertextBlob":"AQID","EncryptionContext":{"a":"b"},"KeyId":"k"}"#
         );
-        assert_eq!(text(decrypt_request(None, &[1, 2, 3], &[])), r#"{"CiphertextBlob":"AQID"}"#);
+        assert_eq!(
+            text(decrypt_request(None, &[1, 2, 3], &[])),
+            r#"{"CiphertextBlob":"AQID"}"#
+        );
     }
 
     #[test]
@@ -261,11 +295,20 @@ mod tests {
 
     #[test]
     fn answers_are_read_or_refused_without_a_word_of_them() {
-        let answer = encrypted(br#"{"KeyId":"arn","CiphertextBlob":"AQID","EncryptionAlgorithm":"SYMMETRIC_DEFAULT"}"#);
+        let answer = encrypted(
+            br#"{"KeyId":"arn","CiphertextBlob":"AQID","EncryptionAlgorithm":"SYMMETRIC_DEFAULT"}"#,
+        );
         let answer = answer.unwrap();
         assert_eq!((answer.ciphertext, answer.key.as_str()), (vec![1, 2, 3], "arn"));
         assert_eq!(decrypted(br#"{"Plaintext":"AQID"}"#).unwrap().expose(), [1, 2, 3]);
-        for garbage in ["", "{}", "null", r#"{"Plaintext":3}"#, r#"{"Plaintext":"!"}"#, r#"{"Plaintext":"AQI\/"}"#] {
+        for garbage in [
+            "",
+            "{}",
+            "null",
+            r#"{"Plaintext":3}"#,
+            r#"{"Plaintext":"!"}"#,
+            r#"{"Plaintext":"AQI\/"}"#,
+        ] {
             assert!(decrypted(garbage.as_bytes()).is_err(), "{garbage}");
             assert!(encrypted(garbage.as_bytes()).is_err(), "{garbage}");
         }

@@ -24,7 +24,8 @@ impl AwsKmsConfig {
         let variables = Variables::of(&options.environment);
         let log_level = match variables.text(LOG_LEVEL) {
             None => LogLevel::Off,
-            Some(name) => LogLevel::of_name(name).ok_or("a log level is Off, Fatal, Error, Warn, Info, Debug or Trace")?,
+            Some(name) => LogLevel::of_name(name)
+                .ok_or("a log level is Off, Fatal, Error, Warn, Info, Debug or Trace")?,
         };
         Ok(AwsKmsConfig {
             key: KmsKey::parse(key)?,
@@ -57,7 +58,8 @@ impl LogLevel {
     fn of_name(name: &str) -> Option<LogLevel> {
         use LogLevel::*;
         let all = [Off, Fatal, Error, Warn, Info, Debug, Trace];
-        all.into_iter().find(|level| format!("{level:?}").eq_ignore_ascii_case(name))
+        all.into_iter()
+            .find(|level| format!("{level:?}").eq_ignore_ascii_case(name))
     }
 }
 
@@ -129,7 +131,8 @@ impl<'a> Arn<'a> {
             account: next()?,
             resource: next()?,
         };
-        let is_plain = is_region(partition) && is_region(region) && arn.account.bytes().all(|c| c.is_ascii_digit());
+        let is_plain =
+            is_region(partition) && is_region(region) && arn.account.bytes().all(|c| c.is_ascii_digit());
         (is_plain && !arn.account.is_empty()).then_some(arn)
     }
 
@@ -146,7 +149,10 @@ impl<'a> Arn<'a> {
             Some(id) if id.starts_with("mrk-") => region,
             _ => self.region,
         };
-        format!("arn:{}:kms:{region}:{}:{}", self.partition, self.account, self.resource)
+        format!(
+            "arn:{}:kms:{region}:{}:{}",
+            self.partition, self.account, self.resource
+        )
     }
 }
 
@@ -161,23 +167,51 @@ mod tests {
         let arn = format!("arn:aws:kms:eu-central-1:111122223333:key/{ID}");
         for (text, is_alias, id, region) in [
             (ID, false, Some(ID), None),
-            ("mrk-1234abcd12ab34cd56ef1234567890ab", false, Some("mrk-1234abcd12ab34cd56ef1234567890ab"), None),
+            (
+                "mrk-1234abcd12ab34cd56ef1234567890ab",
+                false,
+                Some("mrk-1234abcd12ab34cd56ef1234567890ab"),
+                None,
+            ),
             ("alias/mariadb-encryption", true, None, None),
             ("alias/a/b_c", true, None, None),
             (&arn, false, Some(ID), Some("eu-central-1")),
-            ("arn:aws-cn:kms:cn-north-1:111122223333:alias/x", true, None, Some("cn-north-1")),
+            (
+                "arn:aws-cn:kms:cn-north-1:111122223333:alias/x",
+                true,
+                None,
+                Some("cn-north-1"),
+            ),
         ] {
             let key = KmsKey::parse(text).unwrap();
-            assert_eq!((key.is_alias, key.id(), key.region()), (is_alias, id, region), "{text}");
+            assert_eq!(
+                (key.is_alias, key.id(), key.region()),
+                (is_alias, id, region),
+                "{text}"
+            );
         }
     }
 
     #[test]
     fn what_names_no_key_is_refused() {
         for text in [
-            "", "alias/", "alias", "key/x/y", "a b", "alias/a b", "alias/ä", "arn:", "arn:aws:s3:::bucket", "/etc/x",
-            "arn:aws:kms:eu-central-1:111122223333:key/", "arn:aws:kms::111122223333:key/x", "arn:aws:kms:a.b:1:key/x",
-            "arn:aws:kms:eu-central-1::key/x", "arn:aws:kms:eu-central-1:1:other/x", "alias/a\nb", "key/x",
+            "",
+            "alias/",
+            "alias",
+            "key/x/y",
+            "a b",
+            "alias/a b",
+            "alias/ä",
+            "arn:",
+            "arn:aws:s3:::bucket",
+            "/etc/x",
+            "arn:aws:kms:eu-central-1:111122223333:key/",
+            "arn:aws:kms::111122223333:key/x",
+            "arn:aws:kms:a.b:1:key/x",
+            "arn:aws:kms:eu-central-1::key/x",
+            "arn:aws:kms:eu-central-1:1:other/x",
+            "alias/a\nb",
+            "key/x",
             &"a".repeat(513),
         ] {
             let is_the_word_alias = text == "alias";

@@ -99,9 +99,19 @@ mod tests {
     fn the_peers_files_are_found_by_their_names() {
         let directory = tempfile::tempdir().unwrap();
         for name in [
-            "aws-kms-key.10.1", "aws-kms-key.2.2", "aws-kms-key.2.1", "aws-kms-key.4294967295.1", "aws-kms-key.1",
-            "aws-kms-key.1.x", "aws-kms-key.01.1", "aws-kms-key.1.1.tmp", "aws-kms-key.4294967296.1", "ibdata1",
-            "aws-kms-key.+1.1", "aws-kms-key..1", "aws-kms-key.0.1",
+            "aws-kms-key.10.1",
+            "aws-kms-key.2.2",
+            "aws-kms-key.2.1",
+            "aws-kms-key.4294967295.1",
+            "aws-kms-key.1",
+            "aws-kms-key.1.x",
+            "aws-kms-key.01.1",
+            "aws-kms-key.1.1.tmp",
+            "aws-kms-key.4294967296.1",
+            "ibdata1",
+            "aws-kms-key.+1.1",
+            "aws-kms-key..1",
+            "aws-kms-key.0.1",
         ] {
             fs::write(directory.path().join(name), "x").unwrap();
         }

@@ -80,7 +80,11 @@ impl fmt::Display for Answered {
         }
         if let Some(seconds) = self.clock_off {
             let how = if seconds < 0 { "behind" } else { "ahead of" };
-            write!(f, "; this machine's clock is {} s {how} AWS's", seconds.unsigned_abs())?;
+            write!(
+                f,
+                "; this machine's clock is {} s {how} AWS's",
+                seconds.unsigned_abs()
+            )?;
         }
         if let Some(id) = &self.request_id {
             write!(f, "; request id {id}")?;
@@ -170,14 +174,18 @@ impl Answered {
     pub fn class(&self) -> Class {
         let message = self.message.as_deref().unwrap_or_default();
         let short = self.name.strip_suffix("Exception").unwrap_or(&self.name);
-        let known = NAMES.iter().find(|(name, _)| *name == short || *name == self.name);
+        let known = NAMES
+            .iter()
+            .find(|(name, _)| *name == short || *name == self.name);
         match known.map(|(_, class)| *class) {
             Some(Class::BadCredentials) if self.clock_off.is_some() => Class::ClockSkew,
             Some(Class::InvalidState) if message.contains("pending deletion") => Class::PendingDeletion,
             Some(Class::InvalidState) if message.contains("is disabled") => Class::Disabled,
             // What KMS says of a ciphertext that is no key's of this account: it does not tell one that is garbage
             // from one that may not be opened.
-            Some(Class::AccessDenied) if message.contains("ciphertext refers to a customer master key") => Class::WrongKey,
+            Some(Class::AccessDenied) if message.contains("ciphertext refers to a customer master key") => {
+                Class::WrongKey
+            }
             Some(class) => class,
             None if self.status >= 500 || self.status == 429 => Class::TryAgain,
             None => Class::Other,
@@ -244,7 +252,10 @@ impl AwsError {
     /// The same, with the time that all tries together were given.
     pub(super) fn within(self, allowed: Duration) -> AwsError {
         match self {
-            AwsError::Net(NetError::TimedOut { host, .. }) => AwsError::Net(NetError::TimedOut { host, waited: allowed }),
+            AwsError::Net(NetError::TimedOut { host, .. }) => AwsError::Net(NetError::TimedOut {
+                host,
+                waited: allowed,
+            }),
             other => other,
         }
     }
@@ -280,13 +291,19 @@ mod tests {
                 Some("arn:aws:kms:us-east-1:1:key/k is pending deletion."),
                 Class::PendingDeletion,
             ),
-            ("KMSInvalidStateException", Some("k is pending import."), Class::InvalidState),
+            (
+                "KMSInvalidStateException",
+                Some("k is pending import."),
+                Class::InvalidState,
+            ),
             ("NotFoundException", None, Class::NotFound),
             ("AccessDeniedException", None, Class::AccessDenied),
             ("AccessDenied", None, Class::AccessDenied),
             (
                 "AccessDeniedException",
-                Some("The ciphertext refers to a customer master key that does not exist, does not exist in this region, or you are not allowed to access."),
+                Some(
+                    "The ciphertext refers to a customer master key that does not exist, does not exist in this region, or you are not allowed to access.",
+                ),
                 Class::WrongKey,
             ),
             ("ExpiredTokenException", None, Class::Expired),
@@ -305,10 +322,22 @@ mod tests {
 
     #[test]
     fn each_class_has_a_hint_of_its_own() {
-        let mut hints: Vec<String> = ["DisabledException", "NotFoundException", "AccessDeniedException", "ExpiredToken", "RequestExpired", "InvalidSignatureException", "InvalidKeyUsageException", "Throttling", "X", "IncorrectKeyException", "KMSInvalidStateException"]
-            .iter()
-            .map(|name| answered(400, name, None).hint())
-            .collect();
+        let mut hints: Vec<String> = [
+            "DisabledException",
+            "NotFoundException",
+            "AccessDeniedException",
+            "ExpiredToken",
+            "RequestExpired",
+            "InvalidSignatureException",
+            "InvalidKeyUsageException",
+            "Throttling",
+            "X",
+            "IncorrectKeyException",
+            "KMSInvalidStateException",
+        ]
+        .iter()
+        .map(|name| answered(400, name, None).hint())
+        .collect();
         hints.sort();
         hints.dedup();
         assert_eq!(hints.len(), 11);

@@ -58,7 +58,9 @@ pub struct AwsKms {
 impl AwsKms {
     /// The KMS key that the settings name; reads and asks nothing yet.
     pub fn new(config: AwsKmsConfig) -> AwsKms {
-        AwsKms { kms: Kms::new(config) }
+        AwsKms {
+            kms: Kms::new(config),
+        }
     }
 
     fn failed(&self, operation: &'static str, error: AwsError) -> MasterKeyError {
@@ -134,7 +136,10 @@ impl MasterKey for AwsKms {
             return Err(self.bad_answer("wrap", "its KeyId is no ARN of a KMS key"));
         }
         // What ends in the keystore must not be the key in clear, whoever answers at the endpoint.
-        let in_clear = encrypted.ciphertext.windows(KEYSTORE_KEY_LENGTH).any(|window| window == key.expose());
+        let in_clear = encrypted
+            .ciphertext
+            .windows(KEYSTORE_KEY_LENGTH)
+            .any(|window| window == key.expose());
         if in_clear || !(KEYSTORE_KEY_LENGTH..=MAX_WRAPPED).contains(&encrypted.ciphertext.len()) {
             return Err(self.bad_answer("wrap", "its CiphertextBlob is no ciphertext of a key"));
         }

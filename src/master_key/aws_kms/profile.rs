@@ -74,7 +74,11 @@ impl Profiles {
         };
         for (kind, variable, in_home) in [
             (Kind::Config, "AWS_CONFIG_FILE", ".aws/config"),
-            (Kind::Credentials, "AWS_SHARED_CREDENTIALS_FILE", ".aws/credentials"),
+            (
+                Kind::Credentials,
+                "AWS_SHARED_CREDENTIALS_FILE",
+                ".aws/credentials",
+            ),
         ] {
             if let Some(path) = variables.path_or_in_home(variable, in_home) {
                 all.read_file(kind, &path)?;
@@ -82,7 +86,12 @@ impl Profiles {
         }
         match &all.chosen {
             Some(name) => all.named(name).map(drop)?,
-            None => all.chosen = all.profiles.contains_key(DEFAULT_PROFILE).then(|| DEFAULT_PROFILE.into()),
+            None => {
+                all.chosen = all
+                    .profiles
+                    .contains_key(DEFAULT_PROFILE)
+                    .then(|| DEFAULT_PROFILE.into())
+            }
         }
         Ok(all)
     }
@@ -124,7 +133,9 @@ impl Profiles {
         let file = match read::open_regular(path) {
             Ok(file) => file,
             // Mostly there is none: the home of the server's user has no such directory, or none that it may enter.
-            Err(FileError::FileNotFound { source, .. }) if source.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(FileError::FileNotFound { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                return Ok(());
+            }
             Err(error) => return Err(error.into()),
         };
         let bytes = read::up_to(&file, path, SIZE_LIMIT)?;
@@ -133,9 +144,10 @@ impl Profiles {
             None => Err((1, "the file has more than 1 MiB")),
         };
         parsed.map_err(|(line, reason)| AwsError::Settings {
-                reason: format!("{}:{line}: {reason}", path.display()),
-                mend: "correct the line, or name another file in AWS_CONFIG_FILE or AWS_SHARED_CREDENTIALS_FILE".into(),
-            })
+            reason: format!("{}:{line}: {reason}", path.display()),
+            mend: "correct the line, or name another file in AWS_CONFIG_FILE or AWS_SHARED_CREDENTIALS_FILE"
+                .into(),
+        })
     }
 
     /// Takes up the text of one file; an error names the line, and quotes nothing of it.
@@ -153,7 +165,9 @@ impl Profiles {
                 continue;
             }
             if let Some(rest) = line.strip_prefix('[') {
-                let name = rest.strip_suffix(']').ok_or(wrong("a section's name lacks its closing bracket"))?;
+                let name = rest
+                    .strip_suffix(']')
+                    .ok_or(wrong("a section's name lacks its closing bracket"))?;
                 section = self.section(kind, name);
                 in_section = true;
                 outer.clear();
@@ -200,7 +214,9 @@ impl Profiles {
 
 /// The line up to a comment: `#` or `;` with white space before it.
 fn without_comment(line: &str) -> &str {
-    let starts = [" #", " ;", "\t#", "\t;"].iter().filter_map(|mark| line.find(mark));
+    let starts = [" #", " ;", "\t#", "\t;"]
+        .iter()
+        .filter_map(|mark| line.find(mark));
     &line[..starts.min().unwrap_or(line.len())]
 }
 
@@ -212,7 +228,10 @@ mod tests {
 
     fn profiles(config: &str, credentials: &str, profile: &str) -> Result<Profiles, AwsError> {
         let directory = tempfile::tempdir().unwrap();
-        let (a, b) = (directory.path().join("config"), directory.path().join("credentials"));
+        let (a, b) = (
+            directory.path().join("config"),
+            directory.path().join("credentials"),
+        );
         fs::write(&a, config).unwrap();
         fs::write(&b, credentials).unwrap();
         Profiles::read(&Variables::of(
@@ -247,12 +266,17 @@ region = us-west-2
 
     #[test]
     fn profiles_are_read_from_both_files() {
-        let credentials = "[default]\naws_access_key_id = AKIDEXAMPLE\naws_secret_access_key = a=b#c\nregion=us-east-1\n";
+        let credentials =
+            "[default]\naws_access_key_id = AKIDEXAMPLE\naws_secret_access_key = a=b#c\nregion=us-east-1\n";
         let all = profiles(CONFIG, credentials, "").unwrap();
         assert_eq!(all.chosen(), Some("default"));
         assert_eq!(all.text("aws_access_key_id"), Some("AKIDEXAMPLE"));
         assert_eq!(all.text("aws_secret_access_key"), Some("a=b#c"));
-        assert_eq!(all.text("region"), Some("us-east-1"), "the credentials file goes first");
+        assert_eq!(
+            all.text("region"),
+            Some("us-east-1"),
+            "the credentials file goes first"
+        );
         assert_eq!(all.endpoint_url(Service::Kms), None);
         let all = profiles(CONFIG, credentials, "keyroll").unwrap();
         assert_eq!(all.text("source_profile"), Some("default"));

@@ -42,19 +42,28 @@ impl Session {
         let profiles = Profiles::read(variables)?;
         let region = region(config, &profiles)?;
         let flag = |variable, property| {
-            variables.text(variable).or_else(|| profiles.text(property)).is_some_and(is_true)
+            variables
+                .text(variable)
+                .or_else(|| profiles.text(property))
+                .is_some_and(is_true)
         };
         let variant = Variant {
             fips: flag("AWS_USE_FIPS_ENDPOINT", "use_fips_endpoint"),
             dual_stack: flag("AWS_USE_DUALSTACK_ENDPOINT", "use_dualstack_endpoint"),
         };
-        let ignores = flag("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "ignore_configured_endpoint_urls");
-        let url = |service: Service| match named_endpoint(service, variables, &profiles).filter(|_| !ignores) {
+        let ignores = flag(
+            "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS",
+            "ignore_configured_endpoint_urls",
+        );
+        let url = |service: Service| match named_endpoint(service, variables, &profiles).filter(|_| !ignores)
+        {
             Some(url) => Url::parse(url),
             None => Url::parse(&endpoint::url(service, &region, variant)),
         };
         let (kms, sts) = (url(Service::Kms)?, url(Service::Sts)?);
-        let ca = variables.text("AWS_CA_BUNDLE").or_else(|| profiles.text("ca_bundle"));
+        let ca = variables
+            .text("AWS_CA_BUNDLE")
+            .or_else(|| profiles.text("ca_bundle"));
         let http = HttpOptions {
             tls: TlsOptions {
                 ca: ca.map(|path| variables.expanded(path)),
@@ -114,7 +123,9 @@ impl Session {
                 request = request.header(name, value.as_bytes());
             }
         }
-        let response = self.http.send(request.body(SecretBytes::new(body.to_vec())), deadline)?;
+        let response = self
+            .http
+            .send(request.body(SecretBytes::new(body.to_vec())), deadline)?;
         if response.status == 200 {
             return Ok(response);
         }
@@ -163,7 +174,11 @@ mod tests {
     const KEYS: [(&str, &str); 2] = [("AWS_ACCESS_KEY_ID", "AKIA"), ("AWS_SECRET_ACCESS_KEY", "s")];
 
     fn session(key: &str, more: &[(&str, &str)]) -> Result<Session, AwsError> {
-        let environment = KEYS.iter().chain(more).map(|(n, v)| (n.into(), v.into())).collect();
+        let environment = KEYS
+            .iter()
+            .chain(more)
+            .map(|(n, v)| (n.into(), v.into()))
+            .collect();
         let options = Options {
             request_timeout: Duration::from_secs(1),
             environment,
@@ -175,7 +190,11 @@ mod tests {
     fn the_region_is_that_of_the_arn_of_the_variable_or_of_the_profile() {
         let directory = tempfile::tempdir().unwrap();
         let config = directory.path().join("config");
-        std::fs::write(&config, "[default]\nregion = eu-west-3\nuse_fips_endpoint = true\n").unwrap();
+        std::fs::write(
+            &config,
+            "[default]\nregion = eu-west-3\nuse_fips_endpoint = true\n",
+        )
+        .unwrap();
         let file = [("AWS_CONFIG_FILE", config.to_str().unwrap())];
         let two = [("AWS_REGION", "us-east-1"), ("AWS_DEFAULT_REGION", "us-east-2")];
         let arn = "arn:aws:kms:eu-central-1:1:key/x";
@@ -184,10 +203,18 @@ mod tests {
             ("alias/x", [&file[..], &two].concat(), "kms-fips.us-east-1."),
             ("alias/x", [&file[..], &two[1..]].concat(), "kms-fips.us-east-2."),
             ("alias/x", file.to_vec(), "kms-fips.eu-west-3."),
-            ("alias/x", [&file[..], &[("AWS_USE_FIPS_ENDPOINT", "false")]].concat(), "kms.eu-west-3."),
+            (
+                "alias/x",
+                [&file[..], &[("AWS_USE_FIPS_ENDPOINT", "false")]].concat(),
+                "kms.eu-west-3.",
+            ),
         ] {
             let session = session(key, &more).unwrap();
-            assert!(session.kms.authority().starts_with(expected), "{} {expected}", session.kms);
+            assert!(
+                session.kms.authority().starts_with(expected),
+                "{} {expected}",
+                session.kms
+            );
         }
         let missing = session("alias/x", &[]).err().unwrap();
         assert_eq!(missing.to_string(), "no AWS region is set");

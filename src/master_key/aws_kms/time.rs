@@ -4,7 +4,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The end of credentials, as RFC 3339 writes it in UTC: `2026-11-22T01:02:03Z`, also with a fraction, which is dropped.
 pub(super) fn of_rfc3339(text: &str) -> Option<SystemTime> {
-    let (date, time) = text.strip_suffix('Z').or_else(|| text.strip_suffix("+00:00"))?.split_once('T')?;
+    let (date, time) = text
+        .strip_suffix('Z')
+        .or_else(|| text.strip_suffix("+00:00"))?
+        .split_once('T')?;
     let [year, month, day] = numbers(date, '-')?;
     let time = time.split_once('.').map_or(time, |(whole, _)| whole);
     point(year, month, day, time)
@@ -78,13 +81,24 @@ mod tests {
     #[test]
     fn what_is_no_time_is_none() {
         for text in [
-            "", "Z", "T", "2026-11-22", "2026-11-22T01:02:03", "2026-13-22T01:02:03Z", "2026-11-22T24:02:03Z",
-            "2026-11-22T01:02Z", "1969-11-22T01:02:03Z", "99999999999999999999-11-22T01:02:03Z",
+            "",
+            "Z",
+            "T",
+            "2026-11-22",
+            "2026-11-22T01:02:03",
+            "2026-13-22T01:02:03Z",
+            "2026-11-22T24:02:03Z",
+            "2026-11-22T01:02Z",
+            "1969-11-22T01:02:03Z",
+            "99999999999999999999-11-22T01:02:03Z",
         ] {
             assert_eq!(of_rfc3339(text), None, "{text}");
         }
         for text in [
-            "", "Sun, 22 Nov 2026 01:02:03 CET", "Sun, 22 Nop 2026 01:02:03 GMT", "22 Nov 2026 01:02:03 GMT",
+            "",
+            "Sun, 22 Nov 2026 01:02:03 CET",
+            "Sun, 22 Nop 2026 01:02:03 GMT",
+            "22 Nov 2026 01:02:03 GMT",
             "Sunday, 22-Nov-26 01:02:03 GMT",
         ] {
             assert_eq!(of_http_date(text), None, "{text}");

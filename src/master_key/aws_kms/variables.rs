@@ -128,8 +128,13 @@ mod tests {
             ("PATH", "/bin"),
             ("HOME", "/root"),
         ]));
-        assert_eq!((variables.text("AWS_PROFILE"), variables.text("PATH")), (None, None));
-        let path = variables.path_or_in_home("AWS_CONFIG_FILE", ".aws/config").unwrap();
+        assert_eq!(
+            (variables.text("AWS_PROFILE"), variables.text("PATH")),
+            (None, None)
+        );
+        let path = variables
+            .path_or_in_home("AWS_CONFIG_FILE", ".aws/config")
+            .unwrap();
         assert_eq!(path.to_str(), Some("/root/.aws/config"));
         assert_eq!(variables.expanded("~/x").to_str(), Some("/root/x"));
         assert_eq!(variables.expanded("/~/x").to_str(), Some("/~/x"));

@@ -26,7 +26,12 @@ pub(super) fn of_json(body: &[u8]) -> Result<Credentials, &'static str> {
     }
     let body: Body<'_> = serde_json::from_slice(body)
         .map_err(|_| "it is not JSON with AccessKeyId and SecretAccessKey as texts")?;
-    checked(body.access_key_id, body.secret_access_key, body.token, body.expiration)
+    checked(
+        body.access_key_id,
+        body.secret_access_key,
+        body.token,
+        body.expiration,
+    )
 }
 
 /// `<Credentials><AccessKeyId>...</AccessKeyId><SecretAccessKey>...`: STS.
@@ -48,7 +53,9 @@ fn checked(
     expiration: Option<Cow<'_, str>>,
 ) -> Result<Credentials, &'static str> {
     let secret = Zeroizing::new(secret.into_owned());
-    let token = token.filter(|token| !token.is_empty()).map(|token| Zeroizing::new(token.into_owned()));
+    let token = token
+        .filter(|token| !token.is_empty())
+        .map(|token| Zeroizing::new(token.into_owned()));
     let expires = match expiration {
         Some(text) => Some(time::of_rfc3339(&text).ok_or("its Expiration is no time in UTC")?),
         None => None,
@@ -97,9 +104,16 @@ mod tests {
             r#"{"AccessKeyId":"A","SecretAccessKey":"hunter2","Expiration":"tomorrow"}"#,
             r#"{"AccessKeyId":"A","SecretAccessKey":"hunter2","Token":"a b"}"#,
         ] {
-            assert!(!of_json(json.as_bytes()).unwrap_err().contains("hunter2"), "{json}");
+            assert!(
+                !of_json(json.as_bytes()).unwrap_err().contains("hunter2"),
+                "{json}"
+            );
         }
-        for xml in ["", "<AccessKeyId>A</AccessKeyId>", "<AccessKeyId>A</AccessKeyId><SecretAccessKey>s</SecretAccessKey>"] {
+        for xml in [
+            "",
+            "<AccessKeyId>A</AccessKeyId>",
+            "<AccessKeyId>A</AccessKeyId><SecretAccessKey>s</SecretAccessKey>",
+        ] {
             assert!(of_xml(xml.as_bytes()).is_err(), "{xml}");
         }
     }

@@ -24,7 +24,7 @@ const ECS_AGENT: &str = "http://169.254.170.2";
 const AGENTS: [&str; 3] = ["169.254.170.2", "169.254.170.23", "fd00:ec2::23"];
 
 /// Where a container's credentials are.
-pub(super) struct Endpoint {
+pub(in crate::master_key::aws_kms) struct Endpoint {
     url: Url,
     authorization: Authorization,
 }
@@ -53,9 +53,9 @@ impl Endpoint {
             (None, None) => return Ok(None),
         };
         let host = url.host().trim_start_matches('[').trim_end_matches(']');
-        let is_agent = host.parse().is_ok_and(|address: IpAddr| {
-            AGENTS.iter().any(|agent| agent.parse() == Ok(address))
-        });
+        let is_agent = host
+            .parse()
+            .is_ok_and(|address: IpAddr| AGENTS.iter().any(|agent| agent.parse() == Ok(address)));
         if !is_agent {
             url.check_protection(PlainHttp::ToLoopback)?;
         }
@@ -113,7 +113,9 @@ mod tests {
 
     #[test]
     fn a_relative_uri_leads_to_the_agent_of_ecs() {
-        let found = endpoint("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "/v2/credentials/1?id=x").unwrap().unwrap();
+        let found = endpoint("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "/v2/credentials/1?id=x")
+            .unwrap()
+            .unwrap();
         assert_eq!(format!("{found:?}"), "http://169.254.170.2/v2/credentials/1?id=x");
         for escape in ["@evil.example/", ".evil.example/", ":80@evil.example/"] {
             let found = endpoint("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", escape);

@@ -29,8 +29,14 @@ pub(super) fn address(variables: &Variables) -> Option<String> {
     let ipv6 = variables
         .text("AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE")
         .is_some_and(|mode| mode.eq_ignore_ascii_case("ipv6"));
-    let usual = if ipv6 { "http://[fd00:ec2::254]" } else { "http://169.254.169.254" };
-    let address = variables.text("AWS_EC2_METADATA_SERVICE_ENDPOINT").unwrap_or(usual);
+    let usual = if ipv6 {
+        "http://[fd00:ec2::254]"
+    } else {
+        "http://169.254.169.254"
+    };
+    let address = variables
+        .text("AWS_EC2_METADATA_SERVICE_ENDPOINT")
+        .unwrap_or(usual);
     Some(address.trim_end_matches('/').to_owned())
 }
 
@@ -49,7 +55,11 @@ pub(super) fn fetch(address: &str, deadline: Deadline) -> Result<Credentials, Aw
     };
     let token = service.token()?;
     let roles = service.get(ROLES, &token)?;
-    let role = std::str::from_utf8(roles.body()).unwrap_or_default().lines().next().unwrap_or_default();
+    let role = std::str::from_utf8(roles.body())
+        .unwrap_or_default()
+        .lines()
+        .next()
+        .unwrap_or_default();
     let is_name = |c: char| c.is_ascii_alphanumeric() || "+=,.@-_".contains(c);
     if role.is_empty() || !role.chars().all(is_name) {
         return Err(bad_answer("the name of the instance's role is none"));

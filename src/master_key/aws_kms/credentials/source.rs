@@ -37,7 +37,10 @@ impl Source {
     ///
     /// # Errors
     /// There is none, or one that is half set up or of a kind that is not spoken here.
-    pub(in crate::master_key::aws_kms) fn find(variables: &Variables, profiles: &Profiles) -> Result<Source, AwsError> {
+    pub(in crate::master_key::aws_kms) fn find(
+        variables: &Variables,
+        profiles: &Profiles,
+    ) -> Result<Source, AwsError> {
         if let Some(fixed) = of_environment(variables)? {
             return Ok(Source::Fixed(fixed));
         }
@@ -49,7 +52,8 @@ impl Source {
         if let Some(file) = variables.text("AWS_WEB_IDENTITY_TOKEN_FILE") {
             let arn = variables.text("AWS_ROLE_ARN").ok_or_else(|| AwsError::Settings {
                 reason: "AWS_WEB_IDENTITY_TOKEN_FILE is set and AWS_ROLE_ARN is not".into(),
-                mend: "set both, as the annotation eks.amazonaws.com/role-arn of a service account does".into(),
+                mend: "set both, as the annotation eks.amazonaws.com/role-arn of a service account does"
+                    .into(),
             })?;
             let role = Role::new(arn, variables.text("AWS_ROLE_SESSION_NAME"));
             return Ok(Source::WebIdentity(role, file.into()));
@@ -61,9 +65,10 @@ impl Source {
             return Ok(Source::Instance(address));
         }
         Err(AwsError::NoCredentials {
-            looked: "none are in the environment or in a profile, there is no token file and no container, and \
+            looked:
+                "none are in the environment or in a profile, there is no token file and no container, and \
                      AWS_EC2_METADATA_DISABLED keeps the instance from being asked"
-                .into(),
+                    .into(),
         })
     }
 
@@ -88,7 +93,10 @@ impl Source {
 }
 
 fn of_environment(variables: &Variables) -> Result<Option<Credentials>, AwsError> {
-    let (id, secret) = (variables.text("AWS_ACCESS_KEY_ID"), variables.text("AWS_SECRET_ACCESS_KEY"));
+    let (id, secret) = (
+        variables.text("AWS_ACCESS_KEY_ID"),
+        variables.text("AWS_SECRET_ACCESS_KEY"),
+    );
     let (Some(id), Some(secret)) = (id, secret) else {
         if id.is_none() && secret.is_none() {
             return Ok(None);
@@ -130,20 +138,38 @@ fn of_profile<'a>(
         }
         visited.push(name);
         if profile.text("mfa_serial").is_some() {
-            return Err(wrong("wants a code of a person (mfa_serial), and a server has none"));
+            return Err(wrong(
+                "wants a code of a person (mfa_serial), and a server has none",
+            ));
         }
         return role_source(role, profile, variables, profiles, visited, &wrong).map(Some);
     }
-    match (profile.text("aws_access_key_id"), profile.text("aws_secret_access_key")) {
-        (Some(id), Some(secret)) => Ok(Some(Source::Fixed(fixed(id, secret, profile.text("aws_session_token"))))),
-        (None, None) => match ["credential_process", "sso_session", "sso_start_url", "login_session"]
-            .iter()
-            .find(|property| profile.text(property).is_some())
+    match (
+        profile.text("aws_access_key_id"),
+        profile.text("aws_secret_access_key"),
+    ) {
+        (Some(id), Some(secret)) => Ok(Some(Source::Fixed(fixed(
+            id,
+            secret,
+            profile.text("aws_session_token"),
+        )))),
+        (None, None) => match [
+            "credential_process",
+            "sso_session",
+            "sso_start_url",
+            "login_session",
+        ]
+        .iter()
+        .find(|property| profile.text(property).is_some())
         {
-            Some(property) => Err(wrong(&format!("gets its credentials by {property}, which is not supported here"))),
+            Some(property) => Err(wrong(&format!(
+                "gets its credentials by {property}, which is not supported here"
+            ))),
             None => Ok(None),
         },
-        _ => Err(wrong("has only one of aws_access_key_id and aws_secret_access_key")),
+        _ => Err(wrong(
+            "has only one of aws_access_key_id and aws_secret_access_key",
+        )),
     }
 }
 
@@ -161,22 +187,36 @@ fn role_source<'a>(
         profile.text("credential_source"),
         profile.text("web_identity_token_file"),
     ) {
-        (Some(source), None, None) => of_profile(source, variables, profiles, visited)?
-            .ok_or_else(|| wrong(&format!("names '{}' as its source, which has no credentials", source.escape_debug())))?,
+        (Some(source), None, None) => of_profile(source, variables, profiles, visited)?.ok_or_else(|| {
+            wrong(&format!(
+                "names '{}' as its source, which has no credentials",
+                source.escape_debug()
+            ))
+        })?,
         (None, Some("Environment"), None) => match of_environment(variables)? {
             Some(credentials) => Source::Fixed(credentials),
             None => return Err(wrong("wants credentials of the environment, and none are there")),
         },
         (None, Some("EcsContainer"), None) => match Endpoint::of_environment(variables)? {
             Some(endpoint) => Source::Container(endpoint),
-            None => return Err(wrong("wants credentials of the container, and none were given to it")),
+            None => {
+                return Err(wrong(
+                    "wants credentials of the container, and none were given to it",
+                ));
+            }
         },
         (None, Some("Ec2InstanceMetadata"), None) => match instance::address(variables) {
             Some(address) => Source::Instance(address),
-            None => return Err(wrong("wants the instance's role, and AWS_EC2_METADATA_DISABLED is true")),
+            None => {
+                return Err(wrong(
+                    "wants the instance's role, and AWS_EC2_METADATA_DISABLED is true",
+                ));
+            }
         },
         (None, Some(_), None) => {
-            return Err(wrong("has a credential_source other than Environment, EcsContainer and Ec2InstanceMetadata"));
+            return Err(wrong(
+                "has a credential_source other than Environment, EcsContainer and Ec2InstanceMetadata",
+            ));
         }
         (None, None, Some(file)) => return Ok(Source::WebIdentity(role, variables.expanded(file))),
         _ => {

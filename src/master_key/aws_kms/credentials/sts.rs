@@ -19,7 +19,7 @@ const TOKEN_LIMIT: u64 = 64 * 1024;
 
 /// A role to be taken on.
 #[derive(Clone, Debug)]
-pub(super) struct Role {
+pub(in crate::master_key::aws_kms) struct Role {
     pub(super) arn: String,
     session_name: Option<String>,
     external_id: Option<String>,
@@ -106,13 +106,25 @@ impl Role {
             ("RoleSessionName", session_name.as_bytes()),
         ];
         let more = [
-            ("DurationSeconds", self.duration_seconds.as_deref().map(str::as_bytes)),
-            ("ExternalId", self.external_id.as_deref().map(str::as_bytes).filter(|_| token.is_none())),
+            (
+                "DurationSeconds",
+                self.duration_seconds.as_deref().map(str::as_bytes),
+            ),
+            (
+                "ExternalId",
+                self.external_id
+                    .as_deref()
+                    .map(str::as_bytes)
+                    .filter(|_| token.is_none()),
+            ),
             ("WebIdentityToken", token),
         ];
         fields.extend(more.into_iter().filter_map(|(name, value)| Some((name, value?))));
         // All the room at once: a text that grows leaves an unwiped copy of the token behind.
-        let room = fields.iter().map(|(name, value)| name.len() + 3 * value.len() + 2).sum();
+        let room = fields
+            .iter()
+            .map(|(name, value)| name.len() + 3 * value.len() + 2)
+            .sum();
         let mut form = String::with_capacity(room);
         for (name, value) in fields {
             if !form.is_empty() {
