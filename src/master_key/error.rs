@@ -100,7 +100,7 @@ pub enum MasterKeyError {
         /// Who may change it.
         reason: String,
         /// What mends it.
-        mend: String,
+        mend: Box<str>,
     },
 
     /// The file belongs to neither root nor the user that reads it.
@@ -129,20 +129,16 @@ pub enum MasterKeyError {
 
     /// The service manager passed no credentials.
     #[error(
-        "{provider} cannot be read: CREDENTIALS_DIRECTORY is not set, so this process was given no credentials"
+        "credential {name} cannot be read: CREDENTIALS_DIRECTORY is not set, so this process was given no credentials"
     )]
     NoCredentials {
-        /// The provider, as it describes itself.
-        provider: String,
         /// The credential's name.
         name: String,
     },
 
     /// Credentials were passed, but not this one.
-    #[error("{provider} is not among the credentials in {}", directory.display())]
+    #[error("credential {name} is not among the credentials in {}", directory.display())]
     CredentialMissing {
-        /// The provider, as it describes itself.
-        provider: String,
         /// The credential's name.
         name: String,
         /// `$CREDENTIALS_DIRECTORY`.
@@ -166,9 +162,9 @@ pub enum MasterKeyError {
         /// The provider, as it describes itself.
         provider: String,
         /// Why.
-        reason: String,
+        reason: &'static str,
         /// How it is done instead.
-        instead: String,
+        instead: &'static str,
     },
 
     /// The system's generator of random numbers failed.
@@ -179,6 +175,9 @@ pub enum MasterKeyError {
     #[error(transparent)]
     CannotSeal(#[from] SealError),
 }
+
+// It travels by value, wrapped in the errors of keystores: a larger variant belongs in a box.
+const _: () = assert!(size_of::<MasterKeyError>() <= 72);
 
 impl MasterKeyError {
     /// Whether the provider answered, but with a master key that does not open the keystore.
@@ -229,7 +228,7 @@ impl MasterKeyError {
                  interpreter that exists",
                 path.display()
             ),
-            MasterKeyError::Untrusted { mend, .. } => mend.clone(),
+            MasterKeyError::Untrusted { mend, .. } => mend.to_string(),
             MasterKeyError::ForeignOwner { path, reader, .. } => {
                 format!("run `chown {reader} {}`", path.display())
             }
@@ -240,7 +239,7 @@ impl MasterKeyError {
                  docs/master-keys.md has an example"
             ),
             MasterKeyError::AwsKms { source, .. } => source.hint(),
-            MasterKeyError::CannotRotate { instead, .. } => instead.clone(),
+            MasterKeyError::CannotRotate { instead, .. } => (*instead).into(),
             MasterKeyError::NoRandomBytes(_) | MasterKeyError::CannotSeal(_) => "check the system log".into(),
         }
     }

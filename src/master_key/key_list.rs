@@ -333,3 +333,54 @@ pub fn parse_bare_key(text: &[u8]) -> Option<KeyList> {
     let (key, _) = parse_key(text.trim_ascii()).ok()?;
     (text.trim_ascii().len() == DIGITS).then(|| KeyList(BTreeMap::from([(1, key)])))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_bare_key_is_64_digits_and_nothing_else() {
+        let digits = "0123456789abcdefABCDEF".repeat(3)[..64].to_owned();
+        for text in [digits.clone(), format!("{digits}\n"), format!(" {digits}\r\n")] {
+            assert_eq!(parse_bare_key(text.as_bytes()).unwrap().newest(), 1);
+        }
+        for text in [
+            &digits[..63],
+            &format!("{digits}0"),
+            &format!("{digits} x"),
+            &format!("1;{digits}"),
+            "",
+        ] {
+            assert!(parse_bare_key(text.as_bytes()).is_none(), "{text}");
+        }
+    }
+
+    #[test]
+    fn debug_output_shows_no_key() {
+        let keys = KeyList::single(&[0xAB; 32]);
+        assert_eq!(format!("{keys:?}"), "KeyList(version 1)");
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_or_refused(text in proptest::collection::vec(any::<u8>(), 0..300)) {
+            if let Err(error) = KeyList::parse(&text) {
+                let lines: Vec<&[u8]> = text.split(|&byte| byte == b'\n').collect();
+                prop_assert!(error.column <= lines[error.line - 1].len() + 1, "{}", error);
+            }
+        }
+
+        #[test]
+        fn versions_that_are_added_are_read_again(first in 1u32..u32::MAX - 10, count in 1usize..5, comment in "(# [a-z]{0,9})?") {
+            let mut text = format!("{comment}\n{first};{}", "5a".repeat(32)).into_bytes();
+            let mut keys = KeyList::parse(&text).unwrap();
+            for added in 1..=count as u32 {
+                prop_assert_eq!(keys.add_random().unwrap(), Some(first + added));
+                text = keys.with_newest_line(&text).expose().to_vec();
+                prop_assert!(KeyList::parse(&text).unwrap().is_same(&keys));
+            }
+        }
+    }
+}

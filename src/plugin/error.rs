@@ -3,6 +3,7 @@
 use thiserror::Error;
 
 use crate::keystore::KeyStoreError;
+use crate::master_key::MasterKeyError;
 
 /// A failure of a start, a rotation or a reload. Nothing was changed unless the key store's error says so.
 #[derive(Debug, Error)]
@@ -10,6 +11,10 @@ pub enum PluginError {
     /// The key store failed.
     #[error(transparent)]
     KeyStore(#[from] KeyStoreError),
+
+    /// The setting names no master key that can be opened.
+    #[error("keyroll_master_key: {0}")]
+    MasterKey(Box<MasterKeyError>),
 
     /// mariadb-backup was handed the place-holder of a password. It prints no notes, so the hint for it is in the
     /// message.
@@ -52,6 +57,7 @@ impl PluginError {
     pub fn hint(&self) -> String {
         match self {
             PluginError::KeyStore(error) => error.hint(),
+            PluginError::MasterKey(error) => error.hint(),
             PluginError::FilekeyHidden => {
                 "or put the password into a file (mode 0600) and set keyroll_filekey=FILE:path".into()
             }

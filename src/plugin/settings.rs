@@ -6,11 +6,14 @@
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::crypto::Algorithm;
 use crate::crypto::password::Digest;
+use crate::keystore::envelope::EnvelopeConfig;
 use crate::keystore::key_file::{FileKey, KeyFileConfig};
 use crate::keystore::{KeySpec, StoreConfig, VersionStep};
+use crate::master_key::{self, open::DEFAULT_REQUEST_TIMEOUT};
 use crate::secret::SecretBytes;
 
 use super::PluginError;
@@ -193,7 +196,24 @@ impl Settings {
         if self.master_key.is_empty() {
             return Err(PluginError::NoMasterKey);
         }
-        todo!()
+        let uri = String::from_utf8_lossy(&self.master_key);
+        let options = self.master_key_options();
+        Ok(StoreConfig::Keystore(EnvelopeConfig {
+            master_key: master_key::open(&uri, &options)
+                .map_err(|error| PluginError::MasterKey(Box::new(error)))?,
+            options,
+            path: PathBuf::from(OsString::from_vec(self.keystore)),
+            strict_permissions: self.strict_permissions,
+        }))
+    }
+
+    /// What providers of master keys are opened with.
+    fn master_key_options(&self) -> master_key::Options {
+        let timeout = match self.request_timeout {
+            0 => DEFAULT_REQUEST_TIMEOUT,
+            milliseconds => Duration::from_millis(milliseconds.into()),
+        };
+        master_key::Options::of_this_process(timeout)
     }
 
     fn key_file(self) -> StoreConfig {

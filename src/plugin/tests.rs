@@ -9,9 +9,9 @@ use crate::crypto::Algorithm;
 use crate::secret::SecretBytes;
 
 #[derive(Default)]
-struct Recorder {
+pub(super) struct Recorder {
     lines: Mutex<Vec<(Level, String)>>,
-    published: Mutex<Vec<Arc<Published>>>,
+    pub(super) published: Mutex<Vec<Arc<Published>>>,
 }
 
 impl Server for Recorder {
@@ -27,14 +27,14 @@ impl Server for Recorder {
 }
 
 impl Recorder {
-    fn latest(&self, id: u32) -> Option<u32> {
+    pub(super) fn latest(&self, id: u32) -> Option<u32> {
         self.published
             .lock()
             .unwrap()
             .last()
             .and_then(|p| p.ring.latest(id))
     }
-    fn logged(&self, level: Level, words: &str) -> bool {
+    pub(super) fn logged(&self, level: Level, words: &str) -> bool {
         self.lines
             .lock()
             .unwrap()
@@ -45,7 +45,7 @@ impl Recorder {
 
 const PLAIN: &str = "1;00112233445566778899aabbccddeeff\n2;ffeeddccbbaa99887766554433221100\n";
 
-fn settings(path: &Path) -> Settings {
+pub(super) fn settings(path: &Path) -> Settings {
     Settings {
         filename: path.to_str().unwrap().into(),
         filekey: SecretBytes::default(),

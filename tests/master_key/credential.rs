@@ -47,7 +47,7 @@ fn anything_else_is_refused_with_its_place() {
     for (bytes, at) in [
         (&KEY[..31], ":1:1: "),
         (&[KEY.as_slice(), b"\n"].concat(), ":1:1: "),
-        (digits()[..62].as_bytes(), ":1:"),
+        (&digits().as_bytes()[..62], ":1:"),
         (b"", ":1:1: there is no master key"),
     ] {
         let place = Place::credential_of(bytes);

@@ -16,7 +16,7 @@ use crate::durable::replace::{Replacement, replace, settle};
 use crate::durable::step::{DiskState, Step};
 use crate::durable::{FileError, failpoint, lock, read};
 use crate::keystore::{KeyName, KeySet, KeySpec, KeyStoreError, MasterKeyRotated, Ring, Rotated};
-use crate::master_key::{MAX_WRAPPED, MasterKey, MasterKeyError};
+use crate::master_key::{MAX_WRAPPED, MasterKey};
 use crate::secret::{DataKey, KeystoreKey, SecretBytes};
 
 /// Points in a rotation of the master key beside those of the file, for tests; see [`failpoint`].
@@ -99,7 +99,7 @@ impl Envelope {
         let path = locked.path.clone();
         master_key
             .rotate()
-            .map_err(|source| EnvelopeError::NoMasterKey { path, source })?;
+            .map_err(|source| EnvelopeError::no_master_key(path, source))?;
         reach(FAILPOINTS[0], &locked.path)
             .and_then(|()| self.rewrap(locked, master_key))
             .map_err(|source| {
@@ -194,10 +194,7 @@ impl NewKeystoreKey {
         path: &Path,
         uuid: &Uuid,
     ) -> Result<NewKeystoreKey, KeyStoreError> {
-        let failed = |source: MasterKeyError| EnvelopeError::NoMasterKey {
-            path: path.into(),
-            source,
-        };
+        let failed = |source| EnvelopeError::no_master_key(path.into(), source);
         let unusable = |reason: &str| EnvelopeError::UnusableProvider {
             provider: master_key.describe(),
             reason: reason.into(),

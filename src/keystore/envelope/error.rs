@@ -21,7 +21,7 @@ pub enum EnvelopeError {
 
     /// The settings name no master key that could be asked.
     #[error(transparent)]
-    MasterKey(MasterKeyError),
+    MasterKey(Box<MasterKeyError>),
 
     /// There is no file.
     #[error("there is no keystore {}", path.display())]
@@ -65,7 +65,7 @@ pub enum EnvelopeError {
         /// Who wrapped it, as the file says.
         wrapped_by: String,
         /// What the provider said.
-        source: MasterKeyError,
+        source: Box<MasterKeyError>,
     },
 
     /// The provider did not do what it was asked for.
@@ -74,7 +74,7 @@ pub enum EnvelopeError {
         /// The file.
         path: PathBuf,
         /// Why.
-        source: MasterKeyError,
+        source: Box<MasterKeyError>,
     },
 
     /// The provider wrapped a key so that it is not to be used.
@@ -170,6 +170,13 @@ fn restore(path: &Path) -> String {
 }
 
 impl EnvelopeError {
+    pub(super) fn no_master_key(path: PathBuf, source: MasterKeyError) -> EnvelopeError {
+        EnvelopeError::NoMasterKey {
+            path,
+            source: Box::new(source),
+        }
+    }
+
     /// What a DBA can do about it: for the error log and the command, not part of the message.
     pub fn hint(&self) -> String {
         match self {

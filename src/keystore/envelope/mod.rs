@@ -8,7 +8,7 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`format`] | the file's text as types, and what is refused; [`json`] below it, [`canonical`] beside it |
+//! | [`mod@format`] | the file's text as types, and what is refused; [`json`] below it, [`canonical`] beside it |
 //! | [`keys`] | what is derived from the keystore key |
 //! | `open` | from a file to its data keys |
 //! | `create`, `change` | from data keys to a file |
@@ -163,7 +163,8 @@ impl KeyStore for Envelope {
             strict_permissions,
             ..
         } = &self.config;
-        let master_key = master_key::open(uri, options).map_err(EnvelopeError::MasterKey)?;
+        let master_key =
+            master_key::open(uri, options).map_err(|error| EnvelopeError::MasterKey(Box::new(error)))?;
         Ok(Box::new(Envelope {
             config: EnvelopeConfig {
                 path: path.clone(),

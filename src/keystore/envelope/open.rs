@@ -121,10 +121,10 @@ fn provider_failed(path: &Path, document: &Document, source: MasterKeyError) -> 
         EnvelopeError::WrongMasterKey {
             path,
             wrapped_by: in_words(document.master_key()),
-            source,
+            source: Box::new(source),
         }
     } else {
-        EnvelopeError::NoMasterKey { path, source }
+        EnvelopeError::no_master_key(path, source)
     };
     error.into()
 }

@@ -47,7 +47,6 @@ impl Credential {
     fn read(&self) -> Result<KeyList, MasterKeyError> {
         let Some(directory) = &self.config.directory else {
             return Err(MasterKeyError::NoCredentials {
-                provider: self.describe(),
                 name: self.config.name.clone(),
             });
         };
@@ -55,7 +54,6 @@ impl Credential {
         let file = read::open_regular(&path).map_err(|error| match error {
             FileError::FileNotFound { source, .. } if source.kind() == io::ErrorKind::NotFound => {
                 MasterKeyError::CredentialMissing {
-                    provider: self.describe(),
                     name: self.config.name.clone(),
                     directory: directory.clone(),
                 }
@@ -97,10 +95,9 @@ impl MasterKey for Credential {
     fn rotate(&self) -> Result<(), MasterKeyError> {
         Err(MasterKeyError::CannotRotate {
             provider: self.describe(),
-            reason: "a credential is read only".into(),
+            reason: "a credential is read only",
             instead: "pass the server a new credential beside this one, restart it, then run `keyroll \
-                      rotate-master-key --to credential:NEW_NAME`; docs/master-keys.md has the steps"
-                .into(),
+                      rotate-master-key --to credential:NEW_NAME`; docs/master-keys.md has the steps",
         })
     }
 }

@@ -44,14 +44,14 @@ fn check_file(file: &Path, meta: &Metadata, we: u32) -> Result<(), MasterKeyErro
         return Err(MasterKeyError::Untrusted {
             path: file.into(),
             reason: format!("its group or others may change it: its mode is {mode:04o}"),
-            mend: format!("run `chmod go-w {}`", shell_word(file)),
+            mend: format!("run `chmod go-w {}`", shell_word(file)).into(),
         });
     }
     if owner != 0 && owner != we {
         return Err(MasterKeyError::Untrusted {
             path: file.into(),
             reason: format!("it belongs to user {owner}, who may change it"),
-            mend: format!("run `chown root {}`", shell_word(file)),
+            mend: format!("run `chown root {}`", shell_word(file)).into(),
         });
     }
     Ok(())
@@ -68,7 +68,8 @@ fn check_directory(directory: &Path, meta: &Metadata) -> Result<(), MasterKeyErr
         mend: format!(
             "run `chmod o-w {}`, or move the command to another directory",
             shell_word(directory)
-        ),
+        )
+        .into(),
     })
 }
 

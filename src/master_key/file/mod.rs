@@ -87,9 +87,8 @@ impl MasterKey for MasterKeyFile {
         if keys.add_random()?.is_none() {
             return Err(MasterKeyError::CannotRotate {
                 provider: self.describe(),
-                reason: "no version is left above the newest one".into(),
-                instead: "make a new master key file and run `keyroll rotate-master-key --to file:PATH`"
-                    .into(),
+                reason: "no version is left above the newest one",
+                instead: "make a new master key file and run `keyroll rotate-master-key --to file:PATH`",
             });
         }
         let new = keys.with_newest_line(old.expose());

@@ -1,0 +1,274 @@
+//! The plugin on a real keystore and master key file in a temporary directory, in a server that only records.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::tests::{Recorder, settings};
+use super::*;
+use crate::keystore::envelope::{Envelope, EnvelopeConfig, NewKey};
+use crate::master_key::file::MasterKeyFile;
+use crate::master_key::open::DEFAULT_REQUEST_TIMEOUT;
+use crate::master_key::{self, Options};
+
+const FAST: KeySpec = KeySpec {
+    algorithm: Algorithm::AesCtr,
+    bits: 128,
+};
+
+struct Started {
+    directory: tempfile::TempDir,
+    server: Recorder,
+    status: Status,
+    plugin: Plugin,
+}
+
+fn uri(path: &Path) -> String {
+    format!("file:{}", path.display())
+}
+
+fn settings_of(directory: &Path) -> Settings {
+    Settings {
+        filename: Vec::new(),
+        keystore: directory.join("keystore").to_str().unwrap().into(),
+        master_key: uri(&directory.join("master")).into(),
+        ..settings(Path::new(""))
+    }
+}
+
+fn config(keystore: PathBuf, master_key: &Path) -> EnvelopeConfig {
+    let options = Options::of_this_process(DEFAULT_REQUEST_TIMEOUT);
+    EnvelopeConfig {
+        path: keystore,
+        master_key: master_key::open(&uri(master_key), &options).unwrap(),
+        options,
+        strict_permissions: false,
+    }
+}
+
+fn made() -> tempfile::TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    let master = directory.path().join("master");
+    MasterKeyFile::create(&master, None).unwrap();
+    let keys = [1, 2].map(|id| NewKey {
+        id,
+        spec: KeySpec::DEFAULT,
+    });
+    let store = Envelope::new(config(directory.path().join("keystore"), &master)).unwrap();
+    store.create(&keys, None).unwrap();
+    directory
+}
+
+fn started() -> Started {
+    let directory = made();
+    let server = Recorder::default();
+    let plugin = Plugin::start(settings_of(directory.path()), &server).unwrap();
+    Started {
+        directory,
+        server,
+        status: Status::default(),
+        plugin,
+    }
+}
+
+impl Started {
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn first_use(&mut self, id: u32, spec: KeySpec) -> Option<u32> {
+        self.plugin.first_use(id, spec, &self.server, &self.status)
+    }
+}
+
+#[test]
+fn a_start_tells_who_wraps_the_keystore_and_what_encrypts() {
+    let s = started();
+    assert!(
+        s.server
+            .logged(Level::Note, "loaded 2 keys in 2 versions from keystore ")
+    );
+    assert!(
+        s.server
+            .logged(Level::Note, ", wrapped by version 1 of master key file ")
+    );
+    assert!(s.server.logged(Level::Note, ", encrypting with aes_256_xts"));
+}
+
+#[test]
+fn a_start_warns_of_settings_that_can_make_no_key() {
+    let directory = made();
+    let server = Recorder::default();
+    let spec = KeySpec {
+        bits: 128,
+        ..KeySpec::DEFAULT
+    };
+    Plugin::start(
+        Settings {
+            spec,
+            ..settings_of(directory.path())
+        },
+        &server,
+    )
+    .unwrap();
+    assert!(server.logged(
+        Level::Warning,
+        "keyroll_key_algorithm = aes_256_xts needs keyroll_key_spec = AES_256"
+    ));
+}
+
+#[test]
+fn the_first_use_of_a_key_makes_it_durably_before_it_is_told() {
+    let mut s = started();
+    assert_eq!(s.first_use(7, FAST), Some(1));
+    assert_eq!(s.server.latest(7), Some(1));
+    assert!(
+        s.server
+            .logged(Level::Note, "made key 7 because it was asked for: version 1")
+    );
+    assert_eq!(s.status.created(), 1);
+    // Another thread that asked at the same moment gets the same.
+    assert_eq!(s.first_use(7, KeySpec::DEFAULT), Some(1));
+    assert_eq!(s.status.created(), 1);
+
+    let again = Recorder::default();
+    Plugin::start(settings_of(s.directory.path()), &again).unwrap();
+    assert_eq!(again.latest(7), Some(1));
+    let published = again.published.lock().unwrap().last().unwrap().clone();
+    assert_eq!(published.ring.algorithm(7, 1), Some(Algorithm::AesCtr));
+}
+
+#[test]
+fn a_key_that_cannot_be_made_is_not_tried_again_at_once() {
+    let mut s = started();
+    let in_the_way = s.path(".keystore.keyroll-new");
+    fs::create_dir(&in_the_way).unwrap();
+    assert_eq!(s.first_use(7, FAST), None);
+    assert!(s.server.logged(Level::Error, "making key 7 failed: "));
+    fs::remove_dir(&in_the_way).unwrap();
+    assert_eq!(s.first_use(7, FAST), None);
+    assert_eq!(s.first_use(8, FAST), Some(1), "another key is another matter");
+    s.plugin
+        .not_created
+        .insert(7, Instant::now() - CREATE_AGAIN_AFTER);
+    assert_eq!(s.first_use(7, FAST), Some(1));
+}
+
+#[test]
+fn a_key_file_makes_no_key_at_first_use() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("keys");
+    fs::write(&path, "1;00112233445566778899aabbccddeeff\n").unwrap();
+    let server = Recorder::default();
+    let mut plugin = Plugin::start(settings(&path), &server).unwrap();
+    assert_eq!(plugin.first_use(7, FAST, &server, &Status::default()), None);
+    assert!(!server.logged(Level::Error, "key 7"));
+}
+
+#[test]
+fn a_rotation_that_changes_a_keys_cipher_says_so() {
+    let mut s = started();
+    let new = NewVersions {
+        spec: FAST,
+        ..NewVersions::DEFAULT
+    };
+    s.plugin.rotate(2, new, &s.server, &s.status).unwrap();
+    assert!(s.server.logged(
+        Level::Note,
+        "rotated key 2: version 3 (encrypts with aes_ctr, before with aes_256_xts) is the latest now"
+    ));
+    let published = s.server.published.lock().unwrap().last().unwrap().clone();
+    assert_eq!(published.ring.algorithm(2, 1), Some(Algorithm::Aes256Xts));
+    assert_eq!(published.ring.algorithm(2, 3), Some(Algorithm::AesCtr));
+    assert_eq!(published.ring.algorithm(1, 1), Some(Algorithm::Aes256Xts));
+}
+
+#[test]
+fn a_rotation_of_the_master_key_keeps_every_data_key() {
+    let mut s = started();
+    let keys = |s: &Started| {
+        let published = s.server.published.lock().unwrap().last().unwrap().clone();
+        let held = published.ring.held().into_iter();
+        held.map(|v| published.ring.key(v.name.id, v.name.version).unwrap().to_vec())
+            .collect::<Vec<_>>()
+    };
+    let before = keys(&s);
+    s.plugin.rotate_master_key(&s.server, &s.status).unwrap();
+    assert_eq!(keys(&s), before);
+    assert_eq!(s.status.master_key_rotations(), 1);
+    assert!(s.server.logged(
+        Level::Note,
+        "rotated the master key: version 2 of master key file "
+    ));
+    let published = s.server.published.lock().unwrap().last().unwrap().clone();
+    assert!(
+        published.master_key.starts_with("version 2 of "),
+        "{}",
+        published.master_key
+    );
+}
+
+#[test]
+fn a_rotation_of_the_master_key_that_fails_changes_nothing() {
+    let mut s = started();
+    let keystore = fs::read(s.path("keystore")).unwrap();
+    fs::rename(s.path("master"), s.path("away")).unwrap();
+    s.plugin.rotate_master_key(&s.server, &s.status).unwrap_err();
+    assert_eq!(fs::read(s.path("keystore")).unwrap(), keystore);
+    assert_eq!(s.status.master_key_rotations(), 0);
+    // Only that needs the master key: data keys go on.
+    s.plugin
+        .rotate(1, NewVersions::DEFAULT, &s.server, &s.status)
+        .unwrap();
+    assert_eq!(s.first_use(9, FAST), Some(1));
+    assert_eq!(s.server.latest(1), Some(3));
+}
+
+#[test]
+fn a_moved_keystore_is_followed_when_its_new_master_key_is_named() {
+    let mut s = started();
+    let other = s.path("other");
+    MasterKeyFile::create(&other, None).unwrap();
+    let moved = Envelope::new(config(s.path("keystore"), &s.path("master"))).unwrap();
+    let to = config(s.path("keystore"), &other).master_key;
+    moved.move_to(to.as_ref(), None).unwrap();
+
+    s.plugin.reload(&s.server, &s.status).unwrap_err();
+    let wrong = uri(&s.path("none"));
+    s.plugin.adopt_master_key(&wrong, &s.server).unwrap_err();
+    s.plugin.adopt_master_key("kms", &s.server).unwrap_err();
+    let error = s
+        .plugin
+        .adopt_master_key("exec:/bin/false", &s.server)
+        .unwrap_err();
+    assert!(matches!(error, PluginError::ExecByStatement { .. }), "{error}");
+    s.plugin.reload(&s.server, &s.status).unwrap_err();
+
+    s.plugin.adopt_master_key(&uri(&other), &s.server).unwrap();
+    s.plugin.reload(&s.server, &s.status).unwrap();
+    s.plugin
+        .rotate(1, NewVersions::DEFAULT, &s.server, &s.status)
+        .unwrap();
+    s.plugin.rotate_master_key(&s.server, &s.status).unwrap();
+    assert!(s.server.logged(Level::Note, "opens keystore "));
+}
+
+#[test]
+fn settings_that_name_two_stores_or_no_master_key_are_refused() {
+    let both = Settings {
+        filename: b"/keys".to_vec(),
+        ..settings_of(Path::new("/nowhere"))
+    };
+    let server = Recorder::default();
+    assert!(matches!(
+        Plugin::start(both, &server).map(|_| ()),
+        Err(PluginError::SeveralStores)
+    ));
+    let no_master_key = Settings {
+        master_key: Vec::new(),
+        ..settings_of(Path::new("/nowhere"))
+    };
+    assert!(matches!(
+        Plugin::start(no_master_key, &server).map(|_| ()),
+        Err(PluginError::NoMasterKey)
+    ));
+}
