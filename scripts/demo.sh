@@ -53,7 +53,7 @@ step "1. One command makes a key file and the lines for my.cnf"
 mkdir "$dir/plugin" "$dir/data"
 cp "$so" "$dir/plugin/keyroll.so"
 {
-  "$keyroll" init "$dir/keys" --owner "$(id -un)" 2>"$dir/init.log"
+  "$keyroll" init --filename "$dir/keys" --owner "$(id -un)" 2>"$dir/init.log"
   # What only a server in a temporary directory needs. The last line lets InnoDB re-encrypt 500 pages a second;
   # its default of 100 would be a longer demo.
   printf '%s\n' "user = $(id -un)" "datadir = $dir/data" "socket = $dir/socket" "pid-file = $dir/pid" \
@@ -118,6 +118,6 @@ stop
 step "Summary"
 printf '    %s\n' \
   "plaintext on disk:       none" \
-  "key versions on disk:    $("$keyroll" list "$dir/keys" --json | tr -d '\n ')" \
+  "key versions on disk:    $("$keyroll" list --defaults-file="$dir/my.cnf" --json | tr -d '\n ')" \
   "re-encryption:           all pages from version $old to $min in $seconds s, by itself" \
   "after kill -9:           checksum ${after##*$'\t'}, as before"

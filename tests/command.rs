@@ -36,6 +36,9 @@ fn run_well(folder: &TempDir, args: &[&str]) -> String {
 
 fn write(folder: &TempDir, name: &str, content: impl AsRef<[u8]>, mode: u32) {
     let path = folder.path().join(name);
+    let parent = path.parent().unwrap();
+    fs::create_dir_all(parent).unwrap();
+    fs::set_permissions(parent, Permissions::from_mode(0o700)).unwrap();
     fs::write(&path, content).unwrap();
     fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
 }
@@ -93,9 +96,9 @@ fn check_tells_good_files_from_bad_ones_by_its_exit_code() {
     ];
     for &(name, content, mode, expected) in plain_files {
         write(&folder, name, content, mode);
-        let output = run(&folder, &["check", name]);
+        let output = run(&folder, &["check", "--filename", name]);
         assert_eq!(output.status.code(), Some(expected), "{name}: {output:?}");
-        let strict = run(&folder, &["check", name, "--strict-permissions"]);
+        let strict = run(&folder, &["check", "--filename", name, "--strict-permissions"]);
         let expected = if expected == 1 { 2 } else { expected };
         assert_eq!(
             strict.status.code(),
@@ -104,26 +107,34 @@ fn check_tells_good_files_from_bad_ones_by_its_exit_code() {
         );
     }
 
-    write(&folder, "password", format!("{PASSWORD}\n"), 0o600);
-    write(&folder, "wrong", "another\n", 0o600);
-    write(&folder, "long", "p".repeat(257), 0o600);
+    write(&folder, "apart/password", format!("{PASSWORD}\n"), 0o600);
+    write(&folder, "apart/wrong", "another\n", 0o600);
+    write(&folder, "apart/long", "p".repeat(257), 0o600);
     openssl_enc(
         &folder,
         "good",
         "good.enc",
-        &["-md", "sha1", "-kfile", "password"],
+        &["-md", "sha1", "-kfile", "apart/password"],
     );
     openssl_enc(
         &folder,
         "no_key_1",
         "no_key_1.enc",
-        &["-md", "sha1", "-kfile", "password"],
+        &["-md", "sha1", "-kfile", "apart/password"],
     );
     openssl_enc(
         &folder,
         "good",
         "good.pbkdf2",
-        &["-md", "sha512", "-pbkdf2", "-iter", "99", "-kfile", "password"],
+        &[
+            "-md",
+            "sha512",
+            "-pbkdf2",
+            "-iter",
+            "99",
+            "-kfile",
+            "apart/password",
+        ],
     );
     let cut = fs::read(folder.path().join("good.enc")).unwrap();
     write(&folder, "cut.enc", &cut[..cut.len() - 1], 0o600);
@@ -143,7 +154,17 @@ fn check_tells_good_files_from_bad_ones_by_its_exit_code() {
     for &(name, password, how, expected) in encrypted_files {
         let output = run(
             &folder,
-            &[&["check", name, "--filekey-file", password], how].concat(),
+            &[
+                &[
+                    "check",
+                    "--filename",
+                    name,
+                    "--filekey",
+                    &format!("FILE:apart/{password}"),
+                ],
+                how,
+            ]
+            .concat(),
         );
         assert_eq!(
             output.status.code(),
@@ -163,15 +184,15 @@ fn check_warns_of_what_a_killed_rotation_left_until_the_next_one_removes_it() {
         format!("1;{KEY}\n1;3;{OTHER_KEY}\n"),
         0o600,
     );
-    let output = run(&folder, &["check", "keys"]);
+    let output = run(&folder, &["check", "--filename", "keys"]);
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     assert!(
-        String::from_utf8(output.stderr)
+        String::from_utf8(output.stdout)
             .unwrap()
             .contains(".keys.keyroll-new")
     );
-    run_well(&folder, &["rotate", "keys", "--all"]);
-    run_well(&folder, &["check", "keys"]);
+    run_well(&folder, &["rotate", "--filename", "keys", "--all"]);
+    run_well(&folder, &["check", "--filename", "keys"]);
 }
 
 #[test]
@@ -222,11 +243,11 @@ fn no_subcommand_prints_key_bytes_or_passwords() {
         "new",
     ] {
         for subcommand in subcommands {
-            let args = [subcommand, &[file][..]].concat();
+            let args = [subcommand, &["--filename", file][..]].concat();
             outputs.push(run(&folder, &args));
             outputs.push(run(
                 &folder,
-                &[&args[..], &["--filekey-file", "password"]].concat(),
+                &[&args[..], &["--filekey", "FILE:password"]].concat(),
             ));
             let with_variable = |value| {
                 keyroll(folder.path(), &args)
@@ -237,7 +258,10 @@ fn no_subcommand_prints_key_bytes_or_passwords() {
             outputs.push(with_variable("FILE:password").unwrap());
         }
     }
-    outputs.push(run(&folder, &["init", "newer", "--filekey-file", "new-password"]));
+    outputs.push(run(
+        &folder,
+        &["init", "--filename", "newer", "--filekey", "FILE:new-password"],
+    ));
     let worked = outputs.iter().filter(|output| output.status.success()).count();
     assert!(worked > 10, "only {worked} of {} calls worked", outputs.len());
 
@@ -275,7 +299,10 @@ fn read(folder: &TempDir, name: &str) -> String {
 #[test]
 fn init_makes_files_that_only_their_owner_reads_and_leaves_nothing_else_behind() {
     let folder = TempDir::new().unwrap();
-    run_well(&folder, &["init", "keys", "--filekey-file", "password"]);
+    run_well(
+        &folder,
+        &["init", "--filename", "keys", "--filekey", "FILE:password"],
+    );
     let mut names = vec![];
     for entry in fs::read_dir(folder.path()).unwrap() {
         let entry = entry.unwrap();
@@ -312,9 +339,10 @@ fn init_gives_both_files_to_the_owner_that_it_is_told() {
         &folder,
         &[
             "init",
+            "--filename",
             "keys",
-            "--filekey-file",
-            "password",
+            "--filekey",
+            "FILE:password",
             "--owner",
             &owner.name,
         ],
@@ -329,7 +357,14 @@ fn init_gives_both_files_to_the_owner_that_it_is_told() {
     }
     run_well(
         &folder,
-        &["rotate", "keys", "--filekey-file", "password", "--all"],
+        &[
+            "rotate",
+            "--filename",
+            "keys",
+            "--filekey",
+            "FILE:password",
+            "--all",
+        ],
     );
     assert_eq!(
         fs::metadata(folder.path().join("keys")).unwrap().uid(),
@@ -340,21 +375,30 @@ fn init_gives_both_files_to_the_owner_that_it_is_told() {
 #[test]
 fn init_leaves_an_existing_key_file_and_its_password_as_they_are() {
     let folder = TempDir::new().unwrap();
-    run_well(&folder, &["init", "keys", "--filekey-file", "password"]);
+    run_well(
+        &folder,
+        &["init", "--filename", "keys", "--filekey", "FILE:password"],
+    );
     let before = (
         fs::read(folder.path().join("keys")).unwrap(),
         read(&folder, "password"),
     );
     assert_eq!(
-        run(&folder, &["init", "keys", "--filekey-file", "password"])
-            .status
-            .code(),
+        run(
+            &folder,
+            &["init", "--filename", "keys", "--filekey", "FILE:password"]
+        )
+        .status
+        .code(),
         Some(2)
     );
     assert_eq!(
-        run(&folder, &["init", "keys", "--filekey-file", "another"])
-            .status
-            .code(),
+        run(
+            &folder,
+            &["init", "--filename", "keys", "--filekey", "FILE:another"]
+        )
+        .status
+        .code(),
         Some(2)
     );
     assert_eq!(
@@ -377,7 +421,7 @@ fn json_of_list_names_every_version_and_marks_the_latest() {
         0o600,
     );
     let json: serde_json::Value =
-        serde_json::from_str(&run_well(&folder, &["list", "keys", "--json"])).unwrap();
+        serde_json::from_str(&run_well(&folder, &["list", "--filename", "keys", "--json"])).unwrap();
     let expected = serde_json::json!([
         {"id": 1, "version": 1, "latest": false, "bits": 128},
         {"id": 1, "version": 4, "latest": true, "bits": 256},
@@ -392,8 +436,8 @@ fn a_reader_that_goes_away_is_no_failure() {
     let many: String = (1..5000).map(|id| format!("{id};{KEY}\n")).collect();
     write(&folder, "keys", many, 0o600);
     for args in [
-        &["list", "keys"][..],
-        &["list", "keys", "--json"],
+        &["list", "--filename", "keys"][..],
+        &["list", "--filename", "keys", "--json"],
         &["completions", "zsh"],
         &["--help"],
     ] {
@@ -416,7 +460,7 @@ fn a_full_disk_behind_standard_output_is_a_failure() {
     let folder = TempDir::new().unwrap();
     write(&folder, "keys", format!("1;{KEY}\n"), 0o600);
     let full = File::options().write(true).open("/dev/full").unwrap();
-    let output = keyroll(folder.path(), &["list", "keys"])
+    let output = keyroll(folder.path(), &["list", "--filename", "keys"])
         .stdout(full)
         .output()
         .unwrap();
@@ -437,33 +481,84 @@ fn completions_for_bash_are_a_script_that_bash_accepts() {
     assert!(accepted.success());
 }
 
+/// Every subcommand, as the help lists them.
+fn subcommands(folder: &TempDir) -> Vec<String> {
+    let help = run_well(folder, &["-h"]);
+    let (_, list) = help.split_once("Commands:\n").unwrap();
+    let names: Vec<String> = list
+        .lines()
+        .take_while(|line| line.starts_with("  "))
+        .filter_map(|line| line[2..].split(' ').next())
+        .filter(|name| !name.is_empty() && *name != "help")
+        .map(String::from)
+        .collect();
+    assert_eq!(names.len(), 10, "{names:?}");
+    names
+}
+
 #[test]
-fn completions_for_zsh_and_fish_know_every_subcommand() {
+fn completions_know_every_subcommand() {
     let folder = TempDir::new().unwrap();
-    let (zsh, fish) = (
-        run_well(&folder, &["completions", "zsh"]),
-        run_well(&folder, &["completions", "fish"]),
-    );
+    let script = |shell| run_well(&folder, &["completions", shell]);
+    let (bash, zsh, fish) = (script("bash"), script("zsh"), script("fish"));
     assert!(zsh.starts_with("#compdef keyroll"));
-    for subcommand in ["init", "list", "rotate", "check", "completions"] {
+    for subcommand in subcommands(&folder) {
+        assert!(bash.contains(&format!("keyroll,{subcommand})")), "{subcommand}");
         assert!(zsh.contains(&format!("'{subcommand}:")), "{subcommand}");
         assert!(fish.contains(&format!("-a \"{subcommand}\"")), "{subcommand}");
     }
 }
 
 #[test]
+fn there_is_a_manual_page_for_every_subcommand_and_man_formats_it() {
+    let folder = TempDir::new().unwrap();
+    fs::create_dir(folder.path().join("man")).unwrap();
+    run_well(&folder, &["man", "--dir", "man"]);
+    let mut expected: Vec<String> = subcommands(&folder)
+        .iter()
+        .map(|name| format!("keyroll-{name}.1"))
+        .collect();
+    expected.push("keyroll.1".into());
+    expected.sort();
+    let mut found: Vec<String> = fs::read_dir(folder.path().join("man"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    found.sort();
+    assert_eq!(found, expected);
+    for page in &found {
+        let text = read(&folder, &format!("man/{page}"));
+        let name = page.trim_end_matches(".1");
+        assert!(text.contains(&format!(".TH {name} 1")), "{page}: {text}");
+        let said = name.replace('-', "\\-");
+        assert!(text.contains(&format!(".SH NAME\n{said} \\- ")), "{page}: {text}");
+        assert!(text.contains(".SH SYNOPSIS"), "{page}");
+        let printed = match name.strip_prefix("keyroll-") {
+            Some(subcommand) => run_well(&folder, &["man", subcommand]),
+            None => run_well(&folder, &["man"]),
+        };
+        assert_eq!(printed, text, "{page}");
+    }
+}
+
+#[test]
 fn no_option_takes_a_password() {
     let folder = TempDir::new().unwrap();
-    for subcommand in ["init", "list", "rotate", "check"] {
-        for option in ["--filekey", "--password"] {
-            let output = run(&folder, &[subcommand, option, "secret"]);
-            assert_eq!(output.status.code(), Some(64), "{subcommand} {option}");
-            let why = String::from_utf8(output.stderr).unwrap();
-            assert!(
-                why.contains(&format!("unexpected argument '{option}'")),
-                "{subcommand}: {why}"
-            );
-        }
+    for subcommand in ["init", "list", "rotate --all", "check", "config"] {
+        let words: Vec<&str> = subcommand.split(' ').collect();
+        let with = |more: &[&str]| {
+            let output = run(&folder, &[&words[..], &["--filename", "keys"], more].concat());
+            assert_eq!(output.status.code(), Some(64), "{subcommand} {more:?}");
+            String::from_utf8(output.stderr).unwrap()
+        };
+        let why = with(&["--password", PASSWORD]);
+        assert!(
+            why.contains("unexpected argument '--password'"),
+            "{subcommand}: {why}"
+        );
+        let why = with(&["--filekey", PASSWORD]);
+        assert!(why.contains("never a password"), "{subcommand}: {why}");
+        assert!(!why.contains(PASSWORD), "{subcommand}: {why}");
     }
 }
 
@@ -471,7 +566,10 @@ fn no_option_takes_a_password() {
 fn a_password_in_the_environment_is_read_only_where_no_file_is_named() {
     let folder = TempDir::new().unwrap();
     write(&folder, "password", "right\n", 0o600);
-    run_well(&folder, &["init", "keys", "--filekey-file", "password"]);
+    run_well(
+        &folder,
+        &["init", "--filename", "keys", "--filekey", "FILE:password"],
+    );
     let with_variable = |args: &[&str], value| {
         keyroll(folder.path(), args)
             .env("KEYROLL_FILEKEY", value)
@@ -479,11 +577,17 @@ fn a_password_in_the_environment_is_read_only_where_no_file_is_named() {
             .unwrap()
             .code()
     };
-    assert_eq!(with_variable(&["list", "keys"], "right"), Some(0));
-    assert_eq!(with_variable(&["list", "keys"], "FILE:password"), Some(0));
-    assert_eq!(with_variable(&["list", "keys"], "wrong"), Some(2));
+    assert_eq!(with_variable(&["list", "--filename", "keys"], "right"), Some(0));
     assert_eq!(
-        with_variable(&["list", "keys", "--filekey-file", "password"], "wrong"),
+        with_variable(&["list", "--filename", "keys"], "FILE:password"),
+        Some(0)
+    );
+    assert_eq!(with_variable(&["list", "--filename", "keys"], "wrong"), Some(2));
+    assert_eq!(
+        with_variable(
+            &["list", "--filename", "keys", "--filekey", "FILE:password"],
+            "wrong"
+        ),
         Some(0)
     );
 }

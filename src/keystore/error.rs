@@ -199,7 +199,8 @@ impl KeyStoreError {
     pub fn hint(&self) -> String {
         match self {
             KeyStoreError::FilenameNotSet => {
-                "set keyroll_filename to the path of a key file; `keyroll init PATH` makes one".into()
+                "set keyroll_filename to the path of a key file; `keyroll init --filename PATH` makes one"
+                    .into()
             }
             KeyStoreError::File(error) => error.hint(),
             KeyStoreError::Envelope(error) => error.hint(),

@@ -5,14 +5,80 @@ use std::path::PathBuf;
 
 use keyroll::durable::FileError;
 use keyroll::keystore::KeyStoreError;
+use keyroll::master_key::MasterKeyError;
 use thiserror::Error;
+
+use crate::option_files::OptionFileError;
+
+/// What a script sees when the command did not do what it was asked for.
+pub(crate) const EXIT_FAILED: u8 = 2;
+/// What a script sees when the arguments make no sense: `EX_USAGE` of sysexits.h.
+pub(crate) const EXIT_USAGE: u8 = 64;
 
 /// A failure of the command. `Display` says what failed, on what and why.
 #[derive(Debug, Error)]
 pub(crate) enum Failure {
     /// The key store refused.
     #[error(transparent)]
-    Store(#[from] KeyStoreError),
+    Store(Box<KeyStoreError>),
+
+    /// The master key's provider refused, outside of a keystore.
+    #[error(transparent)]
+    MasterKey(Box<MasterKeyError>),
+
+    /// The server's option files cannot be read.
+    #[error(transparent)]
+    OptionFile(#[from] OptionFileError),
+
+    /// Neither an argument nor an option file names a store.
+    #[error("no key store is named, neither as an argument nor in the server's option files")]
+    NoStore,
+
+    /// The option files name two.
+    #[error("the server's option files name two key stores: keyroll_keystore and keyroll_filename")]
+    TwoStores,
+
+    /// The option files name a keystore without its master key.
+    #[error("the server's option files name a keystore, but no keyroll_master_key")]
+    NoMasterKey,
+
+    /// `--filekey` with something that may be a password. It is not repeated.
+    #[error("--filekey takes FILE: and a path, never a password")]
+    LiteralFilekey,
+
+    /// An algorithm was named for a store that records none.
+    #[error("a key file records no algorithm for its keys")]
+    NoAlgorithms,
+
+    /// A length was named where the store gives it.
+    #[error("a new version in a key file is as long as the one before it")]
+    NoLength,
+
+    /// What a subcommand does needs a keystore.
+    #[error("{subcommand} is for a keystore, and this is a key file")]
+    NotAKeystore {
+        /// The subcommand.
+        subcommand: &'static str,
+    },
+
+    /// `export` without the flag.
+    #[error("export writes the data keys in clear")]
+    NotInsecure,
+
+    /// `import` without a key file.
+    #[error("no key file to import is named, neither as an argument nor in the server's option files")]
+    NothingToImport,
+
+    /// A key cannot have the algorithm that it is said to have.
+    #[error("{name} has {bits} bits and cannot have encrypted with {algorithm}")]
+    NotItsAlgorithm {
+        /// The version.
+        name: keyroll::keystore::KeyName,
+        /// Its length.
+        bits: usize,
+        /// The algorithm.
+        algorithm: &'static str,
+    },
 
     /// `--owner` names nobody.
     #[error("no user is called '{0}'")]
@@ -27,6 +93,19 @@ pub(crate) enum Failure {
         source: nix::Error,
     },
 
+    /// `man` of a subcommand that there is not.
+    #[error("there is no subcommand '{0}'")]
+    NoSuchSubcommand(String),
+
+    /// A manual page could not be written.
+    #[error("cannot write the manual page {}: {source}", path.display())]
+    ManPage {
+        /// The page.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+
     /// The password file could not be made.
     #[error("cannot make the password file {}: {source}", path.display())]
     PasswordFile {
@@ -36,24 +115,87 @@ pub(crate) enum Failure {
         source: io::Error,
     },
 
+    /// A relative path, and nothing that it is relative to.
+    #[error("cannot find out the working directory: {0}")]
+    NoWorkingDirectory(io::Error),
+
     /// Standard output, for another reason than a reader that has gone.
     #[error("cannot write to standard output: {0}")]
     Output(io::Error),
 }
 
+impl From<KeyStoreError> for Failure {
+    fn from(error: KeyStoreError) -> Failure {
+        Failure::Store(error.into())
+    }
+}
+
+impl From<MasterKeyError> for Failure {
+    fn from(error: MasterKeyError) -> Failure {
+        Failure::MasterKey(error.into())
+    }
+}
+
+impl From<FileError> for Failure {
+    fn from(error: FileError) -> Failure {
+        KeyStoreError::from(error).into()
+    }
+}
+
 impl Failure {
+    /// What a script sees.
+    pub(crate) fn exit_code(&self) -> u8 {
+        match self {
+            Failure::LiteralFilekey
+            | Failure::NoAlgorithms
+            | Failure::NoLength
+            | Failure::NotInsecure
+            | Failure::NoSuchSubcommand(_) => EXIT_USAGE,
+            _ => EXIT_FAILED,
+        }
+    }
+
     /// What a DBA can do about it.
     pub(crate) fn hint(&self) -> String {
         match self {
             Failure::Store(error) => store_hint(error),
+            Failure::MasterKey(error) => error.hint(),
+            Failure::OptionFile(error) => error.hint(),
+            Failure::NoStore => "give --keystore and --master-key, or --filename, or --defaults-file with the option \
+                                 file that the server reads"
+                .into(),
+            Failure::TwoStores => "a server uses one of them: remove the other line, or name the one that is meant".into(),
+            Failure::NoMasterKey => "set keyroll_master_key there, or give --keystore and --master-key".into(),
+            Failure::LiteralFilekey => "write the password into a file of mode 0600 and give --filekey FILE:PATH, or set \
+                                        KEYROLL_FILEKEY: other users can read arguments in the list of processes"
+                .into(),
+            Failure::NoAlgorithms => "leave it out: keyroll_encryption_algorithm is what all keys of a key file encrypt \
+                                      with; a keystore, which `keyroll import` makes, records one for each version"
+                .into(),
+            Failure::NoLength => "leave --key-spec out".into(),
+            Failure::NotAKeystore { .. } => "`keyroll import` moves the keys of a key file into a keystore".into(),
+            Failure::NotInsecure => "give --insecure-plaintext if that is what you want: whoever reads the file reads the \
+                                     data"
+                .into(),
+            Failure::NothingToImport => "give --from-filename, or --defaults-file with the option file that the server \
+                                         reads"
+                .into(),
+            Failure::NotItsAlgorithm { .. } => {
+                "give --from-encryption-algorithm as the server had it in file_key_management_encryption_algorithm or \
+                 keyroll_encryption_algorithm"
+                    .into()
+            }
             Failure::NoSuchUser(_) | Failure::UserLookup { .. } => {
                 "give --owner the name of the user that the server runs as".into()
             }
+            Failure::NoSuchSubcommand(_) => "`keyroll help` lists them".into(),
+            Failure::ManPage { .. } => "check that the directory exists and that you may write there".into(),
             Failure::PasswordFile { .. } => {
                 "check that its folder exists and that you may write there".into()
             }
+            Failure::NoWorkingDirectory(_) => "give absolute paths".into(),
             Failure::Output(_) => {
-                "what there was to do to the key file is done; only this report is cut off".into()
+                "what there was to do to the key store is done; only this report is cut off".into()
             }
         }
     }
@@ -72,7 +214,10 @@ fn store_hint(error: &KeyStoreError) -> String {
         _ => {
             let mut hint = error.hint();
             if hint.contains("keyroll_filekey") {
-                hint.push_str("; keyroll_filekey is --filekey-file or KEYROLL_FILEKEY here");
+                hint.push_str("; keyroll_filekey is --filekey or KEYROLL_FILEKEY here");
+            }
+            if hint.contains("keyroll_master_key") {
+                hint.push_str("; keyroll_master_key is --master-key here");
             }
             hint
         }

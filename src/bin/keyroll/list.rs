@@ -1,27 +1,33 @@
-//! `keyroll list`: which keys and versions a key file holds.
+//! `keyroll list`: which keys and versions a key store holds.
 
-use std::fmt::Write;
+use std::collections::BTreeMap;
 
-use keyroll::keystore::{KeySet, KeyStore};
+use keyroll::keystore::{KeyName, KeySet};
 use serde::Serialize;
 
 use crate::failure::Failure;
-use crate::key_file_args::{KeyFileArgs, say_warnings};
+use crate::store::say_warnings;
+use crate::store_args::StoreArgs;
+use crate::table::{self, Column};
 use crate::terminal;
 
-/// Lists the keys of a key file and their versions, never their bytes
+/// Lists the keys of a key store and their versions, never their bytes
 ///
-/// The latest version of a key encrypts; the older ones only decrypt.
+/// The latest version of a key encrypts; the older ones only decrypt. A keystore also records what each version
+/// encrypts with and when it was made (UTC).
 #[derive(clap::Args)]
 #[command(after_long_help = "\
 Examples:
-  keyroll list /var/lib/keyroll/keys
-  keyroll list /var/lib/keyroll/keys --json | jq '.[] | select(.latest)'")]
+  keyroll list
+      The key store of the server that is installed here.
+  keyroll list --filename /var/lib/keyroll/keys
+  keyroll list --keystore /var/lib/keyroll/keystore --master-key file:/etc/keyroll/master --json |
+    jq '.[] | select(.latest)'")]
 pub(crate) struct Args {
     #[command(flatten)]
-    key_file: KeyFileArgs,
+    store: StoreArgs,
 
-    /// Print an array of {id, version, latest, bits} for scripts
+    /// Print an array of {id, version, latest, bits}, and {algorithm, created} of a keystore, for scripts
     #[arg(long)]
     json: bool,
 }
@@ -33,22 +39,37 @@ struct Row {
     version: u32,
     latest: bool,
     bits: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    algorithm: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    created: Option<String>,
 }
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
-    let loaded = args.key_file.open(false)?.load()?;
+    let store = args.store.choose()?.open()?;
+    let loaded = store.load()?;
     say_warnings(&loaded);
-    let rows = rows(&loaded.keys);
-    terminal::print(if args.json { json(&rows)? } else { table(&rows) }.as_bytes())
+    let rows = rows(&loaded.keys, &store.created()?);
+    if args.json {
+        return terminal::print(json(&rows)?.as_bytes());
+    }
+    let (text, cut) = table(&rows, terminal::width());
+    terminal::print(text.as_bytes())?;
+    if cut {
+        terminal::say("note: the terminal is too narrow for all columns; --json has them");
+    }
+    Ok(())
 }
 
-fn rows(keys: &KeySet) -> Vec<Row> {
+fn rows(keys: &KeySet, created: &BTreeMap<KeyName, String>) -> Vec<Row> {
     keys.iter()
         .map(|(name, key)| Row {
             id: name.id,
             version: name.version,
             latest: keys.latest(name.id) == Some(name),
             bits: key.len() * 8,
+            algorithm: keys.algorithm(name).map(|algorithm| algorithm.name()),
+            created: created.get(&name).cloned(),
         })
         .collect()
 }
@@ -59,18 +80,26 @@ fn json(rows: &[Row]) -> Result<String, Failure> {
     Ok(text)
 }
 
-fn table(rows: &[Row]) -> String {
-    let mut text = format!("{:>10}  {:>10}  {:6}  {:>4}\n", "key id", "version", "", "bits");
-    for Row {
-        id,
-        version,
-        latest,
-        bits,
-    } in rows
-    {
-        let mark = if *latest { "latest" } else { "" };
-        // Writing to a String cannot fail.
-        let _ = writeln!(text, "{id:>10}  {version:>10}  {mark:6}  {bits:>4}");
+fn table(rows: &[Row], width: Option<usize>) -> (String, bool) {
+    let column = |head, to_the_right, cell: &dyn Fn(&Row) -> String| Column {
+        head,
+        cells: rows.iter().map(cell).collect(),
+        to_the_right,
+    };
+    let mark = |row: &Row| if row.latest { "latest" } else { "" }.to_owned();
+    let mut columns = vec![
+        column("key id", true, &|row| row.id.to_string()),
+        column("version", true, &|row| row.version.to_string()),
+        column("", false, &mark),
+        column("bits", true, &|row| row.bits.to_string()),
+    ];
+    if rows.iter().any(|row| row.algorithm.is_some()) {
+        columns.push(column("algorithm", false, &|row| {
+            row.algorithm.unwrap_or_default().into()
+        }));
+        columns.push(column("created", false, &|row| {
+            row.created.clone().unwrap_or_default()
+        }));
     }
-    text
+    table::render(columns, width)
 }

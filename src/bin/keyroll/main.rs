@@ -1,48 +1,64 @@
-//! The command `keyroll`: makes, lists, rotates and checks the data keys that the plugin `keyroll.so` reads.
+//! The command `keyroll`: makes, lists, rotates, moves and checks the data keys that the plugin `keyroll.so` reads.
 //!
 //! One file per subcommand; each has `Args`, which clap fills, and `run`. No subcommand prints a key byte or a
 //! password, and none takes a password as an argument.
 
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+
 mod check;
 mod completions;
+mod config;
+mod export;
 mod failure;
+mod import;
 mod init;
-mod key_file_args;
 mod list;
+mod man;
 mod my_cnf;
+mod new_key;
+mod new_keystore;
+mod option_files;
+mod owner;
 mod password_file;
 mod rotate;
+mod rotate_master_key;
+mod server_settings;
+mod server_version;
+mod spec_args;
+mod store;
+mod store_args;
+mod table;
 mod terminal;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use failure::Failure;
+use failure::{EXIT_USAGE, Failure};
 
-/// What a script sees when the command did not do what it was asked for.
-const EXIT_FAILED: u8 = 2;
-/// What a script sees when the arguments make no sense: `EX_USAGE` of sysexits.h.
-const EXIT_USAGE: u8 = 64;
-
-/// Makes, lists, rotates and checks the data keys that MariaDB Server reads through the plugin keyroll
+/// Makes, lists, rotates, moves and checks the data keys that MariaDB Server reads through the plugin keyroll
 #[derive(Parser)]
 #[command(
     name = "keyroll",
     version,
     after_long_help = "\
 Examples:
-  keyroll init /var/lib/keyroll/keys --filekey-file /etc/mysql/keyroll.password
-  keyroll list /var/lib/keyroll/keys --filekey-file /etc/mysql/keyroll.password
-  keyroll rotate /var/lib/keyroll/keys --all --filekey-file /etc/mysql/keyroll.password
+  keyroll init --keystore /var/lib/keyroll/keystore --master-key file:/etc/keyroll/master
+  keyroll check                   the key store that the server's option files name
+  keyroll rotate --all | mariadb
+
+Key stores:
+  Every subcommand is told in the same way which key store it works on: --keystore and --master-key, or
+  --filename (with --filekey if it is encrypted), or else what keyroll_keystore or keyroll_filename is in
+  the option files of the server, which --defaults-file and its like choose as with MariaDB's own tools.
 
 Passwords:
   There is no option that takes a password itself: other users could read it in the list of processes.
-  Give a file with --filekey-file, or set KEYROLL_FILEKEY in the environment.
+  Give a file with --filekey FILE:PATH, or set KEYROLL_FILEKEY in the environment.
 
 Environment:
   KEYROLL_FILEKEY  what keyroll_filekey is in my.cnf: the password of the key file, or FILE: and the
-                   path of a file that holds it. Read only where --filekey-file is not given.
+                   path of a file that holds it. Read only where nothing else gives a filekey.
 
 Exit codes:
    0  done
@@ -60,8 +76,13 @@ enum Command {
     Init(init::Args),
     List(list::Args),
     Rotate(rotate::Args),
+    RotateMasterKey(rotate_master_key::Args),
     Check(check::Args),
+    Import(import::Args),
+    Export(export::Args),
+    Config(config::Args),
     Completions(completions::Args),
+    Man(man::Args),
 }
 
 fn main() -> ExitCode {
@@ -81,11 +102,16 @@ fn main() -> ExitCode {
         Command::Init(args) => init::run(args).map(|()| ExitCode::SUCCESS),
         Command::List(args) => list::run(args).map(|()| ExitCode::SUCCESS),
         Command::Rotate(args) => rotate::run(args).map(|()| ExitCode::SUCCESS),
+        Command::RotateMasterKey(args) => rotate_master_key::run(args).map(|()| ExitCode::SUCCESS),
         Command::Check(args) => check::run(args),
+        Command::Import(args) => import::run(args).map(|()| ExitCode::SUCCESS),
+        Command::Export(args) => export::run(args).map(|()| ExitCode::SUCCESS),
+        Command::Config(args) => config::run(args).map(|()| ExitCode::SUCCESS),
         Command::Completions(args) => completions::run(args).map(|()| ExitCode::SUCCESS),
+        Command::Man(args) => man::run(args).map(|()| ExitCode::SUCCESS),
     };
     done.unwrap_or_else(|failure: Failure| {
         terminal::say(&format!("keyroll: {failure}\nhint: {}", failure.hint()));
-        EXIT_FAILED.into()
+        failure.exit_code().into()
     })
 }

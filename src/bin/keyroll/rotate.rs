@@ -3,37 +3,43 @@
 use std::fmt::Write;
 
 use clap::value_parser;
-use keyroll::keystore::{KeySpec, KeyStore, NewVersions, Rotate, VersionStep};
+use keyroll::keystore::{NewVersions, Rotate, VersionStep};
 
 use crate::failure::Failure;
-use crate::key_file_args::KeyFileArgs;
+use crate::spec_args::SpecArgs;
+use crate::store::Place;
+use crate::store_args::StoreArgs;
 use crate::terminal;
 
 /// Makes a new random version of one key or of all keys
 ///
-/// Older versions stay in the file: data on disk needs them. A running server goes on with the keys that it has
-/// until it is told to read the file again; the output is SQL that does so. The file keeps its owner and mode.
+/// Older versions stay in the store: data on disk needs them. A running server goes on with the keys that it has
+/// until it is told to read the store again; the output is SQL that does so. The file keeps its owner and mode.
 #[derive(clap::Args)]
 #[command(after_long_help = "\
 Examples:
-  keyroll rotate /var/lib/keyroll/keys --all | mariadb
-  keyroll rotate /var/lib/keyroll/keys --key 1
+  keyroll rotate --all | mariadb
+  keyroll rotate --filename /var/lib/keyroll/keys --key 1
+  keyroll rotate --key 2 --key-algorithm aes_ctr --key-spec AES_128
+      Temporary data is encrypted faster from now on, with the server's keystore.
 
-A server that may write the key file rotates by itself: SET GLOBAL keyroll_rotate_key = 1;")]
+A server that may write the store rotates by itself: SET GLOBAL keyroll_rotate_key = 1;")]
 pub(crate) struct Args {
     #[command(flatten)]
-    key_file: KeyFileArgs,
+    store: StoreArgs,
 
     #[command(flatten)]
     which: Which,
 
-    /// How far the new version's number lies above the latest one
+    /// How far the new version's number lies above the latest one, as in keyroll_rotate_version_step [default: 2]
     ///
     /// InnoDB encrypts a page anew only when the page's version plus innodb_encryption_rotate_key_age is less than
     /// the latest version. With that variable's default of 1 a step of 2 does it and a step of 1 does not.
-    #[arg(long, value_name = "N", default_value_t = VersionStep::DEFAULT.get(),
-          value_parser = value_parser!(u32).range(1..=i64::from(VersionStep::MAX)))]
-    version_step: u32,
+    #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..=i64::from(VersionStep::MAX)))]
+    version_step: Option<u32>,
+
+    #[command(flatten)]
+    spec: SpecArgs,
 }
 
 #[derive(clap::Args)]
@@ -43,33 +49,39 @@ struct Which {
     #[arg(long, value_name = "ID", value_parser = value_parser!(u32).range(1..))]
     key: Option<u32>,
 
-    /// Rotate every key of the file
+    /// Rotate every key of the store
     #[arg(long)]
     all: bool,
 }
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let which = args.which.key.map_or(Rotate::All, Rotate::Key);
-    let step = VersionStep::new(args.version_step).unwrap_or(VersionStep::DEFAULT);
-    let key_file = args.key_file.open(false)?;
-    let rotated = key_file.rotate(
-        which,
-        NewVersions {
-            step,
-            spec: KeySpec::DEFAULT,
-        },
-        None,
-    )?;
+    let chosen = args.store.choose()?;
+    let spec = args.spec.spec(&chosen)?;
+    if matches!(chosen.place, Place::KeyFile(_)) && args.spec.names_length() {
+        return Err(Failure::NoLength);
+    }
+    let step = args.version_step.and_then(VersionStep::new);
+    let new = NewVersions {
+        step: step.unwrap_or(chosen.settings.version_step),
+        spec,
+    };
+    let rotated = chosen.open()?.rotate(which, new)?;
 
     let mut sql = String::new();
     for name in rotated.new {
+        let algorithm = rotated.keys.algorithm(name);
+        let with = algorithm.map_or(String::new(), |algorithm| format!(", for {}", algorithm.name()));
         // Writing to a String cannot fail.
         let _ = writeln!(
             sql,
-            "-- key {}: version {} is the latest now",
+            "-- key {}: version {} is the latest now{with}",
             name.id, name.version
         );
     }
-    sql.push_str("SET GLOBAL keyroll_reload_keys = 1;\n");
+    sql.push_str(RELOAD);
     terminal::print(sql.as_bytes())
 }
+
+/// What makes a running server take up the keys that the store has now.
+pub(crate) const RELOAD: &str = "SET GLOBAL keyroll_reload_keys = 1;\n";

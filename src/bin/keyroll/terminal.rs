@@ -1,10 +1,20 @@
 //! Standard output for results, standard error for everything else.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use indicatif::ProgressBar;
 
 use crate::failure::Failure;
 
-/// Writes a result to standard output. A reader that has gone (`keyroll list keys | head -1`) is no failure:
+/// How long work may take before a spinner shows that it goes on.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How often the spinner turns.
+const TURN: Duration = Duration::from_millis(100);
+
+/// Writes a result to standard output. A reader that has gone (`keyroll list | head -1`) is no failure:
 /// it had what it wanted.
 pub(crate) fn print(bytes: &[u8]) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
@@ -18,4 +28,32 @@ pub(crate) fn print(bytes: &[u8]) -> Result<(), Failure> {
 pub(crate) fn say(line: &str) {
     // Where standard error is gone there is nobody to tell; the exit code still tells the outcome.
     let _ = writeln!(io::stderr(), "{line}");
+}
+
+/// The width of the terminal that standard output is, in characters; `None` for a pipe or a file.
+pub(crate) fn width() -> Option<usize> {
+    let (width, _) = terminal_size::terminal_size_of(io::stdout())?;
+    Some(width.0.into())
+}
+
+/// Does the work; if it takes long and a human looks on, a spinner with this text turns meanwhile.
+pub(crate) fn while_waiting<T>(text: &str, work: impl FnOnce() -> T) -> T {
+    if !io::stderr().is_terminal() {
+        return work();
+    }
+    std::thread::scope(|scope| {
+        let (done, is_done) = mpsc::channel::<()>();
+        scope.spawn(move || {
+            if is_done.recv_timeout(PATIENCE) == Err(mpsc::RecvTimeoutError::Timeout) {
+                let spinner = ProgressBar::new_spinner().with_message(text.to_owned());
+                spinner.enable_steady_tick(TURN);
+                // Until the work is done and the other end is dropped.
+                let _ = is_done.recv();
+                spinner.finish_and_clear();
+            }
+        });
+        // Dropped on a panic, too, so that the spinner's thread always ends.
+        let _done = done;
+        work()
+    })
 }

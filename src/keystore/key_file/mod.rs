@@ -92,8 +92,22 @@ impl KeyFile {
         keys: &[NewKey],
         owner: Option<(u32, u32)>,
     ) -> Result<KeySet, KeyStoreError> {
+        KeyFile::create_with(config, new_keys(keys)?, owner)
+    }
+
+    /// Like [`create`](Self::create), with these keys. What the set records beside their bytes is not in the file.
+    ///
+    /// # Errors
+    /// Those of [`create`](Self::create).
+    pub fn create_with(
+        config: KeyFileConfig,
+        meant: KeySet,
+        owner: Option<(u32, u32)>,
+    ) -> Result<KeySet, KeyStoreError> {
         let store = KeyFile::new(config)?;
-        let meant = new_keys(keys)?;
+        if meant.latest(1).is_none() {
+            return Err(KeyStoreError::NoSystemKey);
+        }
         let text = format::render(HEADER, &meant);
         let password = store.password(&mut Vec::new())?;
         let bytes = store.seal(text, password.as_ref())?;
@@ -321,9 +335,6 @@ fn new_keys(wanted: &[NewKey]) -> Result<KeySet, KeyStoreError> {
         if keys.insert(KeyName { id, version: 1 }, key) != Inserted::New {
             return Err(invalid("it is named twice"));
         }
-    }
-    if keys.latest(1).is_none() {
-        return Err(KeyStoreError::NoSystemKey);
     }
     Ok(keys)
 }

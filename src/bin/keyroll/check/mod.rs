@@ -1,0 +1,127 @@
+//! `keyroll check`: what the plugin would say about a key store, and what a careful look at its files finds.
+
+mod files;
+mod report;
+
+use std::process::ExitCode;
+
+use keyroll::durable::replace;
+use keyroll::keystore::Warning;
+use keyroll::keystore::key_file::FileKey;
+
+use crate::failure::Failure;
+use crate::store::{ChosenStore, Place};
+use crate::store_args::StoreArgs;
+use files::Files;
+use report::{Outcome, Report};
+
+/// The key of temporary files and tables; the server uses key 1 where it is missing.
+const TEMPORARY_DATA: u32 = 2;
+
+/// Checks whether the plugin would accept a key store, without changing it
+///
+/// Opens the store with its master key or password, verifies every key version, and looks at the modes, owners and
+/// places of all files. Run it before a restart of the server and from time to time. It reads the files as the user
+/// who runs it: to find out whether the server may read them, run it as the server's user.
+#[derive(clap::Args)]
+#[command(after_long_help = "\
+Examples:
+  sudo -u mysql keyroll check
+      The key store of the server that is installed here.
+  keyroll check --filename /var/lib/keyroll/keys --quiet || echo 'look at the keys'
+  keyroll check --json | jq -r .verdict
+
+Exit codes:
+   0  the plugin accepts the store (\"ok\" in JSON)
+   1  the plugin accepts the store, but there are warnings (\"warnings\")
+   2  the plugin would refuse the store (\"refused\"), or no store is named
+  64  the arguments make no sense")]
+pub(crate) struct Args {
+    #[command(flatten)]
+    store: StoreArgs,
+
+    /// Refuse files that others can read, as with keyroll_strict_permissions = ON
+    #[arg(long)]
+    strict_permissions: bool,
+
+    /// Print nothing but warnings and failures
+    #[arg(long, short)]
+    quiet: bool,
+
+    /// Print {store, verdict, steps: [{result, what, hint}]} for scripts
+    #[arg(long, conflicts_with = "quiet")]
+    json: bool,
+}
+
+pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
+    let mut chosen = args.store.choose()?;
+    if args.strict_permissions {
+        chosen.place.be_strict();
+    }
+    let report = check(chosen);
+    report.print(args.quiet, args.json)?;
+    Ok(match report.verdict() {
+        Outcome::Ok => ExitCode::SUCCESS,
+        Outcome::Warning => ExitCode::from(1),
+        Outcome::Failed => ExitCode::from(2),
+    })
+}
+
+fn check(chosen: ChosenStore) -> Report {
+    let store = format!("{} {}", chosen.place.kind(), chosen.place.path().display());
+    let mut report = Report::new(store);
+    let files = Files::of(&chosen.place);
+    files.check(&mut report);
+    leftovers(&chosen.place, &mut report);
+    if let Err(failure) = contents(chosen, &files, &mut report) {
+        report.failed(failure.to_string(), failure.hint());
+    }
+    report
+}
+
+/// Opens the store and says what is in it.
+fn contents(chosen: ChosenStore, files: &Files, report: &mut Report) -> Result<(), Failure> {
+    let store = chosen.open()?;
+    let loaded = store.load()?;
+    for warning in &loaded.warnings {
+        let Warning::LoosePermissions(loose) = warning;
+        if !files.tell_of(&loose.path) {
+            report.warning(loose.to_string(), format!("run `{}`", loose.chmod));
+        }
+    }
+    if let Some(master_key) = store.master_key() {
+        report.ok(format!("the master key opens it: {master_key}"));
+        report.ok("every key version and the file as a whole are what was written".into());
+    }
+    let keys = &loaded.keys;
+    report.ok(format!("keys: {}, versions: {}", keys.ids().len(), keys.len()));
+    if keys.latest(TEMPORARY_DATA).is_none() {
+        report.ok("there is no key 2, so temporary files and tables use key 1".into());
+    }
+    Ok(())
+}
+
+/// What an interrupted change left, and the copy from before the last one.
+fn leftovers(place: &Place, report: &mut Report) {
+    let Ok(path) = place.path().canonicalize() else {
+        return;
+    };
+    let found = replace::leftovers(&path);
+    for leftover in &found {
+        report.warning(
+            format!("a change was interrupted and left {}", leftover.display()),
+            "the next rotation removes it".into(),
+        );
+    }
+    if found.is_empty() {
+        report.ok("no interrupted change left anything".into());
+    }
+}
+
+/// The file with the password, if one is named.
+fn password_file(filekey: &FileKey) -> Option<&std::path::Path> {
+    match filekey {
+        FileKey::File(path) => Some(path),
+        FileKey::None | FileKey::Password(_) => None,
+    }
+}

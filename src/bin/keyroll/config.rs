@@ -1,0 +1,24 @@
+//! `keyroll config`: the lines of my.cnf that make a server use a key store.
+
+use crate::failure::Failure;
+use crate::store_args::StoreArgs;
+use crate::{my_cnf, terminal};
+
+/// Prints the lines of my.cnf that make a server use this key store
+///
+/// Nothing is read but option files, and those only where no store is named. A password is never printed.
+#[derive(clap::Args)]
+#[command(after_long_help = "\
+Examples:
+  keyroll config --keystore /var/lib/keyroll/keystore --master-key file:/etc/keyroll/master
+  keyroll config --filename /var/lib/keyroll/keys >> /etc/mysql/mariadb.conf.d/90-keyroll.cnf")]
+pub(crate) struct Args {
+    #[command(flatten)]
+    store: StoreArgs,
+}
+
+pub(crate) fn run(args: &Args) -> Result<(), Failure> {
+    let chosen = args.store.choose()?;
+    let lines = my_cnf::lines(&chosen.place, chosen.ciphers()).map_err(Failure::Output)?;
+    terminal::print(&lines)
+}

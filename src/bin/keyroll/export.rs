@@ -1,0 +1,129 @@
+//! `keyroll export`: the data keys in a plain key file, for leaving keyroll.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use keyroll::crypto::Algorithm;
+use keyroll::crypto::password::Digest;
+use keyroll::keystore::KeySet;
+use keyroll::keystore::key_file::{FileKey, KeyFile, KeyFileConfig};
+
+use crate::failure::Failure;
+use crate::owner::OwnerArgs;
+use crate::store::say_warnings;
+use crate::store_args::StoreArgs;
+use crate::terminal;
+
+/// Writes all data keys of a key store in clear into a new key file
+///
+/// For leaving keyroll: file_key_management reads the file, if each key has version 1 alone and all data is encrypted
+/// with one algorithm that it knows. The command says what stands in the way. Whoever reads the file reads the data.
+#[derive(clap::Args)]
+#[command(after_long_help = "\
+Examples:
+  keyroll export --insecure-plaintext --to /root/keys
+      The keys of the server that is installed here.")]
+pub(crate) struct Args {
+    #[command(flatten)]
+    store: StoreArgs,
+
+    /// The new key file; it is readable by its owner alone, and a file that exists is never overwritten
+    #[arg(long, value_name = "PATH")]
+    to: PathBuf,
+
+    /// Says that the keys are meant to be written in clear
+    #[arg(long)]
+    insecure_plaintext: bool,
+
+    #[command(flatten)]
+    owner: OwnerArgs,
+}
+
+pub(crate) fn run(args: &Args) -> Result<(), Failure> {
+    if !args.insecure_plaintext {
+        return Err(Failure::NotInsecure);
+    }
+    let owner = args.owner.owner()?;
+    let chosen = args.store.choose()?;
+    let of_store = chosen.settings.encryption_algorithm;
+    let loaded = chosen.open()?.load()?;
+    say_warnings(&loaded);
+    let keys = loaded.keys;
+    let algorithms = algorithms(&keys, of_store);
+    let hindrances = hindrances(&keys, &algorithms);
+    let config = KeyFileConfig {
+        path: args.to.clone(),
+        filekey: FileKey::None,
+        digest: Digest::Sha1,
+        pbkdf2_rounds: 0,
+        strict_permissions: false,
+    };
+    let (ids, versions) = (keys.ids().len(), keys.len());
+    KeyFile::create_with(config, keys, owner)?;
+    terminal::say(&format!(
+        "made the key file {}, in clear; keys: {ids}, versions: {versions}",
+        args.to.display()
+    ));
+    for hindrance in hindrances {
+        terminal::say(&format!("keyroll: warning: {hindrance}"));
+    }
+    Ok(())
+}
+
+fn algorithms(keys: &KeySet, of_store: Algorithm) -> BTreeSet<&'static str> {
+    keys.iter()
+        .map(|(name, _)| keys.algorithm(name).unwrap_or(of_store).name())
+        .collect()
+}
+
+/// What keeps file_key_management from reading the data with these keys.
+fn hindrances(keys: &KeySet, algorithms: &BTreeSet<&'static str>) -> Vec<String> {
+    let mut found = Vec::new();
+    if let Some((name, _)) = keys.iter().find(|(name, _)| name.version > 1) {
+        found.push(format!(
+            "there is {name}: file_key_management of MariaDB 10.11 refuses a file with versions above 1"
+        ));
+    }
+    let names: Vec<&str> = algorithms.iter().copied().collect();
+    if names.len() > 1 {
+        let names = names.join(" and ");
+        found.push(format!(
+            "the keys encrypt with {names}: file_key_management decrypts all data with one algorithm"
+        ));
+    }
+    if algorithms.contains(Algorithm::Aes256Xts.name()) {
+        found.push(
+            "some keys encrypt with aes_256_xts: file_key_management cannot read such data, so it has to be decrypted \
+             or encrypted anew first"
+                .into(),
+        );
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use keyroll::keystore::KeyName;
+    use keyroll::secret::DataKey;
+
+    use super::*;
+
+    fn hindrances_of(versions: &[(u32, u32, Algorithm)]) -> Vec<String> {
+        let mut keys = KeySet::default();
+        for &(id, version, algorithm) in versions {
+            let key = DataKey::new(&[7; 32]).unwrap();
+            keys.insert_for(KeyName { id, version }, key, algorithm);
+        }
+        hindrances(&keys, &algorithms(&keys, Algorithm::AesCbc))
+    }
+
+    #[test]
+    fn one_version_of_each_key_in_one_algorithm_of_the_peer_is_no_hindrance() {
+        use Algorithm::{AesCbc, AesCtr};
+        assert!(hindrances_of(&[(1, 1, AesCbc), (2, 1, AesCbc)]).is_empty());
+        assert!(hindrances_of(&[(1, 1, AesCtr)]).is_empty());
+        assert_eq!(hindrances_of(&[(1, 1, AesCbc), (2, 1, AesCtr)]).len(), 1);
+        assert_eq!(hindrances_of(&[(1, 1, AesCbc), (1, 3, AesCbc)]).len(), 1);
+        assert_eq!(hindrances_of(&[(1, 1, Algorithm::Aes256Xts)]).len(), 1);
+    }
+}

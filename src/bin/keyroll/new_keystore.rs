@@ -1,0 +1,59 @@
+//! A new keystore, and its master key where that is a file of ours.
+
+use std::collections::BTreeMap;
+
+use keyroll::crypto::Algorithm;
+use keyroll::keystore::envelope::{Envelope, NewKey};
+use keyroll::keystore::{KeySet, KeySpec, KeyStoreError};
+use keyroll::master_key::file::MasterKeyFile;
+
+use crate::failure::Failure;
+use crate::owner::Owner;
+use crate::store::{KeystorePlace, in_words};
+use crate::terminal;
+
+/// Makes the keystore with version 1 of each of these keys, at random.
+pub(crate) fn make_random(
+    place: &KeystorePlace,
+    specs: &BTreeMap<u32, KeySpec>,
+    owner: Option<Owner>,
+) -> Result<(), Failure> {
+    let keys: Vec<NewKey> = specs.iter().map(|(&id, &spec)| NewKey { id, spec }).collect();
+    make(place, owner, |envelope| envelope.create(&keys, owner))
+}
+
+/// Makes the keystore with these keys, each of which encrypts with this algorithm.
+pub(crate) fn make_of(
+    place: &KeystorePlace,
+    keys: &KeySet,
+    algorithm: Algorithm,
+    owner: Option<Owner>,
+) -> Result<(), Failure> {
+    make(place, owner, |envelope| envelope.import(keys, algorithm, owner))
+}
+
+/// Makes the keystore, and its master key file if it names one that does not exist, and tells so.
+fn make(
+    place: &KeystorePlace,
+    owner: Option<Owner>,
+    create: impl FnOnce(&Envelope) -> Result<KeySet, KeyStoreError>,
+) -> Result<(), Failure> {
+    let envelope = place.open()?;
+    make_master_key_file(place, owner)?;
+    let waiting = format!("waiting for {} ...", in_words(&place.master_key));
+    terminal::while_waiting(&waiting, || create(&envelope))?;
+    terminal::say(&format!("made the keystore {}", place.path.display()));
+    Ok(())
+}
+
+/// Makes the master key file if the keystore names one that does not exist, and tells so.
+pub(crate) fn make_master_key_file(place: &KeystorePlace, owner: Option<Owner>) -> Result<(), Failure> {
+    let Some(path) = place.master_key_file() else {
+        return Ok(());
+    };
+    if path.symlink_metadata().is_err() {
+        MasterKeyFile::create(path, owner)?;
+        terminal::say(&format!("made the master key file {}", path.display()));
+    }
+    Ok(())
+}

@@ -1,0 +1,55 @@
+//! The arguments that say what new key versions are made like.
+
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use keyroll::crypto::Algorithm;
+use keyroll::keystore::KeySpec;
+
+use crate::failure::Failure;
+use crate::server_settings::KEY_SPECS;
+use crate::store::ChosenStore;
+use crate::store::Place;
+
+#[derive(clap::Args)]
+pub(crate) struct SpecArgs {
+    /// What new versions in a keystore encrypt with, as in keyroll_key_algorithm [default: aes_256_xts]
+    #[arg(long, value_name = "ALGORITHM", value_parser = algorithm_parser())]
+    key_algorithm: Option<Algorithm>,
+
+    /// The length of new keys, as in keyroll_key_spec [default: AES_256]
+    #[arg(long, value_name = "SPEC", value_parser = key_spec_parser(), ignore_case = true)]
+    key_spec: Option<u32>,
+}
+
+/// Takes the name of an algorithm.
+pub(crate) fn algorithm_parser() -> impl TypedValueParser<Value = Algorithm> {
+    PossibleValuesParser::new(Algorithm::ALL.map(Algorithm::name))
+        .map(|name| Algorithm::from_name(&name).unwrap_or(KeySpec::DEFAULT.algorithm))
+}
+
+fn key_spec_parser() -> impl TypedValueParser<Value = u32> {
+    PossibleValuesParser::new(KEY_SPECS.map(|(name, _)| name)).map(|name| {
+        let named = KEY_SPECS
+            .iter()
+            .find(|(spec, _)| spec.eq_ignore_ascii_case(&name));
+        named.map_or(KeySpec::DEFAULT.bits, |&(_, bits)| bits)
+    })
+}
+
+impl SpecArgs {
+    /// Algorithm and length as the arguments have them, or else the settings of the server.
+    pub(crate) fn spec(&self, chosen: &ChosenStore) -> Result<KeySpec, Failure> {
+        if matches!(chosen.place, Place::KeyFile(_)) && self.key_algorithm.is_some() {
+            return Err(Failure::NoAlgorithms);
+        }
+        let default = chosen.settings.key_spec;
+        Ok(KeySpec {
+            algorithm: self.key_algorithm.unwrap_or(default.algorithm),
+            bits: self.key_spec.unwrap_or(default.bits),
+        })
+    }
+
+    /// Whether a length is asked for.
+    pub(crate) fn names_length(&self) -> bool {
+        self.key_spec.is_some()
+    }
+}

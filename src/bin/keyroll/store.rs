@@ -1,0 +1,252 @@
+//! The key store that a subcommand works on.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf, absolute};
+use std::time::Duration;
+
+use keyroll::keystore::envelope::{Envelope, EnvelopeConfig};
+use keyroll::keystore::key_file::{KeyFile, KeyFileConfig};
+use keyroll::keystore::{
+    KeyName, KeyStore, KeyStoreError, Loaded, MasterKeyRotated, NewVersions, Rotate, Rotated,
+};
+use keyroll::master_key::MasterKey;
+use keyroll::master_key::open::{DEFAULT_REQUEST_TIMEOUT, Options, open};
+
+use crate::failure::Failure;
+use crate::my_cnf::Ciphers;
+use crate::server_settings::ServerSettings;
+use crate::terminal;
+
+/// What the URI of a master key file begins with.
+const FILE_SCHEME: &str = "file:";
+
+/// The schemes that a path follows.
+const PATH_SCHEMES: [&str; 2] = [FILE_SCHEME, "exec:"];
+
+/// Where a key store is and how it opens.
+#[derive(Debug)]
+pub(crate) enum Place {
+    /// A key file, plain or encrypted.
+    KeyFile(KeyFileConfig),
+    /// A keystore behind a master key.
+    Keystore(KeystorePlace),
+}
+
+impl Place {
+    /// The store's file.
+    pub(crate) fn path(&self) -> &Path {
+        match self {
+            Place::KeyFile(config) => &config.path,
+            Place::Keystore(keystore) => &keystore.path,
+        }
+    }
+
+    /// What the store is called.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            Place::KeyFile(_) => "key file",
+            Place::Keystore(_) => "keystore",
+        }
+    }
+
+    /// Refuses files that others may read or change.
+    pub(crate) fn be_strict(&mut self) {
+        match self {
+            Place::KeyFile(config) => config.strict_permissions = true,
+            Place::Keystore(keystore) => keystore.strict_permissions = true,
+        }
+    }
+}
+
+/// Where a keystore is and what unwraps it.
+#[derive(Clone, Debug)]
+pub(crate) struct KeystorePlace {
+    /// The keystore's file.
+    pub(crate) path: PathBuf,
+    /// The URI of its master key.
+    pub(crate) master_key: String,
+    /// Milliseconds for one call to the master key's provider; 0 is the default.
+    pub(crate) request_timeout: u32,
+    /// Refuse a file that others may read.
+    pub(crate) strict_permissions: bool,
+}
+
+impl KeystorePlace {
+    /// The master key's file, if it is held in one.
+    pub(crate) fn master_key_file(&self) -> Option<&Path> {
+        self.master_key.strip_prefix(FILE_SCHEME).map(Path::new)
+    }
+
+    /// The same keystore behind another master key.
+    pub(crate) fn with_master_key(&self, uri: &str) -> KeystorePlace {
+        KeystorePlace {
+            master_key: uri.to_owned(),
+            ..self.clone()
+        }
+    }
+
+    /// What master keys are opened with.
+    fn options(&self) -> Options {
+        Options::of_this_process(match self.request_timeout {
+            0 => DEFAULT_REQUEST_TIMEOUT,
+            milliseconds => Duration::from_millis(milliseconds.into()),
+        })
+    }
+
+    /// The master key; nothing is read or called yet.
+    pub(crate) fn provider(&self) -> Result<Box<dyn MasterKey>, Failure> {
+        Ok(open(&self.master_key, &self.options())?)
+    }
+
+    /// The keystore's settings.
+    fn config(&self) -> Result<EnvelopeConfig, Failure> {
+        Ok(EnvelopeConfig {
+            path: self.path.clone(),
+            master_key: self.provider()?,
+            options: self.options(),
+            strict_permissions: self.strict_permissions,
+        })
+    }
+
+    /// The keystore, ready to be read.
+    pub(crate) fn open(&self) -> Result<Envelope, Failure> {
+        Ok(Envelope::new(self.config()?)?)
+    }
+}
+
+/// A master key's URI with an absolute path: those of a server, whose working directory is another, have no other.
+pub(crate) fn absolute_uri(uri: &str) -> Result<String, Failure> {
+    for scheme in PATH_SCHEMES {
+        if let Some(path) = uri.strip_prefix(scheme).filter(|path| !path.is_empty()) {
+            let path = absolute(path).map_err(Failure::NoWorkingDirectory)?;
+            return Ok(format!("{scheme}{}", path.display()));
+        }
+    }
+    Ok(uri.to_owned())
+}
+
+/// The master key for people who wait for it.
+pub(crate) fn in_words(uri: &str) -> String {
+    format!("the master key {}", uri.escape_debug())
+}
+
+/// A store as arguments or option files name it, and the settings beside it.
+#[derive(Debug)]
+pub(crate) struct ChosenStore {
+    /// Which store.
+    pub(crate) place: Place,
+    /// The settings of the server's option files, or its defaults.
+    pub(crate) settings: ServerSettings,
+}
+
+impl ChosenStore {
+    /// The store, ready to be read.
+    pub(crate) fn open(self) -> Result<OpenStore, Failure> {
+        Ok(match self.place {
+            Place::KeyFile(config) => OpenStore::KeyFile(KeyFile::new(config)?),
+            Place::Keystore(place) => OpenStore::Keystore {
+                envelope: place.open()?,
+                place,
+            },
+        })
+    }
+
+    /// The ciphers that the settings name.
+    pub(crate) fn ciphers(&self) -> Ciphers {
+        Ciphers {
+            of_store: self.settings.encryption_algorithm,
+            of_new_versions: self.settings.key_spec,
+        }
+    }
+}
+
+/// A store that can be read and changed.
+pub(crate) enum OpenStore {
+    /// A key file.
+    KeyFile(KeyFile),
+    /// A keystore.
+    Keystore {
+        /// The keystore.
+        envelope: Envelope,
+        /// Where it is.
+        place: KeystorePlace,
+    },
+}
+
+impl OpenStore {
+    fn store(&self) -> &dyn KeyStore {
+        match self {
+            OpenStore::KeyFile(key_file) => key_file,
+            OpenStore::Keystore { envelope, .. } => envelope,
+        }
+    }
+
+    /// Does the work; where it takes long, it says what it waits for. What the provider says is passed on.
+    fn patiently<T>(
+        &self,
+        work: impl FnOnce(&dyn KeyStore) -> Result<T, KeyStoreError>,
+    ) -> Result<T, Failure> {
+        let waiting = match self {
+            OpenStore::KeyFile(_) => "waiting for the key file's lock ...".to_owned(),
+            OpenStore::Keystore { place, .. } => format!("waiting for {} ...", in_words(&place.master_key)),
+        };
+        let done = terminal::while_waiting(&waiting, || work(self.store()));
+        for message in self.store().take_messages() {
+            terminal::say(&message);
+        }
+        Ok(done?)
+    }
+
+    /// Reads all keys.
+    pub(crate) fn load(&self) -> Result<Loaded, Failure> {
+        self.patiently(|store| store.load())
+    }
+
+    /// Makes new versions.
+    pub(crate) fn rotate(&self, which: Rotate, new: NewVersions) -> Result<Rotated, Failure> {
+        self.patiently(|store| store.rotate(which, new, None))
+    }
+
+    /// The master key that opened the store, and which version of it; `None` for a key file.
+    pub(crate) fn master_key(&self) -> Option<String> {
+        self.store().master_key()
+    }
+
+    /// Wraps the keystore anew under a new version of its master key.
+    pub(crate) fn rotate_master_key(&self) -> Result<MasterKeyRotated, Failure> {
+        self.patiently(|store| store.rotate_master_key(None))
+    }
+
+    /// Wraps the keystore anew under another master key.
+    pub(crate) fn move_to(&self, master_key: &dyn MasterKey) -> Result<MasterKeyRotated, Failure> {
+        let moved = self.patiently(|store| match self {
+            OpenStore::KeyFile(_) => store.rotate_master_key(None),
+            OpenStore::Keystore { envelope, .. } => envelope.move_to(master_key, None),
+        });
+        for message in master_key.take_messages() {
+            terminal::say(&message);
+        }
+        moved
+    }
+
+    /// When each version was made, where the store records it.
+    pub(crate) fn created(&self) -> Result<BTreeMap<KeyName, String>, Failure> {
+        match self {
+            OpenStore::KeyFile(_) => Ok(BTreeMap::new()),
+            OpenStore::Keystore { envelope, .. } => {
+                let versions = envelope.metadata()?.versions;
+                Ok(versions
+                    .into_iter()
+                    .map(|version| (version.name, version.created))
+                    .collect())
+            }
+        }
+    }
+}
+
+/// Tells what should be mended.
+pub(crate) fn say_warnings(loaded: &Loaded) {
+    for warning in &loaded.warnings {
+        terminal::say(&format!("keyroll: warning: {warning}"));
+    }
+}
