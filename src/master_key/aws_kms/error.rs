@@ -181,9 +181,11 @@ impl Answered {
             Some(Class::BadCredentials) if self.clock_off.is_some() => Class::ClockSkew,
             Some(Class::InvalidState) if message.contains("pending deletion") => Class::PendingDeletion,
             Some(Class::InvalidState) if message.contains("is disabled") => Class::Disabled,
-            // What KMS says of a ciphertext that is no key's of this account: it does not tell one that is garbage
-            // from one that may not be opened.
-            Some(Class::AccessDenied) if message.contains("ciphertext refers to a customer master key") => {
+            // A policy that does not allow it is named with the action. What is denied otherwise is a ciphertext of which
+            // KMS does not tell whether its key is not there or may not be used.
+            Some(Class::AccessDenied)
+                if self.operation == "Decrypt" && !message.contains("not authorized") =>
+            {
                 Class::WrongKey
             }
             Some(class) => class,
@@ -297,8 +299,12 @@ mod tests {
                 Class::InvalidState,
             ),
             ("NotFoundException", None, Class::NotFound),
-            ("AccessDeniedException", None, Class::AccessDenied),
-            ("AccessDenied", None, Class::AccessDenied),
+            ("AccessDeniedException", None, Class::WrongKey),
+            (
+                "AccessDenied",
+                Some("User: arn:aws:iam::1:user/x is not authorized to perform: kms:Decrypt on resource: k"),
+                Class::AccessDenied,
+            ),
             (
                 "AccessDeniedException",
                 Some(
@@ -316,6 +322,9 @@ mod tests {
         ] {
             assert_eq!(answered(400, name, message).class(), class, "{name}");
         }
+        let mut denied = answered(400, "AccessDeniedException", None);
+        denied.operation = "Encrypt";
+        assert_eq!(denied.class(), Class::AccessDenied);
         assert_eq!(answered(503, "", None).class(), Class::TryAgain);
         assert_eq!(answered(429, "Odd", None).class(), Class::TryAgain);
     }
@@ -336,7 +345,7 @@ mod tests {
             "KMSInvalidStateException",
         ]
         .iter()
-        .map(|name| answered(400, name, None).hint())
+        .map(|name| answered(400, name, Some("not authorized")).hint())
         .collect();
         hints.sort();
         hints.dedup();
