@@ -5,7 +5,7 @@ TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 export KEYROLL_SO := $(abspath $(TARGET_DIR)/release/libkeyroll.so)
 export KEYROLL_BIN := $(abspath $(TARGET_DIR)/release/keyroll)
 
-.PHONY: help demo test build packages test-packages lint deny unit mtr bench bench-server aarch64 fuzz clean
+.PHONY: help demo test build packages test-packages lint deny unit mtr kills soak bench bench-server aarch64 fuzz clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */  make \1\t/' | expand -t 20
@@ -13,7 +13,7 @@ help: ## list the targets
 demo: packages build ## start a private encrypted server, rotate its key, kill it, show that nothing is lost
 	scripts/demo.sh
 
-test: test-packages lint deny unit build mtr ## everything below
+test: test-packages lint deny unit build mtr kills ## everything below
 
 build: ## target/release/libkeyroll.so and target/release/keyroll
 	$(CARGO) build --release --locked
@@ -39,6 +39,14 @@ unit: ## tests of the code, the C host program under valgrind, the command line,
 mtr: build ## the suite in a real server
 	scripts/mtr.sh
 
+kills: build ## 30 random kills of a real server that rotates keys at work, then every row checked; a minute
+	tests/soak/run.py --store keystore --kills 25
+	tests/soak/run.py --store key-file --kills 5
+
+soak: test-packages build ## 1,000 such kills, after a proof that losses are found; most of an hour (STORE=key-file for that)
+	tests/soak/prove.sh
+	tests/soak/run.py --store $(or $(STORE),keystore) --kills 1000
+
 bench: ## key lookups beside the peer's, page ciphers beside OpenSSL; ratios printed
 	$(CARGO) bench --locked --bench key_lookup --bench page_ciphers
 
@@ -48,8 +56,8 @@ bench-server: test-packages build ## CPU per update, load, scan, re-encryption o
 aarch64: ## the cipher tests on aarch64, under qemu; some five minutes
 	scripts/test_aarch64.sh
 
-fuzz: ## a minute of fuzzing of the key file's parser (needs cargo-fuzz and a nightly toolchain)
-	cd fuzz && $(CARGO) +nightly fuzz run key_file -- -max_total_time=60
+fuzz: ## a minute of fuzzing of each parser, key file and keystore (needs cargo-fuzz and a nightly toolchain)
+	cd fuzz && for target in key_file keystore; do $(CARGO) +nightly fuzz run $$target -- -max_total_time=60 || exit 1; done
 
 clean: ## remove what was built
 	$(CARGO) clean

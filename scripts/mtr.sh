@@ -1,5 +1,5 @@
 #!/bin/sh
-# Runs the mtr suite on the installed server, without installing or changing anything.
+# Runs the mtr suites on the installed server, without installing or changing anything.
 #
 #   scripts/mtr.sh [TEST...] [OPTION OF mtr...]
 #
@@ -19,7 +19,7 @@ fail() {
 }
 
 checkout=$(cd "$(dirname "$0")/.." && pwd -P)
-suite=$checkout/mariadb-test/keyroll
+suites="keyroll keyroll_keystore"
 plugin=$(realpath "${KEYROLL_SO:-$checkout/target/release/libkeyroll.so}")
 command=$(realpath "${KEYROLL_BIN:-$checkout/target/release/keyroll}")
 [ -f "$plugin" ] || fail "no plugin at $plugin; build it, or set KEYROLL_SO"
@@ -68,7 +68,7 @@ status=0
 unset KEYROLL_SO
 (
     cd "$mtr_dir"
-    KEYROLL_BIN=$command perl ./mariadb-test-run.pl --suite=keyroll --vardir="$work/var" \
+    KEYROLL_BIN=$command perl ./mariadb-test-run.pl --suite="$(echo "$suites" | tr " " ,)" --vardir="$work/var" \
         --parallel=2 --force --max-test-fail=0 --retry=0 --testcase-timeout=4 --suite-timeout=20 "$@" 2>&1
     echo "exit $?"
 ) | tee "$log" | grep -v '^exit [0-9]*$' || true
@@ -76,22 +76,24 @@ status=$(sed -n 's/^exit \([0-9]*\)$/\1/p' "$log" | tail -1)
 
 # One line a test: "keyroll.load 'combination' w1 [ pass ]  123".
 count() {
-    grep -cE "^keyroll\.[a-z0-9_]+ .*\[ ($1) \]" "$log" || true
+    grep -cE "^keyroll[a-z_]*\.[a-z0-9_]+ .*\[ ($1) \]" "$log" || true
 }
 passed=$(count pass)
 failed=$(count 'fail|skipped|disabled|warning|shutdown')
-grep -E '^keyroll\.[a-z0-9_]+ .*\[ (skipped|disabled) \]' "$log" | sed 's/^/mtr.sh: did not run: /' >&2 || true
+grep -E '^keyroll[a-z_]*\.[a-z0-9_]+ .*\[ (skipped|disabled) \]' "$log" | sed 's/^/mtr.sh: did not run: /' >&2 || true
 
-for test in "$suite"/t/*.test; do
-    name=$(basename "$test" .test)
-    if [ ! -f "$suite/r/$name.result" ]; then
-        echo "mtr.sh: $name has no result file, so it cannot fail" >&2
-        failed=$((failed + 1))
-    fi
-    if [ $# -eq 0 ] && ! grep -qE "^keyroll\.$name .*\[ pass \]" "$log"; then
-        grep -qE "^keyroll\.$name .*\[ (fail|skipped|disabled) \]" "$log" || failed=$((failed + 1))
-        echo "mtr.sh: $name did not pass" >&2
-    fi
+for suite in $suites; do
+    for test in "$checkout/mariadb-test/$suite"/t/*.test; do
+        name=$(basename "$test" .test)
+        if [ ! -f "$checkout/mariadb-test/$suite/r/$name.result" ]; then
+            echo "mtr.sh: $suite.$name has no result file, so it cannot fail" >&2
+            failed=$((failed + 1))
+        fi
+        if [ $# -eq 0 ] && ! grep -qE "^$suite\.$name .*\[ pass \]" "$log"; then
+            grep -qE "^$suite\.$name .*\[ (fail|skipped|disabled) \]" "$log" || failed=$((failed + 1))
+            echo "mtr.sh: $suite.$name did not pass" >&2
+        fi
+    done
 done
 if [ "$failed" -eq 0 ] && { [ "$passed" -eq 0 ] || [ "$status" != 0 ]; }; then
     echo "mtr.sh: mtr ended with $status after $passed tests" >&2

@@ -5,13 +5,14 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod c_host;
+
 use std::collections::BTreeSet;
-use std::env;
 use std::ffi::OsStr;
-use std::fs;
-use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
+
+use c_host::{Built, succeed};
 
 /// What `main.c` calls its parts.
 const TOPICS: [&str; 11] = [
@@ -29,85 +30,21 @@ const TOPICS: [&str; 11] = [
 ];
 
 /// The program and the library, built once.
-struct Built {
-    host: PathBuf,
-    library: PathBuf,
-}
-
 fn built() -> &'static Built {
     static BUILT: OnceLock<Built> = OnceLock::new();
     BUILT.get_or_init(|| {
-        let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("boundary");
-        fs::create_dir_all(&target).unwrap();
+        let target = c_host::target("boundary");
+        let host = target.join("host");
+        c_host::build_host(&c_host::sources("c"), &host);
+        // Optimised a little: valgrind is slow. Overflow checks and assertions stay.
+        let mut cargo = c_host::cargo();
+        cargo.env("CARGO_PROFILE_DEV_OPT_LEVEL", "1");
+        c_host::build_library(&mut cargo, &["--features", "test-panic"], &target);
         Built {
-            host: build_host(&target),
-            library: build_library(&target),
+            host,
+            library: target.join("debug/libkeyroll.so"),
         }
     })
-}
-
-/// A target directory of its own: this test runs while cargo holds the lock of the usual one.
-fn build_library(target: &Path) -> PathBuf {
-    succeed(
-        Command::new(env!("CARGO"))
-            .args([
-                "build",
-                "--locked",
-                "--lib",
-                "--features",
-                "test-panic",
-                "--target-dir",
-            ])
-            .arg(target)
-            // Optimised a little: valgrind is slow. Overflow checks and assertions stay.
-            .env("CARGO_PROFILE_DEV_OPT_LEVEL", "1")
-            .current_dir(env!("CARGO_MANIFEST_DIR")),
-    );
-    target.join("debug/libkeyroll.so")
-}
-
-fn build_host(target: &Path) -> PathBuf {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let sources = fs::read_dir(root.join("tests/c"))
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| path.extension() == Some(OsStr::new("c")));
-    let host = target.join("host");
-    succeed(
-        Command::new(env::var_os("CC").unwrap_or_else(|| "cc".into()))
-            .args([
-                "-std=gnu11",
-                "-D_GNU_SOURCE",
-                "-Wall",
-                "-Wextra",
-                "-Werror",
-                "-O1",
-                "-g",
-                "-I",
-            ])
-            .arg(root.join("include"))
-            .args(sources)
-            .args(["-ldl", "-lcrypto", "-pthread", "-o"])
-            .arg(&host),
-    );
-    host
-}
-
-/// What the command prints; fails with all of it unless it succeeds.
-fn succeed(command: &mut Command) -> String {
-    let output = command
-        .output()
-        .unwrap_or_else(|error| panic!("{:?} is needed: {error}", command.get_program()));
-    let (out, err) = (
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr),
-    );
-    assert!(
-        output.status.success(),
-        "{command:?}: {}\n{out}\n{err}",
-        output.status
-    );
-    out.into_owned()
 }
 
 /// Runs one topic, with `under` in front of the program; the sentences that it checked.

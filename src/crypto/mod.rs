@@ -21,6 +21,7 @@ mod gcm;
 mod level;
 pub mod password;
 mod portable;
+pub mod scrub;
 pub mod wrap;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;

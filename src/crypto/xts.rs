@@ -17,10 +17,9 @@ use cipher::consts::U16;
 use cipher::{BlockCipherDecrypt, BlockCipherEncrypt, InOut, InOutBuf, KeyInit, array::Array};
 use zeroize::{Zeroize, Zeroizing};
 
-use super::derive::{self, Origin, XtsKeys};
+use super::derive::{self, Origin};
 use super::{
-    Algorithm, BLOCK_LENGTH, CipherError, Direction, IV_LENGTH, Keyed, Level, Mode, Padding, PageCipher,
-    in_out,
+    Algorithm, BLOCK_LENGTH, CipherError, Direction, IV_LENGTH, Level, Mode, Padding, PageCipher, in_out,
 };
 
 /// The length of both keys together, K1 first, in bytes.
@@ -314,13 +313,7 @@ impl PageCipher {
         }
         let iv = iv.try_into().map_err(|_| CipherError::IvLength)?;
         derive::with_xts_keys(level, origin, key, |keys| {
-            match keys {
-                #[cfg(target_arch = "x86_64")]
-                XtsKeys::Native(keys) => keys.start(&mut self.keyed, direction, iv),
-                #[cfg(target_arch = "x86_64")]
-                XtsKeys::Ssse3(keys) => keys.start(&mut self.keyed, direction, iv),
-                XtsKeys::Portable(keys) => self.keyed = Keyed::Xts(keys.start(direction, iv)),
-            }
+            keys.start(&mut self.keyed, direction, iv)?;
             self.finished = false;
             Ok(())
         })
@@ -329,6 +322,8 @@ impl PageCipher {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Keyed;
+    use super::super::derive::{XtsKeys, XtsRoom};
     use super::*;
 
     fn hex<const N: usize>(digits: &str) -> [u8; N] {
@@ -336,7 +331,13 @@ mod tests {
     }
 
     /// The output for a message in updates of these lengths, the last of them for all the rest.
-    fn run(keys: &XtsKeys, direction: Direction, iv: &Block, input: &[u8], splits: &[usize]) -> Vec<u8> {
+    fn run(
+        (level, keys): (Level, &[u8; KEYS_LENGTH]),
+        direction: Direction,
+        iv: &Block,
+        input: &[u8],
+        splits: &[usize],
+    ) -> Vec<u8> {
         fn stream(mut xts: Xts<impl WholeBlocks>, mut input: &[u8], splits: &[usize]) -> Vec<u8> {
             let mut out = Vec::new();
             for split in splits.iter().chain([&usize::MAX]) {
@@ -351,37 +352,25 @@ mod tests {
             xts.finish(&mut out[start..]).unwrap();
             out
         }
-        match keys {
+        let mut room = XtsRoom::blank();
+        let mut keyed = Keyed::Idle;
+        let keys = XtsKeys::keep(level, keys, room.bytes_mut()).unwrap();
+        keys.start(&mut keyed, direction, iv).unwrap();
+        match keyed {
             #[cfg(target_arch = "x86_64")]
-            XtsKeys::Native(keys) => {
-                let mut keyed = Keyed::Idle;
-                keys.start(&mut keyed, direction, iv);
-                match keyed {
-                    Keyed::NativeXts(xts) => stream(xts, input, splits),
-                    _ => panic!("it did not start"),
-                }
-            }
+            Keyed::NativeXts(xts) => stream(xts, input, splits),
             #[cfg(target_arch = "x86_64")]
-            XtsKeys::Ssse3(keys) => {
-                let mut keyed = Keyed::Idle;
-                keys.start(&mut keyed, direction, iv);
-                match keyed {
-                    Keyed::Ssse3Xts(xts) => stream(xts, input, splits),
-                    _ => panic!("it did not start"),
-                }
-            }
-            XtsKeys::Portable(keys) => stream(keys.start(direction, iv), input, splits),
+            Keyed::Ssse3Xts(xts) => stream(xts, input, splits),
+            Keyed::Xts(xts) => stream(xts, input, splits),
+            _ => panic!("it did not start"),
         }
     }
 
-    /// The keys at every level that this processor has.
-    fn levels(keys: &[u8; KEYS_LENGTH]) -> Vec<(Level, XtsKeys)> {
-        let available = Level::ALL
+    /// Every level that this processor has.
+    fn levels() -> impl Iterator<Item = Level> {
+        Level::ALL
             .into_iter()
-            .filter(|level| *level <= Level::available());
-        available
-            .map(|level| (level, XtsKeys::new(level, keys).unwrap()))
-            .collect()
+            .filter(|level| *level <= Level::available())
     }
 
     #[test]
@@ -420,11 +409,11 @@ mod tests {
             ),
         ] {
             let iv = u128::to_le_bytes(unit);
-            for (level, keys) in levels(&keys) {
-                let ciphertext = run(&keys, Direction::Encrypt, &iv, &plaintext, &[]);
+            for level in levels() {
+                let ciphertext = run((level, &keys), Direction::Encrypt, &iv, &plaintext, &[]);
                 assert_eq!(ciphertext[..16], hex::<16>(first), "{unit:x} {level:?}");
                 assert_eq!(ciphertext[496..], hex::<16>(last), "{unit:x} {level:?}");
-                let decrypted = run(&keys, Direction::Decrypt, &iv, &ciphertext, &[]);
+                let decrypted = run((level, &keys), Direction::Decrypt, &iv, &ciphertext, &[]);
                 assert_eq!(decrypted, plaintext, "{unit:x} {level:?}");
             }
         }

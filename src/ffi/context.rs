@@ -12,7 +12,7 @@ use zeroize::Zeroize;
 
 use super::abi;
 use super::guard::{Point, test_point};
-use crate::crypto::{CipherError, IV_LENGTH, PageCipher};
+use crate::crypto::{CipherError, IV_LENGTH, PageCipher, scrub};
 
 /// What lies at the first suitably aligned address of the server's memory.
 #[repr(C)]
@@ -160,6 +160,10 @@ impl Drop for Ending {
             // Might read the zeroes, for all that the compiler knows: so they must be written.
             asm!("/* {0} */", in(reg) place, options(nostack, preserves_flags, readonly));
         }
+        // Init, updates and finish are called from one function of the server, so that what they called had its
+        // frames in one place.
+        scrub::after_message();
+        scrub::registers();
     }
 }
 

@@ -8,7 +8,7 @@ use super::context::{self, Chunk, Context};
 use super::guard::{Answer, guard};
 use super::running::{self, Host};
 use super::{abi, published, services, sysvar};
-use crate::crypto::{self, Algorithm, CipherError, Direction, Padding, PageCipher, derive};
+use crate::crypto::{self, Algorithm, CipherError, Direction, Padding, PageCipher, derive, scrub};
 use crate::keystore::KeyName;
 use crate::plugin::{Plugin, PluginError, settings};
 use crate::secret::SecretBytes;
@@ -176,9 +176,12 @@ pub(super) unsafe extern "C" fn encrypted_length(slen: c_uint, key_id: c_uint, v
 pub(super) unsafe extern "C" fn init(_plugin: *mut c_void) -> c_int {
     guard(|| {
         sysvar::rest_actions();
-        let of_environment = env::var_os(settings::FILEKEY_VARIABLE).unwrap_or_default();
-        let settings = sysvar::settings(SecretBytes::new(of_environment.into_vec()));
-        match Plugin::start(settings, &Host) {
+        let started = scrub::around(|| {
+            let of_environment = env::var_os(settings::FILEKEY_VARIABLE).unwrap_or_default();
+            let settings = sysvar::settings(SecretBytes::new(of_environment.into_vec()));
+            Plugin::start(settings, &Host)
+        });
+        match started {
             Ok(plugin) => {
                 *running::plugin() = Some(plugin);
                 sysvar::hide_filekey();

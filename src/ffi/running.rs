@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use once_cell::sync::Lazy;
 
 use super::{published, services, sysvar};
+use crate::crypto::scrub;
 use crate::keystore::{NewVersions, VersionStep};
 use crate::plugin::{Level, Plugin, PluginError, Published, Server, Status, Wake, log, start_reencryption};
 
@@ -26,9 +27,11 @@ pub(super) fn first_use(id: u32) -> Option<u32> {
     if id == 0 || !sysvar::auto_create_keys() || services::is_backup_tool() {
         return None;
     }
-    plugin()
-        .as_mut()?
-        .first_use(id, sysvar::key_spec(), &Host, &STATUS)
+    scrub::around(|| {
+        plugin()
+            .as_mut()?
+            .first_use(id, sysvar::key_spec(), &Host, &STATUS)
+    })
 }
 
 /// Rotates keys as `SET GLOBAL keyroll_rotate_key = request` asks for; otherwise the statement's error.
@@ -75,7 +78,7 @@ fn act(
 }
 
 fn run(doing: &str, action: impl FnOnce(&mut Plugin) -> Result<(), PluginError>) -> Result<(), String> {
-    let result = plugin().as_mut().ok_or(PluginError::NotRunning).and_then(action);
+    let result = scrub::around(|| plugin().as_mut().ok_or(PluginError::NotRunning).and_then(action));
     result.map_err(|error| log::failed(&Host, &STATUS, doing, &error))
 }
 

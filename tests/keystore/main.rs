@@ -3,6 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod damage;
+mod faults;
 mod lifecycle;
+mod properties;
+mod second_reader;
 mod support;
 mod tampering;

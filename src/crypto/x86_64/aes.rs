@@ -37,17 +37,6 @@ macro_rules! by_key_length {
 pub(super) use by_key_length;
 
 impl Aes {
-    /// The schedule of a key for use up to `level`.
-    ///
-    /// # Errors
-    /// Those of [`blank`](Self::blank).
-    #[inline]
-    pub(super) fn new(key: &[u8], level: Level) -> Result<Self, CipherError> {
-        let mut aes = Aes::blank(key.len(), level)?;
-        aes.set_key(key);
-        Ok(aes)
-    }
-
     /// A schedule without a key: zeroes. A key is [set](Self::set_key) where the schedule lies in the end, so
     /// that no copy of it stays elsewhere.
     ///
@@ -79,19 +68,29 @@ impl Aes {
         unsafe { expand(key, &mut self.keys) };
     }
 
-    /// A schedule without a key, for keys like this one.
-    #[inline]
-    pub(super) fn blank_alike(&self) -> Self {
-        Aes {
-            keys: Blocks::ZERO,
-            ..*self
-        }
+    /// Makes the schedule of a key elsewhere, for [`copy_key`](Self::copy_key). This one tells the length.
+    pub(super) fn expand_to(&self, key: &[u8], schedule: &mut Blocks<15>) {
+        // SAFETY: an `Aes` exists only where the processor has AES-NI and SSSE3.
+        unsafe { expand(key, schedule) };
     }
 
     /// Takes over a schedule that was made before, for keys of the same length.
     #[inline]
-    pub(super) fn copy_key(&mut self, from: &Aes) {
-        self.keys.copy_from(&from.keys);
+    pub(super) fn copy_key(&mut self, schedule: &Blocks<15>) {
+        self.keys.copy_from(schedule);
+    }
+
+    /// Encrypts one block under another schedule, for keys of the same length.
+    #[inline]
+    pub(super) fn encrypt_block_under(&self, schedule: &Blocks<15>, block: &Bytes) -> __m128i {
+        #[target_feature(enable = "aes")]
+        fn run<const N: usize>(schedule: &Blocks<15>, block: &Bytes) -> __m128i {
+            let mut state = [load(block)];
+            encrypt(&round_keys::<N>(schedule), &mut state);
+            state[0]
+        }
+        // SAFETY: an `Aes` exists only where the processor has AES-NI.
+        unsafe { by_key_length!(self, run(schedule, block)) }
     }
 
     #[inline]
@@ -108,25 +107,23 @@ impl Aes {
     /// The first `N` round keys.
     #[inline]
     pub(super) fn round_keys<const N: usize>(&self) -> [__m128i; N] {
-        let mut keys = [self.keys.load(0); N];
-        for (at, key) in keys.iter_mut().enumerate() {
-            *key = self.keys.load(at);
-        }
-        keys
+        round_keys(&self.keys)
     }
 
     /// Encrypts one block.
     #[inline]
     pub(super) fn encrypt_block(&self, block: &Bytes) -> __m128i {
-        #[target_feature(enable = "aes")]
-        fn run<const N: usize>(aes: &Aes, block: &Bytes) -> __m128i {
-            let mut state = [load(block)];
-            encrypt(&aes.round_keys::<N>(), &mut state);
-            state[0]
-        }
-        // SAFETY: an `Aes` exists only where the processor has AES-NI.
-        unsafe { by_key_length!(self, run(self, block)) }
+        self.encrypt_block_under(&self.keys, block)
     }
+}
+
+#[inline]
+fn round_keys<const N: usize>(schedule: &Blocks<15>) -> [__m128i; N] {
+    let mut keys = [schedule.load(0); N];
+    for (at, key) in keys.iter_mut().enumerate() {
+        *key = schedule.load(at);
+    }
+    keys
 }
 
 /// Encrypts `W` blocks side by side.

@@ -6,7 +6,7 @@ use cipher::InOutBuf;
 use cipher::consts::U128;
 
 use super::aes::{Aes, decrypt, decryption_keys, encrypt};
-use super::blocks::{Bytes, load, store};
+use super::blocks::{Blocks, Bytes, load, store};
 use super::xts_wide;
 use crate::crypto::xts::{KEYS_LENGTH, Tweak, WholeBlocks, Xts, later};
 use crate::crypto::{CipherError, Direction, IV_LENGTH, Keyed, Level};
@@ -20,32 +20,60 @@ const WIDTH: usize = 8;
 /// From this length on, in bytes, the wide path takes less time.
 const WIDE_FROM: usize = 32;
 
-/// Both keys, expanded.
-pub(in crate::crypto) struct NativeXtsKeys {
-    data: Aes,
-    tweak: Aes,
+/// Both keys, expanded where they are kept: 240 bytes of K1, 240 of K2.
+pub(in crate::crypto) struct NativeXtsKeys<'a> {
+    data: &'a Blocks<ROUND_KEYS>,
+    tweak: &'a Blocks<ROUND_KEYS>,
 }
 
-impl NativeXtsKeys {
-    /// The schedules for use up to `level`. [`CipherError::KeyLength`] if the processor has no AES-NI.
-    pub(in crate::crypto) fn new(level: Level, keys: &[u8; KEYS_LENGTH]) -> Result<Self, CipherError> {
-        let (data, tweak) = keys.split_at(KEYS_LENGTH / 2);
-        Ok(NativeXtsKeys {
-            data: Aes::new(data, level)?,
-            tweak: Aes::new(tweak, level)?,
-        })
+impl<'a> NativeXtsKeys<'a> {
+    /// How many bytes both take.
+    pub(in crate::crypto) const ROOM: usize = 2 * size_of::<Blocks<ROUND_KEYS>>();
+
+    /// Expands both keys into room that is aligned to 16.
+    ///
+    /// # Errors
+    /// [`CipherError::KeyLength`] if the processor has no AES-NI.
+    pub(in crate::crypto) fn expand(keys: &[u8; KEYS_LENGTH], room: &mut [u8]) -> Result<(), CipherError> {
+        let aes = Aes::blank(KEYS_LENGTH / 2, Level::AesNi)?;
+        let (data_key, tweak_key) = keys.split_at(KEYS_LENGTH / 2);
+        let (data, rest) = Blocks::in_memory_mut(room).ok_or(CipherError::KeyLength)?;
+        let (tweak, _) = Blocks::in_memory_mut(rest).ok_or(CipherError::KeyLength)?;
+        aes.expand_to(data_key, data);
+        aes.expand_to(tweak_key, tweak);
+        Ok(())
+    }
+
+    /// What [`expand`](Self::expand) has made in this room.
+    #[inline]
+    pub(in crate::crypto) fn kept_in(room: &'a [u8]) -> Option<Self> {
+        let (data, rest) = Blocks::in_memory(room)?;
+        let (tweak, _) = Blocks::in_memory(rest)?;
+        Some(NativeXtsKeys { data, tweak })
     }
 
     /// Starts a message where it lies in the end, so that no copy of K1 stays elsewhere.
+    ///
+    /// # Errors
+    /// [`CipherError::KeyLength`] if the processor has no AES-NI.
     #[inline]
-    pub(in crate::crypto) fn start(&self, keyed: &mut Keyed, direction: Direction, iv: &[u8; IV_LENGTH]) {
-        *keyed = Keyed::NativeXts(Xts::new(NativeXts(self.data.blank_alike()), direction));
+    pub(in crate::crypto) fn start(
+        &self,
+        level: Level,
+        keyed: &mut Keyed,
+        direction: Direction,
+        iv: &[u8; IV_LENGTH],
+    ) -> Result<(), CipherError> {
+        let blank = Aes::blank(KEYS_LENGTH / 2, level)?;
+        *keyed = Keyed::NativeXts(Xts::new(NativeXts(blank), direction));
         if let Keyed::NativeXts(xts) = keyed {
             let mut first = [0; IV_LENGTH];
-            store(&mut first, self.tweak.encrypt_block(iv));
-            xts.blocks_mut().0.copy_key(&self.data);
+            let aes = &mut xts.blocks_mut().0;
+            store(&mut first, aes.encrypt_block_under(self.tweak, iv));
+            aes.copy_key(self.data);
             xts.start(first);
         }
+        Ok(())
     }
 }
 

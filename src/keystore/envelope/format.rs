@@ -225,6 +225,14 @@ impl Document {
     /// # Errors
     /// In this order: the JSON, the end of the text, format and version, the checksum, the members.
     pub fn parse(text: &[u8]) -> Result<Document, FormatError> {
+        // A key file, for one, is told apart from a damaged keystore.
+        if text
+            .trim_ascii_start()
+            .first()
+            .is_some_and(|first| *first != b'{')
+        {
+            return Err(FormatError::OtherFormat);
+        }
         let root = json::parse(text).map_err(|error| match error.at_end {
             true => FormatError::Truncated,
             false => FormatError::Json(error),

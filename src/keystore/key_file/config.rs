@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 pub use crate::crypto::password::Digest;
-use crate::secret::SecretBytes;
+use crate::secret::LastingSecret;
 
 /// What a filekey that names a file begins with.
 const FILE_PREFIX: &[u8] = b"FILE:";
@@ -31,7 +31,7 @@ pub enum FileKey {
     /// The key file is plain.
     None,
     /// This is the password.
-    Password(SecretBytes),
+    Password(LastingSecret),
     /// The password is in this file: 256 bytes at most, line ends at its end do not count.
     File(PathBuf),
 }
@@ -42,7 +42,7 @@ impl FileKey {
         match setting.strip_prefix(FILE_PREFIX) {
             Some(path) => FileKey::File(PathBuf::from(OsStr::from_bytes(path))),
             None if setting.is_empty() => FileKey::None,
-            None => FileKey::Password(SecretBytes::new(setting.to_vec())),
+            None => FileKey::Password(LastingSecret::copy_of(setting)),
         }
     }
 }

@@ -13,7 +13,7 @@ use super::tables::{Pair, TABLES};
 use crate::crypto::{CipherError, Level};
 
 /// The most round keys.
-const MOST_KEYS: usize = 15;
+pub(super) const MOST_KEYS: usize = 15;
 
 /// The round keys of one key, for encryption alone or for decryption alone. It exists only where the processor
 /// has SSSE3.
@@ -51,6 +51,16 @@ impl Schedule {
     /// Takes over a schedule that was made before, for keys of the same length.
     pub(super) fn copy_key(&mut self, from: &Schedule) {
         self.keys.copy_from(&from.keys);
+    }
+
+    /// The bytes of the schedule, to be kept elsewhere.
+    pub(super) fn bytes(&self) -> &[u8] {
+        self.keys.bytes()
+    }
+
+    /// The same, to be filled with a schedule that was kept.
+    pub(super) fn bytes_mut(&mut self) -> &mut [u8] {
+        self.keys.bytes_mut()
     }
 
     /// Makes the schedule of encryption of a key of the length announced.

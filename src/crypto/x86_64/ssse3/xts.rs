@@ -6,7 +6,7 @@ use cipher::InOutBuf;
 use zeroize::Zeroize;
 
 use super::super::blocks::Bytes;
-use super::aes::{Schedule, decrypt, encrypt};
+use super::aes::{MOST_KEYS, Schedule, decrypt, encrypt};
 use super::lane::Lane;
 use crate::crypto::xts::{KEYS_LENGTH, Tweak, WholeBlocks, Xts, later};
 use crate::crypto::{CipherError, Direction, IV_LENGTH, Keyed};
@@ -37,6 +37,32 @@ impl Ssse3XtsKeys {
         keys.data.set_key(data);
         keys.inverse_data.set_inverse_key(data);
         keys.tweak.set_key(tweak);
+        Ok(keys)
+    }
+
+    /// How many bytes they take where they are [kept](Self::keep).
+    pub(in crate::crypto) const ROOM: usize = 3 * size_of::<Bytes>() * MOST_KEYS;
+
+    /// Writes them into room for so many bytes.
+    pub(in crate::crypto) fn keep(&self, room: &mut [u8]) {
+        let schedules = [&self.data, &self.inverse_data, &self.tweak];
+        for (place, schedule) in room.chunks_exact_mut(Self::ROOM / 3).zip(schedules) {
+            place.copy_from_slice(schedule.bytes());
+        }
+    }
+
+    /// What was kept in this room. [`CipherError::KeyLength`] if the processor has no SSSE3.
+    pub(in crate::crypto) fn kept_in(room: &[u8]) -> Result<Self, CipherError> {
+        let blank = || Schedule::blank(KEYS_LENGTH / 2);
+        let mut keys = Ssse3XtsKeys {
+            data: blank()?,
+            inverse_data: blank()?,
+            tweak: blank()?,
+        };
+        let schedules = [&mut keys.data, &mut keys.inverse_data, &mut keys.tweak];
+        for (place, schedule) in room.chunks_exact(Self::ROOM / 3).zip(schedules) {
+            schedule.bytes_mut().copy_from_slice(place);
+        }
         Ok(keys)
     }
 

@@ -1,0 +1,118 @@
+//! Loads or changes a keystore from a process of its own, so that tests can kill it, make its steps fail
+//! (`--features test-failpoints`) or take its disk away.
+//!
+//! ```text
+//! change_keystore PATH MASTER_KEY_URI LOCK_TIMEOUT_MS load
+//! change_keystore PATH MASTER_KEY_URI LOCK_TIMEOUT_MS create
+//! change_keystore PATH MASTER_KEY_URI LOCK_TIMEOUT_MS rotate ID|all [TIMES]
+//! change_keystore PATH MASTER_KEY_URI LOCK_TIMEOUT_MS create-key ID
+//! change_keystore PATH MASTER_KEY_URI LOCK_TIMEOUT_MS rotate-master-key
+//! change_keystore PATH MASTER_KEY_URI LOCK_TIMEOUT_MS move-to MASTER_KEY_URI
+//! ```
+//!
+//! Prints `ID;VERSION` of the new keys (rotate, create-key), else of all. A failure ends with exit code 2 and, on
+//! standard error, `change_keystore: MESSAGE (HINT)`.
+
+use std::io::Write;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use keyroll::crypto::Algorithm;
+use keyroll::keystore::envelope::{Envelope, EnvelopeConfig, EnvelopeError, NewKey};
+use keyroll::keystore::{KeyName, KeySet, KeySpec, KeyStore, KeyStoreError, NewVersions, Rotate};
+use keyroll::master_key::{self, Options};
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let [path, uri, timeout, action @ ..] = arguments.as_slice() else {
+        return usage();
+    };
+    let Ok(timeout) = timeout.parse().map(Duration::from_millis) else {
+        return usage();
+    };
+    match act(path, uri, timeout, action) {
+        Ok(None) => usage(),
+        Ok(Some(names)) => {
+            let lines: String = names
+                .iter()
+                .map(|n| format!("{};{}\n", n.id, n.version))
+                .collect();
+            // In one write: a test reads what several processes print.
+            match std::io::stdout().write_all(lines.as_bytes()) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(_) => ExitCode::from(3),
+            }
+        }
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "change_keystore: {error} ({})", error.hint());
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn usage() -> ExitCode {
+    let _ = writeln!(
+        std::io::stderr(),
+        "usage: change_keystore PATH MASTER_KEY_URI LOCK_TIMEOUT_MS load|create|rotate ID|all [TIMES]|create-key \
+         ID|rotate-master-key|move-to URI"
+    );
+    ExitCode::from(1)
+}
+
+fn act(
+    path: &str,
+    uri: &str,
+    timeout: Duration,
+    action: &[&str],
+) -> Result<Option<Vec<KeyName>>, KeyStoreError> {
+    let options = Options::of_this_process(Duration::from_secs(10));
+    let open =
+        |uri| master_key::open(uri, &options).map_err(|error| EnvelopeError::MasterKey(Box::new(error)));
+    let store = Envelope::new(EnvelopeConfig {
+        path: path.into(),
+        master_key: open(uri)?,
+        options: options.clone(),
+        strict_permissions: false,
+    })?
+    .with_lock_timeout(timeout);
+    let new = match action {
+        ["load"] => names(&store.load()?.keys),
+        ["create"] => {
+            let for_temporary_data = KeySpec {
+                algorithm: Algorithm::AesCtr,
+                bits: 128,
+            };
+            let [one, two] =
+                [(1, KeySpec::DEFAULT), (2, for_temporary_data)].map(|(id, spec)| NewKey { id, spec });
+            names(&store.create(&[one, two], None)?)
+        }
+        ["rotate", which, times @ ..] => {
+            let which = match (*which, which.parse()) {
+                ("all", _) => Rotate::All,
+                (_, Ok(id)) => Rotate::Key(id),
+                _ => return Ok(None),
+            };
+            let Ok(times) = times.first().map_or(Ok(1), |times| times.parse::<usize>()) else {
+                return Ok(None);
+            };
+            let mut new = Vec::new();
+            for _ in 0..times {
+                new.extend(store.rotate(which, NewVersions::DEFAULT, None)?.new);
+            }
+            new
+        }
+        ["create-key", id] => match id.parse() {
+            Ok(id) => store.create_key(id, KeySpec::DEFAULT, None)?.new,
+            Err(_) => return Ok(None),
+        },
+        ["rotate-master-key"] => names(&store.rotate_master_key(None)?.keys),
+        ["move-to", uri] => names(&store.move_to(open(uri)?.as_ref(), None)?.keys),
+        _ => return Ok(None),
+    };
+    Ok(Some(new))
+}
+
+fn names(keys: &KeySet) -> Vec<KeyName> {
+    keys.iter().map(|(name, _)| name).collect()
+}

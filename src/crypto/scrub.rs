@@ -1,0 +1,46 @@
+//! Wiping what work with keys leaves behind outside of any variable: spills on the stack, and registers.
+
+use std::hint::black_box;
+
+/// Room on the stack that work on one message takes, in bytes: spilled round keys are the most of it.
+const OF_A_MESSAGE: usize = 2048;
+
+/// Room on the stack that reading or writing a key store takes, in bytes, with some to spare.
+const OF_A_STORE: usize = 64 * 1024;
+
+/// Wipes the vector registers: the last round keys, and what `memcpy` moved last. On processors other than
+/// x86-64 it does nothing.
+#[inline(always)]
+pub fn registers() {
+    #[cfg(target_arch = "x86_64")]
+    super::x86_64::wipe_registers();
+}
+
+/// Wipes the stack below the caller as far as work on one message reaches.
+#[inline(always)]
+pub fn after_message() {
+    stack::<OF_A_MESSAGE>();
+}
+
+/// Does work that reads, writes or makes keys, then wipes its stack and the registers. Not for what runs often: it
+/// takes a microsecond or two.
+pub fn around<R>(work: impl FnOnce() -> R) -> R {
+    let result = apart(work);
+    stack::<OF_A_STORE>();
+    registers();
+    result
+}
+
+/// In a frame of its own, which lies where the wiping reaches.
+#[inline(never)]
+fn apart<R>(work: impl FnOnce() -> R) -> R {
+    work()
+}
+
+/// Writes zeroes where the frames of the functions were that the caller called before. They must not have been
+/// merged into the caller's own.
+#[inline(never)]
+fn stack<const LENGTH: usize>() {
+    let mut frames = [0u8; LENGTH];
+    black_box(&mut frames);
+}

@@ -1,0 +1,171 @@
+"""A private MariaDB server that encrypts all it can, to be killed and started again."""
+
+import getpass
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+from client import Connection, ConnectionLost
+
+# Small, so that data goes through the files and not only through memory, and that a start is quick. A commit is
+# durable when it is acknowledged. The files of temporary data are used early.
+SETTINGS = """
+skip-networking
+performance_schema = OFF
+innodb_buffer_pool_size = 8M
+innodb_log_file_size = 8M
+innodb_flush_log_at_trx_commit = 1
+innodb_buffer_pool_dump_at_shutdown = OFF
+innodb_buffer_pool_load_at_startup = OFF
+innodb_stats_auto_recalc = OFF
+innodb_max_dirty_pages_pct = 5
+innodb_lock_wait_timeout = 20
+aria_pagecache_buffer_size = 1M
+key_buffer_size = 1M
+table_definition_cache = 400
+max_connections = 20
+log-bin = binlog
+binlog_format = ROW
+binlog_cache_size = 4096
+sync_binlog = 0
+master_verify_checksum = ON
+server-id = 1
+innodb_encrypt_tables = ON
+innodb_encrypt_log = ON
+innodb_encrypt_temporary_tables = ON
+innodb_encryption_threads = 2
+innodb_encryption_rotation_iops = 2000
+encrypt_binlog = ON
+encrypt_tmp_files = ON
+encrypt_tmp_disk_tables = ON
+aria_encrypt_tables = ON
+"""
+
+# What must never be in an error log here: errors of any kind, and words of decryption and corruption at any level.
+WRONG = re.compile(r"\[ERROR\]|decrypt|corrupt|checksum mismatch|got signal|Assertion", re.IGNORECASE)
+# But a kill may cut the last event of a binary log, or leave the file of a table that is being made without its first
+# page. Neither was acknowledged.
+CUT_EVENT = "Error in Log_event::read_log_event(): 'Event truncated'"
+NEW_FILE = re.compile(r"InnoDB: Expected tablespace id \d+ but found 0 in the file \./soak/(.+)\.ibd")
+
+
+class Failure(Exception):
+    """What the soak looks for."""
+
+
+def make_template(folder):
+    """Makes the data directory that every server's own is a copy of."""
+    command = ["mariadb-install-db", "--no-defaults", f"--datadir={folder}", f"--user={getpass.getuser()}",
+               "--innodb-log-file-size=8M", "--auth-root-authentication-method=normal", "--skip-test-db"]
+    with open(f"{folder}.log", "w+", encoding="utf-8") as log:
+        with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True) as run:
+            try:
+                run.wait()
+            except BaseException:
+                # It is a shell script with a server of its own below it.
+                os.killpg(run.pid, signal.SIGKILL)
+                raise
+        if run.returncode:
+            log.seek(0)
+            raise Failure(f"mariadb-install-db failed:\n{log.read()[-3000:]}")
+
+
+def installed_plugins():
+    """The folder of the installed plugins, as the server itself says it."""
+    told = subprocess.run(["mariadbd", "--no-defaults", "--verbose", "--help"],
+                          capture_output=True, text=True, check=False)
+    for line in told.stdout.splitlines():
+        if line.startswith("plugin-dir "):
+            return Path(line.split(None, 1)[1])
+    raise Failure("mariadbd --verbose --help does not name its plugin-dir")
+
+
+class Server:
+    """One data directory and the process that serves it. `settings` makes lines for its my.cnf; times are seconds."""
+
+    def __init__(self, folder, template, plugins, settings):
+        self.folder = folder
+        self.socket = folder / "socket"
+        self.log = folder / "error.log"
+        self.process = None
+        self.log_read = 0
+        self.plugins, self.settings = plugins, settings
+        folder.mkdir()
+        (folder / "tmp").mkdir()
+        shutil.copytree(template, folder / "data")
+
+    def launch(self):
+        """Starts the process, with the settings of now, and does not wait."""
+        lines = [f"user = {getpass.getuser()}", f"datadir = {self.folder}/data", f"tmpdir = {self.folder}/tmp",
+                 f"socket = {self.socket}", f"pid-file = {self.folder}/pid", f"log-error = {self.log}",
+                 f"plugin-dir = {self.plugins}", SETTINGS, *self.settings()]
+        (self.folder / "my.cnf").write_text("[mariadbd]\n" + "\n".join(lines) + "\n")
+        # A session of its own, so that Ctrl-C reaches the script alone, which then kills the server.
+        self.process = subprocess.Popen(["mariadbd", f"--defaults-file={self.folder}/my.cnf"],
+                                        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                        stderr=subprocess.DEVNULL, start_new_session=True)
+
+    def wait_until_up(self):
+        """Returns when the server answers."""
+        deadline = time.monotonic() + 60
+        while self.process.poll() is None:
+            try:
+                return self.connect().close()
+            except ConnectionLost:
+                if time.monotonic() > deadline:
+                    raise Failure(f"{self.folder.name} did not start in a minute") from None
+                time.sleep(0.01)
+        raise Failure(f"{self.folder.name} did not start: it ended with {self.process.returncode}")
+
+    def connect(self):
+        """A new connection; ConnectionLost if the server does not run."""
+        return Connection(self.socket)
+
+    def shoot(self):
+        """Sends SIGKILL and does not wait."""
+        os.kill(self.process.pid, signal.SIGKILL)
+
+    def bury(self):
+        """Waits for the end of the killed process, which must have died of nothing else."""
+        self.process.wait(60)
+        code, self.process = self.process.returncode, None
+        if code != -signal.SIGKILL:
+            raise Failure(f"{self.folder.name} ended by itself with {code}")
+
+    def shut_down(self):
+        """Stops it in good order."""
+        with self.connect() as connection:
+            connection.query("SHUTDOWN")
+        self.process.wait(60)
+        code, self.process = self.process.returncode, None
+        if code:
+            raise Failure(f"{self.folder.name} ended with {code} at a shutdown")
+
+    def end(self):
+        """Kills it, whatever its state. Does nothing if it does not run."""
+        if self.process and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        self.process = None
+
+    def read_log(self, tables):
+        """Fails if the error log has got a line that it must not have since the last time. `tables` were made."""
+        with open(self.log, encoding="utf-8", errors="replace") as log:
+            log.seek(self.log_read)
+            new = log.read()
+            self.log_read = log.tell()
+        wrong = []
+        for line in new.splitlines():
+            new_file = NEW_FILE.search(line)
+            if WRONG.search(line) and CUT_EVENT not in line and not (new_file and new_file[1] not in tables):
+                wrong.append(line)
+        if wrong:
+            raise Failure("\n".join([f"the error log of {self.folder.name} says:", *wrong[:10]]))
+
+    def end_of_log(self):
+        """The last lines of the error log."""
+        return self.log.read_text(errors="replace").splitlines()[-15:] if self.log.exists() else []
