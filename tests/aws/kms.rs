@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use keyroll::master_key::Wrapped;
-use keyroll::master_key::aws_kms::{LOG_LEVEL, Overrides};
+use keyroll::master_key::aws_kms::{KmsSettings, LOG_LEVEL};
 use serde_json::json;
 
 use super::servers::{REGION, Server, shared_moto};
@@ -225,13 +225,12 @@ fn settings_go_before_the_environment() {
         "http://127.0.0.1:1",
     );
     let mut environment = wrong.iter().map(|(n, v)| (n.into(), v.into())).collect();
-    let url = moto.url();
-    let overrides = Overrides {
-        region: REGION,
-        endpoint_url: &url,
-        log_level: "Info",
+    let settings = KmsSettings {
+        region: REGION.into(),
+        endpoint_url: moto.url(),
+        ..KmsSettings::default()
     };
-    overrides.put_into(&mut environment);
+    settings.put_into(&mut environment);
     let options = keyroll::master_key::Options {
         request_timeout: Duration::from_secs(10),
         environment,

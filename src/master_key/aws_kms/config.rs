@@ -36,13 +36,26 @@ impl AwsKmsConfig {
     }
 }
 
+impl AwsKmsConfig {
+    /// No key in particular: for ciphertexts that name their own.
+    ///
+    /// # Errors
+    /// As of [`new`](Self::new).
+    pub fn without_key(options: &Options) -> Result<AwsKmsConfig, String> {
+        AwsKmsConfig::new("alias/any", options)
+    }
+}
+
 impl fmt::Debug for AwsKmsConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "AwsKmsConfig({})", self.key.text)
     }
 }
 
-/// How much is said of requests, from nothing to each of them. The names are the peer's.
+/// The names of the log levels, the first the quietest: those of the peer.
+pub const LOG_LEVELS: [&str; 7] = ["Off", "Fatal", "Error", "Warn", "Info", "Debug", "Trace"];
+
+/// How much is said of requests, from nothing to each of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum LogLevel {
     Off,
@@ -57,9 +70,11 @@ pub(super) enum LogLevel {
 impl LogLevel {
     fn of_name(name: &str) -> Option<LogLevel> {
         use LogLevel::*;
-        let all = [Off, Fatal, Error, Warn, Info, Debug, Trace];
-        all.into_iter()
-            .find(|level| format!("{level:?}").eq_ignore_ascii_case(name))
+        let levels = [Off, Fatal, Error, Warn, Info, Debug, Trace];
+        let index = LOG_LEVELS
+            .iter()
+            .position(|level| level.eq_ignore_ascii_case(name))?;
+        levels.get(index).copied()
     }
 }
 
@@ -229,9 +244,10 @@ mod tests {
 
     #[test]
     fn log_levels_are_those_of_the_peer() {
-        let names = ["Off", "Fatal", "Error", "Warn", "Info", "Debug", "Trace"];
-        let levels: Vec<_> = names.map(|name| LogLevel::of_name(name).unwrap()).into();
+        let levels: Vec<_> = LOG_LEVELS.map(|name| LogLevel::of_name(name).unwrap()).into();
         assert!(levels.is_sorted());
+        let names: Vec<_> = levels.iter().map(|level| format!("{level:?}")).collect();
+        assert_eq!(names, LOG_LEVELS);
         assert_eq!(LogLevel::of_name("info"), Some(LogLevel::Info));
         assert_eq!(LogLevel::of_name("loud"), None);
     }

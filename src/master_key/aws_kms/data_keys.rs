@@ -76,6 +76,11 @@ impl DataKeyReader {
             reason: format!("what is in {} has not 16, 24 or 32 bytes", file.path.display()),
         })
     }
+
+    /// What there is to say of the requests since the last call, as the log level wants it.
+    pub fn take_messages(&self) -> Vec<String> {
+        self.0.take_messages()
+    }
 }
 
 fn bytes_of(path: &Path) -> Result<SecretBytes, AwsError> {

@@ -7,6 +7,7 @@
 //! | module | holds |
 //! |---|---|
 //! | `config` | the key, and what was set |
+//! | `settings` | what the server's variables say |
 //! | `variables` | the environment, as AWS's SDKs read it |
 //! | `profile` | the shared config and credentials files |
 //! | `credentials` | the chain of credentials |
@@ -26,13 +27,15 @@ mod endpoint;
 pub mod error;
 mod profile;
 mod session;
+mod settings;
 mod signature;
 mod time;
 mod variables;
 
-pub use config::AwsKmsConfig;
+pub use config::{AwsKmsConfig, LOG_LEVELS};
 pub use error::AwsError;
-pub use variables::{LOG_LEVEL, Overrides};
+pub use settings::{DEFAULT_KEYSTORE, KmsSettings};
+pub use variables::LOG_LEVEL;
 
 use self::client::Kms;
 use self::config::Arn;

@@ -1,7 +1,7 @@
 //! The variables of the environment that every AWS SDK reads, by their names there.
 //!
 //! "Environment variables" and "Settings reference", AWS SDKs and Tools Reference Guide. What the server's variables
-//! say stands in their place: [`Overrides`].
+//! say stands in their place: [`KmsSettings`](super::KmsSettings).
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -11,35 +11,6 @@ use zeroize::Zeroizing;
 
 /// How much is said of the requests, in the words of `keyroll_log_level`. No AWS variable has this meaning.
 pub const LOG_LEVEL: &str = "KEYROLL_AWS_LOG_LEVEL";
-
-/// What settings of the server or the command put in the place of the environment's; empty = nothing.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Overrides<'a> {
-    /// `keyroll_region`, in the place of `AWS_REGION`.
-    pub region: &'a str,
-    /// `keyroll_endpoint_url`, in the place of `AWS_ENDPOINT_URL_KMS`.
-    pub endpoint_url: &'a str,
-    /// `keyroll_log_level`, in the place of [`LOG_LEVEL`].
-    pub log_level: &'a str,
-}
-
-impl Overrides<'_> {
-    /// Puts the settings into this environment, which is not the process's own.
-    pub fn put_into(&self, environment: &mut BTreeMap<OsString, OsString>) {
-        for (name, value) in [
-            ("AWS_REGION", self.region),
-            ("AWS_ENDPOINT_URL_KMS", self.endpoint_url),
-            (LOG_LEVEL, self.log_level),
-        ] {
-            if !value.is_empty() {
-                environment.insert(name.into(), value.into());
-            }
-        }
-        if !self.endpoint_url.is_empty() {
-            environment.remove(&OsString::from("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS"));
-        }
-    }
-}
 
 /// The variables that count here. A secret may be among them: there is no `Debug`.
 pub(super) struct Variables(BTreeMap<String, Zeroizing<String>>);
@@ -95,30 +66,6 @@ mod tests {
 
     fn environment(pairs: &[(&str, &str)]) -> BTreeMap<OsString, OsString> {
         pairs.iter().map(|(n, v)| (n.into(), v.into())).collect()
-    }
-
-    #[test]
-    fn settings_stand_before_the_environment_and_empty_ones_do_not() {
-        let mut environment = environment(&[
-            ("AWS_REGION", "eu-west-1"),
-            ("AWS_ENDPOINT_URL_KMS", "https://other"),
-            ("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "true"),
-        ]);
-        Overrides::default().put_into(&mut environment);
-        let unchanged = Variables::of(&environment);
-        assert_eq!(unchanged.text("AWS_REGION"), Some("eu-west-1"));
-        assert!(unchanged.flag("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS"));
-        let overrides = Overrides {
-            region: "us-west-2",
-            endpoint_url: "https://kms.example",
-            log_level: "Info",
-        };
-        overrides.put_into(&mut environment);
-        let changed = Variables::of(&environment);
-        assert_eq!(changed.text("AWS_REGION"), Some("us-west-2"));
-        assert_eq!(changed.text("AWS_ENDPOINT_URL_KMS"), Some("https://kms.example"));
-        assert_eq!(changed.text(LOG_LEVEL), Some("Info"));
-        assert!(!changed.flag("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS"));
     }
 
     #[test]
