@@ -8,9 +8,11 @@ import shutil
 import subprocess
 import threading
 import time
+from pathlib import Path
 
 from server import Failure
 
+EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "exec-provider-openssl.sh"
 ALGORITHMS = ("aes_cbc", "aes_ctr", "aes_256_xts")
 # What clients send that a kill may be aimed at.
 TABLE_AIMS = ["create", "drop"]
@@ -158,7 +160,7 @@ class KeyFile(Store):
 
 
 class Keystore(Store):
-    """A keystore, whose master key is in a file. It makes keys at their first use."""
+    """A keystore, whose master key is in a file or behind a command. It makes keys at their first use."""
 
     aims = [*Store.aims, "rotate key", "rotate master key"]
     master_key_rotates = True
@@ -169,8 +171,8 @@ class Keystore(Store):
 
     def __init__(self, *arguments):
         super().__init__(*arguments)
-        self.path, self.master_keys = self.place / "keystore", 1
-        self.master_key = f"file:{self.secret}/master-1"
+        self.path, self.master_keys = self.place / "keystore", self.number % 2
+        self.master_key = self.next_master_key()
         self.algorithm, self.key_spec = self.SPECS[self.number % len(self.SPECS)]
         self.make()
         self.first = shutil.copy(self.path, self.folder / "keystore-at-first")
@@ -181,7 +183,7 @@ class Keystore(Store):
         self.path.with_suffix(".previous").unlink()
 
     def __str__(self):
-        return f"keystore, {self.algorithm}, {self.key_spec}"
+        return f"keystore, {self.algorithm}, {self.key_spec}, {self.master_key.split(':')[0]}"
 
     def options(self):
         return ["--keystore", self.path, "--master-key", self.master_key]
@@ -198,8 +200,7 @@ class Keystore(Store):
         """Now and then moves the keystore to another master key, killed on its way every second time."""
         if self.random.random() > 0.1:
             return
-        self.master_keys += 1
-        old, new = self.master_key, f"file:{self.secret}/master-{self.master_keys}"
+        old, new = self.master_key, self.next_master_key()
         move = ("rotate-master-key", "--to", new, "--owner", getpass.getuser())
         if self.random.random() < 0.5:
             self.run(*move)
@@ -209,6 +210,24 @@ class Keystore(Store):
             if not self.opens():
                 raise Failure(f"neither {old} nor {new} opens the keystore after a killed move from one to the other")
         self.check()
+
+    def next_master_key(self):
+        """The URI of another master key: in turn a file, which the command makes, and a command."""
+        self.master_keys += 1
+        if self.master_keys % 2:
+            return f"file:{self.secret}/master-{self.master_keys}"
+        rsa = self.secret / f"rsa-{self.master_keys}"
+        rsa.mkdir(mode=0o700)
+        # The example with short keys, which are made in no time. One after the other, because it goes on alone when a
+        # server is killed in a call.
+        short = EXAMPLE.read_text().replace("rsa_keygen_bits:3072", "rsa_keygen_bits:1024")
+        (rsa / "example").write_text(short)
+        (rsa / "provider").write_text(f"#!/bin/sh\nKEYROLL_EXEC_KEYS={rsa} exec flock {rsa}/lock {rsa}/example\n")
+        for script in ("example", "provider"):
+            (rsa / script).chmod(0o700)
+        subprocess.run(rsa / "provider", input='{"version":1,"operation":"rotate"}\n', capture_output=True, text=True,
+                       check=True, timeout=60)
+        return f"exec:{rsa}/provider"
 
     def opens(self):
         """Whether the master key opens the keystore."""
