@@ -6,6 +6,7 @@
 # Environment:
 #   KEYROLL_SO         the built plugin        (default: target/release/libkeyroll.so)
 #   KEYROLL_BIN        the built command       (default: target/release/keyroll)
+#   KEYROLL_AWS_SERVERS  where moto is       (default: target/aws-servers, installed there where it is missing)
 #   MTR_ROOT           the installed mtr       (default: looked for where packages put it)
 #   KEYROLL_MTR_DIR    where to work           (default: a new directory in /tmp; on a disk)
 #
@@ -19,11 +20,14 @@ fail() {
 }
 
 checkout=$(cd "$(dirname "$0")/.." && pwd -P)
-suites="keyroll keyroll_keystore"
+suites="keyroll keyroll_keystore keyroll_aws"
 plugin=$(realpath "${KEYROLL_SO:-$checkout/target/release/libkeyroll.so}")
 command=$(realpath "${KEYROLL_BIN:-$checkout/target/release/keyroll}")
 [ -f "$plugin" ] || fail "no plugin at $plugin; build it, or set KEYROLL_SO"
 [ -x "$command" ] || fail "no command at $command; build it, or set KEYROLL_BIN"
+
+export KEYROLL_AWS_SERVERS="${KEYROLL_AWS_SERVERS:-${CARGO_TARGET_DIR:-$checkout/target}/aws-servers}"
+"$checkout/scripts/install_aws_servers.sh"
 
 for mtr_root in "${MTR_ROOT:-}" /usr/share/mysql/mysql-test /usr/share/mariadb/mariadb-test /usr/share/mysql-test; do
     [ -f "$mtr_root/mariadb-test-run.pl" ] && break

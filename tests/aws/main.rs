@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod credentials;
+mod docs;
 mod kms;
 mod outage;
 mod proxy;
