@@ -29,7 +29,7 @@ pub enum AwsError {
 
     /// A service answered with an error.
     #[error(transparent)]
-    Answered(#[from] Answered),
+    Answered(Box<Answered>),
 
     /// An answer is none.
     #[error("{from} gave an answer that cannot be used: {reason}")]
@@ -47,6 +47,12 @@ pub enum AwsError {
     /// A shared file or the file of a token cannot be read.
     #[error(transparent)]
     File(#[from] FileError),
+}
+
+impl From<Answered> for AwsError {
+    fn from(answered: Answered) -> AwsError {
+        AwsError::Answered(Box::new(answered))
+    }
 }
 
 /// An error that a service answered with.

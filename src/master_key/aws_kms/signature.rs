@@ -69,7 +69,7 @@ pub(super) fn sign(
     let digest = hex::encode(sha256(canonical.as_bytes()));
     let string_to_sign = format!("{ALGORITHM}\n{time}\n{scope}\n{digest}");
     let key = signing_key(&credentials.secret_access_key, date, region, service);
-    let signature = hex::encode(&*mac(&*key, string_to_sign.as_bytes()));
+    let signature = hex::encode(mac(&*key, string_to_sign.as_bytes()).as_slice());
     let authorization = format!(
         "{ALGORITHM} Credential={}/{scope}, SignedHeaders={signed_headers}, Signature={signature}",
         credentials.access_key_id
@@ -295,7 +295,7 @@ mod tests {
             "iam",
         );
         assert_eq!(
-            hex::encode(&*key),
+            hex::encode(key.as_slice()),
             "f4780e2d9f65fa895f9c67b32ce1baf0b0d8a43505a000a1a9e090d414db404d"
         );
     }
