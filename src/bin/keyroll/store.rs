@@ -161,7 +161,7 @@ impl ChosenStore {
             Place::KeyFile(config) => OpenStore::KeyFile(KeyFile::new(config)?),
             Place::Keystore(place) => OpenStore::Keystore {
                 envelope: place.open()?,
-                place,
+                place: Box::new(place),
             },
         })
     }
@@ -184,7 +184,7 @@ pub(crate) enum OpenStore {
         /// The keystore.
         envelope: Envelope,
         /// Where it is.
-        place: KeystorePlace,
+        place: Box<KeystorePlace>,
     },
 }
 
