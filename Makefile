@@ -3,6 +3,7 @@
 CARGO ?= cargo
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 export KEYROLL_SO := $(abspath $(TARGET_DIR)/release/libkeyroll.so)
+export KEYROLL_BAO ?= $(abspath target/tools/openbao/bin/bao)
 export KEYROLL_BIN := $(abspath $(TARGET_DIR)/release/keyroll)
 
 .PHONY: help demo test build packages test-packages lint deny unit mtr kills soak bench bench-server aarch64 fuzz clean
@@ -24,6 +25,7 @@ packages: ## install the Debian packages that building and the demo need
 test-packages: ## install the Debian packages that the tests need
 	scripts/install_packages.sh test
 	scripts/install_aws_servers.sh
+	scripts/install_openbao.sh
 
 lint: ## formatting, clippy and the links of the documentation; warnings are errors
 	$(CARGO) fmt --check
@@ -48,8 +50,8 @@ soak: test-packages build ## 1,000 such kills, after a proof that losses are fou
 	tests/soak/prove.sh
 	tests/soak/run.py --store $(or $(STORE),keystore) --kills 1000
 
-bench: ## key lookups beside the peer's, page ciphers beside OpenSSL; ratios printed
-	$(CARGO) bench --locked --bench key_lookup --bench page_ciphers
+bench: ## key lookups beside the peer's, page ciphers beside OpenSSL, changes of a large keystore; ratios and times printed
+	$(CARGO) bench --locked --bench key_lookup --bench page_ciphers --bench master_key_rotation
 
 bench-server: test-packages build ## CPU per update, load, scan, re-encryption of a real server, beside the peer (10 minutes)
 	benches/server/run.py

@@ -148,6 +148,33 @@ fn the_library_exports_what_a_server_looks_up_and_nothing_else() {
 }
 
 #[test]
+fn failpoints_are_compiled_out_unless_asked_for() {
+    let holds_failpoints = |library: &std::path::Path| {
+        let bytes = std::fs::read(library).unwrap();
+        bytes.windows(17).any(|window| window == b"KEYROLL_FAILPOINT")
+    };
+    assert!(!holds_failpoints(&built().library));
+    let with = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("failpoints");
+    succeed(
+        Command::new(env!("CARGO"))
+            .args([
+                "build",
+                "--locked",
+                "--lib",
+                "--features",
+                "test-failpoints",
+                "--target-dir",
+            ])
+            .arg(&with)
+            .current_dir(env!("CARGO_MANIFEST_DIR")),
+    );
+    assert!(
+        holds_failpoints(&with.join("debug/libkeyroll.so")),
+        "the search finds them"
+    );
+}
+
+#[test]
 fn the_library_needs_no_library_but_the_systems_own() {
     let listed = succeed(Command::new("readelf").args(["-d", "-W"]).arg(&built().library));
     let needed = listed

@@ -10,42 +10,26 @@
 //! The server mostly passes a 16-byte key that it has derived from the data key for one tablespace. As a salt
 //! it makes tablespaces differ; the strength is the data key's own.
 //!
-//! A derivation costs as much as encrypting some kilobytes, so each thread keeps what it has derived:
-//!
-//! ```text
-//! 64 sets, chosen by a hash of id, version and salt
-//! └ 4 entries: [ ring | id | version | age ]   the entry used longest ago makes room
-//!            + [ salt | keys ]                 in memory that no core dump has
-//! ```
-//!
-//! Per thread, because a table that all share costs locked instructions on lines that all cores write. It
-//! takes memory as it fills: nothing before the first use, then about 1 KiB for each pair of a tablespace and a
-//! key version, at most [`CAPACITY`] of them (256 KiB). Keys are wiped when they make room, when their thread ends, and in
-//! [`forget`]. What other living threads hold when [`forget`] runs stays until they end, but is of no use: entries
-//! belong to a [`RingId`], and no ring ever has an old one.
+//! A derivation costs as much as encrypting some kilobytes, so each thread keeps what it has derived (`cache`).
 
-use std::cell::RefCell;
+mod cache;
+
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread::LocalKey;
 
 use hkdf::Hkdf;
-use memmap2::{Advice, MmapMut};
 use sha2::Sha256;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 #[cfg(target_arch = "x86_64")]
 use super::x86_64::{NativeXtsKeys, ssse3::Ssse3XtsKeys};
 use super::xts::{KEYS_LENGTH, PortableXtsKeys};
-use super::{CipherError, Direction, IV_LENGTH, Keyed, Level, scrub};
+use super::{CipherError, Direction, IV_LENGTH, Keyed, Level};
+use cache::{Cache, Name, Salt};
+
+pub use cache::CAPACITY;
 
 /// The length in bytes of the data keys that keys are derived from.
 pub const DATA_KEY_LENGTH: usize = 32;
-
-/// How many keys a thread keeps for each of both uses.
-pub const CAPACITY: usize = SETS * WAYS;
-
-const SETS: usize = 64;
-const WAYS: usize = 4;
 
 const XTS_LABEL: &[u8] = b"keyroll aes-256-xts v1";
 const GCM_LABEL: &[u8] = b"keyroll aes-256-xts gcm v1";
@@ -107,7 +91,8 @@ const XTS_ROOM: usize = Ssse3XtsKeys::ROOM;
 const XTS_ROOM: usize = KEYS_LENGTH;
 
 #[cfg(target_arch = "x86_64")]
-const _: () = assert!(NativeXtsKeys::ROOM <= XTS_ROOM && KEYS_LENGTH <= XTS_ROOM && XTS_ROOM % 16 == 0);
+const _: () =
+    assert!(NativeXtsKeys::ROOM <= XTS_ROOM && KEYS_LENGTH <= XTS_ROOM && XTS_ROOM.is_multiple_of(16));
 
 const GCM_KEY: usize = 32;
 
@@ -231,252 +216,12 @@ fn expand(origin: &Origin<'_>, salt: &[u8], label: &[u8], out: &mut [u8]) -> Res
         .map_err(|_| CipherError::KeyLength)
 }
 
-/// What keys are found by, beside the salt.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Name {
-    level: Level,
-    ring: RingId,
-    key_id: u32,
-    key_version: u32,
-    salt_length: usize,
-}
-
-impl Name {
-    #[inline]
-    fn new(level: Level, origin: &Origin<'_>, salt: &[u8]) -> Name {
-        Name {
-            level,
-            ring: origin.ring,
-            key_id: origin.key_id,
-            key_version: origin.key_version,
-            salt_length: salt.len(),
-        }
-    }
-}
-
-/// The length of a [`Salt`] where it is kept, in bytes.
-const SALT_ROOM: usize = 32;
-
-/// A salt of 16, 24 or 32 bytes, filled up with zeroes: as numbers, it is compared and wiped at once.
-#[derive(Zeroize, ZeroizeOnDrop)]
-struct Salt([u128; 2]);
-
-impl Salt {
-    /// # Errors
-    /// [`CipherError::KeyLength`] unless there are 16, 24 or 32 bytes.
-    #[inline]
-    fn new(bytes: &[u8]) -> Result<Salt, CipherError> {
-        let (first, rest) = bytes.split_first_chunk().ok_or(CipherError::KeyLength)?;
-        let second = match (rest.len(), rest.first_chunk(), rest.first_chunk()) {
-            (0, ..) => 0,
-            (8, Some(half), _) => u128::from(u64::from_le_bytes(*half)),
-            (16, _, Some(whole)) => u128::from_le_bytes(*whole),
-            _ => return Err(CipherError::KeyLength),
-        };
-        Ok(Salt([u128::from_le_bytes(*first), second]))
-    }
-
-    /// Whether it is the one that is kept here, in the same time whichever bits differ: a salt may be a data key.
-    #[inline]
-    fn is_kept_in(&self, room: &[u8]) -> bool {
-        let ([halves @ ..], _) = room.as_chunks::<16>();
-        let differ = |at: usize| {
-            halves
-                .get(at)
-                .map_or(1, |half| self.0[at] ^ u128::from_ne_bytes(*half))
-        };
-        differ(0) | differ(1) == 0
-    }
-
-    fn keep(&self, room: &mut [u8]) {
-        for (place, half) in room.as_chunks_mut::<16>().0.iter_mut().zip(self.0) {
-            *place = half.to_ne_bytes();
-        }
-    }
-}
-
-/// An entry, but for what is secret in it.
-#[derive(Clone, Copy)]
-struct Entry {
-    name: Name,
-    /// The cache's clock at the last use.
-    used: u64,
-}
-
-/// A thread's keys for one use, `LENGTH` bytes each.
-struct Cache<const LENGTH: usize>(RefCell<Sets<LENGTH>>);
-
-struct Sets<const LENGTH: usize> {
-    /// None before the first use, then [`CAPACITY`], of which those of a set follow each other.
-    entries: Vec<Option<Entry>>,
-    /// Salt and keys of each entry.
-    secrets: Option<Secrets>,
-    clock: u64,
-}
-
-/// Memory that is left out of core dumps, wiped where it was used before it is given back.
-struct Secrets(MmapMut);
-
-impl Secrets {
-    /// `None` if there is no memory, or no way to leave it out: then nothing is kept.
-    fn new(length: usize) -> Option<Secrets> {
-        let memory = MmapMut::map_anon(length).ok()?;
-        memory.advise(Advice::DontDump).ok()?;
-        // A refinement: the keys need not be in a forked process.
-        let _ = memory.advise(Advice::DontFork);
-        Some(Secrets(memory))
-    }
-}
-
-impl<const LENGTH: usize> Cache<LENGTH> {
-    const fn new() -> Self {
-        Cache(RefCell::new(Sets {
-            entries: Vec::new(),
-            secrets: None,
-            clock: 0,
-        }))
-    }
-
-    fn clear(&self) {
-        self.0.borrow_mut().clear();
-    }
-
-    /// Does `work` with the keys of this name, made if need be. Neither may come back here.
-    #[inline]
-    fn with<R>(
-        of_thread: &'static LocalKey<Self>,
-        name: Name,
-        salt: Salt,
-        make: impl Fn(&mut [u8]) -> Result<(), CipherError>,
-        mut work: impl FnMut(&[u8]) -> Result<R, CipherError>,
-    ) -> Result<R, CipherError> {
-        let cached = of_thread.try_with(|cache| {
-            let mut sets = cache.0.borrow_mut();
-            sets.get(name, &salt, &make)?.map(&mut work).transpose()
-        });
-        // A thread that is ending may have lost its cache.
-        match cached.unwrap_or(Ok(None))? {
-            Some(done) => Ok(done),
-            None => uncached::<LENGTH, R>(&make, &mut work),
-        }
-    }
-}
-
-#[cold]
-fn uncached<const LENGTH: usize, R>(
-    make: &impl Fn(&mut [u8]) -> Result<(), CipherError>,
-    work: &mut impl FnMut(&[u8]) -> Result<R, CipherError>,
-) -> Result<R, CipherError> {
-    let mut room = Room::<LENGTH>::blank();
-    scrub::around(|| make(room.bytes_mut()))?;
-    work(&room.0)
-}
-
-impl<const LENGTH: usize> Sets<LENGTH> {
-    /// What an entry takes of the secrets, in bytes.
-    const ROOM: usize = SALT_ROOM + LENGTH;
-
-    /// The keys of this name; `None` where none can be kept.
-    #[inline]
-    fn get(
-        &mut self,
-        name: Name,
-        salt: &Salt,
-        make: impl Fn(&mut [u8]) -> Result<(), CipherError>,
-    ) -> Result<Option<&[u8]>, CipherError> {
-        self.clock += 1;
-        let first = WAYS * set_of(name, salt);
-        let known = self.secrets.as_ref().and_then(|secrets| {
-            let entries = self.entries.get_mut(first..first + WAYS)?;
-            let rooms = secrets.0[first * Self::ROOM..].chunks_exact(Self::ROOM);
-            let mut places = (first..).zip(entries.iter_mut().zip(rooms));
-            let (at, (entry, _)) = places.find(|(_, (entry, room))| {
-                entry.is_some_and(|entry| entry.name == name) && salt.is_kept_in(room)
-            })?;
-            *entry = Some(Entry {
-                name,
-                used: self.clock,
-            });
-            Some(at)
-        });
-        let at = match known {
-            Some(at) => at,
-            None => match scrub::around(|| self.insert(first, name, salt, make))? {
-                Some(at) => at,
-                None => return Ok(None),
-            },
-        };
-        Ok(self
-            .secrets
-            .as_ref()
-            .map(|secrets| &secrets.0[at * Self::ROOM + SALT_ROOM..][..LENGTH]))
-    }
-
-    /// Where the new entry is. It takes the place of the one used longest ago if its set is full.
-    #[cold]
-    fn insert(
-        &mut self,
-        first: usize,
-        name: Name,
-        salt: &Salt,
-        make: impl Fn(&mut [u8]) -> Result<(), CipherError>,
-    ) -> Result<Option<usize>, CipherError> {
-        if self.entries.is_empty() {
-            self.secrets = Secrets::new(CAPACITY * Self::ROOM);
-            self.entries.resize(CAPACITY, None);
-        }
-        let Some(secrets) = &mut self.secrets else {
-            return Ok(None);
-        };
-        let used = |at: &usize| self.entries[*at].map_or(0, |entry| entry.used);
-        let at = (first..first + WAYS).min_by_key(used).unwrap_or(first);
-        let room = &mut secrets.0[at * Self::ROOM..][..Self::ROOM];
-        self.entries[at] = None;
-        room.zeroize();
-        let (of_salt, of_keys) = room.split_at_mut(SALT_ROOM);
-        make(of_keys)?;
-        salt.keep(of_salt);
-        self.entries[at] = Some(Entry {
-            name,
-            used: self.clock,
-        });
-        Ok(Some(at))
-    }
-
-    fn clear(&mut self) {
-        if let Some(secrets) = &mut self.secrets {
-            // What was never used is left alone: to wipe it would take memory for it.
-            for (entry, room) in self.entries.iter().zip(secrets.0.chunks_exact_mut(Self::ROOM)) {
-                if entry.is_some() {
-                    room.zeroize();
-                }
-            }
-        }
-        self.entries.clear();
-        self.secrets = None;
-    }
-}
-
-impl<const LENGTH: usize> Drop for Sets<LENGTH> {
-    fn drop(&mut self) {
-        self.clear();
-    }
-}
-
-/// The number of the set for these keys.
-#[inline]
-fn set_of(name: Name, salt: &Salt) -> usize {
-    let names = u64::from(name.key_id) << 32 | u64::from(name.key_version);
-    // The salts are random. Multiplicative hashing as in the key ring, for those names that are not.
-    let mixed = (names ^ salt.0[0] as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    (mixed >> (u64::BITS - SETS.ilog2())) as usize
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
     use std::sync::atomic::AtomicUsize;
 
+    use super::cache::{Entry, WAYS, set_of};
     use super::*;
 
     const DATA_KEY: [u8; 32] = [0xDA; 32];

@@ -203,7 +203,9 @@ impl MasterKeyError {
     pub fn hint(&self) -> String {
         match self {
             MasterKeyError::BadUri { .. } => {
-                "a master key is file:/PATH, credential:NAME, exec:/PATH or aws-kms:KEY".into()
+                "a master key is file:/PATH, credential:NAME, exec:/PATH, aws-kms:KEY or \
+                 vault-transit:https://HOST:PORT/MOUNT/KEY"
+                    .into()
             }
             MasterKeyError::WrongKey { .. } => {
                 "name the master key that wrapped this keystore, with all its versions, in keyroll_master_key; the \

@@ -10,6 +10,7 @@ pub mod exec;
 pub mod file;
 pub mod key_list;
 pub mod open;
+pub mod vault_transit;
 
 pub use error::MasterKeyError;
 pub use open::{Options, open};

@@ -317,7 +317,7 @@ impl Call<'_> {
             },
             ureq::Error::Rustls(error) => NetError::Tls {
                 host,
-                reason: error.to_string(),
+                reason: tls_reason(&error),
             },
             ureq::Error::Tls(reason) => NetError::Tls {
                 host,
@@ -349,7 +349,7 @@ impl Call<'_> {
         {
             return NetError::Tls {
                 host,
-                reason: error.to_string(),
+                reason: tls_reason(error),
             };
         }
         match error.kind() {
@@ -384,5 +384,16 @@ impl Call<'_> {
             host: self.host.clone(),
             reason,
         }
+    }
+}
+
+/// Why TLS failed; where the library's words are for programmers, ours.
+fn tls_reason(error: &rustls::Error) -> String {
+    let text = error.to_string();
+    match text.contains("CaUsedAsEndEntity") {
+        true => "the server shows the certificate of an authority (CA:TRUE) as its own, instead of one that an authority \
+                 has signed for it"
+            .into(),
+        false => text,
     }
 }

@@ -16,11 +16,13 @@ const FRESH: Duration = Duration::from_secs(60);
 /// As many addresses as are tried.
 const MOST: usize = 8;
 
+type HostAndPort = (String, u16);
+
 /// Asks the system (getaddrinfo) without a thread, so that none is left behind; a name server that is away is waited for
 /// as /etc/resolv.conf says. While names cannot be resolved, the addresses that were in use go on being used.
 #[derive(Debug, Default)]
 pub(super) struct Remembering {
-    known: Mutex<HashMap<(String, u16), (Vec<SocketAddr>, Instant)>>,
+    known: Mutex<HashMap<HostAndPort, (Vec<SocketAddr>, Instant)>>,
 }
 
 impl Resolver for Remembering {

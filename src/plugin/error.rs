@@ -28,9 +28,33 @@ pub enum PluginError {
     )]
     FilekeyHidden,
 
-    /// The settings name a key file and a keystore.
-    #[error("keyroll_filename and keyroll_keystore are both set, but a server has one key store")]
-    SeveralStores,
+    /// mariadb-backup was handed the place-holder of a token. It prints no notes, so the hint for it is in the message.
+    #[error(
+        "{setting} is a secret, which the server does not show and so could not pass on; set the environment variable \
+         {variable} to it"
+    )]
+    VaultSecretHidden {
+        /// The environment variable that is read instead.
+        variable: &'static str,
+        /// The system variable.
+        setting: &'static str,
+    },
+
+    /// A login at Vault lacks one of its settings.
+    #[error("keyroll_vault_login = {login} needs {setting}")]
+    LoginLacks {
+        /// The login.
+        login: &'static str,
+        /// The variables that are not set.
+        setting: &'static str,
+    },
+
+    /// The settings name more than one key store.
+    #[error("{} are both set, but a server has one key store", set.join(" and "))]
+    SeveralStores {
+        /// The variables that are set.
+        set: Vec<&'static str>,
+    },
 
     /// The settings name a keystore and no master key.
     #[error("keyroll_keystore is set, but keyroll_master_key is not")]
@@ -82,11 +106,15 @@ impl PluginError {
             PluginError::FilekeyHidden => {
                 "or put the password into a file (mode 0600) and set keyroll_filekey=FILE:path".into()
             }
-            PluginError::SeveralStores => {
+            PluginError::VaultSecretHidden { setting, .. } => {
+                format!("or put the secret into a file (mode 0600) and set {setting}=FILE:path")
+            }
+            PluginError::LoginLacks { .. } => "docs/vault.md shows each login".into(),
+            PluginError::SeveralStores { .. } => {
                 "unset one of them; `keyroll import` moves the keys of a key file into a keystore".into()
             }
             PluginError::NoMasterKey => {
-                "set it to the master key that the keystore was made with: file:PATH, credential:NAME, exec:PATH or aws-kms:KEY"
+                "set it to the master key that the keystore was made with: file:PATH, credential:NAME, exec:PATH, aws-kms:KEY or vault-transit:URL"
                     .into()
             }
             PluginError::TwoMasterKeys => {

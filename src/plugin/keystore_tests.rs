@@ -263,7 +263,7 @@ fn settings_that_name_two_stores_or_no_master_key_are_refused() {
     let server = Recorder::default();
     assert!(matches!(
         Plugin::start(both, &server).map(|_| ()),
-        Err(PluginError::SeveralStores)
+        Err(PluginError::SeveralStores { .. })
     ));
     let no_master_key = Settings {
         master_key: Vec::new(),

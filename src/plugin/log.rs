@@ -50,6 +50,39 @@ pub fn reloaded(server: &dyn Server, published: &Published, new: usize) {
     );
 }
 
+/// New versions that someone else has added to the store.
+pub fn noticed(server: &dyn Server, before: &Ring, now: &Published) {
+    for id in now.ring.ids() {
+        let (was, is) = (before.latest(id), now.ring.latest(id));
+        let Some(latest) = is.filter(|_| was != is) else {
+            continue;
+        };
+        let text = match was {
+            Some(was) => format!("version {latest} of key {id} is the latest now, after version {was}"),
+            None => format!("key {id} is there now, with version {latest}"),
+        };
+        server.log(
+            Level::Note,
+            &format!("keyroll: noticed in {}: {text}", now.source),
+        );
+    }
+}
+
+/// A look at the store that failed, and was not logged for the same reason before.
+pub fn look_failed(server: &dyn Server, status: &super::Status, error: &PluginError) {
+    let text = format!(
+        "keyroll: the look for new keys failed: {error}; the keys that are here go on working. Hint: {}",
+        error.hint()
+    );
+    server.log(Level::Warning, &text);
+    status.remember_error(&format!("look for new keys: {error}"));
+}
+
+/// The first look at the store that succeeded after failures.
+pub fn look_succeeded(server: &dyn Server) {
+    server.log(Level::Note, "keyroll: the look for new keys succeeds again");
+}
+
 /// A rotation. A key that changed its cipher is pointed out.
 pub fn rotated(server: &dyn Server, new: &[KeyName], before: &Ring, now: &Published) {
     for name in new {

@@ -25,6 +25,9 @@ impl Server for Recorder {
     fn wake_encryption_threads(&self) -> Wake {
         Wake::NotPossible
     }
+    fn is_up(&self) -> bool {
+        true
+    }
 }
 
 impl Recorder {
@@ -55,6 +58,7 @@ pub(super) fn settings(path: &Path) -> Settings {
         encryption_algorithm: 1,
         strict_permissions: false,
         filekey_of_environment: SecretBytes::default(),
+        vault: VaultSettings::default(),
         keystore: Vec::new(),
         master_key: Vec::new(),
         kms: KmsSettings::default(),

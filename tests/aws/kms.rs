@@ -234,6 +234,7 @@ fn settings_go_before_the_environment() {
     let options = keyroll::master_key::Options {
         request_timeout: Duration::from_secs(10),
         environment,
+        vault: None,
     };
     works(&*keyroll::master_key::open(&format!("aws-kms:{key}"), &options).unwrap());
 }

@@ -28,6 +28,7 @@ pub(crate) fn opened(
         &Options {
             request_timeout,
             environment,
+            vault: None,
         },
     )
     .unwrap()

@@ -191,6 +191,7 @@ macro_rules! conforms {
 conforms!(file, Place::file(), 10_000);
 conforms!(credential, Place::credential(), 10_000);
 conforms!(exec, Place::exec(), 40);
+conforms!(vault_transit, Place::vault_transit(), 200);
 
 /// Where KMS keeps the versions of a key to itself, and moto answers a ciphertext that is cut short with its own fault: both
 /// are tried in tests/aws.

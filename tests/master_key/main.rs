@@ -11,4 +11,7 @@ mod conformance;
 mod credential;
 mod exec;
 mod file;
+#[path = "../openbao/mod.rs"]
+mod openbao;
 mod support;
+mod vault_transit;

@@ -60,7 +60,7 @@ fn every_other_certificate_is_refused_and_the_reason_is_told() {
         ),
         (
             Identity::new("127.0.0.1", None, -1..10),
-            "invalid peer certificate",
+            "certificate of an authority (CA:TRUE) as its own",
         ),
     ] {
         let server = tls_server(&identity, None);

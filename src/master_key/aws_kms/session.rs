@@ -182,6 +182,7 @@ mod tests {
         let options = Options {
             request_timeout: Duration::from_secs(1),
             environment,
+            vault: None,
         };
         Session::open(&AwsKmsConfig::new(key, &options).unwrap())
     }

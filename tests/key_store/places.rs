@@ -1,0 +1,240 @@
+//! One of each kind of key store, with keys 1 and 2, and the program that works on it from another process.
+
+use std::collections::BTreeMap;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::Mutex;
+use std::time::Duration;
+
+use keyroll::keystore::envelope::{Envelope, EnvelopeConfig, NewKey as NewWrappedKey};
+use keyroll::keystore::key_file::{Digest, FileKey, KeyFile, KeyFileConfig, NewKey};
+use keyroll::keystore::{KeyName, KeySet, KeySpec, KeyStore};
+use keyroll::master_key::file::MasterKeyFile;
+use keyroll::master_key::{self, Options};
+use tempfile::TempDir;
+
+const PATIENT: Duration = Duration::from_secs(60);
+
+/// A store that is the only file in its directory.
+pub(crate) struct Place {
+    pub(crate) directory: TempDir,
+    pub(crate) path: PathBuf,
+    open: Box<dyn Fn() -> Box<dyn KeyStore> + Send + Sync>,
+    /// The example that works on it, and what it is given behind the path: what opens the store.
+    driver: &'static str,
+    secret: String,
+    /// What messages call it.
+    pub(crate) kind: &'static str,
+    /// What a change leaves beside it.
+    pub(crate) kept: &'static [&'static str],
+    /// What lies elsewhere.
+    pub(crate) elsewhere: Option<TempDir>,
+}
+
+pub(crate) fn plain_key_file() -> Place {
+    key_file("")
+}
+
+pub(crate) fn encrypted_key_file() -> Place {
+    key_file("correct horse")
+}
+
+fn key_file(filekey: &'static str) -> Place {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("keys");
+    let config = {
+        let path = path.clone();
+        move || KeyFileConfig {
+            path: path.clone(),
+            filekey: FileKey::from_setting(filekey.as_bytes()),
+            digest: Digest::Sha1,
+            pbkdf2_rounds: 0,
+            strict_permissions: false,
+        }
+    };
+    let keys = [1, 2].map(|id| NewKey { id, bits: 256 });
+    KeyFile::create(config(), &keys, None).unwrap();
+    Place {
+        directory,
+        path,
+        open: Box::new(move || Box::new(KeyFile::new(config()).unwrap().with_lock_timeout(PATIENT))),
+        driver: "rotate_key_file",
+        secret: filekey.into(),
+        kind: "key file",
+        kept: &["keys"],
+        elsewhere: None,
+    }
+}
+
+pub(crate) fn keystore() -> Place {
+    let (directory, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (path, master_key) = (directory.path().join("keys"), elsewhere.path().join("master"));
+    MasterKeyFile::create(&master_key, None).unwrap();
+    let uri = format!("file:{}", master_key.display());
+    let open = {
+        let (path, uri) = (path.clone(), uri.clone());
+        move || {
+            let options = Options {
+                vault: None,
+                request_timeout: PATIENT,
+                environment: BTreeMap::new(),
+            };
+            let config = EnvelopeConfig {
+                path: path.clone(),
+                master_key: master_key::open(&uri, &options).unwrap(),
+                options,
+                strict_permissions: false,
+            };
+            Envelope::new(config).unwrap().with_lock_timeout(PATIENT)
+        }
+    };
+    let keys = [1, 2].map(|id| NewWrappedKey {
+        id,
+        spec: KeySpec::DEFAULT,
+    });
+    open().create(&keys, None).unwrap();
+    Place {
+        directory,
+        path,
+        open: Box::new(move || Box::new(open())),
+        driver: "change_keystore",
+        secret: uri,
+        kind: "keystore",
+        kept: &["keys", "keys.previous"],
+        elsewhere: Some(elsewhere),
+    }
+}
+
+pub(crate) type Keys = BTreeMap<(u32, u32), Vec<u8>>;
+
+impl Place {
+    /// The store as a process that has just begun has it.
+    pub(crate) fn store(&self) -> Box<dyn KeyStore> {
+        (self.open)()
+    }
+
+    pub(crate) fn keys(&self) -> Keys {
+        plain_keys(&self.store().load().unwrap().keys)
+    }
+
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        fs::read(&self.path).unwrap()
+    }
+
+    /// The names in the directory.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let mut names: Vec<String> = fs::read_dir(self.directory.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    /// The driver and its arguments, to do something with this store.
+    pub(crate) fn driver(&self, action: &[&str]) -> Vec<String> {
+        let program = driver(self.driver);
+        [
+            program.to_str().unwrap(),
+            self.path.to_str().unwrap(),
+            &self.secret,
+            "60000",
+        ]
+        .iter()
+        .chain(action)
+        .map(|word| (*word).to_owned())
+        .collect()
+    }
+
+    /// The driver with a copy of itself that everyone can reach, and this store's directory and file with these modes.
+    pub(crate) fn reachable(&self, directory_mode: u32, file_mode: u32) -> (PathBuf, TempDir) {
+        let tools = tempfile::tempdir().unwrap();
+        let copy = tools.path().join(self.driver);
+        fs::copy(driver(self.driver), &copy).unwrap();
+        set_mode(tools.path(), 0o755);
+        if let Some(elsewhere) = &self.elsewhere {
+            set_mode(elsewhere.path(), 0o755);
+        }
+        set_mode(&self.path, file_mode);
+        set_mode(self.directory.path(), directory_mode);
+        (copy, tools)
+    }
+
+    /// What a shell script says to make the driver do something: `rotate`, `load`.
+    pub(crate) fn functions_for_shell(&self) -> String {
+        let words = |action: &[&str]| {
+            let words: Vec<String> = self
+                .driver(action)
+                .iter()
+                .map(|word| format!("'{word}'"))
+                .collect();
+            words.join(" ")
+        };
+        format!(
+            "set -e; DIR={}; rotate() {{ {}; }}; load() {{ {}; }}; ",
+            self.directory.path().display(),
+            words(&["rotate", "all"]),
+            words(&["load"])
+        )
+    }
+
+    /// Lets the master key be read by the user without rights, as its owner.
+    pub(crate) fn give_secret_to(&self, user: u32) {
+        if let Some(elsewhere) = &self.elsewhere
+            && nix::unistd::geteuid().is_root()
+        {
+            std::os::unix::fs::chown(elsewhere.path().join("master"), Some(user), Some(user)).unwrap();
+        }
+    }
+}
+
+pub(crate) fn set_mode(path: &Path, mode: u32) {
+    fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+}
+
+pub(crate) fn plain_keys(keys: &KeySet) -> Keys {
+    keys.iter()
+        .map(|(KeyName { id, version }, key)| ((id, version), key.expose().to_vec()))
+        .collect()
+}
+
+/// Whether `now` holds all of `before` with the same bytes.
+pub(crate) fn holds_all(now: &Keys, before: &Keys) -> bool {
+    before.iter().all(|(name, key)| now.get(name) == Some(key))
+}
+
+pub(crate) fn run(words: &[String]) -> Output {
+    Command::new(&words[0])
+        .args(&words[1..])
+        .output()
+        .unwrap_or_else(|error| panic!("{}: {error}", words[0]))
+}
+
+pub(crate) fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// An example, built from the sources as they are now.
+fn driver(name: &'static str) -> PathBuf {
+    static BUILT: Mutex<BTreeMap<&'static str, PathBuf>> = Mutex::new(BTreeMap::new());
+    let mut built = BUILT.lock().unwrap();
+    let build = || {
+        let mut build = Command::new(env!("CARGO"));
+        build.args(["build", "--quiet", "--locked", "--example", name]);
+        if !cfg!(debug_assertions) {
+            build.arg("--release");
+        }
+        assert!(build.status().unwrap().success());
+        // target/debug/deps/key_store-... -> target/debug/examples/NAME
+        let this = std::env::current_exe().unwrap();
+        this.parent()
+            .unwrap()
+            .parent()
+            .unwrap()
+            .join("examples")
+            .join(name)
+    };
+    built.entry(name).or_insert_with(build).clone()
+}
