@@ -30,7 +30,8 @@ pub(crate) struct StoreArgs {
           conflicts_with_all = ["filename", "filekey", "digest", "use_pbkdf2"])]
     keystore: Option<PathBuf>,
 
-    /// The keystore's master key, as in keyroll_master_key: file:PATH, credential:NAME, exec:PATH or aws-kms:KEY
+    /// The keystore's master key, as in keyroll_master_key: file:PATH, credential:NAME, exec:PATH, aws-kms:KEY or
+    /// vault-transit:URL
     #[arg(long, value_name = "URI", requires = "keystore", help_heading = STORE)]
     master_key: Option<String>,
 
