@@ -24,6 +24,7 @@ packages: ## install the Debian packages that building and the demo need
 
 test-packages: ## install the Debian packages that the tests need
 	scripts/install_packages.sh test
+	scripts/install_aws_servers.sh
 	scripts/install_openbao.sh
 
 lint: ## formatting, clippy and the links of the documentation; warnings are errors

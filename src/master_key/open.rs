@@ -5,6 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::aws_kms::{AwsKms, AwsKmsConfig};
 use super::credential::{Credential, CredentialConfig};
 use super::exec::{Exec, ExecConfig};
 use super::file::{MasterKeyFile, MasterKeyFileConfig};
@@ -48,7 +49,7 @@ impl Options {
 type Opener = fn(&str, &Options) -> Result<Box<dyn MasterKey>, String>;
 
 /// Every scheme, what follows it, and how it is opened. An error says what is wrong with what follows.
-const SCHEMES: [(&str, &str, Opener); 4] = [
+const SCHEMES: [(&str, &str, Opener); 5] = [
     ("file", "PATH", |rest, options| {
         let config = MasterKeyFileConfig {
             path: absolute_path(rest)?,
@@ -64,6 +65,9 @@ const SCHEMES: [(&str, &str, Opener); 4] = [
             absolute_path(rest)?,
             options,
         ))))
+    }),
+    ("aws-kms", "KEY", |rest, options| {
+        Ok(Box::new(AwsKms::new(AwsKmsConfig::new(rest, options)?)))
     }),
     ("vault-transit", "https://HOST:PORT/MOUNT/KEY", |rest, options| {
         Ok(Box::new(VaultTransit::new(VaultTransitConfig::new(
@@ -144,6 +148,7 @@ mod tests {
                 "exec:/usr/local/lib/keyroll/kms",
                 "command /usr/local/lib/keyroll/kms",
             ),
+            ("aws-kms:alias/mariadb", "AWS KMS key alias/mariadb"),
             (
                 "vault-transit:https://vault:8200/a/transit/keyroll",
                 "Vault transit key a/transit/keyroll at vault:8200",
@@ -159,7 +164,8 @@ mod tests {
             let message = refused(uri);
             assert!(
                 message.ends_with(
-                    "known are file:PATH, credential:NAME, exec:PATH, vault-transit:https://HOST:PORT/MOUNT/KEY"
+                    "known are file:PATH, credential:NAME, exec:PATH, aws-kms:KEY, \
+                     vault-transit:https://HOST:PORT/MOUNT/KEY"
                 ),
                 "{message}"
             );

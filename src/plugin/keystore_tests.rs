@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::tests::{Recorder, settings};
 use super::*;
 use crate::keystore::envelope::{Envelope, EnvelopeConfig, NewKey};
+use crate::master_key::aws_kms::KmsSettings;
 use crate::master_key::file::MasterKeyFile;
 use crate::master_key::open::DEFAULT_REQUEST_TIMEOUT;
 use crate::master_key::{self, Options};
@@ -31,6 +32,7 @@ fn settings_of(directory: &Path) -> Settings {
         filename: Vec::new(),
         keystore: directory.join("keystore").to_str().unwrap().into(),
         master_key: uri(&directory.join("master")).into(),
+        kms: KmsSettings::default(),
         ..settings(Path::new(""))
     }
 }

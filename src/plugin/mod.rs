@@ -1,5 +1,6 @@
 //! The running plugin: settings in, running state out; rotation and reload. No C types.
 
+mod aws;
 pub mod error;
 pub mod log;
 pub mod server;

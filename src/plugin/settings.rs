@@ -13,10 +13,11 @@ use crate::crypto::password::Digest;
 use crate::keystore::envelope::EnvelopeConfig;
 use crate::keystore::key_file::{FileKey, KeyFileConfig};
 use crate::keystore::{KeySpec, StoreConfig, VersionStep};
+use crate::master_key::aws_kms::KmsSettings;
 use crate::master_key::{self, open::DEFAULT_REQUEST_TIMEOUT};
 use crate::secret::SecretBytes;
 
-use super::{PluginError, VaultSettings, vault_settings};
+use super::{PluginError, VaultSettings, aws, vault_settings};
 
 /// What `keyroll_filekey` shows in place of a password.
 ///
@@ -52,9 +53,17 @@ macro_rules! with_system_variables {
             text keystore = "", start,
                 "Path and name of the keystore, whose data keys are wrapped by a master key";
             adopted_text master_key = "", live,
-                "URI of the master key that opens the keystore: file:PATH, credential:NAME, exec:PATH or \
-                 vault-transit:https://HOST:PORT/MOUNT/KEY; a SET takes \
-                 effect only if that master key opens it, and exec: is for my.cnf alone";
+                "URI of the master key that opens the keystore: file:PATH, credential:NAME, exec:PATH, aws-kms:KEY or \
+                 vault-transit:https://HOST:PORT/MOUNT/KEY; a SET takes effect only if that master key opens it, and exec: is for my.cnf alone";
+            text master_key_id = "", start,
+                "Id, alias or ARN of a key in AWS KMS: the same as keyroll_master_key=aws-kms:ID. Without keyroll_keystore \
+                 the keystore is keyroll.keystore in the data directory";
+            text region = "", start,
+                "AWS region of the KMS key; empty = as the AWS SDKs find it: AWS_REGION, a profile";
+            text endpoint_url = "", start,
+                "Address of AWS KMS; empty = as the AWS SDKs find it: AWS_ENDPOINT_URL, a profile, the region's";
+            choice log_level = [0 of "Off", "Fatal", "Error", "Warn", "Info", "Debug", "Trace"], start,
+                "What of the requests to AWS KMS is told in the error log: from Warn those that failed, from Info all";
             choice key_algorithm = [2 of "aes_cbc", "aes_ctr", "aes_256_xts"], live,
                 "Cipher of key versions that are made in a keystore from now on";
             choice key_spec = [1 of "AES_128", "AES_256"], live,
@@ -193,6 +202,8 @@ pub struct Settings {
     pub keystore: Vec<u8>,
     /// `keyroll_master_key`.
     pub master_key: Vec<u8>,
+    /// `keyroll_master_key_id`, `keyroll_region`, `keyroll_endpoint_url`, `keyroll_log_level`.
+    pub kms: KmsSettings,
     /// `keyroll_key_algorithm` and `keyroll_key_spec`.
     pub spec: KeySpec,
     /// `keyroll_request_timeout` in milliseconds; 0 = the default.
@@ -247,8 +258,9 @@ impl Settings {
     /// The key store that the settings name.
     ///
     /// # Errors
-    /// More than one, or a keystore without a master key.
-    pub fn store(self) -> Result<StoreConfig, PluginError> {
+    /// More than one, or a keystore without a master key; the peer's keys in AWS KMS that are to be imported first.
+    pub fn store(mut self) -> Result<StoreConfig, PluginError> {
+        aws::put_in_place(&self.kms, &mut self.keystore, &mut self.master_key)?;
         let is_set = [&self.filename, &self.keystore, &self.vault.url].map(|setting| !setting.is_empty());
         match is_set {
             [_, false, false] => Ok(self.key_file()),
@@ -285,10 +297,10 @@ impl Settings {
             0 => DEFAULT_REQUEST_TIMEOUT,
             milliseconds => Duration::from_millis(milliseconds.into()),
         };
-        Ok(master_key::Options {
-            vault: Some(Box::new(self.vault.access()?)),
-            ..master_key::Options::of_this_process(timeout)
-        })
+        let mut options = master_key::Options::of_this_process(timeout);
+        self.kms.put_into(&mut options.environment);
+        options.vault = Some(Box::new(self.vault.access()?));
+        Ok(options)
     }
 
     fn key_file(self) -> StoreConfig {

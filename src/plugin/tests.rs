@@ -6,6 +6,7 @@ use std::sync::Mutex;
 
 use super::*;
 use crate::crypto::Algorithm;
+use crate::master_key::aws_kms::KmsSettings;
 use crate::secret::SecretBytes;
 
 #[derive(Default)]
@@ -60,6 +61,7 @@ pub(super) fn settings(path: &Path) -> Settings {
         vault: VaultSettings::default(),
         keystore: Vec::new(),
         master_key: Vec::new(),
+        kms: KmsSettings::default(),
         spec: KeySpec::DEFAULT,
         request_timeout: 0,
     }

@@ -14,6 +14,7 @@ use keyroll::secret::KeystoreKey;
 use serde_json::json;
 use tempfile::TempDir;
 
+use super::aws;
 use crate::openbao::Bao;
 
 pub(crate) const KEYSTORE: &str = "0190a5c3-1f2e-4d3c-8b4a-5f6e7d8c9b0a";
@@ -77,6 +78,16 @@ impl Place {
         place.uri = format!("exec:{}", command.display());
         place.set("KEYROLL_EXEC_KEYS", &keys);
         place.open().rotate().unwrap();
+        place
+    }
+
+    /// A new KMS key, named by its id.
+    pub(crate) fn aws_kms() -> Place {
+        let (moto, mut place) = (aws::shared_moto(), Place::empty());
+        place.uri = format!("aws-kms:{}", moto.create_key());
+        for (name, value) in moto.environment() {
+            place.set(&name, Path::new(&value));
+        }
         place
     }
 

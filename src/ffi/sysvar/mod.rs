@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicI8, AtomicU32, AtomicU64, Ordering};
 use super::declare::ServerCell;
 use super::{abi, services};
 use crate::keystore::{KeySpec, NewVersions, VersionStep};
+use crate::master_key::aws_kms::KmsSettings;
 use crate::plugin::settings::{self, SecretsOfEnvironment, Settings, with_system_variables};
 use crate::plugin::{Level, VaultSettings};
 use crate::secret::SecretBytes;
@@ -213,10 +214,23 @@ pub(super) fn settings(of_environment: SecretsOfEnvironment) -> Settings {
             },
             keystore: text(*value::keystore.get()).to_vec(),
             master_key: text(*value::master_key.get()).to_vec(),
+            kms: KmsSettings {
+                master_key_id: lossy(*value::master_key_id.get()),
+                region: lossy(*value::region.get()),
+                endpoint_url: lossy(*value::endpoint_url.get()),
+                log_level: *value::log_level.get() as usize,
+            },
             spec: key_spec(),
             request_timeout: *value::request_timeout.get(),
         }
     }
+}
+
+/// # Safety
+/// As of [`text`].
+unsafe fn lossy(pointer: *const c_char) -> String {
+    // SAFETY: by this function's contract. What is not UTF-8 is no key, no region and no URL, and is refused as such.
+    String::from_utf8_lossy(unsafe { text(pointer) }).into_owned()
 }
 
 /// # Safety
