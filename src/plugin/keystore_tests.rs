@@ -97,28 +97,6 @@ fn a_start_tells_who_wraps_the_keystore_and_what_encrypts() {
 }
 
 #[test]
-fn a_start_warns_of_settings_that_can_make_no_key() {
-    let directory = made();
-    let server = Recorder::default();
-    let spec = KeySpec {
-        bits: 128,
-        ..KeySpec::DEFAULT
-    };
-    Plugin::start(
-        Settings {
-            spec,
-            ..settings_of(directory.path())
-        },
-        &server,
-    )
-    .unwrap();
-    assert!(server.logged(
-        Level::Warning,
-        "keyroll_key_algorithm = aes_256_xts needs keyroll_key_spec = AES_256"
-    ));
-}
-
-#[test]
 fn the_first_use_of_a_key_makes_it_durably_before_it_is_told() {
     let mut s = started();
     assert_eq!(s.first_use(7, FAST), Some(1));

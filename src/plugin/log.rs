@@ -1,7 +1,7 @@
 //! The plugin's lines in the server's error log: each event once, here.
 
 use crate::crypto::Algorithm;
-use crate::keystore::{KeyName, KeySpec, KeyStore, Ring, VersionStep, Warning};
+use crate::keystore::{KeyName, KeyStore, Ring, VersionStep, Warning};
 
 use super::{Level, PluginError, Published, Server, Wake};
 
@@ -143,20 +143,6 @@ pub fn master_key_adopted(server: &dyn Server, now: &Published) {
 pub fn provider_said(server: &dyn Server, store: &dyn KeyStore) {
     for line in store.take_messages() {
         server.log(Level::Note, &format!("keyroll: {line}"));
-    }
-}
-
-/// New versions that could not be made as the settings are.
-pub fn impossible_spec(server: &dyn Server, spec: KeySpec) {
-    if !spec.is_possible() {
-        server.log(
-            Level::Warning,
-            &format!(
-                "keyroll: keyroll_key_algorithm = {} needs keyroll_key_spec = AES_256: no key can be rotated or made \
-                 as they are set",
-                spec.algorithm.name()
-            ),
-        );
     }
 }
 

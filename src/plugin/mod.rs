@@ -96,7 +96,7 @@ impl Plugin {
         if settings.lacks_hidden_filekey() {
             return Err(PluginError::FilekeyHidden);
         }
-        let (algorithm, spec) = (settings.algorithm(), settings.spec);
+        let algorithm = settings.algorithm();
         let store = keystore::open(settings.store()?)?;
         let loaded = store.load();
         log::provider_said(server, store.as_ref());
@@ -108,9 +108,6 @@ impl Plugin {
             master_key: store.master_key().unwrap_or_default(),
         };
         log::loaded(server, &published);
-        if store.creates_keys() {
-            log::impossible_spec(server, spec);
-        }
         let published = Arc::new(published);
         server.publish(Arc::clone(&published));
         Ok(Plugin {

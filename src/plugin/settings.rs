@@ -67,7 +67,8 @@ macro_rules! with_system_variables {
             choice key_algorithm = [2 of "aes_cbc", "aes_ctr", "aes_256_xts"], live,
                 "Cipher of key versions that are made in a keystore from now on";
             choice key_spec = [1 of "AES_128", "AES_256"], live,
-                "Length of key versions that are made in a keystore from now on";
+                "Length of key versions that are made in a keystore from now on; those of aes_256_xts have 256 bits in \
+                 any case";
             flag auto_create_keys = true, live,
                 "Make version 1 of a key in the keystore when it is first asked for";
             number request_timeout = 0, 0, u32::MAX, start,
@@ -204,8 +205,6 @@ pub struct Settings {
     pub master_key: Vec<u8>,
     /// `keyroll_master_key_id`, `keyroll_region`, `keyroll_endpoint_url`, `keyroll_log_level`.
     pub kms: KmsSettings,
-    /// `keyroll_key_algorithm` and `keyroll_key_spec`.
-    pub spec: KeySpec,
     /// `keyroll_request_timeout` in milliseconds; 0 = the default.
     pub request_timeout: u32,
 }
@@ -232,13 +231,11 @@ pub fn secrets_of_environment(read: impl Fn(&str) -> SecretBytes) -> SecretsOfEn
 
 /// What `keyroll_key_algorithm` and `keyroll_key_spec` say, as indices into the names of the table.
 pub fn key_spec(algorithm: usize, spec: usize) -> KeySpec {
-    KeySpec {
-        algorithm: Algorithm::ALL
-            .get(algorithm)
-            .copied()
-            .unwrap_or(KeySpec::DEFAULT.algorithm),
-        bits: if spec == 0 { 128 } else { 256 },
-    }
+    let algorithm = Algorithm::ALL.get(algorithm).copied();
+    KeySpec::of(
+        algorithm.unwrap_or(KeySpec::DEFAULT.algorithm),
+        if spec == 0 { 128 } else { 256 },
+    )
 }
 
 impl Settings {
@@ -347,6 +344,7 @@ mod tests {
             values("keyroll_encryption_algorithm")
         );
         assert_eq!(key_spec(2, 1), KeySpec::DEFAULT);
+        assert_eq!(key_spec(2, 0), KeySpec::DEFAULT, "aes_256_xts has one length");
         assert_eq!(
             (key_spec(0, 0).algorithm, key_spec(0, 0).bits),
             (Algorithm::AesCbc, 128)

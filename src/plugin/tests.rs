@@ -62,7 +62,6 @@ pub(super) fn settings(path: &Path) -> Settings {
         keystore: Vec::new(),
         master_key: Vec::new(),
         kms: KmsSettings::default(),
-        spec: KeySpec::DEFAULT,
         request_timeout: 0,
     }
 }

@@ -220,7 +220,6 @@ pub(super) fn settings(of_environment: SecretsOfEnvironment) -> Settings {
                 endpoint_url: lossy(*value::endpoint_url.get()),
                 log_level: *value::log_level.get() as usize,
             },
-            spec: key_spec(),
             request_timeout: *value::request_timeout.get(),
         }
     }
