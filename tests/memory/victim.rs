@@ -14,17 +14,17 @@ pub(crate) struct Victim {
 }
 
 impl Victim {
-    /// Starts the program with this one of the ciphers.
+    /// Starts the program in this directory with these arguments, the first of which is one of the ciphers.
     pub(crate) fn start(
         built: &Built,
         directory: &Path,
-        algorithm: usize,
+        arguments: &[&str],
         environment: &[(&str, &str)],
     ) -> Victim {
         let mut child = Command::new(&built.host)
             .arg(&built.library)
             .arg(directory)
-            .arg(algorithm.to_string())
+            .args(arguments)
             .env_remove("KEYROLL_FILEKEY")
             .envs(environment.iter().copied())
             .stdin(Stdio::piped())
