@@ -1,7 +1,7 @@
 //! The same for a keystore: neither its data keys nor the keystore key nor the master key is in a dump, at no stage of
 //! a life with both kinds of rotation and their failures.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
@@ -11,7 +11,7 @@ use keyroll::crypto::Algorithm;
 use keyroll::keystore::envelope::format::Document;
 use keyroll::keystore::envelope::{Envelope, EnvelopeConfig, NewKey};
 use keyroll::keystore::{KeySpec, KeyStore, NewVersions, Rotate};
-use keyroll::master_key::{self, Options};
+use keyroll::master_key::{self, MasterKey, Options};
 
 use crate::traces::Traces;
 use crate::victim::Victim;
@@ -35,27 +35,42 @@ const STAGES: [&str; 11] = [
 struct Place {
     directory: tempfile::TempDir,
     algorithm: usize,
+    /// Whether the master key is behind a command and not in a file.
+    by_command: bool,
     traces: Traces,
+    /// Whose traces these are.
+    known: BTreeSet<String>,
 }
 
 impl Place {
     /// A keystore with keys 1 and 2 of this one of the ciphers.
-    fn new(algorithm: usize) -> Place {
-        let mut place = Place {
+    fn new(algorithm: usize, by_command: bool) -> Place {
+        let place = Place {
             directory: tempfile::tempdir().unwrap(),
             algorithm,
+            by_command,
             traces: Traces::default(),
+            known: BTreeSet::new(),
         };
-        place.write("master", format!("1;{}\n", hex::encode(random::<32>())));
-        place.write("uri", format!("file:{}", place.path("master").display()));
         place.write("derived", random::<32>());
+        if by_command {
+            let command = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/exec-provider-openssl.sh");
+            // A copy, for a checkout may be writable for a group.
+            place.write("command", fs::read(command).unwrap());
+            fs::set_permissions(place.path("command"), fs::Permissions::from_mode(0o700)).unwrap();
+            place.write("uri", format!("exec:{}", place.path("command").display()));
+            fs::create_dir(place.path("master")).unwrap();
+            place.master_key().rotate().unwrap();
+        } else {
+            place.write("master", format!("1;{}\n", hex::encode(random::<32>())));
+            place.write("uri", format!("file:{}", place.path("master").display()));
+        }
         let spec = KeySpec {
             algorithm: Algorithm::ALL[algorithm],
             bits: 256,
         };
         let keys = [1, 2].map(|id| NewKey { id, spec });
         place.store().create(&keys, None).unwrap();
-        place.learn();
         place
     }
 
@@ -68,54 +83,76 @@ impl Place {
         fs::set_permissions(self.path(name), fs::Permissions::from_mode(0o600)).unwrap();
     }
 
-    fn uri(&self) -> String {
-        fs::read_to_string(self.path("uri")).unwrap()
+    fn options(&self) -> Options {
+        let keys = self.path("master");
+        Options {
+            request_timeout: Duration::from_secs(120),
+            environment: BTreeMap::from([("KEYROLL_EXEC_KEYS".into(), keys.into())]),
+        }
     }
 
-    fn options(&self) -> Options {
-        Options {
-            request_timeout: Duration::from_secs(60),
-            environment: BTreeMap::new(),
+    fn master_key(&self) -> Box<dyn MasterKey> {
+        let uri = fs::read_to_string(self.path("uri")).unwrap();
+        master_key::open(&uri, &self.options()).unwrap()
+    }
+
+    /// The versions of the master key, and none that a command holds.
+    fn master_keys(&self) -> Vec<Vec<u8>> {
+        if self.by_command {
+            return Vec::new();
+        }
+        let text = fs::read_to_string(self.path("master")).unwrap();
+        let digits = text.lines().map(|line| line.split_once(';').unwrap().1);
+        digits.map(|digits| hex::decode(digits).unwrap()).collect()
+    }
+
+    fn master_key_versions(&self) -> usize {
+        match self.by_command {
+            true => fs::read_dir(self.path("master")).unwrap().count(),
+            false => self.master_keys().len(),
         }
     }
 
     fn store(&self) -> Envelope {
         Envelope::new(EnvelopeConfig {
             path: self.path("keystore"),
-            master_key: master_key::open(&self.uri(), &self.options()).unwrap(),
+            master_key: self.master_key(),
             options: self.options(),
             strict_permissions: false,
         })
         .unwrap()
     }
 
-    /// Adds the traces of all keys that there are now.
+    /// Adds the traces of the keys that are new.
     fn learn(&mut self) {
         let derived = fs::read(self.path("derived")).unwrap();
-        self.traces.add_key("the tablespace's key", &derived);
-        for (number, line) in fs::read_to_string(self.path("master"))
-            .unwrap()
-            .lines()
-            .enumerate()
-        {
-            let key = hex::decode(line.split_once(';').unwrap().1).unwrap();
-            self.traces
-                .add_key(&format!("version {} of the master key", number + 1), &key);
+        if self.known.insert("derived".into()) {
+            self.traces.add_key("the tablespace's key", &derived);
+        }
+        for (index, key) in self.master_keys().iter().enumerate() {
+            let name = format!("version {} of the master key", index + 1);
+            if self.known.insert(name.clone()) {
+                self.traces.add_key(&name, key);
+            }
         }
         let text = fs::read(self.path("keystore")).unwrap();
         let document = Document::parse(&text).unwrap();
+        let name = format!("the keystore key of generation {}", document.generation());
+        if !self.known.insert(name.clone()) {
+            return;
+        }
         let uuid = document.uuid();
-        let key = master_key::open(&self.uri(), &self.options())
-            .unwrap()
+        let master_key = self.master_key();
+        let key = master_key
             .unwrap(&document.master_key().wrapped, &uuid.to_string())
             .unwrap();
-        let name = format!("the keystore key of generation {}", document.generation());
         self.traces.add_keystore_key(&name, key.expose(), uuid.as_bytes());
-        let loaded = self.store().load().unwrap();
-        for (name, key) in loaded.keys.iter() {
-            let key = key.expose();
-            self.traces
-                .add_data_key(name.id, name.version, key, &[&derived, key]);
+        for (name, key) in self.store().load().unwrap().keys.iter() {
+            if self.known.insert(name.to_string()) {
+                let key = key.expose();
+                self.traces
+                    .add_data_key(name.id, name.version, key, &[&derived, key]);
+            }
         }
     }
 
@@ -132,14 +169,13 @@ impl Place {
             // Refused when all keys have been wrapped anew.
             "reloaded" => fs::hard_link(self.path("keystore"), self.path("link")).unwrap(),
             "keystore not written" => {
-                let versions = fs::read_to_string(self.path("master")).unwrap().lines().count();
-                assert_eq!(
-                    versions, 4,
-                    "the master key was not rotated before the keystore was"
-                );
+                // One that the program made, one of ours, and the one that is of no use now.
+                assert_eq!(self.master_key_versions(), 1 + 3);
                 fs::remove_file(self.path("link")).unwrap();
-                self.write("whole", fs::read(self.path("master")).unwrap());
-                self.write("master", fs::read_to_string(self.path("master")).unwrap() + "x\n");
+                fs::rename(self.path("master"), self.path("whole")).unwrap();
+                if !self.by_command {
+                    self.write("master", fs::read_to_string(self.path("whole")).unwrap() + "x\n");
+                }
             }
             "master key not read" => fs::rename(self.path("whole"), self.path("master")).unwrap(),
             _ => {}
@@ -150,7 +186,9 @@ impl Place {
 fn search(mut place: Place) {
     let directory: PathBuf = place.directory.path().into();
     let algorithm = place.algorithm.to_string();
-    let mut victim = Victim::start(built(), &directory, &[&algorithm, "keystore"], &[]);
+    let keys = place.path("master");
+    let environment = [("KEYROLL_EXEC_KEYS", keys.to_str().unwrap())];
+    let mut victim = Victim::start(built(), &directory, &[&algorithm, "keystore"], &environment);
     let (mut stages, mut wrong) = (Vec::new(), Vec::new());
     while let Some(stage) = victim.stage() {
         if stage != "master key not read" {
@@ -195,10 +233,15 @@ fn search(mut place: Place) {
 
 #[test]
 fn no_dump_shows_a_key_of_a_keystore_with_aes_cbc() {
-    search(Place::new(0));
+    search(Place::new(0, false));
 }
 
 #[test]
 fn no_dump_shows_a_key_of_a_keystore_with_aes_256_xts() {
-    search(Place::new(2));
+    search(Place::new(2, false));
+}
+
+#[test]
+fn no_dump_shows_a_key_that_a_command_was_asked_to_wrap_or_unwrap() {
+    search(Place::new(1, true));
 }

@@ -135,6 +135,7 @@ static void start_with_keystore(int algorithm) {
   set_text("keystore", in_dir("keystore"));
   set_text("master_key", uri);
   set_choice("key_algorithm", (unsigned long)algorithm);
+  set_number("request_timeout", 120000);
   REQUIRE(init() == 0);
 }
 
