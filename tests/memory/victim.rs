@@ -26,6 +26,9 @@ impl Victim {
             .arg(directory)
             .args(arguments)
             .env_remove("KEYROLL_FILEKEY")
+            // A first call of a function between get_key and the wiping would go through the dynamic linker, which
+            // saves the registers, and the key that get_key has left there, on the caller's stack.
+            .env("LD_BIND_NOW", "1")
             .envs(environment.iter().copied())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
