@@ -53,6 +53,7 @@ function(keyroll_add_target)
   # No dependencies are listed: cargo is always asked, because it alone knows whether there is something to do.
   add_custom_target(keyroll ALL
     COMMAND ${CMAKE_COMMAND} -E env ${environment} ${KEYROLL_CARGO} ${arguments}
+    COMMAND ${CMAKE_COMMAND} -E rm -rf ${out}/man
     COMMAND ${CMAKE_COMMAND} -E make_directory ${out}/bin ${out}/man ${out}/completions
     COMMAND ${CMAKE_COMMAND} -E copy_if_different ${built}/libkeyroll.so ${out}/keyroll.so
     COMMAND ${CMAKE_COMMAND} -E copy_if_different ${built}/keyroll ${out}/bin/keyroll

@@ -3,12 +3,14 @@
 
 set(keyroll_deb ${CMAKE_CURRENT_BINARY_DIR}/debian)
 set(KEYROLL_DEB_REVISION 1 CACHE STRING "The package's version after the dash")
-mark_as_advanced(KEYROLL_DEB_REVISION)
+set(KEYROLL_DEB_MAINTAINER "keyroll maintainers <maintainers@keyroll.invalid>" CACHE STRING
+  "Who makes the package and answers for it; set it for a release")
+mark_as_advanced(KEYROLL_DEB_REVISION KEYROLL_DEB_MAINTAINER)
 
-# changelog.Debian.gz and pages compressed without names and times, for the same bytes each time.
-set(CPACK_PACKAGE_CONTACT "keyroll <keyroll@localhost>")
+set(CPACK_PACKAGE_CONTACT "${KEYROLL_DEB_MAINTAINER}")
 string(TIMESTAMP keyroll_date "%a, %d %b %Y %H:%M:%S +0000" UTC) # SOURCE_DATE_EPOCH, where it is set
 configure_file(cmake/debian/changelog.in ${keyroll_deb}/changelog.Debian @ONLY)
+# Compressed without names and times, for the same bytes each time.
 add_custom_target(deb-files ALL
   COMMAND gzip -9nk -f ${keyroll_deb}/changelog.Debian
   COMMAND ${CMAKE_COMMAND} -E rm -rf ${keyroll_deb}/man
@@ -44,14 +46,13 @@ set(CPACK_DEBIAN_PACKAGE_SECTION database)
 set(CPACK_DEBIAN_PACKAGE_PRIORITY optional)
 set(CPACK_DEBIAN_PACKAGE_DEPENDS mariadb-server)
 set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
-set(CPACK_DEBIAN_PACKAGE_DESCRIPTION "encryption keys with versions for the MariaDB server
- keyroll.so gives the server data keys that rotate online, with one statement,
- from a keystore that a master key wraps or from a key file like that of
- file_key_management, which it replaces. The command keyroll makes, lists,
- rotates and checks the same keys.
- .
- Nothing is encrypted until lines of
- /etc/mysql/mariadb.conf.d/keyroll.cnf are uncommented.")
+set(CPACK_DEBIAN_PACKAGE_DESCRIPTION "keyroll.so gives the server data keys that rotate online, with one statement,
+from a keystore that a master key wraps or from a key file like that of
+file_key_management, which it replaces. The command keyroll makes, lists,
+rotates and checks the same keys.
+
+Nothing is encrypted until lines of keyroll.cnf in /etc/mysql/mariadb.conf.d
+are uncommented.")
 set(CPACK_DEBIAN_PACKAGE_CONTROL_EXTRA
   ${CMAKE_CURRENT_SOURCE_DIR}/cmake/debian/conffiles ${CMAKE_CURRENT_SOURCE_DIR}/cmake/debian/postinst)
 set(CPACK_DEBIAN_PACKAGE_CONTROL_STRICT_PERMISSION ON)

@@ -48,7 +48,7 @@ for deb in "$older" "$newer"; do lintian --fail-on error --tag-display-limit 0 "
 
 step "a clean Debian 12 with mariadb-server"
 if [ ! -s "$build/root.tar" ]; then
-  mmdebstrap --quiet --variant=minbase --include=mariadb-server bookworm "$build/root.tar.new"
+  mmdebstrap --quiet --variant=minbase --include=mariadb-server bookworm "$build/root.tar.new" http://deb.debian.org/debian
   mv "$build/root.tar.new" "$build/root.tar"
 fi
 mkdir "$root"
@@ -106,7 +106,7 @@ configured=$(sha256sum <"$root$cnf")
 
 step "an encrypted server"
 start || fail "the server does not start"
-sql "CREATE DATABASE shop;
+sql "CREATE DATABASE shop; USE shop;
      CREATE TABLE shop.customers (id INT PRIMARY KEY, note TEXT);
      INSERT INTO shop.customers SELECT seq, CONCAT('PLAINTEXT-NEEDLE ', SHA2(seq, 256)) FROM seq_1_to_10000;
      CREATE TABLE shop.in_clear (note TEXT) ENCRYPTED = NO;
@@ -126,12 +126,25 @@ within dpkg -i "/root/$(basename "$newer")"
 unharmed "after the upgrade"
 stop
 
+step "upgrade to a package whose keyroll.cnf is another"
+dpkg-deb -R "$newer" "$dir/newest"
+sed -i 's/^Version: .*/Version: 9999-1/' "$dir/newest/DEBIAN/control"
+echo '# of a later release' >>"$dir/newest$cnf"
+dpkg-deb -b "$dir/newest" "$root/root/newest.deb" >/dev/null
+# Without the option dpkg asks, as for every package's configuration that both sides changed.
+within dpkg --force-confold -i /root/newest.deb
+[ "$(sha256sum <"$root$cnf")" = "$configured" ] || fail "the upgrade changed keyroll.cnf"
+grep -q 'of a later release' "$root$cnf.dpkg-dist" || fail "the package's own keyroll.cnf is not beside it"
+unharmed "after that upgrade"
+stop
+
 step "remove"
 keys=$(keys_of)
 within dpkg -r $package
 [ ! -e "$root/usr/lib/mysql/plugin/keyroll.so" ] || fail "the plugin is still there"
 [ "$(sha256sum <"$root$cnf")" = "$configured" ] || fail "the removal changed keyroll.cnf"
 ! start || fail "the server runs on encrypted data without the plugin"
+tail -5 "$root/tmp/error.log" | grep -q "keyroll" || fail "the server does not start, but for another reason"
 echo "without the plugin the server refuses to start"
 
 step "reinstall"
