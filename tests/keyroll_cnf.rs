@@ -31,6 +31,9 @@ const HEAD: &str = "\
 # The last of them loads the plugin and makes the server encrypt everything. To choose what is encrypted, write lines of
 # that file here instead of it.
 
+# Whoever has the FILE privilege can read the server's files by SQL, keys as well, unless a directory is set for that.
+#secure_file_priv = /var/lib/mysql-files
+
 # All settings, with their defaults.
 
 [mariadbd]
