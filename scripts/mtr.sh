@@ -7,6 +7,8 @@
 #   KEYROLL_SO         the built plugin        (default: target/release/libkeyroll.so)
 #   KEYROLL_BIN        the built command       (default: target/release/keyroll)
 #   KEYROLL_SUITES     the suites              (default: mariadb-test)
+#   KEYROLL_AWS_SERVERS  where moto is       (default: target/aws-servers, installed there where it is missing)
+#   KEYROLL_BAO        OpenBao                 (default: target/tools/openbao/bin/bao)
 #   MTR_ROOT           the installed mtr       (default: looked for where packages put it)
 #   KEYROLL_MTR_DIR    where to work           (default: a new directory in /tmp; on a disk)
 #
@@ -21,15 +23,20 @@ fail() {
 
 checkout=$(cd "$(dirname "$0")/.." && pwd -P)
 suites_dir=$(realpath "${KEYROLL_SUITES:-$checkout/mariadb-test}")
-suites="keyroll keyroll_keystore"
+suites="keyroll keyroll_keystore keyroll_vault keyroll_aws"
 plugin=$(realpath "${KEYROLL_SO:-$checkout/target/release/libkeyroll.so}")
 command=$(realpath "${KEYROLL_BIN:-$checkout/target/release/keyroll}")
+KEYROLL_BAO=${KEYROLL_BAO:-$checkout/target/tools/openbao/bin/bao}
+export KEYROLL_BAO
 [ -f "$plugin" ] || fail "no plugin at $plugin; build it, or set KEYROLL_SO"
 [ -x "$command" ] || fail "no command at $command; build it, or set KEYROLL_BIN"
 
 for built in "$plugin" "$command"; do
     ! grep -q KEYROLL_FAILPOINT "$built" || fail "$built was built with failpoints, which are for other tests alone"
 done
+
+export KEYROLL_AWS_SERVERS="${KEYROLL_AWS_SERVERS:-${CARGO_TARGET_DIR:-$checkout/target}/aws-servers}"
+"$checkout/scripts/install_aws_servers.sh"
 
 for mtr_root in "${MTR_ROOT:-}" /usr/share/mysql/mysql-test /usr/share/mariadb/mariadb-test /usr/share/mysql-test; do
     [ -f "$mtr_root/mariadb-test-run.pl" ] && break

@@ -80,7 +80,7 @@ dangling=$(find "$dir/installed" -xtype l)
 [ -z "$dangling" ] || fail "installed links that lead nowhere: $dangling"
 
 tests=("$@")
-[ $# -gt 0 ] || tests=(keyroll.load keyroll.status keyroll_keystore.master_key)
+[ $# -gt 0 ] || tests=(keyroll.load keyroll.reload keyroll_keystore.master_key)
 run_mtr() {
   (cd "$1" && shift && MTR_BINDIR=$view perl ./mariadb-test-run.pl --vardir="$dir/var" --force "$@") | tee "$dir/mtr.log" |
     grep -E '\[ (pass|fail|skipped|disabled) \]|Completed|succeeded' || true

@@ -14,7 +14,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::error::KeyStoreError;
-use super::key_set::{KeyName, KeySet};
+use super::key_set::{Inserted, KeyName, KeySet};
 use super::locked_memory::LockedMemory;
 use crate::crypto::Algorithm;
 use crate::crypto::derive::{DATA_KEY_LENGTH, Origin, RingId};
@@ -180,6 +180,53 @@ impl Ring {
             key_version: version,
             data_key: self.key(id, version)?,
         })
+    }
+
+    /// The key ids in ascending order.
+    pub fn ids(&self) -> Vec<u32> {
+        let mut ids: Vec<u32> = self
+            .ids
+            .iter()
+            .map(|slot| slot.id)
+            .filter(|id| *id != 0)
+            .collect();
+        ids.sort_unstable();
+        ids
+    }
+
+    /// All versions of a key in ascending order.
+    pub fn versions_of(&self, id: u32) -> Vec<KeyName> {
+        let Some(slot) = self.slot(id) else {
+            return Vec::new();
+        };
+        self.versions[slot.first as usize..][..slot.count as usize]
+            .iter()
+            .map(|v| KeyName {
+                id,
+                version: v.version,
+            })
+            .collect()
+    }
+
+    /// All keys of the ring and those that it lacks, of a store that records no algorithms.
+    ///
+    /// # Errors
+    /// [`KeyStoreError::KnownVersionDiffers`] if a version that both have differs.
+    pub fn keys_with(&self, more: &KeySet) -> Result<KeySet, KeyStoreError> {
+        let mut all = KeySet::default();
+        let held = self.held();
+        let own = held.iter().filter_map(|held| {
+            let bytes = self.key(held.name.id, held.name.version)?;
+            Some((held.name, bytes))
+        });
+        for (name, bytes) in own.chain(more.iter().map(|(name, key)| (name, key.expose()))) {
+            let conflicts =
+                DataKey::new(bytes).is_some_and(|key| all.insert(name, key) == Inserted::Conflict);
+            if conflicts {
+                return Err(KeyStoreError::KnownVersionDiffers { name });
+            }
+        }
+        Ok(all)
     }
 
     /// The number of keys (ids).
