@@ -52,18 +52,23 @@ mkdir "$server/plugin/keyroll"
 light=(-DWITH_NONE=ON -DWITH_SSL=system -DWITH_UNIT_TESTS=OFF -DWITH_WSREP=OFF -DWITH_MARIABACKUP=OFF
        -DWITHOUT_ABI_CHECK=ON -DMYSQL_MAINTAINER_MODE=NO -DPLUGIN_MROONGA=NO -DPLUGIN_ROCKSDB=NO
        -DPLUGIN_COLUMNSTORE=NO -DUPDATE_SUBMODULES=OFF -DINSTALL_LAYOUT=DEB -DCMAKE_INSTALL_PREFIX=/usr
-       -DCMAKE_BUILD_TYPE="${KEYROLL_BUILD_TYPE:-RelWithDebInfo}")
+       -DKEYROLL_VENDOR_DIR="$dir/vendor" -DCMAKE_BUILD_TYPE="${KEYROLL_BUILD_TYPE:-RelWithDebInfo}")
 log=$dir/configure.log
 configure() {
   cmake -S "$server" -B "$build" "${light[@]}" "$@" >"$log" 2>&1
 }
+
+step "vendor the crates, since distributions build without network"
+(cd "$checkout" && cargo vendor --locked --quiet "$dir/vendor" >/dev/null)
 
 step "configure"
 configure -DPLUGIN_KEYROLL=DYNAMIC || { tail -20 "$log" >&2; fail "the server tree cannot be configured"; }
 grep -E '^ \* KEYROLL,' "$log" || fail "the summary does not list KEYROLL: see $log"
 
 step "build the target keyroll, and nothing of the server"
-cmake --build "$build" --target keyroll
+mkdir -p "$dir/empty-cargo-home"
+CARGO_HOME=$dir/empty-cargo-home cmake --build "$build" --target keyroll
+[ ! -e "$dir/empty-cargo-home/registry/src" ] || fail "cargo took sources from elsewhere than the vendored ones"
 [ ! -e "$build/sql/mariadbd" ] || fail "the server was built"
 
 step "install the components"
