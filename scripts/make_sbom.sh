@@ -11,5 +11,7 @@ export SOURCE_DATE_EPOCH
 cargo cyclonedx --format json --spec-version 1.5 --no-build-deps --target "$(rustc -vV | sed -n 's/^host: //p')" \
   --override-filename keyroll.sbom
 mkdir -p target
-mv keyroll.sbom.json target/keyroll.cdx.json
-echo "target/keyroll.cdx.json: $(grep -c '"purl": "pkg:cargo/' target/keyroll.cdx.json) components"
+# Without the place of this checkout.
+sed "s|path+file://$PWD|path+file:///keyroll|g" keyroll.sbom.json >target/keyroll.cdx.json
+rm keyroll.sbom.json
+echo "target/keyroll.cdx.json: $(grep -c '"scope": "required"' target/keyroll.cdx.json) components"
