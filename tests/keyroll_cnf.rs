@@ -66,7 +66,11 @@ fn cnf() -> String {
     let mut text = HEAD.to_string();
     let (actions, settings): (Vec<_>, Vec<_>) = variables().into_iter().partition(is_action);
     for variable in settings {
-        let live = if variable.live { " SET GLOBAL sets it, too." } else { "" };
+        let live = if variable.live {
+            " SET GLOBAL sets it, too."
+        } else {
+            ""
+        };
         text.push('\n');
         text.push_str(&comment(&format!("{}.{live}", variable.comment)));
         if !variable.values.starts_with("text") {
@@ -117,6 +121,9 @@ fn the_file_that_keyroll_cnf_includes_encrypts_as_keyroll_init_says() {
     let lines: Vec<&str> = printed.lines().filter(|line| line.contains(" = ")).collect();
     assert!(lines.len() > 3, "the settings were not found");
     for line in lines {
-        assert!(included.contains(&format!("\n{line}\n")), "encrypt_everything.cnf lacks {line}");
+        assert!(
+            included.contains(&format!("\n{line}\n")),
+            "encrypt_everything.cnf lacks {line}"
+        );
     }
 }
