@@ -62,6 +62,7 @@ step "vendor the crates, since distributions build without network"
 (cd "$checkout" && cargo vendor --locked --quiet "$dir/vendor" >/dev/null)
 
 step "configure"
+rm -f "$build/CMakeCache.txt" # a second configuration would show in its summary only what has changed
 configure -DPLUGIN_KEYROLL=DYNAMIC || { tail -20 "$log" >&2; fail "the server tree cannot be configured"; }
 grep -E '^ \* KEYROLL,' "$log" || fail "the summary does not list KEYROLL: see $log"
 
