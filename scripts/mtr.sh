@@ -6,6 +6,7 @@
 # Environment:
 #   KEYROLL_SO         the built plugin        (default: target/release/libkeyroll.so)
 #   KEYROLL_BIN        the built command       (default: target/release/keyroll)
+#   KEYROLL_SUITES     the suites              (default: mariadb-test)
 #   KEYROLL_AWS_SERVERS  where moto is       (default: target/aws-servers, installed there where it is missing)
 #   KEYROLL_BAO        OpenBao                 (default: target/tools/openbao/bin/bao)
 #   MTR_ROOT           the installed mtr       (default: looked for where packages put it)
@@ -21,6 +22,7 @@ fail() {
 }
 
 checkout=$(cd "$(dirname "$0")/.." && pwd -P)
+suites_dir=$(realpath "${KEYROLL_SUITES:-$checkout/mariadb-test}")
 suites="keyroll keyroll_keystore keyroll_vault keyroll_aws"
 plugin=$(realpath "${KEYROLL_SO:-$checkout/target/release/libkeyroll.so}")
 command=$(realpath "${KEYROLL_BIN:-$checkout/target/release/keyroll}")
@@ -71,7 +73,7 @@ for entry in "$mtr_root"/*; do
         *) ln -s "$entry" "$mtr_dir/" ;;
     esac
 done
-ln -sfn "$checkout/mariadb-test" "$mtr_dir/plugin/keyroll"
+ln -sfn "$suites_dir" "$mtr_dir/plugin/keyroll"
 
 log=$work/mtr.log
 status=0
@@ -94,9 +96,9 @@ failed=$(count 'fail|skipped|disabled|warning|shutdown')
 grep -E '^keyroll[a-z_]*\.[a-z0-9_]+ .*\[ (skipped|disabled) \]' "$log" | sed 's/^/mtr.sh: did not run: /' >&2 || true
 
 for suite in $suites; do
-    for test in "$checkout/mariadb-test/$suite"/t/*.test; do
+    for test in "$suites_dir/$suite"/t/*.test; do
         name=$(basename "$test" .test)
-        if [ ! -f "$checkout/mariadb-test/$suite/r/$name.result" ]; then
+        if [ ! -f "$suites_dir/$suite/r/$name.result" ]; then
             echo "mtr.sh: $suite.$name has no result file, so it cannot fail" >&2
             failed=$((failed + 1))
         fi
