@@ -192,7 +192,6 @@ int main(int argc, char **argv) {
   }
   scratch = argv[2];
   load_library(argv[1]);
-  give_print_error_service();
   if (strcmp(argv[3], "limits") == 0)
     limits();
   else
