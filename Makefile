@@ -3,6 +3,7 @@
 CARGO ?= cargo
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 export KEYROLL_SO := $(abspath $(TARGET_DIR)/release/libkeyroll.so)
+export KEYROLL_BAO ?= $(abspath target/tools/openbao/bin/bao)
 export KEYROLL_BIN := $(abspath $(TARGET_DIR)/release/keyroll)
 
 .PHONY: help demo test build packages test-packages lint deny unit mtr kills soak bench bench-server aarch64 fuzz clean
@@ -23,6 +24,8 @@ packages: ## install the Debian packages that building and the demo need
 
 test-packages: ## install the Debian packages that the tests need
 	scripts/install_packages.sh test
+	scripts/install_aws_servers.sh
+	scripts/install_openbao.sh
 
 lint: ## formatting, clippy and the links of the documentation; warnings are errors
 	$(CARGO) fmt --check

@@ -59,9 +59,6 @@ impl MasterKey for Timed {
     }
 }
 
-/// What is measured, and how it is done once.
-type Case<'a> = (&'static str, Box<dyn FnMut() + 'a>);
-
 fn main() {
     let versions = std::env::args()
         .find_map(|argument| argument.parse::<usize>().ok())

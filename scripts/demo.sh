@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Starts a private MariaDB server in a temporary directory, encrypts a table with keyroll, rotates the key,
+# Starts a private MariaDB server in a temporary directory, encrypts a table with keyroll, rotates key and master key,
 # kills the server, and shows that nothing is lost. Leaves nothing running and nothing behind.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -49,11 +49,11 @@ progress() {
        WHERE ENCRYPTION_SCHEME = 1 AND (MIN_KEY_VERSION < $1 OR ROTATING_OR_FLUSHING)"
 }
 
-step "1. One command makes a key file and the lines for my.cnf"
-mkdir "$dir/plugin" "$dir/data"
+step "1. One command makes a master key, a keystore and the lines for my.cnf"
+mkdir "$dir/plugin" "$dir/data" "$dir/master"
 cp "$so" "$dir/plugin/keyroll.so"
 {
-  "$keyroll" init --filename "$dir/keys" --owner "$(id -un)" 2>"$dir/init.log"
+  "$keyroll" init --keystore "$dir/keystore" --master-key "file:$dir/master/key" --owner "$(id -un)" 2>"$dir/init.log"
   # What only a server in a temporary directory needs. The last line lets InnoDB re-encrypt 500 pages a second;
   # its default of 100 would be a longer demo.
   printf '%s\n' "user = $(id -un)" "datadir = $dir/data" "socket = $dir/socket" "pid-file = $dir/pid" \
@@ -106,7 +106,14 @@ done
 seconds=$(awk -v a="$started" -v b="$(date +%s.%N)" 'BEGIN { printf "%.1f", b - a }')
 [ "$new" = "$((old + 2))" ] || fail "the new version is $new"
 
-step "5. kill -9, restart"
+step "5. SET GLOBAL keyroll_rotate_master_key = 1"
+wrapped() { sed -nE 's/.*"wrapped": "(.{16}).*",?$/\1.../p' "$dir/keystore" | head -1; }
+before_it=$(wrapped)
+sql "SET GLOBAL keyroll_rotate_master_key = 1"
+echo "    the keystore's key, wrapped: $before_it -> $(wrapped); $(sql "SHOW STATUS LIKE 'Keyroll_master_key'" | cut -f2 | sed "s|$dir/||")"
+[ "$before_it" != "$(wrapped)" ] || fail "the keystore was not wrapped anew"
+
+step "6. kill -9, restart"
 kill -9 "$server"
 wait "$server" 2>/dev/null || true
 start

@@ -5,7 +5,7 @@ set -euo pipefail
 
 build=(gcc libc6-dev libclang-dev mariadb-server-core mariadb-client-core)
 test=(libmariadbd-dev libssl-dev openssl mariadb-server mariadb-backup mariadb-test mariadb-test-data
-      valgrind gdb binutils strace util-linux acl perl)
+      valgrind gdb binutils strace util-linux acl perl python3-venv)
 
 case "${1:-build}" in
   build) wanted=("${build[@]}") ;;

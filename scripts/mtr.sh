@@ -6,9 +6,12 @@
 # Environment:
 #   KEYROLL_SO         the built plugin        (default: target/release/libkeyroll.so)
 #   KEYROLL_BIN        the built command       (default: target/release/keyroll)
+#   KEYROLL_SUITES     the suites to run       (default: all)
 #   KEYROLL_SERVER     a prefix with a server  (default: none, the installed one; scripts/server_matrix/fetch.sh
 #                                               makes prefixes)
 #   MTR_ROOT           the server's mtr        (default: looked for where packages put it)
+#   KEYROLL_AWS_SERVERS  where moto is       (default: target/aws-servers, installed there where it is missing)
+#   KEYROLL_BAO        OpenBao                 (default: target/tools/openbao/bin/bao)
 #   KEYROLL_MTR_DIR    where to work           (default: a new directory in /tmp; on a disk)
 #
 # Succeeds only if every test ran and passed: a skipped test, a test without a result file and a suite that
@@ -22,15 +25,24 @@ fail() {
 }
 
 checkout=$(cd "$(dirname "$0")/.." && pwd -P)
-suites="keyroll keyroll_keystore"
+suites=${KEYROLL_SUITES:-keyroll keyroll_keystore keyroll_vault keyroll_aws}
 plugin=$(realpath "${KEYROLL_SO:-$checkout/target/release/libkeyroll.so}")
 command=$(realpath "${KEYROLL_BIN:-$checkout/target/release/keyroll}")
+KEYROLL_BAO=${KEYROLL_BAO:-$checkout/target/tools/openbao/bin/bao}
+export KEYROLL_BAO
 [ -f "$plugin" ] || fail "no plugin at $plugin; build it, or set KEYROLL_SO"
 [ -x "$command" ] || fail "no command at $command; build it, or set KEYROLL_BIN"
 
 for built in "$plugin" "$command"; do
     ! grep -q KEYROLL_FAILPOINT "$built" || fail "$built was built with failpoints, which are for other tests alone"
 done
+
+case " $suites " in
+    *" keyroll_aws "*)
+        export KEYROLL_AWS_SERVERS="${KEYROLL_AWS_SERVERS:-${CARGO_TARGET_DIR:-$checkout/target}/aws-servers}"
+        "$checkout/scripts/install_aws_servers.sh"
+        ;;
+esac
 
 server=${KEYROLL_SERVER:-}
 usr=$server/usr

@@ -59,8 +59,8 @@ pub(super) unsafe extern "C" fn get_key(
     length: *mut c_uint,
 ) -> c_uint {
     guard(|| {
-        let key = published::current().and_then(|keys| keys.ring.key(key_id, version));
-        let Some(key) = key else {
+        let look = || published::current().and_then(|keys| keys.ring.key(key_id, version));
+        let Some(key) = look().or_else(|| running::look_again(key_id).then(look).flatten()) else {
             return VersionOrStatus(abi::KR_KEY_VERSION_INVALID);
         };
         // SAFETY: the server passes a buffer of `*length` bytes and a length of its own, or null for either.
@@ -177,14 +177,16 @@ pub(super) unsafe extern "C" fn init(_plugin: *mut c_void) -> c_int {
     guard(|| {
         sysvar::rest_actions();
         let started = scrub::around(|| {
-            let of_environment = env::var_os(settings::FILEKEY_VARIABLE).unwrap_or_default();
-            let settings = sysvar::settings(SecretBytes::new(of_environment.into_vec()));
-            Plugin::start(settings, &Host)
+            let of_environment = settings::secrets_of_environment(|name| {
+                SecretBytes::new(env::var_os(name).unwrap_or_default().into_vec())
+            });
+            Plugin::start(sysvar::settings(of_environment), &Host)
         });
         match started {
             Ok(plugin) => {
+                sysvar::hide_secrets();
+                running::start_watching(&plugin);
                 *running::plugin() = Some(plugin);
-                sysvar::hide_filekey();
                 InitStatus(0)
             }
             Err(error) => refuse_start(&error),
@@ -196,6 +198,7 @@ pub(super) unsafe extern "C" fn init(_plugin: *mut c_void) -> c_int {
 /// Ends the plugin and wipes all keys; the server calls nothing of it afterwards.
 pub(super) unsafe extern "C" fn deinit(_plugin: *mut c_void) -> c_int {
     guard(|| {
+        running::stop_watching();
         *running::plugin() = None;
         // SAFETY: the server ends a plugin after all that used it.
         unsafe { published::clear() };

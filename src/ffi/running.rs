@@ -6,8 +6,10 @@ use once_cell::sync::Lazy;
 
 use super::{published, services, sysvar};
 use crate::crypto::scrub;
-use crate::keystore::{NewVersions, VersionStep};
-use crate::plugin::{Level, Plugin, PluginError, Published, Server, Status, Wake, log, start_reencryption};
+use crate::keystore::{NewVersions, News, VersionStep};
+use crate::plugin::{
+    Level, Plugin, PluginError, Published, Server, Status, Wake, Watched, Watcher, log, start_reencryption,
+};
 
 /// The plugin between init and deinit.
 static PLUGIN: Mutex<Option<Plugin>> = Mutex::new(None);
@@ -20,9 +22,97 @@ pub(super) fn plugin() -> MutexGuard<'static, Option<Plugin>> {
     PLUGIN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// The thread that looks for new keys, where the store has one.
+static WATCHER: Mutex<Option<Watcher>> = Mutex::new(None);
+
+/// Starts the thread that looks for new keys, where the store wants one.
+pub(super) fn start_watching(plugin: &Plugin) {
+    let Some(watch) = plugin.watch() else {
+        return;
+    };
+    match Watcher::start(watch, Running) {
+        Ok(watcher) => *watcher_slot() = Some(watcher),
+        Err(error) => Host.log(
+            Level::Warning,
+            &format!("keyroll: no thread to look for new keys: {error}; keyroll_reload_keys takes them up"),
+        ),
+    }
+}
+
+/// Ends and joins the thread. To be called without the lock of [`plugin`], which the thread may wait for.
+pub(super) fn stop_watching() {
+    let watcher = watcher_slot().take();
+    drop(watcher);
+}
+
+fn watcher_slot() -> MutexGuard<'static, Option<Watcher>> {
+    WATCHER.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Has a key looked for that the server asks for and the ring lacks; `false` where nothing looks for keys. Never waits
+/// for the store.
+#[cold]
+pub(super) fn want(id: u32) -> bool {
+    let watcher = watcher_slot();
+    if let Some(watcher) = watcher.as_ref() {
+        watcher.want(id);
+    }
+    watcher.is_some()
+}
+
+/// What is to be done about a version that the server asks for and the ring lacks; whether it may be there now.
+///
+/// The tool reads the store again: a server that rotates while a backup runs writes the new version into its redo log
+/// (before MariaDB 10.8 at each checkpoint), and the tool fails unless it can read that. A server knows of no version
+/// that is not in its ring, but in a store that others write to.
+#[cold]
+pub(super) fn look_again(id: u32) -> bool {
+    let read_again = || run("reload of the keys", |plugin| plugin.reload(&Host, &STATUS));
+    !want(id) && services::is_backup_tool() && read_again().is_ok()
+}
+
+/// The running plugin, as the thread that looks for new keys sees it.
+struct Running;
+
+impl Watched for Running {
+    fn published(&self) -> Option<Arc<Published>> {
+        plugin().as_ref().map(Plugin::published)
+    }
+
+    fn take_up(&self, news: &News) -> Result<bool, PluginError> {
+        let mut plugin = plugin();
+        plugin
+            .as_mut()
+            .ok_or(PluginError::NotRunning)?
+            .take_up(news, &Host)
+    }
+
+    fn start_reencryption(&self) -> bool {
+        if services::is_backup_tool() {
+            return true;
+        }
+        if !Host.is_up() {
+            return false;
+        }
+        services::with_server_thread(|| start_reencryption(&Host, sysvar::new_versions().step));
+        true
+    }
+
+    fn look_failed(&self, error: &PluginError) {
+        log::look_failed(&Host, &STATUS, error);
+    }
+
+    fn look_succeeded(&self) {
+        log::look_succeeded(&Host);
+    }
+}
+
 /// The latest version of a key that is not in the ring, made just now where the settings allow it.
 #[cold]
 pub(super) fn first_use(id: u32) -> Option<u32> {
+    if id != 0 && want(id) {
+        return None;
+    }
     // The tool only reads what a server has written: it has no use for a new key, and must not change a keystore.
     if id == 0 || !sysvar::auto_create_keys() || services::is_backup_tool() {
         return None;
@@ -96,5 +186,9 @@ impl Server for Host {
 
     fn wake_encryption_threads(&self) -> Wake {
         services::wake_encryption_threads().unwrap_or(Wake::NotPossible)
+    }
+
+    fn is_up(&self) -> bool {
+        services::is_server_up()
     }
 }

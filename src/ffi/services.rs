@@ -9,7 +9,7 @@
 use std::ffi::{CStr, CString, c_char, c_uint, c_ulong, c_void};
 use std::path::Path;
 use std::ptr::{self, NonNull};
-use std::sync::atomic::{AtomicPtr, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicU8, Ordering};
 
 use once_cell::sync::Lazy;
 
@@ -101,6 +101,36 @@ fn shorten(text: &str) -> String {
         .find(boundary)
         .unwrap_or(text.len());
     [&text[..head], LEFT_OUT, &text[tail..]].concat()
+}
+
+/// Whether the server has started up. One that does not tell has not.
+pub(super) fn is_server_up() -> bool {
+    // `mysqld_server_started`, a bool or an int of the server (little-endian, so the first byte tells), exported for
+    // plugins from 10.5 to 11.8.
+    let started = symbol(c"mysqld_server_started").cast::<u8>();
+    // SAFETY: the symbol is a variable of at least one byte, which lives as long as the process; the server writes it
+    // once, and an atomic of one byte has no alignment.
+    !started.is_null() && unsafe { AtomicU8::from_ptr(started) }.load(Ordering::Acquire) != 0
+}
+
+/// Runs this in a thread of ours that is a thread of the server's for as long: it may use SQL.
+pub(super) fn with_server_thread(work: impl FnOnce()) {
+    let (begin, end) = (symbol(c"my_thread_init"), symbol(c"my_thread_end"));
+    if begin.is_null() || end.is_null() {
+        return;
+    }
+    // SAFETY: these are the server's functions of these names, `my_bool my_thread_init(void)` and
+    // `void my_thread_end(void)`, unchanged from 10.5 to 11.8.
+    let (begin, end) = unsafe {
+        (
+            std::mem::transmute::<*mut c_void, extern "C" fn() -> c_char>(begin),
+            std::mem::transmute::<*mut c_void, extern "C" fn()>(end),
+        )
+    };
+    if begin() == 0 {
+        work();
+        end();
+    }
 }
 
 /// Whether this process is mariadb-backup, which loads plugins to read what a server has written.

@@ -4,7 +4,6 @@
 //! letter, because scripts know them; what we add is in [`KeyStoreError::hint`].
 
 use std::fs::File;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
@@ -12,6 +11,7 @@ use thiserror::Error;
 use super::envelope::EnvelopeError;
 use super::key_file::format::ParseError;
 use super::key_set::{KeyName, LAST_VERSION};
+use super::vault_kv::KvError;
 use crate::crypto::Algorithm;
 use crate::crypto::derive::DATA_KEY_LENGTH;
 use crate::durable::{FileError, LoosePermissions, permissions};
@@ -30,6 +30,10 @@ pub enum KeyStoreError {
     /// A keystore cannot be opened or changed.
     #[error(transparent)]
     Envelope(#[from] EnvelopeError),
+
+    /// Vault KV does not give or take the keys.
+    #[error(transparent)]
+    VaultKv(#[from] KvError),
 
     /// The key file's text is wrong at one place.
     #[error("{}", error.at(path))]
@@ -171,15 +175,6 @@ pub enum KeyStoreError {
     /// The system's generator of random numbers failed.
     #[error("no random bytes from the system: {0}")]
     NoRandomBytes(getrandom::Error),
-
-    /// No memory for the ring.
-    #[error("no memory for {versions} key versions: {source}")]
-    NoMemoryForKeys {
-        /// How many versions were to be held.
-        versions: usize,
-        /// Why.
-        source: io::Error,
-    },
 }
 
 /// `keys 1, 2 and 7`; the first twenty of many.
@@ -203,6 +198,7 @@ impl KeyStoreError {
                     .into()
             }
             KeyStoreError::File(error) => error.hint(),
+            KeyStoreError::VaultKv(error) => error.hint(),
             KeyStoreError::Envelope(error) => error.hint(),
             KeyStoreError::KeyFileSyntax { error, decrypted, .. } => {
                 let mut hint = error.problem.hint().to_owned();
@@ -251,7 +247,6 @@ impl KeyStoreError {
             KeyStoreError::NoSystemKey => "add key 1".into(),
             KeyStoreError::InvalidNewKey { .. } => "name each key once, as ID or ID:BITS".into(),
             KeyStoreError::NoRandomBytes(_) => "check the system log".into(),
-            KeyStoreError::NoMemoryForKeys { .. } => "free memory, then try again".into(),
         }
     }
 }
@@ -262,6 +257,31 @@ pub enum Warning {
     /// Others may read the file or change it.
     #[error("{0}; run `{chmod}`", chmod = .0.chmod)]
     LoosePermissions(LoosePermissions),
+
+    /// The store cannot give a version that it once had.
+    #[error("{name} is {how} in the key store; data that is encrypted with it cannot be read")]
+    VersionGone {
+        /// The version.
+        name: KeyName,
+        /// What became of it.
+        how: &'static str,
+    },
+
+    /// What stands in the place of a version is none.
+    #[error("{reason}")]
+    NotAKey {
+        /// Which, and why.
+        reason: String,
+    },
+
+    /// The store no longer has a version that the server holds.
+    #[error("{name} is {how} in the key store; this server goes on with it, but could not start again")]
+    HeldVersionGone {
+        /// The version.
+        name: KeyName,
+        /// What became of it.
+        how: &'static str,
+    },
 }
 
 impl Warning {

@@ -7,16 +7,18 @@ pub mod envelope;
 pub mod error;
 pub mod key_file;
 pub mod key_set;
-mod locked_memory;
 pub mod new_versions;
 pub mod open;
 pub mod ring;
+pub mod vault_kv;
+pub mod watch;
 
 pub use error::{KeyStoreError, Warning};
 pub use key_set::{KeyName, KeySet, LAST_VERSION};
 pub use new_versions::{KeySpec, NewVersions, VersionStep};
 pub use open::{StoreConfig, open};
 pub use ring::Ring;
+pub use watch::{News, Watch};
 
 /// Which keys a rotation makes a new version of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,5 +117,16 @@ pub trait KeyStore: Send {
         Err(KeyStoreError::NoMasterKey {
             store: self.describe(),
         })
+    }
+
+    /// Whether the server goes on with versions that the store no longer has, instead of an error: others may remove
+    /// them there, and data still needs them.
+    fn keeps_versions_that_are_gone(&self) -> bool {
+        false
+    }
+
+    /// What looks for new keys from a thread of its own; `None` where keys are only added by reloads and rotations.
+    fn watch(&self) -> Option<Box<dyn Watch>> {
+        None
     }
 }

@@ -51,6 +51,15 @@ impl KeySpec {
         bits: 256,
     };
 
+    /// The algorithm with keys of this length; with the only length that it has, where it has one.
+    pub fn of(algorithm: Algorithm, bits: u32) -> KeySpec {
+        let bits = match algorithm.derives_keys() {
+            true => DATA_KEY_LENGTH as u32 * 8,
+            false => bits,
+        };
+        KeySpec { algorithm, bits }
+    }
+
     /// Whether keys of this length serve the algorithm.
     pub fn is_possible(self) -> bool {
         let bytes = self.bits as usize / 8;

@@ -4,6 +4,7 @@ use super::KeyStore;
 use super::envelope::{Envelope, EnvelopeConfig};
 use super::error::KeyStoreError;
 use super::key_file::{KeyFile, KeyFileConfig};
+use super::vault_kv::{VaultKv, VaultKvConfig};
 
 /// Which store to open, and how.
 #[derive(Debug)]
@@ -12,6 +13,8 @@ pub enum StoreConfig {
     KeyFile(KeyFileConfig),
     /// A keystore, whose data keys are wrapped by a master key.
     Keystore(EnvelopeConfig),
+    /// Secrets of Vault's KV engine, version 2.
+    VaultKv(Box<VaultKvConfig>),
 }
 
 /// Makes the store ready; reads nothing yet.
@@ -19,5 +22,6 @@ pub fn open(config: StoreConfig) -> Result<Box<dyn KeyStore>, KeyStoreError> {
     match config {
         StoreConfig::KeyFile(config) => Ok(Box::new(KeyFile::new(config)?)),
         StoreConfig::Keystore(config) => Ok(Box::new(Envelope::new(config)?)),
+        StoreConfig::VaultKv(config) => Ok(Box::new(VaultKv::new(*config)?)),
     }
 }

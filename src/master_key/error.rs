@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use super::aws_kms::AwsError;
 use super::key_list::ParseError;
 use crate::crypto::wrap::SealError;
 use crate::durable::FileError;
@@ -144,6 +145,17 @@ pub enum MasterKeyError {
         directory: PathBuf,
     },
 
+    /// AWS KMS did not do it, or there are no credentials to ask it with.
+    #[error("{provider} failed to {operation}: {source}")]
+    AwsKms {
+        /// The provider, as it describes itself.
+        provider: String,
+        /// What it was asked for: `wrap` or `unwrap`.
+        operation: &'static str,
+        /// Why.
+        source: Box<AwsError>,
+    },
+
     /// New versions of this master key are made elsewhere.
     #[error("{provider} cannot be rotated: {reason}")]
     CannotRotate {
@@ -182,6 +194,7 @@ impl MasterKeyError {
                 source.raw_os_error(),
                 Some(libc::ETXTBSY | libc::EAGAIN | libc::ENOMEM)
             ),
+            MasterKeyError::AwsKms { source, .. } => source.is_retryable(),
             _ => false,
         }
     }
@@ -190,7 +203,9 @@ impl MasterKeyError {
     pub fn hint(&self) -> String {
         match self {
             MasterKeyError::BadUri { .. } => {
-                "a master key is file:/PATH, credential:NAME or exec:/PATH".into()
+                "a master key is file:/PATH, credential:NAME, exec:/PATH, aws-kms:KEY or \
+                 vault-transit:https://HOST:PORT/MOUNT/KEY"
+                    .into()
             }
             MasterKeyError::WrongKey { .. } => {
                 "name the master key that wrapped this keystore, with all its versions, in keyroll_master_key; the \
@@ -225,6 +240,7 @@ impl MasterKeyError {
                 "the server's unit needs LoadCredential={name}:PATH or LoadCredentialEncrypted={name}:PATH; \
                  docs/master-keys.md has an example"
             ),
+            MasterKeyError::AwsKms { source, .. } => source.hint(),
             MasterKeyError::CannotRotate { instead, .. } => (*instead).into(),
             MasterKeyError::NoRandomBytes(_) | MasterKeyError::CannotSeal(_) => "check the system log".into(),
         }

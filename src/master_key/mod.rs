@@ -3,12 +3,14 @@
 //! A [`MasterKey`] never touches data, and nothing here knows of data keys, their ids or their versions. One folder
 //! for each kind of provider; [`open`](open::open) makes one out of a URI.
 
+pub mod aws_kms;
 pub mod credential;
 pub mod error;
 pub mod exec;
 pub mod file;
 pub mod key_list;
 pub mod open;
+pub mod vault_transit;
 
 pub use error::MasterKeyError;
 pub use open::{Options, open};

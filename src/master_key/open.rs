@@ -5,10 +5,13 @@ use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::aws_kms::{AwsKms, AwsKmsConfig};
 use super::credential::{Credential, CredentialConfig};
 use super::exec::{Exec, ExecConfig};
 use super::file::{MasterKeyFile, MasterKeyFileConfig};
+use super::vault_transit::{VaultTransit, VaultTransitConfig};
 use super::{MasterKey, MasterKeyError};
+use crate::net::vault::VaultAccess;
 
 /// The time that a provider is given for one call unless told.
 pub const DEFAULT_REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
@@ -20,6 +23,8 @@ pub struct Options {
     pub request_timeout: Duration,
     /// The environment that providers may look at; nothing reads the process's own.
     pub environment: BTreeMap<OsString, OsString>,
+    /// How Vault is asked; `None`: as the environment says.
+    pub vault: Option<Box<VaultAccess>>,
 }
 
 impl Options {
@@ -30,6 +35,7 @@ impl Options {
         Options {
             request_timeout,
             environment: std::env::vars_os().collect(),
+            vault: None,
         }
     }
 
@@ -43,7 +49,7 @@ impl Options {
 type Opener = fn(&str, &Options) -> Result<Box<dyn MasterKey>, String>;
 
 /// Every scheme, what follows it, and how it is opened. An error says what is wrong with what follows.
-const SCHEMES: [(&str, &str, Opener); 3] = [
+const SCHEMES: [(&str, &str, Opener); 5] = [
     ("file", "PATH", |rest, options| {
         let config = MasterKeyFileConfig {
             path: absolute_path(rest)?,
@@ -59,6 +65,14 @@ const SCHEMES: [(&str, &str, Opener); 3] = [
             absolute_path(rest)?,
             options,
         ))))
+    }),
+    ("aws-kms", "KEY", |rest, options| {
+        Ok(Box::new(AwsKms::new(AwsKmsConfig::new(rest, options)?)))
+    }),
+    ("vault-transit", "https://HOST:PORT/MOUNT/KEY", |rest, options| {
+        Ok(Box::new(VaultTransit::new(VaultTransitConfig::new(
+            rest, options,
+        )?)))
     }),
 ];
 
@@ -113,6 +127,7 @@ mod tests {
         Options {
             request_timeout: DEFAULT_REQUEST_TIMEOUT,
             environment: BTreeMap::new(),
+            vault: None,
         }
     }
 
@@ -133,6 +148,11 @@ mod tests {
                 "exec:/usr/local/lib/keyroll/kms",
                 "command /usr/local/lib/keyroll/kms",
             ),
+            ("aws-kms:alias/mariadb", "AWS KMS key alias/mariadb"),
+            (
+                "vault-transit:https://vault:8200/a/transit/keyroll",
+                "Vault transit key a/transit/keyroll at vault:8200",
+            ),
         ] {
             assert_eq!(open(uri, &options()).unwrap().describe(), description);
         }
@@ -143,7 +163,10 @@ mod tests {
         for uri in ["", "/etc/keyroll/master", "File:/x", "vault:x", ":"] {
             let message = refused(uri);
             assert!(
-                message.ends_with("known are file:PATH, credential:NAME, exec:PATH"),
+                message.ends_with(
+                    "known are file:PATH, credential:NAME, exec:PATH, aws-kms:KEY, \
+                     vault-transit:https://HOST:PORT/MOUNT/KEY"
+                ),
                 "{message}"
             );
         }

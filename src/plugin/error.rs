@@ -1,9 +1,12 @@
 //! What can go wrong in the running plugin.
 
+use std::path::PathBuf;
+
 use thiserror::Error;
 
 use crate::keystore::KeyStoreError;
 use crate::master_key::MasterKeyError;
+use crate::master_key::aws_kms::DEFAULT_KEYSTORE;
 
 /// A failure of a start, a rotation or a reload. Nothing was changed unless the key store's error says so.
 #[derive(Debug, Error)]
@@ -25,13 +28,55 @@ pub enum PluginError {
     )]
     FilekeyHidden,
 
-    /// The settings name a key file and a keystore.
-    #[error("keyroll_filename and keyroll_keystore are both set, but a server has one key store")]
-    SeveralStores,
+    /// mariadb-backup was handed the place-holder of a token. It prints no notes, so the hint for it is in the message.
+    #[error(
+        "{setting} is a secret, which the server does not show and so could not pass on; set the environment variable \
+         {variable} to it"
+    )]
+    VaultSecretHidden {
+        /// The environment variable that is read instead.
+        variable: &'static str,
+        /// The system variable.
+        setting: &'static str,
+    },
+
+    /// A login at Vault lacks one of its settings.
+    #[error("keyroll_vault_login = {login} needs {setting}")]
+    LoginLacks {
+        /// The login.
+        login: &'static str,
+        /// The variables that are not set.
+        setting: &'static str,
+    },
+
+    /// The settings name more than one key store.
+    #[error("{} are both set, but a server has one key store", set.join(" and "))]
+    SeveralStores {
+        /// The variables that are set.
+        set: Vec<&'static str>,
+    },
 
     /// The settings name a keystore and no master key.
     #[error("keyroll_keystore is set, but keyroll_master_key is not")]
     NoMasterKey,
+
+    /// A KMS key is named by its id, and a master key by its URI.
+    #[error("keyroll_master_key_id and keyroll_master_key are both set, but a keystore has one master key")]
+    TwoMasterKeys,
+
+    /// The server has keys of aws_key_management and no keystore yet.
+    #[error(
+        "there is no keystore {}/{} yet, but {count} keys of aws_key_management are there, and data that needs them",
+        directory.display(), DEFAULT_KEYSTORE
+    )]
+    KeysOfPeer {
+        /// The data directory.
+        directory: PathBuf,
+        /// How many key versions.
+        count: usize,
+        /// The URI of the master key.
+        master_key: String,
+    },
 
     /// A statement was to make the server run another program.
     #[error("the master key {uri} can be set in my.cnf only, because the server would run a program")]
@@ -61,13 +106,30 @@ impl PluginError {
             PluginError::FilekeyHidden => {
                 "or put the password into a file (mode 0600) and set keyroll_filekey=FILE:path".into()
             }
-            PluginError::SeveralStores => {
+            PluginError::VaultSecretHidden { setting, .. } => {
+                format!("or put the secret into a file (mode 0600) and set {setting}=FILE:path")
+            }
+            PluginError::LoginLacks { .. } => "docs/vault.md shows each login".into(),
+            PluginError::SeveralStores { .. } => {
                 "unset one of them; `keyroll import` moves the keys of a key file into a keystore".into()
             }
             PluginError::NoMasterKey => {
-                "set it to the master key that the keystore was made with: file:PATH, credential:NAME or exec:PATH"
+                "set it to the master key that the keystore was made with: file:PATH, credential:NAME, exec:PATH, aws-kms:KEY or vault-transit:URL"
                     .into()
             }
+            PluginError::TwoMasterKeys => {
+                "unset one of them; keyroll_master_key_id=KEY is the same as keyroll_master_key=aws-kms:KEY".into()
+            }
+            PluginError::KeysOfPeer {
+                directory,
+                master_key,
+                ..
+            } => format!(
+                "run `keyroll import --from-aws {0} --keystore {0}/{1} --master-key {master_key} --owner \
+                 mysql`, which decrypts each key once and leaves the files as they are; then start the server again",
+                directory.display(),
+                DEFAULT_KEYSTORE
+            ),
             PluginError::ExecByStatement { .. } => {
                 "set keyroll_master_key in my.cnf and restart the server; until then it goes on with the keys \
                  that it has"

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::tests::{Recorder, settings};
 use super::*;
 use crate::keystore::envelope::{Envelope, EnvelopeConfig, NewKey};
+use crate::master_key::aws_kms::KmsSettings;
 use crate::master_key::file::MasterKeyFile;
 use crate::master_key::open::DEFAULT_REQUEST_TIMEOUT;
 use crate::master_key::{self, Options};
@@ -31,6 +32,7 @@ fn settings_of(directory: &Path) -> Settings {
         filename: Vec::new(),
         keystore: directory.join("keystore").to_str().unwrap().into(),
         master_key: uri(&directory.join("master")).into(),
+        kms: KmsSettings::default(),
         ..settings(Path::new(""))
     }
 }
@@ -92,28 +94,6 @@ fn a_start_tells_who_wraps_the_keystore_and_what_encrypts() {
             .logged(Level::Note, ", wrapped by version 1 of master key file ")
     );
     assert!(s.server.logged(Level::Note, ", encrypting with aes_256_xts"));
-}
-
-#[test]
-fn a_start_warns_of_settings_that_can_make_no_key() {
-    let directory = made();
-    let server = Recorder::default();
-    let spec = KeySpec {
-        bits: 128,
-        ..KeySpec::DEFAULT
-    };
-    Plugin::start(
-        Settings {
-            spec,
-            ..settings_of(directory.path())
-        },
-        &server,
-    )
-    .unwrap();
-    assert!(server.logged(
-        Level::Warning,
-        "keyroll_key_algorithm = aes_256_xts needs keyroll_key_spec = AES_256"
-    ));
 }
 
 #[test]
@@ -261,7 +241,7 @@ fn settings_that_name_two_stores_or_no_master_key_are_refused() {
     let server = Recorder::default();
     assert!(matches!(
         Plugin::start(both, &server).map(|_| ()),
-        Err(PluginError::SeveralStores)
+        Err(PluginError::SeveralStores { .. })
     ));
     let no_master_key = Settings {
         master_key: Vec::new(),

@@ -1,7 +1,7 @@
 //! The plugin's lines in the server's error log: each event once, here.
 
 use crate::crypto::Algorithm;
-use crate::keystore::{KeyName, KeySpec, KeyStore, Ring, VersionStep, Warning};
+use crate::keystore::{KeyName, KeyStore, Ring, VersionStep, Warning};
 
 use super::{Level, PluginError, Published, Server, Wake};
 
@@ -48,6 +48,39 @@ pub fn reloaded(server: &dyn Server, published: &Published, new: usize) {
             published.source
         ),
     );
+}
+
+/// New versions that someone else has added to the store.
+pub fn noticed(server: &dyn Server, before: &Ring, now: &Published) {
+    for id in now.ring.ids() {
+        let (was, is) = (before.latest(id), now.ring.latest(id));
+        let Some(latest) = is.filter(|_| was != is) else {
+            continue;
+        };
+        let text = match was {
+            Some(was) => format!("version {latest} of key {id} is the latest now, after version {was}"),
+            None => format!("key {id} is there now, with version {latest}"),
+        };
+        server.log(
+            Level::Note,
+            &format!("keyroll: noticed in {}: {text}", now.source),
+        );
+    }
+}
+
+/// A look at the store that failed, and was not logged for the same reason before.
+pub fn look_failed(server: &dyn Server, status: &super::Status, error: &PluginError) {
+    let text = format!(
+        "keyroll: the look for new keys failed: {error}; the keys that are here go on working. Hint: {}",
+        error.hint()
+    );
+    server.log(Level::Warning, &text);
+    status.remember_error(&format!("look for new keys: {error}"));
+}
+
+/// The first look at the store that succeeded after failures.
+pub fn look_succeeded(server: &dyn Server) {
+    server.log(Level::Note, "keyroll: the look for new keys succeeds again");
 }
 
 /// A rotation. A key that changed its cipher is pointed out.
@@ -110,20 +143,6 @@ pub fn master_key_adopted(server: &dyn Server, now: &Published) {
 pub fn provider_said(server: &dyn Server, store: &dyn KeyStore) {
     for line in store.take_messages() {
         server.log(Level::Note, &format!("keyroll: {line}"));
-    }
-}
-
-/// New versions that could not be made as the settings are.
-pub fn impossible_spec(server: &dyn Server, spec: KeySpec) {
-    if !spec.is_possible() {
-        server.log(
-            Level::Warning,
-            &format!(
-                "keyroll: keyroll_key_algorithm = {} needs keyroll_key_spec = AES_256: no key can be rotated or made \
-                 as they are set",
-                spec.algorithm.name()
-            ),
-        );
     }
 }
 

@@ -1,10 +1,13 @@
 //! The running plugin: settings in, running state out; rotation and reload. No C types.
 
+mod aws;
 pub mod error;
 pub mod log;
 pub mod server;
 pub mod settings;
 pub mod status;
+pub mod vault_settings;
+pub mod watcher;
 
 #[cfg(test)]
 mod keystore_tests;
@@ -19,9 +22,13 @@ pub use error::PluginError;
 pub use server::{Level, Server, Wake};
 pub use settings::Settings;
 pub use status::Status;
+pub use vault_settings::VaultSettings;
+pub use watcher::{Watched, Watcher};
 
 use crate::crypto::{Algorithm, CipherError, Direction, Padding, PageCipher};
-use crate::keystore::{self, KeyName, KeySet, KeySpec, KeyStore, NewVersions, Ring, Rotate, VersionStep};
+use crate::keystore::{
+    self, KeyName, KeySet, KeySpec, KeyStore, NewVersions, News, Ring, Rotate, VersionStep, Watch,
+};
 
 /// What every lookup reads: the keys and how they encrypt. Immutable; a change publishes a new one.
 #[derive(Debug)]
@@ -89,7 +96,7 @@ impl Plugin {
         if settings.lacks_hidden_filekey() {
             return Err(PluginError::FilekeyHidden);
         }
-        let (algorithm, spec) = (settings.algorithm(), settings.spec);
+        let algorithm = settings.algorithm();
         let store = keystore::open(settings.store()?)?;
         let loaded = store.load();
         log::provider_said(server, store.as_ref());
@@ -101,9 +108,6 @@ impl Plugin {
             master_key: store.master_key().unwrap_or_default(),
         };
         log::loaded(server, &published);
-        if store.creates_keys() {
-            log::impossible_spec(server, spec);
-        }
         let published = Arc::new(published);
         server.publish(Arc::clone(&published));
         Ok(Plugin {
@@ -225,9 +229,39 @@ impl Plugin {
         Ok(())
     }
 
+    /// What looks for new keys in a thread of its own, where the store is one that others add keys to.
+    pub fn watch(&self) -> Option<Box<dyn Watch>> {
+        self.store.watch()
+    }
+
+    /// What is published now.
+    pub fn published(&self) -> Arc<Published> {
+        Arc::clone(&self.published)
+    }
+
+    /// Publishes what a look at the store has brought. `true` if there were new versions.
+    ///
+    /// # Errors
+    /// A version that has other bytes in the store; the keys in use stay as they are.
+    pub fn take_up(&mut self, news: &News, server: &dyn Server) -> Result<bool, PluginError> {
+        log::warnings(server, &news.warnings);
+        let before = Arc::clone(&self.published);
+        // Also compares what the ring holds already.
+        let all = before.ring.keys_with(&news.keys)?;
+        if all.len() == before.ring.versions() {
+            return Ok(false);
+        }
+        self.publish(&all, server)?;
+        log::noticed(server, &before.ring, &self.published);
+        Ok(true)
+    }
+
     fn publish(&mut self, keys: &KeySet, server: &dyn Server) -> Result<(), PluginError> {
         let now = &self.published;
-        let ring = now.ring.successor(keys)?;
+        let ring = match self.store.keeps_versions_that_are_gone() {
+            true => now.ring.successor(&now.ring.keys_with(keys)?)?,
+            false => now.ring.successor(keys)?,
+        };
         let next = Arc::new(Published {
             ring,
             source: now.source.clone(),

@@ -39,4 +39,7 @@ pub trait Server: Sync {
 
     /// Wakes InnoDB's encryption threads, which sleep without a timeout and notice no new key version.
     fn wake_encryption_threads(&self) -> Wake;
+
+    /// Whether the server has started up, so that it can run SQL.
+    fn is_up(&self) -> bool;
 }

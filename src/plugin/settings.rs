@@ -13,10 +13,11 @@ use crate::crypto::password::Digest;
 use crate::keystore::envelope::EnvelopeConfig;
 use crate::keystore::key_file::{FileKey, KeyFileConfig};
 use crate::keystore::{KeySpec, StoreConfig, VersionStep};
+use crate::master_key::aws_kms::KmsSettings;
 use crate::master_key::{self, open::DEFAULT_REQUEST_TIMEOUT};
 use crate::secret::SecretBytes;
 
-use super::PluginError;
+use super::{PluginError, VaultSettings, aws, vault_settings};
 
 /// What `keyroll_filekey` shows in place of a password.
 ///
@@ -31,7 +32,7 @@ pub const FILEKEY_VARIABLE: &str = "KEYROLL_FILEKEY";
 /// (`start`: in my.cnf only; `live`: also by SET GLOBAL) and the comment that `mariadbd --help` prints.
 ///
 /// Kinds: `text`, `adopted_text` (text that a SET puts in force only where it works), `secret` (text that is not
-/// shown), `choice` (one of the names, with the index of the default), `number` (u32), `flag`,
+/// shown), `choice` (one of the names, with the index of the default), `number` (u32), `wide_number` (i64 from 0 up), `flag`,
 /// `key_action` (a SET of it acts on a key id, and it always shows 0), `flag_action` (a SET to ON acts, and it
 /// always shows OFF).
 macro_rules! with_system_variables {
@@ -52,16 +53,65 @@ macro_rules! with_system_variables {
             text keystore = "", start,
                 "Path and name of the keystore, whose data keys are wrapped by a master key";
             adopted_text master_key = "", live,
-                "URI of the master key that opens the keystore: file:PATH, credential:NAME or exec:PATH; a SET takes \
-                 effect only if that master key opens it, and exec: is for my.cnf alone";
+                "URI of the master key that opens the keystore: file:PATH, credential:NAME, exec:PATH, aws-kms:KEY or \
+                 vault-transit:https://HOST:PORT/MOUNT/KEY; a SET takes effect only if that master key opens it, and exec: is for my.cnf alone";
+            text master_key_id = "", start,
+                "Id, alias or ARN of a key in AWS KMS: the same as keyroll_master_key=aws-kms:ID. Without keyroll_keystore \
+                 the keystore is keyroll.keystore in the data directory";
+            text region = "", start,
+                "AWS region of the KMS key; empty = as the AWS SDKs find it: AWS_REGION, a profile";
+            text endpoint_url = "", start,
+                "Address of AWS KMS; empty = as the AWS SDKs find it: AWS_ENDPOINT_URL, a profile, the region's";
+            choice log_level = [0 of "Off", "Fatal", "Error", "Warn", "Info", "Debug", "Trace"], start,
+                "What of the requests to AWS KMS is told in the error log: from Warn those that failed, from Info all";
             choice key_algorithm = [2 of "aes_cbc", "aes_ctr", "aes_256_xts"], live,
                 "Cipher of key versions that are made in a keystore from now on";
             choice key_spec = [1 of "AES_128", "AES_256"], live,
-                "Length of key versions that are made in a keystore from now on";
+                "Length of key versions that are made in a keystore from now on; those of aes_256_xts have 256 bits in \
+                 any case";
             flag auto_create_keys = true, live,
                 "Make version 1 of a key in the keystore when it is first asked for";
             number request_timeout = 0, 0, u32::MAX, start,
                 "Milliseconds that one request to the master key's provider may take, all retries together; 0 = 15000";
+            text vault_url = "", start,
+                "URL of the secrets in Vault or OpenBao that are the keys, as https://HOST:PORT/v1/MOUNT (KV version 2)";
+            secret token = "", start,
+                "Token for Vault, or FILE:path of a file that holds it; empty = the environment variable VAULT_TOKEN";
+            text vault_ca = "", start,
+                "File with the certificate authorities (PEM) that vouch for Vault; empty = those of the system";
+            number timeout = 15, 0, 86_400, start,
+                "Seconds that one request to Vault may take; 0 = 300";
+            number max_retries = 3, 0, 2_147_483_647, start,
+                "How often a request to Vault is sent again (9 times at most)";
+            flag caching_enabled = true, start,
+                "OFF = look for new key versions in Vault every second, whatever keyroll_cache_version_timeout says. Keys \
+                 are always kept in memory";
+            wide_number cache_timeout = 9_223_372_036_854_775_807, start,
+                "Milliseconds after which the keys in memory are compared with those in Vault";
+            wide_number cache_version_timeout = 60_000, start,
+                "Milliseconds after which a new key version in Vault is in force at the latest; at least one second";
+            flag use_cache_on_timeout = true, start,
+                "Accepted for the sake of hashicorp_key_management: keys in memory always go on working while Vault is away";
+            flag check_kv_version = true, start,
+                "Ask Vault where the secrets engine is mounted and whether it is KV version 2";
+            text vault_namespace = "", start,
+                "Namespace in Vault";
+            choice vault_login = [0 of "token", "approle", "kubernetes", "jwt", "cert"], start,
+                "How the server gets a token: it is given (keyroll_token), or by a login with keyroll_vault_role and \
+                 keyroll_vault_secret, or with a client certificate";
+            text vault_login_mount = "", start,
+                "Where the login's method is mounted in Vault; empty = the name of the method";
+            text vault_role = "", start,
+                "Role of the login: the role_id of approle, the role of kubernetes and jwt, the name of cert";
+            secret vault_secret = "", start,
+                "Secret of the login, or FILE:path of a file that holds it: the secret_id of approle, the JWT of jwt and \
+                 kubernetes (empty = the service account's token of the pod)";
+            text vault_client_cert = "", start,
+                "File with the client certificate (PEM) to show to Vault";
+            text vault_client_key = "", start,
+                "File with the private key (PEM) of the client certificate";
+            flag vault_allow_http = false, start,
+                "Allow http:// to other hosts than this one: anyone on the network can read the keys then";
             flag strict_permissions = false, start,
                 "Refuse a key file or password file that others can read or anyone but its owner can write; \
                  OFF = warn";
@@ -112,6 +162,7 @@ macro_rules! document {
     (@default secret $default:literal) => { $default.to_string() };
     (@default choice [$index:literal of $($name:literal),*]) => { [$($name),*][$index].to_string() };
     (@default number $default:literal) => { $default.to_string() };
+    (@default wide_number $default:literal) => { i64::to_string(&$default) };
     (@default flag $default:literal) => { if $default { "ON" } else { "OFF" }.to_string() };
     (@default key_action) => { "0".to_string() };
     (@default flag_action) => { "OFF".to_string() };
@@ -120,6 +171,7 @@ macro_rules! document {
     (@values secret $default:literal) => { "text, never shown".to_string() };
     (@values choice [$index:literal of $($name:literal),*]) => { [$($name),*].join(", ") };
     (@values number $default:literal, $min:literal, $max:expr) => { format!("{} to {}", $min, $max) };
+    (@values wide_number $default:literal) => { format!("0 to {}", i64::MAX) };
     (@values flag $default:literal) => { "ON, OFF".to_string() };
     (@values key_action) => { "a key id, -1 = all".to_string() };
     (@values flag_action) => { "1".to_string() };
@@ -145,25 +197,45 @@ pub struct Settings {
     pub strict_permissions: bool,
     /// The value of [`FILEKEY_VARIABLE`] in the environment.
     pub filekey_of_environment: SecretBytes,
+    /// The variables for Vault.
+    pub vault: VaultSettings,
     /// `keyroll_keystore`.
     pub keystore: Vec<u8>,
     /// `keyroll_master_key`.
     pub master_key: Vec<u8>,
-    /// `keyroll_key_algorithm` and `keyroll_key_spec`.
-    pub spec: KeySpec,
+    /// `keyroll_master_key_id`, `keyroll_region`, `keyroll_endpoint_url`, `keyroll_log_level`.
+    pub kms: KmsSettings,
     /// `keyroll_request_timeout` in milliseconds; 0 = the default.
     pub request_timeout: u32,
 }
 
+/// Secrets that the environment may hold in place of settings.
+#[derive(Debug)]
+pub struct SecretsOfEnvironment {
+    /// [`FILEKEY_VARIABLE`].
+    pub filekey: SecretBytes,
+    /// [`TOKEN_VARIABLE`](super::vault_settings::TOKEN_VARIABLE).
+    pub token: SecretBytes,
+    /// [`SECRET_VARIABLE`](super::vault_settings::SECRET_VARIABLE).
+    pub vault_secret: SecretBytes,
+}
+
+/// Reads them with a function that reads one variable; empty where it is not set.
+pub fn secrets_of_environment(read: impl Fn(&str) -> SecretBytes) -> SecretsOfEnvironment {
+    SecretsOfEnvironment {
+        filekey: read(FILEKEY_VARIABLE),
+        token: read(vault_settings::TOKEN_VARIABLE),
+        vault_secret: read(vault_settings::SECRET_VARIABLE),
+    }
+}
+
 /// What `keyroll_key_algorithm` and `keyroll_key_spec` say, as indices into the names of the table.
 pub fn key_spec(algorithm: usize, spec: usize) -> KeySpec {
-    KeySpec {
-        algorithm: Algorithm::ALL
-            .get(algorithm)
-            .copied()
-            .unwrap_or(KeySpec::DEFAULT.algorithm),
-        bits: if spec == 0 { 128 } else { 256 },
-    }
+    let algorithm = Algorithm::ALL.get(algorithm).copied();
+    KeySpec::of(
+        algorithm.unwrap_or(KeySpec::DEFAULT.algorithm),
+        if spec == 0 { 128 } else { 256 },
+    )
 }
 
 impl Settings {
@@ -183,12 +255,21 @@ impl Settings {
     /// The key store that the settings name.
     ///
     /// # Errors
-    /// More than one, or a keystore without a master key.
-    pub fn store(self) -> Result<StoreConfig, PluginError> {
-        match (self.filename.is_empty(), self.keystore.is_empty()) {
-            (false, false) => Err(PluginError::SeveralStores),
-            (_, true) => Ok(self.key_file()),
-            (true, false) => self.envelope(),
+    /// More than one, or a keystore without a master key; the peer's keys in AWS KMS that are to be imported first.
+    pub fn store(mut self) -> Result<StoreConfig, PluginError> {
+        aws::put_in_place(&self.kms, &mut self.keystore, &mut self.master_key)?;
+        let is_set = [&self.filename, &self.keystore, &self.vault.url].map(|setting| !setting.is_empty());
+        match is_set {
+            [_, false, false] => Ok(self.key_file()),
+            [false, true, false] => self.envelope(),
+            [false, false, true] => self.vault.store(),
+            _ => Err(PluginError::SeveralStores {
+                set: ["keyroll_filename", "keyroll_keystore", "keyroll_vault_url"]
+                    .into_iter()
+                    .zip(is_set)
+                    .filter_map(|(name, is_set)| is_set.then_some(name))
+                    .collect(),
+            }),
         }
     }
 
@@ -197,7 +278,7 @@ impl Settings {
             return Err(PluginError::NoMasterKey);
         }
         let uri = String::from_utf8_lossy(&self.master_key);
-        let options = self.master_key_options();
+        let options = self.master_key_options()?;
         Ok(StoreConfig::Keystore(EnvelopeConfig {
             master_key: master_key::open(&uri, &options)
                 .map_err(|error| PluginError::MasterKey(Box::new(error)))?,
@@ -208,12 +289,15 @@ impl Settings {
     }
 
     /// What providers of master keys are opened with.
-    fn master_key_options(&self) -> master_key::Options {
+    fn master_key_options(&self) -> Result<master_key::Options, PluginError> {
         let timeout = match self.request_timeout {
             0 => DEFAULT_REQUEST_TIMEOUT,
             milliseconds => Duration::from_millis(milliseconds.into()),
         };
-        master_key::Options::of_this_process(timeout)
+        let mut options = master_key::Options::of_this_process(timeout);
+        self.kms.put_into(&mut options.environment);
+        options.vault = Some(Box::new(self.vault.access()?));
+        Ok(options)
     }
 
     fn key_file(self) -> StoreConfig {
@@ -260,6 +344,7 @@ mod tests {
             values("keyroll_encryption_algorithm")
         );
         assert_eq!(key_spec(2, 1), KeySpec::DEFAULT);
+        assert_eq!(key_spec(2, 0), KeySpec::DEFAULT, "aes_256_xts has one length");
         assert_eq!(
             (key_spec(0, 0).algorithm, key_spec(0, 0).bits),
             (Algorithm::AesCbc, 128)

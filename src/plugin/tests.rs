@@ -6,6 +6,7 @@ use std::sync::Mutex;
 
 use super::*;
 use crate::crypto::Algorithm;
+use crate::master_key::aws_kms::KmsSettings;
 use crate::secret::SecretBytes;
 
 #[derive(Default)]
@@ -23,6 +24,9 @@ impl Server for Recorder {
     }
     fn wake_encryption_threads(&self) -> Wake {
         Wake::NotPossible
+    }
+    fn is_up(&self) -> bool {
+        true
     }
 }
 
@@ -54,9 +58,10 @@ pub(super) fn settings(path: &Path) -> Settings {
         encryption_algorithm: 1,
         strict_permissions: false,
         filekey_of_environment: SecretBytes::default(),
+        vault: VaultSettings::default(),
         keystore: Vec::new(),
         master_key: Vec::new(),
-        spec: KeySpec::DEFAULT,
+        kms: KmsSettings::default(),
         request_timeout: 0,
     }
 }

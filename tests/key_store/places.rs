@@ -77,6 +77,7 @@ pub(crate) fn keystore() -> Place {
         let (path, uri) = (path.clone(), uri.clone());
         move || {
             let options = Options {
+                vault: None,
                 request_timeout: PATIENT,
                 environment: BTreeMap::new(),
             };

@@ -202,6 +202,7 @@ pub(crate) fn options() -> Options {
     Options {
         request_timeout: Duration::from_secs(5),
         environment: BTreeMap::new(),
+        vault: None,
     }
 }
 

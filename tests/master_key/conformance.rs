@@ -191,3 +191,26 @@ macro_rules! conforms {
 conforms!(file, Place::file(), 10_000);
 conforms!(credential, Place::credential(), 10_000);
 conforms!(exec, Place::exec(), 40);
+conforms!(vault_transit, Place::vault_transit(), 200);
+
+/// Where KMS keeps the versions of a key to itself, and moto answers a ciphertext that is cut short with its own fault: both
+/// are tried in tests/aws.
+mod aws_kms {
+    use super::*;
+
+    conforms!(@ Place::aws_kms(),
+        what_is_wrapped_unwraps_to_the_same_key,
+        a_wrapped_key_keeps_to_its_bounds,
+        a_key_is_never_wrapped_alike_twice,
+        a_wrapped_key_is_of_no_use_to_another_keystore,
+        a_version_that_is_not_there_is_named,
+        nothing_that_is_said_holds_a_key,
+        a_hundred_threads_are_served_at_once,
+    );
+
+    #[test]
+    fn another_master_key_is_told_from_one_that_is_away() {
+        let (place, other) = (Place::aws_kms(), Place::aws_kms());
+        super::another_master_key_is_told_from_one_that_is_away(&|| place.open(), &|| other.open());
+    }
+}

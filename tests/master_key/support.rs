@@ -4,12 +4,18 @@ use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use keyroll::master_key::file::MasterKeyFile;
 use keyroll::master_key::{MasterKey, MasterKeyError, Options, Wrapped, open};
 use keyroll::secret::KeystoreKey;
+use serde_json::json;
 use tempfile::TempDir;
+
+use super::aws;
+use crate::openbao::Bao;
 
 pub(crate) const KEYSTORE: &str = "0190a5c3-1f2e-4d3c-8b4a-5f6e7d8c9b0a";
 pub(crate) const OTHER_KEYSTORE: &str = "0190a5c3-1f2e-4d3c-8b4a-5f6e7d8c9b0b";
@@ -32,6 +38,7 @@ impl Place {
             options: Options {
                 request_timeout: PATIENT,
                 environment: BTreeMap::new(),
+                vault: None,
             },
         }
     }
@@ -71,6 +78,31 @@ impl Place {
         place.uri = format!("exec:{}", command.display());
         place.set("KEYROLL_EXEC_KEYS", &keys);
         place.open().rotate().unwrap();
+        place
+    }
+
+    /// A new KMS key, named by its id.
+    pub(crate) fn aws_kms() -> Place {
+        let (moto, mut place) = (aws::shared_moto(), Place::empty());
+        place.uri = format!("aws-kms:{}", moto.create_key());
+        for (name, value) in moto.environment() {
+            place.set(&name, Path::new(&value));
+        }
+        place
+    }
+
+    /// A new key of OpenBao's transit engine.
+    pub(crate) fn vault_transit() -> Place {
+        static MOUNT: OnceLock<String> = OnceLock::new();
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let bao = Bao::shared();
+        let mount = MOUNT.get_or_init(|| bao.mount(&json!({"type": "transit"})));
+        let key = format!("k{}", COUNT.fetch_add(1, Ordering::Relaxed));
+        bao.must("POST", &format!("{mount}/keys/{key}"), &json!({}));
+        let mut place = Place::empty();
+        place.uri = format!("vault-transit:{}", bao.url(&format!("{mount}/{key}")));
+        place.set("VAULT_TOKEN", Path::new(&bao.root_token));
+        place.set("VAULT_CACERT", &bao.path("ca.pem"));
         place
     }
 

@@ -7,6 +7,7 @@
 
 #[path = "../c_host/mod.rs"]
 mod c_host;
+mod keystore;
 mod traces;
 mod victim;
 
@@ -148,7 +149,7 @@ impl Secrets {
 /// Runs the program, and fails with all that was found where there should be nothing. A dump after each message is
 /// taken where there is no password.
 fn search(secrets: &Secrets, algorithm: usize, environment: &[(&str, &str)]) {
-    let mut victim = Victim::start(built(), secrets.path(), algorithm, environment);
+    let mut victim = Victim::start(built(), secrets.path(), &[&algorithm.to_string()], environment);
     let (mut stages, mut wrong) = (Vec::new(), Vec::new());
     while let Some(stage) = victim.stage() {
         if secrets.password.is_some() && stage.contains("crypted") {

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use keyroll::durable::FileError;
 use keyroll::keystore::KeyStoreError;
 use keyroll::master_key::MasterKeyError;
+use keyroll::master_key::aws_kms::AwsError;
 use thiserror::Error;
 
 use crate::option_files::OptionFileError;
@@ -41,6 +42,36 @@ pub(crate) enum Failure {
     /// The option files name a keystore without its master key.
     #[error("the server's option files name a keystore, but no keyroll_master_key")]
     NoMasterKey,
+
+    /// The option files name a KMS key beside another master key.
+    #[error("the server's option files name two master keys: keyroll_master_key_id and keyroll_master_key")]
+    TwoMasterKeys,
+
+    /// What says how AWS KMS is reached.
+    #[error("AWS KMS cannot be asked: {0}")]
+    AwsSettings(String),
+
+    /// A directory without keys of aws_key_management.
+    #[error("no keys of aws_key_management (aws-kms-key.ID.VERSION) are in {}", .0.display())]
+    NoKeysOfAws(PathBuf),
+
+    /// A directory that cannot be read.
+    #[error("cannot read the directory {}: {source}", path.display())]
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+
+    /// A key of aws_key_management that could not be decrypted.
+    #[error("cannot decrypt {}: {source}", path.display())]
+    KeyOfAws {
+        /// Its file.
+        path: PathBuf,
+        /// Why.
+        source: Box<AwsError>,
+    },
 
     /// `--filekey` with something that may be a password. It is not repeated.
     #[error("--filekey takes FILE: and a path, never a password")]
@@ -166,6 +197,14 @@ impl Failure {
                 .into(),
             Failure::TwoStores => "a server uses one of them: remove the other line, or name the one that is meant".into(),
             Failure::NoMasterKey => "set keyroll_master_key there, or give --keystore and --master-key".into(),
+            Failure::TwoMasterKeys => "keyroll_master_key_id=KEY is the same as keyroll_master_key=aws-kms:KEY: remove one \
+                                       of the lines"
+                .into(),
+            Failure::NoKeysOfAws(_) | Failure::Directory { .. } => {
+                "give --from-aws the data directory of the server that ran aws_key_management".into()
+            }
+            Failure::AwsSettings(_) => "docs/aws-kms.md has all settings".into(),
+            Failure::KeyOfAws { source, .. } => source.hint(),
             Failure::LiteralFilekey => "write the password into a file of mode 0600 and give --filekey FILE:PATH, or set \
                                         KEYROLL_FILEKEY: other users can read arguments in the list of processes"
                 .into(),

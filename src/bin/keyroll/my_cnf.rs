@@ -81,6 +81,14 @@ fn key_file(text: &mut Vec<u8>, config: &KeyFileConfig, algorithm: Algorithm) ->
 fn keystore_lines(text: &mut Vec<u8>, keystore: &KeystorePlace, spec: KeySpec) -> io::Result<()> {
     line(text, "keyroll_keystore", &value("", &absolute(&keystore.path)?));
     line(text, "keyroll_master_key", &uri(&keystore.master_key));
+    for (name, value) in [
+        ("keyroll_region", &keystore.kms.region),
+        ("keyroll_endpoint_url", &keystore.kms.endpoint_url),
+    ] {
+        if !value.is_empty() {
+            line(text, name, &uri(value));
+        }
+    }
     if spec.algorithm != KeySpec::DEFAULT.algorithm {
         line(text, "keyroll_key_algorithm", spec.algorithm.name().as_bytes());
     }

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use keyroll::crypto::Algorithm;
 use keyroll::crypto::password::Digest;
 use keyroll::keystore::{KeySpec, VersionStep};
+use keyroll::master_key::aws_kms::{KmsSettings, LOG_LEVELS};
 use keyroll::secret::SecretBytes;
 
 use crate::option_files::{FileOption, OptionFileError};
@@ -46,6 +47,10 @@ pub(crate) struct ServerSettings {
     pub(crate) keystore: PathBuf,
     /// `master_key`; empty if not set.
     pub(crate) master_key: String,
+    /// `master_key_id`, `region`, `endpoint_url`, `log_level`.
+    pub(crate) kms: KmsSettings,
+    /// The server's own `datadir`.
+    pub(crate) datadir: PathBuf,
     /// `key_algorithm` and `key_spec`.
     pub(crate) key_spec: KeySpec,
     /// `rotate_version_step`.
@@ -66,6 +71,8 @@ impl Default for ServerSettings {
             encryption_algorithm: Algorithm::AesCbc,
             keystore: PathBuf::new(),
             master_key: String::new(),
+            kms: KmsSettings::default(),
+            datadir: DEFAULT_DATADIR.into(),
             key_spec: KeySpec::DEFAULT,
             version_step: VersionStep::DEFAULT,
             strict_permissions: false,
@@ -73,6 +80,9 @@ impl Default for ServerSettings {
         }
     }
 }
+
+/// Where the server's packages have it.
+const DEFAULT_DATADIR: &str = "/var/lib/mysql";
 
 /// The values of `keyroll_key_spec`, and their lengths in bits.
 pub(crate) const KEY_SPECS: [(&str, u32); 2] = [("AES_128", 128), ("AES_256", 256)];
@@ -82,7 +92,9 @@ impl ServerSettings {
     pub(crate) fn from_options(options: &[FileOption], plugin: Plugin) -> Result<Self, OptionFileError> {
         let mut settings = ServerSettings::default();
         for option in options {
-            if let Some((name, value)) = meant(option, plugin) {
+            if let Some(datadir) = datadir(option) {
+                settings.datadir = datadir;
+            } else if let Some((name, value)) = meant(option, plugin) {
                 settings
                     .set(&name, &value)
                     .map_err(|values| OptionFileError::Value {
@@ -104,9 +116,17 @@ impl ServerSettings {
             "use-pbkdf2" => self.use_pbkdf2 = value.number(0, u32::MAX)?,
             "encryption-algorithm" => self.encryption_algorithm = value.choice(algorithms())?,
             "keystore" => self.keystore = value.path(),
-            "master-key" => {
-                self.master_key =
-                    String::from_utf8(value.bytes().to_vec()).map_err(|_| "a URI in UTF-8".to_owned())?;
+            "master-key" => self.master_key = value.text()?,
+            "master-key-id" => self.kms.master_key_id = value.text()?,
+            "region" => self.kms.region = value.text()?,
+            "endpoint-url" => self.kms.endpoint_url = value.text()?,
+            "log-level" => {
+                let mut index = 0;
+                let levels = LOG_LEVELS.map(|name| {
+                    index += 1;
+                    (name, index - 1)
+                });
+                self.kms.log_level = value.choice(levels)?;
             }
             "key-algorithm" => self.key_spec.algorithm = value.choice(algorithms())?,
             "key-spec" => self.key_spec.bits = value.choice(KEY_SPECS)?,
@@ -134,6 +154,12 @@ struct Value<'a> {
     negated: bool,
 }
 
+/// The server's data directory, if that is what the option sets.
+fn datadir(option: &FileOption) -> Option<PathBuf> {
+    let value = option.value.as_ref().filter(|value| !value.expose().is_empty())?;
+    (option.name == b"datadir").then(|| OsString::from_vec(value.expose().to_vec()).into())
+}
+
 /// The name without the plugin's prefix, with dashes and in small letters, if the option is one of the plugin's.
 fn meant(option: &FileOption, plugin: Plugin) -> Option<(String, Value<'_>)> {
     let name = str::from_utf8(&option.name).ok()?;
@@ -158,6 +184,10 @@ fn meant(option: &FileOption, plugin: Plugin) -> Option<(String, Value<'_>)> {
 impl Value<'_> {
     fn bytes(&self) -> &[u8] {
         self.text.unwrap_or_default()
+    }
+
+    fn text(&self) -> Result<String, String> {
+        String::from_utf8(self.bytes().to_vec()).map_err(|_| "text in UTF-8".to_owned())
     }
 
     fn path(&self) -> PathBuf {

@@ -42,9 +42,11 @@ impl SpecArgs {
             return Err(Failure::NoAlgorithms);
         }
         let default = chosen.settings.key_spec;
-        Ok(KeySpec {
-            algorithm: self.key_algorithm.unwrap_or(default.algorithm),
-            bits: self.key_spec.unwrap_or(default.bits),
+        let algorithm = self.key_algorithm.unwrap_or(default.algorithm);
+        Ok(match self.key_spec {
+            // What is asked for here must be possible; a setting of the server counts where it can.
+            Some(bits) => KeySpec { algorithm, bits },
+            None => KeySpec::of(algorithm, default.bits),
         })
     }
 

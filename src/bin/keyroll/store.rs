@@ -10,6 +10,7 @@ use keyroll::keystore::{
     KeyName, KeyStore, KeyStoreError, Loaded, MasterKeyRotated, NewVersions, Rotate, Rotated,
 };
 use keyroll::master_key::MasterKey;
+use keyroll::master_key::aws_kms::{AwsKmsConfig, KmsSettings};
 use keyroll::master_key::open::{DEFAULT_REQUEST_TIMEOUT, Options, open};
 
 use crate::failure::Failure;
@@ -69,6 +70,8 @@ pub(crate) struct KeystorePlace {
     pub(crate) request_timeout: u32,
     /// Refuse a file that others may read.
     pub(crate) strict_permissions: bool,
+    /// How AWS KMS is reached, where it holds the master key.
+    pub(crate) kms: KmsSettings,
 }
 
 impl KeystorePlace {
@@ -86,16 +89,28 @@ impl KeystorePlace {
     }
 
     /// What master keys are opened with.
-    fn options(&self) -> Options {
-        Options::of_this_process(match self.request_timeout {
+    pub(crate) fn options(&self) -> Options {
+        let mut options = Options::of_this_process(match self.request_timeout {
             0 => DEFAULT_REQUEST_TIMEOUT,
             milliseconds => Duration::from_millis(milliseconds.into()),
-        })
+        });
+        self.kms.put_into(&mut options.environment);
+        options
     }
 
     /// The master key; nothing is read or called yet.
     pub(crate) fn provider(&self) -> Result<Box<dyn MasterKey>, Failure> {
         Ok(open(&self.master_key, &self.options())?)
+    }
+
+    /// How AWS KMS is reached, for what no key of ours has wrapped. The key that holds the keystore says in which region.
+    pub(crate) fn aws_kms(&self) -> Result<AwsKmsConfig, Failure> {
+        let options = self.options();
+        let config = match self.master_key.strip_prefix("aws-kms:") {
+            Some(key) => AwsKmsConfig::new(key, &options),
+            None => AwsKmsConfig::without_key(&options),
+        };
+        config.map_err(Failure::AwsSettings)
     }
 
     /// The keystore's settings.
@@ -146,7 +161,7 @@ impl ChosenStore {
             Place::KeyFile(config) => OpenStore::KeyFile(KeyFile::new(config)?),
             Place::Keystore(place) => OpenStore::Keystore {
                 envelope: place.open()?,
-                place,
+                place: Box::new(place),
             },
         })
     }
@@ -169,7 +184,7 @@ pub(crate) enum OpenStore {
         /// The keystore.
         envelope: Envelope,
         /// Where it is.
-        place: KeystorePlace,
+        place: Box<KeystorePlace>,
     },
 }
 

@@ -8,6 +8,7 @@ use clap::Args;
 use clap::builder::{OsStringValueParser, PossibleValuesParser, TypedValueParser};
 use keyroll::crypto::password::Digest;
 use keyroll::keystore::key_file::{FileKey, KeyFileConfig};
+use keyroll::master_key::aws_kms::DEFAULT_KEYSTORE;
 use keyroll::secret::SecretBytes;
 
 use crate::failure::Failure;
@@ -29,7 +30,8 @@ pub(crate) struct StoreArgs {
           conflicts_with_all = ["filename", "filekey", "digest", "use_pbkdf2"])]
     keystore: Option<PathBuf>,
 
-    /// The keystore's master key, as in keyroll_master_key: file:PATH, credential:NAME or exec:PATH
+    /// The keystore's master key, as in keyroll_master_key: file:PATH, credential:NAME, exec:PATH, aws-kms:KEY or
+    /// vault-transit:URL
     #[arg(long, value_name = "URI", requires = "keystore", help_heading = STORE)]
     master_key: Option<String>,
 
@@ -116,6 +118,7 @@ impl StoreArgs {
                 master_key: absolute_uri(self.master_key.as_deref().unwrap_or_default())?,
                 request_timeout: self.request_timeout.unwrap_or(settings.request_timeout),
                 strict_permissions: settings.strict_permissions,
+                kms: settings.kms.clone(),
             }),
             (None, Some(path)) => Place::KeyFile(KeyFileConfig {
                 path: path.clone(),
@@ -150,15 +153,27 @@ pub(crate) fn read_option_files(args: &OptionFileArgs, plugin: Plugin) -> Result
 /// The store that a server with these settings uses.
 fn place_of(settings: &ServerSettings) -> Result<Place, Failure> {
     let set = |path: &PathBuf| !path.as_os_str().is_empty();
-    match (set(&settings.keystore), set(&settings.filename)) {
+    let kms_key = settings.kms.master_key();
+    match (
+        set(&settings.keystore) || kms_key.is_some(),
+        set(&settings.filename),
+    ) {
         (false, false) => Err(Failure::NoStore),
         (true, true) => Err(Failure::TwoStores),
-        (true, false) if settings.master_key.is_empty() => Err(Failure::NoMasterKey),
         (true, false) => Ok(Place::Keystore(KeystorePlace {
-            path: settings.keystore.clone(),
-            master_key: settings.master_key.clone(),
+            path: match set(&settings.keystore) {
+                true => settings.keystore.clone(),
+                false => settings.datadir.join(DEFAULT_KEYSTORE),
+            },
+            master_key: match (settings.master_key.as_str(), kms_key) {
+                ("", None) => return Err(Failure::NoMasterKey),
+                ("", Some(kms_key)) => kms_key,
+                (_, Some(_)) => return Err(Failure::TwoMasterKeys),
+                (master_key, None) => master_key.to_owned(),
+            },
             request_timeout: settings.request_timeout,
             strict_permissions: settings.strict_permissions,
+            kms: settings.kms.clone(),
         })),
         (false, true) => Ok(Place::KeyFile(key_file_of(settings))),
     }

@@ -9,8 +9,9 @@ use std::sync::atomic::{AtomicI8, AtomicU32, AtomicU64, Ordering};
 use super::declare::ServerCell;
 use super::{abi, services};
 use crate::keystore::{KeySpec, NewVersions, VersionStep};
-use crate::plugin::Level;
-use crate::plugin::settings::{self, Settings, with_system_variables};
+use crate::master_key::aws_kms::KmsSettings;
+use crate::plugin::settings::{self, SecretsOfEnvironment, Settings, with_system_variables};
+use crate::plugin::{Level, VaultSettings};
 use crate::secret::SecretBytes;
 
 macro_rules! declare {
@@ -40,6 +41,7 @@ macro_rules! declare {
     (@type secret) => { *mut c_char };
     (@type choice) => { std::ffi::c_ulong };
     (@type number) => { u32 };
+    (@type wide_number) => { i64 };
     (@type flag) => { c_char };
     (@type key_action) => { i64 };
     (@type flag_action) => { c_char };
@@ -49,6 +51,7 @@ macro_rules! declare {
     (@initial secret $default:literal) => { declare!(@initial text $default) };
     (@initial choice [$index:literal of $($name:literal),*]) => { $index };
     (@initial number $default:literal) => { $default };
+    (@initial wide_number $default:literal) => { $default };
     (@initial flag $default:literal) => { $default as c_char };
     (@initial key_action) => { 0 };
     (@initial flag_action) => { 0 };
@@ -97,6 +100,16 @@ macro_rules! declare {
             def_val: $default,
             min_val: $min,
             max_val: $max,
+            blk_sz: 0,
+        });
+    };
+    (@variable wide_number $name:ident [$default:literal] [] $when:ident, $comment:literal) => {
+        pub(super) static $name: ServerCell<abi::kr_sys_var_longlong> = ServerCell::new(abi::kr_sys_var_longlong {
+            header: header(abi::KR_VAR_LONGLONG | when::$when, named!($name), named!($comment), None, None),
+            value: value::$name.get(),
+            def_val: $default,
+            min_val: 0,
+            max_val: i64::MAX,
             blk_sz: 0,
         });
     };
@@ -167,7 +180,7 @@ const fn header(
 }
 
 /// The values that a start needs.
-pub(super) fn settings(filekey_of_environment: SecretBytes) -> Settings {
+pub(super) fn settings(of_environment: SecretsOfEnvironment) -> Settings {
     // SAFETY: the server has written the values before it calls init, and changes none of these later.
     unsafe {
         Settings {
@@ -177,13 +190,46 @@ pub(super) fn settings(filekey_of_environment: SecretBytes) -> Settings {
             use_pbkdf2: *value::use_pbkdf2.get(),
             encryption_algorithm: *value::encryption_algorithm.get() as usize,
             strict_permissions: *value::strict_permissions.get() != 0,
-            filekey_of_environment,
+            filekey_of_environment: of_environment.filekey,
+            vault: VaultSettings {
+                url: text(*value::vault_url.get()).to_vec(),
+                token: SecretBytes::new(text(*value::token.get()).to_vec()),
+                token_of_environment: of_environment.token,
+                ca: text(*value::vault_ca.get()).to_vec(),
+                timeout: *value::timeout.get(),
+                max_retries: *value::max_retries.get(),
+                caching_enabled: *value::caching_enabled.get() != 0,
+                cache_timeout: *value::cache_timeout.get(),
+                cache_version_timeout: *value::cache_version_timeout.get(),
+                check_kv_version: *value::check_kv_version.get() != 0,
+                namespace: text(*value::vault_namespace.get()).to_vec(),
+                login: *value::vault_login.get() as usize,
+                login_mount: text(*value::vault_login_mount.get()).to_vec(),
+                role: text(*value::vault_role.get()).to_vec(),
+                secret: SecretBytes::new(text(*value::vault_secret.get()).to_vec()),
+                secret_of_environment: of_environment.vault_secret,
+                client_cert: text(*value::vault_client_cert.get()).to_vec(),
+                client_key: text(*value::vault_client_key.get()).to_vec(),
+                allow_http: *value::vault_allow_http.get() != 0,
+            },
             keystore: text(*value::keystore.get()).to_vec(),
             master_key: text(*value::master_key.get()).to_vec(),
-            spec: key_spec(),
+            kms: KmsSettings {
+                master_key_id: lossy(*value::master_key_id.get()),
+                region: lossy(*value::region.get()),
+                endpoint_url: lossy(*value::endpoint_url.get()),
+                log_level: *value::log_level.get() as usize,
+            },
             request_timeout: *value::request_timeout.get(),
         }
     }
+}
+
+/// # Safety
+/// As of [`text`].
+unsafe fn lossy(pointer: *const c_char) -> String {
+    // SAFETY: by this function's contract. What is not UTF-8 is no key, no region and no URL, and is refused as such.
+    String::from_utf8_lossy(unsafe { text(pointer) }).into_owned()
 }
 
 /// # Safety
@@ -196,22 +242,27 @@ unsafe fn text<'a>(pointer: *const c_char) -> &'a [u8] {
     unsafe { CStr::from_ptr(pointer) }.to_bytes()
 }
 
-/// Puts the place-holder where the server would show a password, and overwrites the password in the memory of
-/// the server's options, where a core dump or /proc/PID/cmdline would have it.
-pub(super) fn hide_filekey() {
-    let shown = value::filekey.get();
-    // SAFETY: only init, which the server calls once at a time, reads or writes this variable (it is read
-    // only), and a value that is not empty lies in the server's copy of its options, which is writable.
-    unsafe {
-        if settings::shown_filekey(text(*shown)).is_none() {
-            return;
-        }
-        let password = *shown;
-        *shown = HIDDEN.as_ptr().cast_mut();
-        let mut at = password;
-        while *at != 0 {
-            at.write_volatile(b'x' as c_char);
-            at = at.add(1);
+/// Puts the place-holder where the server would show a secret, and overwrites the secret in the memory of the
+/// server's options, where a core dump or /proc/PID/cmdline would have it.
+pub(super) fn hide_secrets() {
+    for shown in [
+        value::filekey.get(),
+        value::token.get(),
+        value::vault_secret.get(),
+    ] {
+        // SAFETY: only init, which the server calls once at a time, reads or writes these variables (they are read
+        // only), and a value that is not empty lies in the server's copy of its options, which is writable.
+        unsafe {
+            if settings::shown_filekey(text(*shown)).is_none() {
+                continue;
+            }
+            let secret = *shown;
+            *shown = HIDDEN.as_ptr().cast_mut();
+            let mut at = secret;
+            while *at != 0 {
+                at.write_volatile(b'x' as c_char);
+                at = at.add(1);
+            }
         }
     }
 }
@@ -222,7 +273,7 @@ const HIDDEN: &CStr = c"(hidden)";
 /// Takes actions back that my.cnf or a command line asks for: a start must not rotate, least of all the one
 /// of mariadb-backup.
 pub(super) fn rest_actions() {
-    // SAFETY: as in `hide_filekey`; a SET of these variables never writes to them.
+    // SAFETY: as in `hide_secrets`; a SET of these variables never writes to them.
     unsafe {
         let asked = *value::rotate_key.get() != 0
             || *value::rotate_master_key.get() != 0

@@ -84,6 +84,7 @@ mod tests {
         let options = Options {
             request_timeout: Duration::from_secs(1),
             environment: ours.map(|(name, value)| (name.into(), value.into())).into(),
+            vault: None,
         };
         let config = ExecConfig::new("/bin/true".into(), &options);
         let seen: Vec<String> = config

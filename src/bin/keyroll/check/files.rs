@@ -18,10 +18,15 @@ const STICKY: u32 = 0o1000;
 /// InnoDB's system tablespace, which lies in every data directory.
 const SIGN_OF_DATADIR: &str = "ibdata1";
 
+/// Master keys that leave no machine of theirs: the keystore that they wrap may be copied with the data.
+const SERVICES: [&str; 2] = ["aws-kms:", "vault-transit:"];
+
 /// A file, and what it is.
 struct File {
     kind: &'static str,
     path: PathBuf,
+    /// Whether it opens by nothing that could lie on the same disk.
+    is_sealed_by_service: bool,
 }
 
 /// The store's own file, what opens it, and the copy from before the last change.
@@ -34,9 +39,16 @@ pub(super) struct Files {
 impl Files {
     /// The files that a store consists of.
     pub(super) fn of(place: &Place) -> Files {
+        let is_sealed_by_service = match place {
+            Place::Keystore(keystore) => SERVICES
+                .iter()
+                .any(|scheme| keystore.master_key.starts_with(scheme)),
+            Place::KeyFile(_) => false,
+        };
         let file = |kind, path: &Path| File {
             kind,
             path: path.to_owned(),
+            is_sealed_by_service,
         };
         let store = file(place.kind(), place.path());
         let (secret, previous) = match place {
@@ -89,7 +101,9 @@ impl Files {
             };
             if !directories.contains(&directory) {
                 check_directory(&directory, &meta, report);
-                beside_data(file, &directory, report);
+                if !file.is_sealed_by_service {
+                    beside_data(file, &directory, report);
+                }
                 directories.push(directory);
             }
         }

@@ -84,9 +84,15 @@ fn contents(chosen: ChosenStore, files: &Files, report: &mut Report) -> Result<(
     let store = chosen.open()?;
     let loaded = store.load()?;
     for warning in &loaded.warnings {
-        let Warning::LoosePermissions(loose) = warning;
-        if !files.tell_of(&loose.path) {
-            report.warning(loose.to_string(), format!("run `{}`", loose.chmod));
+        match warning {
+            Warning::LoosePermissions(loose) if files.tell_of(&loose.path) => {}
+            Warning::LoosePermissions(loose) => {
+                report.warning(loose.to_string(), format!("run `{}`", loose.chmod));
+            }
+            gone => report.warning(
+                gone.to_string(),
+                "bring the version back into the key store".into(),
+            ),
         }
     }
     if let Some(master_key) = store.master_key() {

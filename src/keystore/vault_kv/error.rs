@@ -1,0 +1,147 @@
+//! What can go wrong with keys in Vault KV.
+
+use thiserror::Error;
+
+use crate::keystore::KeyName;
+use crate::net::vault::VaultError;
+
+/// A failure of the store. The words of hashicorp_key_management are kept where it has some.
+#[derive(Debug, Error)]
+pub enum KvError {
+    /// The URL's path does not begin as the API's do.
+    #[error(
+        "According to the Hashicorp Vault API rules, the path inside the URL must start with the \"/v1/\" prefix, while \
+         the supplied URL value is: \"{url}\""
+    )]
+    NoPrefix {
+        /// As it was given.
+        url: String,
+    },
+
+    /// The URL names no host.
+    #[error("Supplied URL does not contain a hostname: \"{url}\"")]
+    NoHost {
+        /// As it was given.
+        url: String,
+    },
+
+    /// The URL names no secrets engine.
+    #[error("Supplied URL does not contain a secret name: \"{url}\"")]
+    NoSecretName {
+        /// As it was given.
+        url: String,
+    },
+
+    /// Versions are what this store is about, and the engine has none.
+    #[error("Key-value storage must be version number 2 or later")]
+    KvVersion1 {
+        /// Host and mount.
+        mount: String,
+    },
+
+    /// Vault does not do it.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+
+    /// There is no secret with a number for a name.
+    #[error("there is no key in {store}: no secret there is named by a number")]
+    NoKeys {
+        /// The store.
+        store: String,
+    },
+
+    /// A secret is no key.
+    #[error("the secret {path} at {host} is no key: {reason}")]
+    NotAKey {
+        /// Host and port.
+        host: String,
+        /// Path and version.
+        path: String,
+        /// Why, without its content.
+        reason: &'static str,
+    },
+
+    /// No version of a secret can be read.
+    #[error("no version of the secret {path} at {host} is left: all are deleted or destroyed")]
+    NothingLeft {
+        /// Host and port.
+        host: String,
+        /// The path.
+        path: String,
+    },
+
+    /// The new versions would push others out of Vault.
+    #[error(
+        "{store} keeps {kept} versions of a key, so {new} more would remove {lost}, which data may still be encrypted with"
+    )]
+    WouldLose {
+        /// The store.
+        store: String,
+        /// As many versions as it keeps.
+        kept: u64,
+        /// As many as were to be made.
+        new: u32,
+        /// The first one that would go.
+        lost: KeyName,
+    },
+
+    /// A rotation would write very many versions.
+    #[error("a step of {step} would write {step} secrets: versions in Vault are consecutive")]
+    StepTooLarge {
+        /// The step.
+        step: u32,
+    },
+
+    /// What was written is not what is there.
+    #[error("{name} was written to {store} and reads back as something else")]
+    NotReadBack {
+        /// The version.
+        name: KeyName,
+        /// The store.
+        store: String,
+    },
+
+    /// Some of the new versions are there and the rest is not.
+    #[error("{made} of {wanted} new versions of key {id} were written, then: {source}")]
+    HalfMade {
+        /// The key.
+        id: u32,
+        /// How many are in Vault.
+        made: u32,
+        /// How many were to be.
+        wanted: u32,
+        /// What went wrong.
+        source: VaultError,
+    },
+}
+
+impl KvError {
+    /// What a DBA can do about it.
+    pub fn hint(&self) -> String {
+        match self {
+            KvError::NoPrefix { .. } | KvError::NoHost { .. } | KvError::NoSecretName { .. } => {
+                "set keyroll_vault_url to https://HOST:PORT/v1/MOUNT".into()
+            }
+            KvError::KvVersion1 { mount } => {
+                format!("`vault kv enable-versioning` turns {mount} into version 2")
+            }
+            KvError::Vault(error) => error.hint(),
+            KvError::NoKeys { .. } => {
+                "`vault kv put MOUNT/1 data=$(openssl rand -hex 32)` makes key 1".into()
+            }
+            KvError::NotAKey { .. } => {
+                "its field data holds 32, 48 or 64 hex digits and nothing else; other secrets belong elsewhere".into()
+            }
+            KvError::NothingLeft { .. } => "`vault kv undelete` brings deleted versions back".into(),
+            KvError::WouldLose { .. } => {
+                "raise it with `vault kv metadata put -max-versions=1000 MOUNT/ID`".into()
+            }
+            KvError::StepTooLarge { .. } => "set a smaller keyroll_rotate_version_step".into(),
+            KvError::NotReadBack { .. } => "look into Vault's audit log for who else writes there".into(),
+            KvError::HalfMade { source, .. } => format!(
+                "the ones that were written do no harm and will be in force; {}",
+                source.hint()
+            ),
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! The key files of aws_key_management: `aws-kms-key.ID.VERSION`, each one data key as KMS has encrypted it, without a
+//! context.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::client::Kms;
+use super::{AwsError, AwsKmsConfig};
+use crate::durable::{FileError, read};
+use crate::secret::{DataKey, SecretBytes};
+
+/// What the names of the files begin with.
+const PREFIX: &str = "aws-kms-key.";
+
+/// The most bytes that one of the files may have. KMS limits a ciphertext to 6,144 bytes.
+const SIZE_LIMIT: u64 = 6144;
+
+/// One of the files.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct DataKeyFile {
+    /// The data key's id.
+    pub id: u32,
+    /// The data key's version.
+    pub version: u32,
+    /// The file.
+    pub path: PathBuf,
+}
+
+/// The files in this directory, in the order of their ids and versions.
+///
+/// # Errors
+/// The directory cannot be read.
+pub fn find(directory: &Path) -> io::Result<Vec<DataKeyFile>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(directory)? {
+        let path = entry?.path();
+        let name = path.file_name().and_then(|name| name.to_str()).and_then(key_name);
+        if let Some((id, version)) = name {
+            found.push(DataKeyFile { id, version, path });
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// Id and version out of the name of a file, as the peer writes them.
+fn key_name(name: &str) -> Option<(u32, u32)> {
+    let (id, version) = name.strip_prefix(PREFIX)?.split_once('.')?;
+    let number = |digits: &str| {
+        let is_number = digits.bytes().all(|c| c.is_ascii_digit()) && !digits.starts_with('0');
+        digits.parse().ok().filter(|_| is_number)
+    };
+    Some((number(id)?, number(version)?))
+}
+
+/// Decrypts the files of a directory. The KMS key of the settings is for messages: each file names the one that made it,
+/// and an old file another one than a new file, where aws_key_management_master_key_id was changed between them.
+pub struct DataKeyReader(Kms);
+
+impl DataKeyReader {
+    /// A reader with the credentials and the endpoint of these settings; reads and asks nothing yet.
+    pub fn new(config: AwsKmsConfig) -> DataKeyReader {
+        DataKeyReader(Kms::new(config))
+    }
+
+    /// The data key in a file; the file stays. KMS is asked once.
+    ///
+    /// # Errors
+    /// [`AwsError::BadAnswer`] also if it has not the length of a data key.
+    pub fn read(&self, file: &DataKeyFile) -> Result<DataKey, AwsError> {
+        let ciphertext = bytes_of(&file.path)?;
+        let plaintext = self.0.decrypt(ciphertext.expose(), None, &[])?;
+        DataKey::new(plaintext.expose()).ok_or_else(|| AwsError::BadAnswer {
+            from: "KMS".into(),
+            reason: format!("what is in {} has not 16, 24 or 32 bytes", file.path.display()),
+        })
+    }
+
+    /// What there is to say of the requests since the last call, as the log level wants it.
+    pub fn take_messages(&self) -> Vec<String> {
+        self.0.take_messages()
+    }
+}
+
+fn bytes_of(path: &Path) -> Result<SecretBytes, AwsError> {
+    let bytes = read::up_to(&read::open_regular(path)?, path, SIZE_LIMIT)?;
+    bytes.filter(|bytes| !bytes.expose().is_empty()).ok_or_else(|| {
+        AwsError::File(FileError::ReadFailed {
+            path: path.into(),
+            source: io::Error::new(
+                io::ErrorKind::InvalidData,
+                "it is empty or longer than any ciphertext of KMS",
+            ),
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_peers_files_are_found_by_their_names() {
+        let directory = tempfile::tempdir().unwrap();
+        for name in [
+            "aws-kms-key.10.1",
+            "aws-kms-key.2.2",
+            "aws-kms-key.2.1",
+            "aws-kms-key.4294967295.1",
+            "aws-kms-key.1",
+            "aws-kms-key.1.x",
+            "aws-kms-key.01.1",
+            "aws-kms-key.1.1.tmp",
+            "aws-kms-key.4294967296.1",
+            "ibdata1",
+            "aws-kms-key.+1.1",
+            "aws-kms-key..1",
+            "aws-kms-key.0.1",
+        ] {
+            fs::write(directory.path().join(name), "x").unwrap();
+        }
+        let found = find(directory.path()).unwrap();
+        let names: Vec<_> = found.iter().map(|file| (file.id, file.version)).collect();
+        assert_eq!(names, [(2, 1), (2, 2), (10, 1), (4_294_967_295, 1)]);
+    }
+}

@@ -1,0 +1,89 @@
+//! The variables of the environment that every AWS SDK reads, by their names there.
+//!
+//! "Environment variables" and "Settings reference", AWS SDKs and Tools Reference Guide. What the server's variables
+//! say stands in their place: [`KmsSettings`](super::KmsSettings).
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use zeroize::Zeroizing;
+
+/// How much is said of the requests, in the words of `keyroll_log_level`. No AWS variable has this meaning.
+pub const LOG_LEVEL: &str = "KEYROLL_AWS_LOG_LEVEL";
+
+/// The variables that count here. A secret may be among them: there is no `Debug`.
+pub(super) struct Variables(BTreeMap<String, Zeroizing<String>>);
+
+impl Variables {
+    /// Those of this environment. One that is not UTF-8 counts as unset, as an empty one does.
+    pub(super) fn of(environment: &BTreeMap<OsString, OsString>) -> Variables {
+        let counts = |name: &str| name.starts_with("AWS_") || name == "HOME" || name == LOG_LEVEL;
+        let text = environment
+            .iter()
+            .filter_map(|(name, value)| Some((name.to_str()?, value.to_str()?)));
+        Variables(
+            text.filter(|(name, value)| counts(name) && !value.is_empty())
+                .map(|(name, value)| (name.to_owned(), Zeroizing::new(value.to_owned())))
+                .collect(),
+        )
+    }
+
+    pub(super) fn text(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(|value| value.as_str())
+    }
+
+    /// Whether it is `true`, in any case.
+    pub(super) fn flag(&self, name: &str) -> bool {
+        self.text(name).is_some_and(is_true)
+    }
+
+    /// The file that the variable names, or else the one of this name in the home directory.
+    pub(super) fn path_or_in_home(&self, name: &str, in_home: &str) -> Option<PathBuf> {
+        match self.text(name) {
+            Some(path) => Some(self.expanded(path)),
+            None => self.text("HOME").map(|home| PathBuf::from(home).join(in_home)),
+        }
+    }
+
+    /// The path, with the home directory in the place of a `~` at its start.
+    pub(super) fn expanded(&self, path: &str) -> PathBuf {
+        match (path.strip_prefix("~/"), self.text("HOME")) {
+            (Some(rest), Some(home)) => PathBuf::from(home).join(rest),
+            _ => path.into(),
+        }
+    }
+}
+
+/// How the environment and the shared files write a flag that is set.
+pub(super) fn is_true(value: &str) -> bool {
+    value.eq_ignore_ascii_case("true")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn environment(pairs: &[(&str, &str)]) -> BTreeMap<OsString, OsString> {
+        pairs.iter().map(|(n, v)| (n.into(), v.into())).collect()
+    }
+
+    #[test]
+    fn an_empty_variable_counts_as_unset_and_what_is_not_of_aws_is_left_out() {
+        let variables = Variables::of(&environment(&[
+            ("AWS_PROFILE", ""),
+            ("PATH", "/bin"),
+            ("HOME", "/root"),
+        ]));
+        assert_eq!(
+            (variables.text("AWS_PROFILE"), variables.text("PATH")),
+            (None, None)
+        );
+        let path = variables
+            .path_or_in_home("AWS_CONFIG_FILE", ".aws/config")
+            .unwrap();
+        assert_eq!(path.to_str(), Some("/root/.aws/config"));
+        assert_eq!(variables.expanded("~/x").to_str(), Some("/root/x"));
+        assert_eq!(variables.expanded("/~/x").to_str(), Some("/~/x"));
+    }
+}

@@ -1,0 +1,46 @@
+//! Which key of which transit engine.
+
+use crate::net::Url;
+use crate::net::vault::{VaultAccess, VaultConfig};
+
+use super::super::Options;
+
+/// The settings of a master key in Vault transit.
+#[derive(Clone, Debug)]
+pub struct VaultTransitConfig {
+    /// Which Vault, and who we are there; its timeout is that of one call with all its retries.
+    pub vault: VaultConfig,
+    /// Where the engine is mounted: `transit`.
+    pub mount: String,
+    /// The key's name.
+    pub key: String,
+}
+
+impl VaultTransitConfig {
+    /// Takes `https://HOST:PORT/MOUNT/KEY` apart; a `v1/` before the mount may stand there or not.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn new(text: &str, options: &Options) -> Result<VaultTransitConfig, String> {
+        let address = Url::parse(text).map_err(|error| error.to_string())?;
+        let path = address.path().trim_matches('/');
+        let path = path.strip_prefix("v1/").unwrap_or(path);
+        let parts = path
+            .rsplit_once('/')
+            .filter(|(mount, key)| !mount.is_empty() && !key.is_empty());
+        let Some((mount, key)) = parts.filter(|_| address.query().is_none()) else {
+            return Err("it must end with the transit engine's mount and a key's name, as in https://HOST:PORT/transit/KEY"
+                .into());
+        };
+        let mut access = match &options.vault {
+            Some(access) => VaultAccess::clone(access),
+            None => VaultAccess::from_environment(|name| options.variable(name), options.request_timeout),
+        };
+        access.timeout = options.request_timeout;
+        Ok(VaultTransitConfig {
+            mount: mount.to_owned(),
+            key: key.to_owned(),
+            vault: VaultConfig { address, access },
+        })
+    }
+}

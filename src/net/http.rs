@@ -1,0 +1,399 @@
+//! Requests and answers: kept-alive connections, each request within a deadline, each answer within a size.
+//!
+//! No redirect is followed, no proxy of the environment is used, no cookie is kept, nothing is compressed, no thread
+//! is started, and nothing is logged. Tokens and bodies are wiped where they are ours; the buffers of the TLS library
+//! are not.
+
+use std::fmt;
+use std::io::{self, Read};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use ureq::Agent;
+pub use ureq::http::Method;
+use ureq::http::header::{HeaderName, HeaderValue};
+use ureq::http::{self, HeaderMap};
+use ureq::unversioned::transport::{Connector, RustlsConnector};
+
+use super::connect::InterruptibleTcp;
+use super::resolve::Remembering;
+use super::tls::{self, TlsOptions};
+use super::{Deadline, NetError, PlainHttp, Url};
+use crate::secret::SecretBytes;
+
+/// The most bytes of an answer unless told.
+pub const DEFAULT_MAX_BODY: u64 = 1024 * 1024;
+
+/// How long a connection that nobody uses is kept. Servers close theirs sooner or later; that is noticed.
+const KEEP_IDLE: Duration = Duration::from_secs(300);
+
+/// How a client is set up.
+#[derive(Clone, Debug)]
+pub struct HttpOptions {
+    /// Whom to trust and who to be.
+    pub tls: TlsOptions,
+    /// Where requests may go without TLS.
+    pub plain_http: PlainHttp,
+    /// The longest time for one connection to come about, TLS included. The deadline of a request may be nearer.
+    pub connect_timeout: Duration,
+    /// The most bytes of an answer's body.
+    pub max_body: u64,
+}
+
+impl Default for HttpOptions {
+    fn default() -> Self {
+        HttpOptions {
+            tls: TlsOptions::default(),
+            plain_http: PlainHttp::ToLoopback,
+            connect_timeout: Duration::from_secs(10),
+            max_body: DEFAULT_MAX_BODY,
+        }
+    }
+}
+
+/// One request.
+pub struct Request {
+    method: Method,
+    url: Url,
+    headers: Result<HeaderMap, &'static str>,
+    body: SecretBytes,
+}
+
+impl Request {
+    /// A request without headers and body.
+    pub fn new(method: Method, url: Url) -> Request {
+        Request {
+            method,
+            url,
+            headers: Ok(HeaderMap::new()),
+            body: SecretBytes::default(),
+        }
+    }
+
+    /// Adds a header, whose value may be secret. What cannot be one fails [`HttpClient::send`].
+    pub fn header(mut self, name: &str, value: &[u8]) -> Request {
+        let parsed = (
+            HeaderName::from_bytes(name.as_bytes()),
+            HeaderValue::from_bytes(value),
+        );
+        match (&mut self.headers, parsed) {
+            (Ok(headers), (Ok(name), Ok(mut value))) => {
+                value.set_sensitive(true);
+                headers.insert(name, value);
+            }
+            (headers, (Ok(_), Err(_))) => {
+                *headers = Err("the value of a header has control characters in it")
+            }
+            (headers, (Err(_), _)) => *headers = Err("the name of a header is none"),
+            (Err(_), _) => {}
+        }
+        self
+    }
+
+    /// Sets the body.
+    pub fn body(mut self, body: SecretBytes) -> Request {
+        self.body = body;
+        self
+    }
+}
+
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Request({} {})", self.method, self.url)
+    }
+}
+
+/// An answer, whatever its status.
+pub struct Response {
+    /// The HTTP status.
+    pub status: u16,
+    headers: HeaderMap,
+    body: SecretBytes,
+}
+
+impl Response {
+    /// The body, which may be empty.
+    pub fn body(&self) -> &[u8] {
+        self.body.expose()
+    }
+
+    /// A header by its name in any case, if it is readable text.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+}
+
+impl fmt::Debug for Response {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Response({}, {} bytes)", self.status, self.body.expose().len())
+    }
+}
+
+/// A client with connections of its own, which it keeps alive. Clones share them.
+#[derive(Clone)]
+pub struct HttpClient {
+    agent: Agent,
+    options: HttpOptions,
+    can_tls: bool,
+    is_interrupted: Arc<AtomicBool>,
+}
+
+impl fmt::Debug for HttpClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "HttpClient({:?})", self.options)
+    }
+}
+
+impl HttpClient {
+    /// Reads the certificates; connects to nobody yet.
+    ///
+    /// # Errors
+    /// Certificates that cannot be used, or a processor that TLS cannot run on.
+    pub fn new(options: HttpOptions) -> Result<HttpClient, NetError> {
+        let tls = tls::config(&options.tls)?;
+        Ok(HttpClient::with(options, tls, true))
+    }
+
+    /// A client for plain HTTP alone: it reads no certificates, and refuses `https`.
+    pub fn for_plain_http(options: HttpOptions) -> HttpClient {
+        HttpClient::with(options, tls::config_for_plain_http(), false)
+    }
+
+    fn with(options: HttpOptions, tls: ureq::tls::TlsConfig, can_tls: bool) -> HttpClient {
+        let config = Agent::config_builder()
+            .tls_config(tls)
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .proxy(None)
+            .user_agent("keyroll")
+            .accept("")
+            .accept_encoding("")
+            .max_idle_age(KEEP_IDLE)
+            .max_idle_connections_per_host(2)
+            .allow_non_standard_methods(true)
+            .build();
+        let connector = InterruptibleTcp.chain(RustlsConnector::default());
+        let agent = Agent::with_parts(config, connector, Remembering::default());
+        HttpClient {
+            agent,
+            options,
+            can_tls,
+            is_interrupted: Arc::default(),
+        }
+    }
+
+    /// Sends a request and reads its whole answer before the deadline. An answer of any status is a success here.
+    ///
+    /// # Errors
+    /// See [`NetError`]. Whether the request took effect is unknown after [`NetError::TimedOut`] and
+    /// [`NetError::CutOff`].
+    pub fn send(&self, request: Request, deadline: Deadline) -> Result<Response, NetError> {
+        let call = Call {
+            host: request.url.authority().to_owned(),
+            deadline,
+            max_body: self.options.max_body,
+            is_interrupted: &self.is_interrupted,
+        };
+        request.url.check_protection(self.options.plain_http)?;
+        if request.url.is_https() && !self.can_tls {
+            return Err(call.bad_request("it is https, and this client is for plain HTTP"));
+        }
+        let remaining = deadline.remaining();
+        if remaining.is_zero() {
+            return Err(call.timed_out());
+        }
+        let mut builder = http::Request::builder()
+            .method(&request.method)
+            .uri(request.url.uri());
+        match request.headers {
+            Ok(headers) => {
+                if let Some(all) = builder.headers_mut() {
+                    *all = headers;
+                }
+            }
+            Err(reason) => return Err(call.bad_request(reason)),
+        }
+        let has_body = !request.body.expose().is_empty()
+            || matches!(request.method, Method::POST | Method::PUT | Method::PATCH);
+        if has_body {
+            let sent = builder
+                .body(request.body.expose())
+                .map_err(|_| call.bad_request("it is no HTTP request"))?;
+            call.run(&self.agent, sent, self.options.connect_timeout)
+        } else {
+            let sent = builder
+                .body(())
+                .map_err(|_| call.bad_request("it is no HTTP request"))?;
+            call.run(&self.agent, sent, self.options.connect_timeout)
+        }
+    }
+
+    /// Ends every request under way, in whatever thread, with [`NetError::Interrupted`], and refuses all later ones.
+    /// Only the resolving of a name is waited for.
+    pub fn interrupt(&self) {
+        self.is_interrupted.store(true, Ordering::Release);
+        self.agent.clone().shutdown();
+    }
+}
+
+/// One request under way.
+struct Call<'a> {
+    host: String,
+    deadline: Deadline,
+    max_body: u64,
+    is_interrupted: &'a AtomicBool,
+}
+
+impl Call<'_> {
+    fn run<B: ureq::AsSendBody>(
+        &self,
+        agent: &Agent,
+        request: http::Request<B>,
+        connect_timeout: Duration,
+    ) -> Result<Response, NetError> {
+        let remaining = self.deadline.remaining();
+        let request = agent
+            .configure_request(request)
+            .timeout_global(Some(remaining))
+            .timeout_connect(Some(remaining.min(connect_timeout)))
+            .build();
+        let mut answer = agent.run(request).map_err(|error| self.failed(error))?;
+        let body = self.read_body(&mut answer)?;
+        Ok(Response {
+            status: answer.status().as_u16(),
+            headers: std::mem::take(answer.headers_mut()),
+            body,
+        })
+    }
+
+    fn read_body(&self, answer: &mut http::Response<ureq::Body>) -> Result<SecretBytes, NetError> {
+        let told = answer.body().content_length();
+        if told.is_some_and(|length| length > self.max_body) {
+            return Err(self.too_large());
+        }
+        // All the room at once: a vector that grows leaves an unwiped copy behind.
+        let room = told.unwrap_or(self.max_body) as usize + 1;
+        let mut body = SecretBytes::with_capacity(room);
+        let mut chunk = zeroize::Zeroizing::new([0; 8192]);
+        let mut reader = answer.body_mut().as_reader();
+        loop {
+            match reader.read(&mut chunk[..]) {
+                Ok(0) => return Ok(body),
+                Ok(count) if body.expose().len() + count > self.max_body as usize => {
+                    return Err(self.too_large());
+                }
+                Ok(count) => body.expose_mut().extend_from_slice(&chunk[..count]),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    return Err(match self.failed(ureq::Error::from(error)) {
+                        // The connection had come about, or there would be no body.
+                        NetError::Unreachable { host, .. } => NetError::CutOff { host },
+                        other => other,
+                    });
+                }
+            }
+        }
+    }
+
+    /// Our words for the client's error. Those of the client that could quote an answer are left out.
+    fn failed(&self, error: ureq::Error) -> NetError {
+        let host = self.host.clone();
+        if self.is_interrupted.load(Ordering::Acquire) {
+            return NetError::Interrupted { host };
+        }
+        match error {
+            ureq::Error::Timeout(ureq::Timeout::Connect) if !self.deadline.is_over() => {
+                NetError::Unreachable {
+                    host,
+                    reason: "no connection came about in time".into(),
+                }
+            }
+            ureq::Error::Timeout(_) => self.timed_out(),
+            ureq::Error::HostNotFound => NetError::Unreachable {
+                host,
+                reason: "there is no such host".into(),
+            },
+            ureq::Error::Rustls(error) => NetError::Tls {
+                host,
+                reason: tls_reason(&error),
+            },
+            ureq::Error::Tls(reason) => NetError::Tls {
+                host,
+                reason: reason.into(),
+            },
+            ureq::Error::BodyExceedsLimit(_) => self.too_large(),
+            ureq::Error::LargeResponseHeader(..) => NetError::NotHttp {
+                host,
+                reason: "the headers are too long".into(),
+            },
+            ureq::Error::Io(error) => self.io_failed(error),
+            ureq::Error::BodyStalled => NetError::CutOff { host },
+            ureq::Error::Protocol(_) | ureq::Error::Http(_) => NetError::NotHttp {
+                host,
+                reason: "the answer cannot be read".into(),
+            },
+            _ => NetError::Unreachable {
+                host,
+                reason: "the connection failed".into(),
+            },
+        }
+    }
+
+    fn io_failed(&self, error: io::Error) -> NetError {
+        let host = self.host.clone();
+        if let Some(error) = error
+            .get_ref()
+            .and_then(|inner| inner.downcast_ref::<rustls::Error>())
+        {
+            return NetError::Tls {
+                host,
+                reason: tls_reason(error),
+            };
+        }
+        match error.kind() {
+            io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => self.timed_out(),
+            io::ErrorKind::UnexpectedEof
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::BrokenPipe => NetError::CutOff { host },
+            _ => NetError::Unreachable {
+                host,
+                reason: error.to_string(),
+            },
+        }
+    }
+
+    fn timed_out(&self) -> NetError {
+        NetError::TimedOut {
+            host: self.host.clone(),
+            waited: self.deadline.allowed(),
+        }
+    }
+
+    fn too_large(&self) -> NetError {
+        NetError::TooLarge {
+            host: self.host.clone(),
+            limit: self.max_body,
+        }
+    }
+
+    fn bad_request(&self, reason: &'static str) -> NetError {
+        NetError::BadRequest {
+            host: self.host.clone(),
+            reason,
+        }
+    }
+}
+
+/// Why TLS failed; where the library's words are for programmers, ours.
+fn tls_reason(error: &rustls::Error) -> String {
+    let text = error.to_string();
+    match text.contains("CaUsedAsEndEntity") {
+        true => "the server shows the certificate of an authority (CA:TRUE) as its own, instead of one that an authority \
+                 has signed for it"
+            .into(),
+        false => text,
+    }
+}

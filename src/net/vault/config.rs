@@ -1,0 +1,186 @@
+//! Which Vault, and who we are there.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::VaultError;
+use crate::net::{ClientCertificate, PlainHttp, TlsOptions, Url};
+use crate::secret::SecretBytes;
+
+/// The most bytes of a token, a secret id or a JWT.
+const MAX_SECRET: u64 = 64 * 1024;
+
+/// Where a service account's token lies in a pod of Kubernetes.
+pub const KUBERNETES_TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
+
+/// A client's settings.
+#[derive(Clone, Debug)]
+pub struct VaultConfig {
+    /// Scheme, host and port; the path is not looked at.
+    pub address: Url,
+    /// Who we are there, and how it is asked.
+    pub access: VaultAccess,
+}
+
+/// How a Vault is asked, wherever it is.
+#[derive(Clone, Debug)]
+pub struct VaultAccess {
+    /// The namespace, or nothing.
+    pub namespace: String,
+    /// How a token is had; `None` where nothing was said.
+    pub login: Option<Login>,
+    /// Whom to trust and who to be.
+    pub tls: TlsOptions,
+    /// Whether Vault may be asked without TLS.
+    pub plain_http: PlainHttp,
+    /// The longest time for one request.
+    pub timeout: Duration,
+    /// How often a request is sent again.
+    pub max_retries: u32,
+}
+
+impl VaultAccess {
+    /// What the environment says, in the variables of Vault's own command: `VAULT_TOKEN`, `VAULT_NAMESPACE`,
+    /// `VAULT_CACERT`, `VAULT_CLIENT_CERT`, `VAULT_CLIENT_KEY`.
+    pub fn from_environment<'a>(
+        variable: impl Fn(&str) -> Option<&'a OsStr>,
+        timeout: Duration,
+    ) -> VaultAccess {
+        let path = |name| variable(name).map(PathBuf::from);
+        let pair = path("VAULT_CLIENT_CERT").zip(path("VAULT_CLIENT_KEY"));
+        let token = variable("VAULT_TOKEN").and_then(|token| SecretSource::from_setting(token.as_bytes()));
+        VaultAccess {
+            namespace: variable("VAULT_NAMESPACE")
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned(),
+            login: token.map(Login::Token),
+            tls: TlsOptions {
+                ca: path("VAULT_CACERT"),
+                client_certificate: pair.map(|(certificate, key)| ClientCertificate { certificate, key }),
+            },
+            plain_http: PlainHttp::ToLoopback,
+            timeout,
+            max_retries: 3,
+        }
+    }
+}
+
+/// How a token is had.
+#[derive(Clone, Debug)]
+pub enum Login {
+    /// It is given.
+    Token(SecretSource),
+    /// The role of a machine: POST `auth/MOUNT/login` with `role_id` and `secret_id`.
+    AppRole {
+        /// Where the method is mounted: `approle`.
+        mount: String,
+        /// The role id.
+        role_id: String,
+        /// The secret id.
+        secret_id: SecretSource,
+    },
+    /// A JSON web token that someone else vouches for, as Kubernetes does for service accounts: POST `auth/MOUNT/login`
+    /// with `role` and `jwt`.
+    Jwt {
+        /// Where the method is mounted: `kubernetes` or `jwt`.
+        mount: String,
+        /// The role.
+        role: String,
+        /// The JWT. A file is read anew for each login, for it is replaced before it ends.
+        jwt: SecretSource,
+    },
+    /// The client certificate of the TLS connection: POST `auth/MOUNT/login` with `name`.
+    Certificate {
+        /// Where the method is mounted: `cert`.
+        mount: String,
+        /// The role, or nothing for any that fits.
+        name: String,
+    },
+}
+
+impl Login {
+    /// Whether a token that is no longer valid can be replaced: by logging in anew, or by reading a file anew.
+    pub(super) fn can_repeat(&self) -> bool {
+        !matches!(self, Login::Token(SecretSource::Value(_)))
+    }
+
+    /// What the login is with, for messages.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Login::Token(_) => "token",
+            Login::AppRole { .. } => "AppRole",
+            Login::Jwt { .. } => "JWT",
+            Login::Certificate { .. } => "certificate",
+        }
+    }
+}
+
+/// A secret, or the file that holds it.
+#[derive(Debug)]
+pub enum SecretSource {
+    /// The secret itself.
+    Value(SecretBytes),
+    /// A file, whose line ends are not part of the secret.
+    File(PathBuf),
+}
+
+impl Clone for SecretSource {
+    fn clone(&self) -> Self {
+        match self {
+            SecretSource::Value(secret) => SecretSource::Value(copy(secret.expose())),
+            SecretSource::File(path) => SecretSource::File(path.clone()),
+        }
+    }
+}
+
+impl SecretSource {
+    /// What a setting says: the secret, or `FILE:path`; `None` if it is empty.
+    pub fn from_setting(setting: &[u8]) -> Option<SecretSource> {
+        match setting.strip_prefix(b"FILE:") {
+            _ if setting.is_empty() => None,
+            Some(path) => Some(SecretSource::File(PathBuf::from(OsStr::from_bytes(path)))),
+            None => Some(SecretSource::Value(copy(setting))),
+        }
+    }
+
+    /// The secret.
+    ///
+    /// # Errors
+    /// [`VaultError::SecretFile`].
+    pub(super) fn get(&self) -> Result<SecretBytes, VaultError> {
+        match self {
+            SecretSource::Value(secret) => Ok(copy(secret.expose())),
+            SecretSource::File(path) => read(path).map_err(|source| VaultError::SecretFile {
+                path: path.clone(),
+                source,
+            }),
+        }
+    }
+}
+
+fn read(path: &Path) -> io::Result<SecretBytes> {
+    let invalid = |reason: &str| io::Error::new(io::ErrorKind::InvalidData, reason);
+    let file = File::open(path)?;
+    // All the room at once: a vector that grows leaves an unwiped copy behind.
+    let mut bytes = SecretBytes::with_capacity(MAX_SECRET as usize + 1);
+    let length = file.take(MAX_SECRET + 1).read_to_end(bytes.expose_mut())?;
+    if length as u64 > MAX_SECRET {
+        return Err(invalid("it is too long for a secret"));
+    }
+    let text = bytes.expose().trim_ascii();
+    match text.is_empty() {
+        true => Err(invalid("it is empty")),
+        false => Ok(copy(text)),
+    }
+}
+
+pub(super) fn copy(bytes: &[u8]) -> SecretBytes {
+    let mut copy = SecretBytes::with_capacity(bytes.len());
+    copy.expose_mut().extend_from_slice(bytes);
+    copy
+}

@@ -1,0 +1,81 @@
+//! What docs/aws-kms.md says is true: its commands run, in their order, and its statement gives the rights that are needed.
+
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use super::servers::{REGION, Server, element, installed};
+use super::support::{PATIENT, opened, with, works};
+
+const PAGE: &str = include_str!("../../docs/aws-kms.md");
+
+/// The blocks of this language, in their order.
+fn blocks(language: &str) -> Vec<&'static str> {
+    let start = format!("```{language}\n");
+    let after = PAGE.split(start.as_str()).skip(1);
+    after.map(|text| text.split("```").next().unwrap()).collect()
+}
+
+#[test]
+fn every_command_of_the_page_runs() {
+    let moto = Server::moto(&[]);
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().to_str().unwrap();
+    // The sign of a data directory, where this keystore may lie: `check` has no warning for it.
+    std::fs::write(directory.path().join("ibdata1"), "").unwrap();
+    let blocks = blocks("sh");
+    assert_eq!(blocks.len(), 5);
+    // The last one makes a keystore anew, of key files of the peer.
+    let peer = r#"rm "$DATA"/keyroll.keystore*
+        aws kms generate-data-key-without-plaintext --key-id alias/mariadb --key-spec AES_128 \
+            --query CiphertextBlob --output text | base64 -d > "$DATA/aws-kms-key.1.1""#;
+    let script = [&blocks[..4], &[peer], &blocks[4..]].concat().join("\n");
+    let programs = installed("aws").parent().unwrap().display().to_string();
+    let command = env!("CARGO_BIN_EXE_keyroll").strip_suffix("/keyroll").unwrap();
+    let ran = Command::new("sh")
+        .args(["-euxc", &script.replace("/var/lib/mysql", data)])
+        .env_clear()
+        .envs(moto.environment())
+        .env("AWS_DEFAULT_REGION", REGION)
+        .env("HOME", data)
+        .env("DATA", data)
+        .env("PATH", format!("{command}:{programs}:/usr/bin:/bin"))
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&ran.stderr);
+    assert!(ran.status.success(), "{said}");
+    assert!(said.contains("imported the keys of aws_key_management"), "{said}");
+    assert!(!said.contains("hunter2"), "{said}");
+}
+
+#[test]
+fn the_statement_of_the_page_gives_the_rights_that_are_needed() {
+    let moto = Server::moto(&[("INITIAL_NO_AUTH_ACTION_COUNT", "4")]);
+    let key = moto.create_key();
+    let [statement] = blocks("json")[..] else {
+        panic!("there is one statement");
+    };
+    let mut policy: Value = serde_json::from_str(statement).unwrap();
+    assert_eq!(
+        policy["Statement"][0]["Action"],
+        json!(["kms:Encrypt", "kms:Decrypt"])
+    );
+    policy["Statement"][0]["Resource"] = "*".into();
+    let policy = policy.to_string().replace('"', "%22").replace(' ', "%20");
+    moto.iam("Action=CreateUser&UserName=keyroll");
+    moto.iam(&format!(
+        "Action=PutUserPolicy&UserName=keyroll&PolicyName=x&PolicyDocument={policy}"
+    ));
+    let made = moto.iam("Action=CreateAccessKey&UserName=keyroll");
+    let environment = with(
+        &moto.environment(),
+        "AWS_ACCESS_KEY_ID",
+        &element(&made, "AccessKeyId"),
+    );
+    let secret = element(&made, "SecretAccessKey");
+    works(&*opened(
+        &key,
+        &with(&environment, "AWS_SECRET_ACCESS_KEY", &secret),
+        PATIENT,
+    ));
+}

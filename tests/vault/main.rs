@@ -1,0 +1,12 @@
+//! Vault KV as a key store, against a real OpenBao.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod docs;
+mod faults;
+mod logins;
+#[path = "../openbao/mod.rs"]
+mod openbao;
+mod store;
+mod support;
+mod watch;

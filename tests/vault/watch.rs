@@ -1,0 +1,130 @@
+//! Noticing new versions, and the number of requests that it takes.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use keyroll::crypto::Algorithm;
+use keyroll::keystore::vault_kv::VaultKv;
+use keyroll::keystore::{KeyStore, Ring};
+use serde_json::json;
+
+use crate::openbao::Bao;
+use crate::support::*;
+
+#[test]
+fn a_look_brings_new_versions_and_new_keys_and_nothing_else() {
+    let bao = Bao::shared();
+    let mount = bao.kv();
+    bao.put(&mount, 1, KEY);
+    let store = store(bao, &mount);
+    let before = ring(&store.load().unwrap());
+    assert!(look(&store, &before).unwrap().keys.is_empty());
+    bao.put(&mount, 1, LONG_KEY);
+    bao.put(&mount, 2, KEY);
+    let news = look(&store, &before).unwrap();
+    assert_eq!(names(&news.keys), [(1, 2), (2, 1)]);
+    assert!(news.warnings.is_empty());
+}
+
+#[test]
+fn a_version_that_is_gone_is_warned_about_once_and_kept() {
+    let bao = Bao::shared();
+    let mount = bao.kv();
+    (0..3).for_each(|_| bao.put(&mount, 1, KEY));
+    bao.put(&mount, 2, KEY);
+    let store = store(bao, &mount);
+    let before = ring(&store.load().unwrap());
+    bao.must("POST", &format!("{mount}/delete/1"), &json!({"versions": [1]}));
+    bao.must("PUT", &format!("{mount}/destroy/1"), &json!({"versions": [2]}));
+    bao.must("DELETE", &format!("{mount}/metadata/2"), &json!({}));
+    let mut watch = store.watch().unwrap();
+    let news = watch.refresh(&before, &BTreeSet::new()).unwrap();
+    let warnings: Vec<String> = news.warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(warnings.len(), 3, "{warnings:?}");
+    for words in [
+        "version 1 of key 1 is deleted",
+        "version 2 of key 1 is destroyed",
+        "version 1 of key 2 is missing",
+    ] {
+        assert!(warnings.iter().any(|text| text.contains(words)), "{warnings:?}");
+    }
+    assert!(
+        watch
+            .refresh(&before, &BTreeSet::new())
+            .unwrap()
+            .warnings
+            .is_empty()
+    );
+    let all = before.keys_with(&news.keys).unwrap();
+    assert_eq!(all.len(), 4);
+}
+
+#[test]
+fn a_secret_that_is_no_key_is_warned_about_once_and_hinders_no_other() {
+    let bao = Bao::shared();
+    let mount = bao.kv();
+    bao.put(&mount, 2, KEY);
+    let store = store(bao, &mount);
+    let before = ring(&store.load().unwrap());
+    bao.put(&mount, 1, "s3cr3t");
+    bao.put(&mount, 2, LONG_KEY);
+    let mut watch = store.watch().unwrap();
+    let news = watch.refresh(&before, &BTreeSet::new()).unwrap();
+    assert_eq!(names(&news.keys), [(2, 2)]);
+    let warnings: Vec<String> = news.warnings.iter().map(ToString::to_string).collect();
+    assert!(
+        warnings.len() == 1 && warnings[0].contains("data/1?version=1"),
+        "{warnings:?}"
+    );
+    assert!(!warnings[0].contains("s3cr3t"));
+    assert!(
+        watch
+            .refresh(&before, &BTreeSet::new())
+            .unwrap()
+            .warnings
+            .is_empty()
+    );
+}
+
+#[test]
+fn a_secret_that_was_made_anew_with_other_bytes_is_an_error() {
+    let bao = Bao::shared();
+    let mount = bao.kv();
+    bao.put(&mount, 1, KEY);
+    let mut config = config(
+        &bao.url(&format!("v1/{mount}")),
+        access(bao, token(&bao.root_token)),
+    );
+    config.key_interval = Duration::ZERO;
+    let store = VaultKv::new(config).unwrap();
+    let before = ring(&store.load().unwrap());
+    bao.must("DELETE", &format!("{mount}/metadata/1"), &json!({}));
+    bao.put(&mount, 1, LONG_KEY);
+    std::thread::sleep(Duration::from_millis(1100));
+    let mut watch = store.watch().unwrap();
+    std::thread::sleep(Duration::from_millis(1100));
+    let news = watch.refresh(&before, &BTreeSet::new()).unwrap();
+    let error = before.keys_with(&news.keys).unwrap_err();
+    assert!(error.to_string().contains("other bytes"), "{error}");
+}
+
+#[test]
+fn a_start_and_a_look_take_one_connection_and_few_requests() {
+    let bao = Bao::shared();
+    let mount = bao.kv();
+    (0..3).for_each(|_| bao.put(&mount, 1, KEY));
+    (0..2).for_each(|_| bao.put(&mount, 2, KEY));
+    let proxy = Proxy::to(bao.plain_port);
+    let url = format!("http://127.0.0.1:{}/v1/{mount}", proxy.port);
+    let store = VaultKv::new(config(&url, access(bao, token(&bao.root_token)))).unwrap();
+    let loaded = store.load().unwrap();
+    // The token, the mount, the list; for each key its metadata, and each version.
+    assert_eq!(proxy.counted(), (3 + 2 + 5, 1));
+    let ring = Ring::new(&loaded.keys, Algorithm::AesCbc).unwrap();
+    let mut watch = store.watch().unwrap();
+    for look in 1..=10 {
+        watch.refresh(&ring, &BTreeSet::new()).unwrap();
+        // The list, and the metadata of each key.
+        assert_eq!(proxy.counted(), (10 + 3 * look, 1));
+    }
+}
