@@ -234,7 +234,6 @@ int main(int argc, char **argv) {
   }
   scratch = argv[2];
   load_library(argv[1]);
-  give_print_error_service();
   /* The one that takes the dump is no ancestor. */
   prctl(PR_SET_PTRACER, PR_SET_PTRACER_ANY);
   memset(plain, 'p', sizeof plain);
