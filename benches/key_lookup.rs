@@ -68,12 +68,14 @@ impl Plugin {
                 .get::<*const abi::kr_plugin>(b"_maria_plugin_declarations_")
                 .expect("a MariaDB plugin")
         };
+        // keyroll has none, and prints where there is no server.
         // SAFETY: the symbol is a pointer variable that waits for the service.
         unsafe {
-            let service = library
-                .get::<*mut *const abi::kr_print_error_service>(b"my_print_error_service")
-                .expect("a plugin that logs");
-            **service = Box::leak(Box::new(print_error_service()));
+            if let Ok(service) =
+                library.get::<*mut *const abi::kr_print_error_service>(b"my_print_error_service")
+            {
+                **service = Box::leak(Box::new(print_error_service()));
+            }
         }
         declaration.set_default_texts();
         let filename = CString::new(key_file.to_str().expect("a path in UTF-8")).expect("a path");
@@ -154,8 +156,7 @@ impl Declaration for abi::kr_plugin {
 fn print_error_service() -> abi::kr_print_error_service {
     unsafe extern "C" fn print(_nr: c_uint, _format: *const c_char, flags: c_ulong, text: *const c_char) {
         if flags & c_ulong::from(abi::KR_ME_NOTE | abi::KR_ME_WARNING) == 0 {
-            // SAFETY: keyroll passes "%s" and one text. The peer passes formats of its own with a text or a
-            // number, and only when it fails to start.
+            // SAFETY: the peer passes formats of its own with a text or a number, and only when it fails to start.
             eprintln!("{:?}", unsafe { CStr::from_ptr(text) });
         }
     }

@@ -159,6 +159,9 @@ static inline void same_function_types(struct kr_encryption *ours, struct st_mar
 /* Services. */
 SAME_SIZE(struct kr_print_error_service, struct my_print_error_service_st);
 SAME_MEMBER(struct kr_print_error_service, printf_error, struct my_print_error_service_st, my_printf_error_func);
+_Static_assert(__builtin_types_compatible_p(kr_printf_error,
+                                            __typeof__(((struct my_print_error_service_st *)0)->my_printf_error_func)),
+               "type of my_printf_error");
 
 #if MYSQL_VERSION_ID >= 100700
 #define SAME_SQL(ours, theirs) SAME_MEMBER(struct kr_sql_service, ours, struct sql_service_st, theirs)

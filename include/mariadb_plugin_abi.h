@@ -40,7 +40,7 @@ enum {
   KR_CRYPT_BAD_KEY_SIZE = -102
 };
 
-/* Flags of my_print_error_service: where a message goes, and how grave it is. */
+/* Flags of my_printf_error: where a message goes, and how grave it is. */
 enum {
   KR_ME_ERROR_LOG = 64,
   KR_ME_ERROR_LOG_ONLY = 128,
@@ -172,15 +172,17 @@ struct kr_encryption {
 /* --- Services ------------------------------------------------------------------------------------------ */
 /* A service is had by exporting a pointer named like it whose value is the version wanted; at load the server
    puts the address of the service's structure there, or leaves the number where it does not have the service.
-   It refuses a plugin that wants a higher version than it has: want the lowest that serves. */
-enum {
-  KR_PRINT_ERROR_SERVICE_VERSION = 0x0100,
-  KR_SQL_SERVICE_VERSION = 0x0100
-};
+   It refuses a plugin that wants a higher version than it has, or another major version (the high byte): want the
+   lowest that serves. */
+enum { KR_SQL_SERVICE_VERSION = 0x0100 };
 
+/* my_printf_error, a function that the server exports, and the second one of my_print_error_service. The service
+   itself is out of reach for a library that shall load everywhere: its version is 0x0100 in 10.5 to 10.11 and 0x0200
+   in 11.8, where the format language changed ("%s" did not) and the structure stayed. */
+typedef void (*kr_printf_error)(unsigned int nr, const char *format, unsigned long flags, ...);
 struct kr_print_error_service {
   void *error;
-  void (*printf_error)(unsigned int nr, const char *format, unsigned long flags, ...);
+  kr_printf_error printf_error;
   void *printv_error;
 };
 

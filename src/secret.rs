@@ -1,9 +1,12 @@
 //! Secrets: bytes that are wiped when dropped, never printed and never copied by accident.
 
+mod locked_memory;
+
 use std::fmt;
 
-use memmap2::{Advice, MmapMut};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+
+pub use locked_memory::LockedMemory;
 
 /// The lengths, in bytes, that a data key may have (AES-128, AES-192, AES-256; FIPS 197).
 pub const DATA_KEY_LENGTHS: [usize; 3] = [16, 24, 32];
@@ -144,61 +147,6 @@ impl fmt::Debug for SecretBytes {
     }
 }
 
-/// A secret that is kept as long as the process runs: in memory of its own that is left out of core dumps, locked
-/// if the limits allow it, not inherited by a forked process, wiped before it is given back.
-///
-/// Where there is no such memory it lies on the heap, which is wiped too.
-pub struct LastingSecret {
-    memory: Memory,
-    length: usize,
-}
-
-enum Memory {
-    Own(MmapMut),
-    Heap(SecretBytes),
-}
-
-impl LastingSecret {
-    /// A copy of these bytes.
-    pub fn copy_of(bytes: &[u8]) -> LastingSecret {
-        let memory = match MmapMut::map_anon(bytes.len().max(1)) {
-            Ok(mut memory) => {
-                // All three are refinements, which limits or old kernels may refuse.
-                let _ = memory.lock();
-                let _ = memory.advise(Advice::DontDump);
-                let _ = memory.advise(Advice::DontFork);
-                memory[..bytes.len()].copy_from_slice(bytes);
-                Memory::Own(memory)
-            }
-            Err(_) => Memory::Heap(SecretBytes::new(bytes.to_vec())),
-        };
-        let length = bytes.len();
-        LastingSecret { memory, length }
-    }
-
-    /// The bytes.
-    pub fn expose(&self) -> &[u8] {
-        match &self.memory {
-            Memory::Own(memory) => &memory[..self.length],
-            Memory::Heap(bytes) => bytes.expose(),
-        }
-    }
-}
-
-impl Drop for LastingSecret {
-    fn drop(&mut self) {
-        if let Memory::Own(memory) = &mut self.memory {
-            memory.zeroize();
-        }
-    }
-}
-
-impl fmt::Debug for LastingSecret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("LastingSecret(redacted)")
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -222,16 +170,6 @@ mod tests {
         assert_eq!(format!("{key:?}"), "DataKey(128 bits)");
         let secret = SecretBytes::new(b"hunter2".to_vec());
         assert_eq!(format!("{secret:?}"), "SecretBytes(redacted)");
-        let lasting = LastingSecret::copy_of(b"hunter2");
-        assert_eq!(format!("{lasting:?}"), "LastingSecret(redacted)");
-    }
-
-    #[test]
-    fn a_lasting_secret_has_the_bytes_that_it_was_made_of() {
-        for length in [0, 1, 31, 4096, 4097] {
-            let bytes: Vec<u8> = (0..length).map(|n| n as u8).collect();
-            assert_eq!(LastingSecret::copy_of(&bytes).expose(), bytes);
-        }
     }
 
     #[test]

@@ -141,7 +141,6 @@ fn the_library_exports_what_a_server_looks_up_and_nothing_else() {
         "keyroll_keys_init",
         // The feature that this test builds with.
         "keyroll_test_panic",
-        "my_print_error_service",
         "sql_service",
     ]);
     assert_eq!(exported, expected);

@@ -59,9 +59,8 @@ pub(super) unsafe extern "C" fn get_key(
     length: *mut c_uint,
 ) -> c_uint {
     guard(|| {
-        let key = published::current().and_then(|keys| keys.ring.key(key_id, version));
-        let Some(key) = key else {
-            running::want(key_id);
+        let look = || published::current().and_then(|keys| keys.ring.key(key_id, version));
+        let Some(key) = look().or_else(|| running::look_again(key_id).then(look).flatten()) else {
             return VersionOrStatus(abi::KR_KEY_VERSION_INVALID);
         };
         // SAFETY: the server passes a buffer of `*length` bytes and a length of its own, or null for either.

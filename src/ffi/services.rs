@@ -1,7 +1,10 @@
-//! The server's services: the error log, errors of statements, and SQL.
+//! What the server does for plugins: the error log, errors of statements, and SQL.
 //!
 //! A service is had by exporting a pointer that is named like it and preset to the version wanted. The server
-//! puts the service's structure there at load; where it has no such service the number stays.
+//! puts the service's structure there at load; where it has no such service the number stays. A service whose major
+//! version differs makes the server refuse the library: so it is with `my_print_error_service`, 1.0 in MariaDB 10.5
+//! to 10.11 and 2.0 in 11.8. One library for all of them takes the function behind it by its own name instead, which
+//! the server exports for plugins that link against it.
 
 use std::ffi::{CStr, CString, c_char, c_uint, c_ulong, c_void};
 use std::path::Path;
@@ -13,16 +16,8 @@ use once_cell::sync::Lazy;
 use super::abi;
 use crate::plugin::{Level, Wake};
 
-/// `my_print_error_service`: the error log and errors of statements.
-// SAFETY: the server looks the symbol up by this name in this library alone.
-#[unsafe(no_mangle)]
-#[allow(non_upper_case_globals, reason = "the name is the server's")]
-pub(super) static my_print_error_service: AtomicPtr<abi::kr_print_error_service> = AtomicPtr::new(
-    ptr::without_provenance_mut(abi::KR_PRINT_ERROR_SERVICE_VERSION as usize),
-);
-
 /// `sql_service`: SQL in the server (10.7 and later).
-// SAFETY: as above.
+// SAFETY: the server looks the symbol up by this name in this library alone.
 #[unsafe(no_mangle)]
 #[allow(non_upper_case_globals, reason = "the name is the server's")]
 pub(super) static sql_service: AtomicPtr<abi::kr_sql_service> =
@@ -69,12 +64,27 @@ pub(super) fn fail_statement(text: &str) {
 }
 
 fn print(nr: c_uint, text: &str, flags: c_ulong) {
+    static PRINTF_ERROR: Lazy<abi::kr_printf_error> = Lazy::new(|| {
+        // SAFETY: `my_printf_error` has this type from 10.5 to 11.8 (include/abi_check.c); null becomes `None`.
+        unsafe { std::mem::transmute::<*mut c_void, abi::kr_printf_error>(symbol(c"my_printf_error")) }
+    });
     // A NUL would cut the text: our texts have none, but a path in them might.
     let text = CString::new(shorten(&text.replace('\0', "\\0"))).unwrap_or_default();
-    if let Some(printf_error) = service(&my_print_error_service).and_then(|service| service.printf_error) {
+    match *PRINTF_ERROR {
         // SAFETY: the format takes one string, and both live until the call returns.
-        unsafe { printf_error(nr, c"%s".as_ptr(), flags, text.as_ptr()) }
+        Some(printf_error) => unsafe { printf_error(nr, c"%s".as_ptr(), flags, text.as_ptr()) },
+        #[expect(
+            clippy::print_stderr,
+            reason = "what a server writes there is in its error log"
+        )]
+        None => eprintln!("keyroll: {}", text.to_string_lossy()),
     }
+}
+
+/// The server's symbol of this name, or null.
+fn symbol(name: &CStr) -> *mut c_void {
+    // SAFETY: the name is a C string; the search changes nothing.
+    unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) }
 }
 
 /// The text with its middle left out where it is too long for the server, which would cut off the end: the
@@ -91,12 +101,6 @@ fn shorten(text: &str) -> String {
         .find(boundary)
         .unwrap_or(text.len());
     [&text[..head], LEFT_OUT, &text[tail..]].concat()
-}
-
-/// The server's symbol of this name, or null.
-fn symbol(name: &CStr) -> *mut c_void {
-    // SAFETY: the name is a C string; the search changes nothing.
-    unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) }
 }
 
 /// Whether the server has started up. One that does not tell has not.

@@ -4,7 +4,6 @@
 //! letter, because scripts know them; what we add is in [`KeyStoreError::hint`].
 
 use std::fs::File;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
@@ -176,15 +175,6 @@ pub enum KeyStoreError {
     /// The system's generator of random numbers failed.
     #[error("no random bytes from the system: {0}")]
     NoRandomBytes(getrandom::Error),
-
-    /// No memory for the ring.
-    #[error("no memory for {versions} key versions: {source}")]
-    NoMemoryForKeys {
-        /// How many versions were to be held.
-        versions: usize,
-        /// Why.
-        source: io::Error,
-    },
 }
 
 /// `keys 1, 2 and 7`; the first twenty of many.
@@ -257,7 +247,6 @@ impl KeyStoreError {
             KeyStoreError::NoSystemKey => "add key 1".into(),
             KeyStoreError::InvalidNewKey { .. } => "name each key once, as ID or ID:BITS".into(),
             KeyStoreError::NoRandomBytes(_) => "check the system log".into(),
-            KeyStoreError::NoMemoryForKeys { .. } => "free memory, then try again".into(),
         }
     }
 }

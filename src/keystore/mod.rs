@@ -7,7 +7,6 @@ pub mod envelope;
 pub mod error;
 pub mod key_file;
 pub mod key_set;
-mod locked_memory;
 pub mod new_versions;
 pub mod open;
 pub mod ring;

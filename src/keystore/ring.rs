@@ -15,10 +15,9 @@ use std::sync::Arc;
 
 use super::error::KeyStoreError;
 use super::key_set::{Inserted, KeyName, KeySet};
-use super::locked_memory::LockedMemory;
 use crate::crypto::Algorithm;
 use crate::crypto::derive::{DATA_KEY_LENGTH, Origin, RingId};
-use crate::secret::{DataKey, MAX_DATA_KEY_LENGTH};
+use crate::secret::{DataKey, LockedMemory, MAX_DATA_KEY_LENGTH};
 
 /// Room for one key in a page, in bytes.
 const KEY_ROOM: usize = MAX_DATA_KEY_LENGTH;
@@ -73,26 +72,22 @@ impl Ring {
     /// A ring of these keys. Versions whose store records no algorithm have this one.
     ///
     /// # Errors
-    /// A key that is too short for its cipher; memory that cannot be had.
+    /// A key that is too short for its cipher.
     pub fn new(keys: &KeySet, default_algorithm: Algorithm) -> Result<Ring, KeyStoreError> {
         check_lengths(keys, default_algorithm)?;
-        Ring::build(keys, default_algorithm, None)
+        Ok(Ring::build(keys, default_algorithm, None))
     }
 
     /// A ring of these keys that takes the place of this one and shares its pages.
     ///
     /// # Errors
-    /// Those of [`check_successor`](Self::check_successor); memory that cannot be had.
+    /// Those of [`check_successor`](Self::check_successor).
     pub fn successor(&self, keys: &KeySet) -> Result<Ring, KeyStoreError> {
         self.check_successor(keys)?;
-        Ring::build(keys, self.default_algorithm, Some(self))
+        Ok(Ring::build(keys, self.default_algorithm, Some(self)))
     }
 
-    fn build(
-        keys: &KeySet,
-        default_algorithm: Algorithm,
-        before: Option<&Ring>,
-    ) -> Result<Ring, KeyStoreError> {
+    fn build(keys: &KeySet, default_algorithm: Algorithm, before: Option<&Ring>) -> Ring {
         let mut pages = before.map(|ring| ring.pages.clone()).unwrap_or_default();
         let fresh: Vec<(KeyName, &DataKey)> = keys
             .iter()
@@ -100,7 +95,7 @@ impl Ring {
             .collect();
         let fresh_page = pages.len();
         if !fresh.is_empty() {
-            pages.push(Arc::new(page_of(&fresh)?));
+            pages.push(Arc::new(page_of(&fresh)));
         }
 
         let ids = keys.ids();
@@ -146,7 +141,7 @@ impl Ring {
             slot.count += 1;
         }
         ring.versions = versions.into_boxed_slice();
-        Ok(ring)
+        ring
     }
 
     /// The latest version of the key, or `None` if there is no such key.
@@ -371,16 +366,12 @@ fn as_u32(n: usize) -> u32 {
 }
 
 /// The memory of some keys, [`KEY_ROOM`] for each.
-fn page_of(keys: &[(KeyName, &DataKey)]) -> Result<LockedMemory, KeyStoreError> {
-    let mut page =
-        LockedMemory::new(keys.len() * KEY_ROOM).map_err(|source| KeyStoreError::NoMemoryForKeys {
-            versions: keys.len(),
-            source,
-        })?;
+fn page_of(keys: &[(KeyName, &DataKey)]) -> LockedMemory {
+    let mut page = LockedMemory::new(keys.len() * KEY_ROOM);
     for ((_, key), room) in keys.iter().zip(page.chunks_exact_mut(KEY_ROOM)) {
         room[..key.len()].copy_from_slice(key.expose());
     }
-    Ok(page)
+    page
 }
 
 #[cfg(test)]

@@ -145,7 +145,6 @@ static void wakes(void) {
 }
 
 void actions(void) {
-  give_print_error_service();
   start(AES_CTR);
   rotations();
   reloads();

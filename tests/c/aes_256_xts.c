@@ -255,7 +255,6 @@ static void another_run(void) {
 }
 
 void aes_256_xts(void) {
-  give_print_error_service();
   start(AES_256_XTS);
   unknown_names();
   names_matter();

@@ -202,7 +202,6 @@ static void wrong_tags(void) {
 }
 
 void contexts(void) {
-  give_print_error_service();
   for EACH_ALGORITHM (algorithm) {
     start(algorithm);
     versions_do_not_matter();

@@ -50,7 +50,6 @@ void load_library(const char *path) {
   }
   lib.plugin = symbol("_maria_plugin_declarations_");
   lib.crypt = lib.plugin->info;
-  lib.print_error_service = symbol("my_print_error_service");
   lib.sql_service = symbol("sql_service");
   /* Not in a shipped library. */
   lib.test_panic = (void (*)(int))dlsym(lib.handle, "keyroll_test_panic");

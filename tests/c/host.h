@@ -1,6 +1,6 @@
 /*
-  A server in miniature: loads keyroll.so, fills its service pointers with services that record, sets its system
-  variables as a server does, and calls it. The tests of one topic are in the file named like it.
+  A server in miniature: loads keyroll.so, has the function and the service that it wants of a server, which record,
+  sets its system variables as a server does, and calls it. The tests of one topic are in the file named like it.
 
   A test prints "ok - sentence" for each check and ends the process with "not ok" at the first failure.
 */
@@ -33,7 +33,6 @@ struct library {
   void *handle;
   struct kr_plugin *plugin;
   struct kr_encryption *crypt;
-  const void **print_error_service;
   const void **sql_service;
   void (*test_panic)(int);
   signed char (*keys_init)(struct kr_udf_init *, struct kr_udf_args *, char *message);
@@ -44,14 +43,13 @@ extern struct library lib;
 /* The directory of this run; each file in it is named by in_dir, whose answer lives until the process ends. */
 extern const char *scratch;
 const char *in_dir(const char *name);
-/* Loads the library; the service pointers keep their presets. */
+/* Loads the library; its service pointer keeps its preset, as in a server before 10.7. */
 void load_library(const char *path);
-/* As a server before 10.7 does: its error log, no SQL. */
-void give_print_error_service(void);
 /* As a server from 10.7 on does. */
 void give_sql_service(void);
-/* As a server that has neither. */
-void take_services_away(void);
+void take_sql_service_away(void);
+/* The server's error log and errors of statements, found by name. */
+void my_printf_error(unsigned int nr, const char *format, unsigned long flags, ...);
 
 /* --- System variables, as the server sets them --------------------------------------------------------- */
 

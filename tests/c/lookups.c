@@ -45,7 +45,6 @@ static void copies(unsigned int id, unsigned int version, const char *hex) {
 }
 
 void lookups(void) {
-  give_print_error_service();
   for EACH_ALGORITHM (algorithm) {
     start(algorithm);
     versions();

@@ -139,7 +139,6 @@ static void of_settings(void) {
 }
 
 void null_pointers(void) {
-  give_print_error_service();
   random_text(&text, 16, 64);
   for EACH_ALGORITHM (algorithm) {
     start(algorithm);

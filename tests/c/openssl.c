@@ -112,7 +112,6 @@ static void damaged(enum algorithm algorithm, int rounds) {
 
 void openssl(void) {
   int rounds = RUNNING_ON_VALGRIND ? 25 : 2000;
-  give_print_error_service();
   for EACH_ALGORITHM (algorithm) {
     start(algorithm);
     round_trips(algorithm, NOPAD, rounds);

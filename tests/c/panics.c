@@ -102,7 +102,6 @@ static void of_life(void) {
 }
 
 void panics(void) {
-  give_print_error_service();
   random_text(&text, 16, 64);
   for EACH_ALGORITHM (algorithm) {
     start(algorithm);

@@ -131,14 +131,13 @@ static void of_the_search_itself(void) {
   CHECK(was_seen(KEY_1_4), "half a key would have been found");
 }
 
-static void without_services(void) {
-  take_services_away();
+static void without_sql(void) {
+  take_sql_service_away();
   start(AES_CBC);
-  CHECK(lib.crypt->get_latest_key_version(1) == 4, "a server without any service runs the plugin");
+  CHECK(lib.crypt->get_latest_key_version(1) == 4, "a server without sql_service runs the plugin");
   CHECK(set_global("rotate_key", 1) == 0 && set_global("rotate_key", 99) != 0 && set_global("reload_keys", 1) == 0,
         "and its actions, which succeed and fail as they should");
   stop();
-  give_print_error_service();
   forget_messages();
   start(AES_CBC);
   REQUIRE(set_global("rotate_key", 1) == 0);
@@ -148,10 +147,9 @@ static void without_services(void) {
 }
 
 void secrets(void) {
-  give_print_error_service();
   of_a_plain_file();
   of_short_keys();
   of_a_password();
-  without_services();
+  without_sql();
   of_the_search_itself();
 }

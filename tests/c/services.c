@@ -8,7 +8,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct message messages[65536];
 static size_t messages_used;
 
-static void printf_error(unsigned int nr, const char *format, unsigned long flags, ...) {
+void my_printf_error(unsigned int nr, const char *format, unsigned long flags, ...) {
   va_list arguments;
   /* Text goes in by "%s" alone: a percent sign in a path must not become a directive. */
   REQUIRE(strcmp(format, "%s") == 0);
@@ -20,8 +20,6 @@ static void printf_error(unsigned int nr, const char *format, unsigned long flag
   messages[messages_used++] = (struct message){nr, flags, text};
   pthread_mutex_unlock(&lock);
 }
-
-static struct kr_print_error_service print_error = {.printf_error = printf_error};
 
 void forget_messages(void) {
   while (messages_used > 0)
@@ -107,9 +105,5 @@ static struct kr_sql_service sql_functions = {
     .close = sql_close,
 };
 
-void give_print_error_service(void) { *lib.print_error_service = &print_error; }
 void give_sql_service(void) { *lib.sql_service = &sql_functions; }
-void take_services_away(void) {
-  *lib.print_error_service = (void *)KR_PRINT_ERROR_SERVICE_VERSION;
-  *lib.sql_service = (void *)KR_SQL_SERVICE_VERSION;
-}
+void take_sql_service_away(void) { *lib.sql_service = (void *)KR_SQL_SERVICE_VERSION; }

@@ -87,7 +87,6 @@ static void *look_up(void *argument) {
 
 void threads(void) {
   int rounds = RUNNING_ON_VALGRIND ? 5 : 40;
-  give_print_error_service();
   give_sql_service();
   for EACH_ALGORITHM (each) {
     pthread_t thread[THREADS];

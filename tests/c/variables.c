@@ -130,7 +130,6 @@ static void status(void) {
 }
 
 void variables(void) {
-  give_print_error_service();
   declared();
   passwords();
   actions_at_a_start();

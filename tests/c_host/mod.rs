@@ -58,7 +58,7 @@ pub(crate) fn build_host(sources: &[PathBuf], host: &Path) {
             .arg("-I")
             .arg(root.join("tests/c"))
             .args(sources)
-            .args(["-ldl", "-lcrypto", "-pthread", "-o"])
+            .args(["-ldl", "-lcrypto", "-pthread", "-rdynamic", "-o"])
             .arg(host),
     );
 }

@@ -7,6 +7,7 @@
 
 #[path = "../c_host/mod.rs"]
 mod c_host;
+mod keystore;
 mod traces;
 mod victim;
 
@@ -38,10 +39,12 @@ fn built() -> &'static Built {
         });
         sources.extend(c_host::sources("c/memory"));
         c_host::build_host(&sources, &host);
-        c_host::build_library(&mut c_host::cargo(), &["--release"], &target);
+        // The library that is shipped, built where a build for use finds it again.
+        let usual = target.parent().and_then(Path::parent).unwrap();
+        c_host::build_library(&mut c_host::cargo(), &["--release"], usual);
         Built {
             host,
-            library: target.join("release/libkeyroll.so"),
+            library: usual.join("release/libkeyroll.so"),
         }
     })
 }
@@ -148,7 +151,7 @@ impl Secrets {
 /// Runs the program, and fails with all that was found where there should be nothing. A dump after each message is
 /// taken where there is no password.
 fn search(secrets: &Secrets, algorithm: usize, environment: &[(&str, &str)]) {
-    let mut victim = Victim::start(built(), secrets.path(), algorithm, environment);
+    let mut victim = Victim::start(built(), secrets.path(), &[&algorithm.to_string()], environment);
     let (mut stages, mut wrong) = (Vec::new(), Vec::new());
     while let Some(stage) = victim.stage() {
         if secrets.password.is_some() && stage.contains("crypted") {

@@ -74,6 +74,19 @@ impl Traces {
         }
     }
 
+    /// A keystore key and what is derived from it for the keystore with this UUID.
+    pub(crate) fn add_keystore_key(&mut self, name: &str, key: &[u8], uuid: &[u8]) {
+        self.add_key(name, key);
+        let (pseudorandom, hkdf) = Hkdf::<Sha256>::extract(Some(uuid), key);
+        self.add_key(&format!("pseudorandom key of {name}"), &pseudorandom);
+        for use_of_key in ["wrapping", "mac"] {
+            let mut derived = [0; 32];
+            let info = format!("keyroll keystore v1 {use_of_key} key");
+            hkdf.expand(info.as_bytes(), &mut derived).unwrap();
+            self.add_key(&format!("{use_of_key} key of {name}"), &derived);
+        }
+    }
+
     fn add(&mut self, what: &str, bytes: &[u8]) {
         self.begins.resize(1 << 16, false);
         for piece in bytes.as_chunks::<PIECE>().0 {

@@ -14,18 +14,21 @@ pub(crate) struct Victim {
 }
 
 impl Victim {
-    /// Starts the program with this one of the ciphers.
+    /// Starts the program in this directory with these arguments, the first of which is one of the ciphers.
     pub(crate) fn start(
         built: &Built,
         directory: &Path,
-        algorithm: usize,
+        arguments: &[&str],
         environment: &[(&str, &str)],
     ) -> Victim {
         let mut child = Command::new(&built.host)
             .arg(&built.library)
             .arg(directory)
-            .arg(algorithm.to_string())
+            .args(arguments)
             .env_remove("KEYROLL_FILEKEY")
+            // A first call of a function between get_key and the wiping would go through the dynamic linker, which
+            // saves the registers, and the key that get_key has left there, on the caller's stack.
+            .env("LD_BIND_NOW", "1")
             .envs(environment.iter().copied())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

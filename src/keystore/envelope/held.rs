@@ -7,8 +7,7 @@ use super::error::EnvelopeError;
 use super::format::{Document, MasterKeyRecord};
 use super::keys::Keys;
 use super::uuid::Uuid;
-use crate::keystore::locked_memory::LockedMemory;
-use crate::secret::{KEYSTORE_KEY_LENGTH, KeystoreKey};
+use crate::secret::{KeystoreKey, LockedMemory};
 
 /// Nothing before the first load.
 #[derive(Debug, Default)]
@@ -28,7 +27,7 @@ struct Seen {
 #[derive(Debug)]
 struct HeldKey {
     wrapped: Vec<u8>,
-    memory: LockedMemory,
+    key: LockedMemory,
 }
 
 impl Held {
@@ -86,18 +85,14 @@ impl Held {
         if held.wrapped != document.master_key().wrapped.bytes {
             return None;
         }
-        let key = held.memory.first_chunk::<KEYSTORE_KEY_LENGTH>()?;
-        Some(Keys::new(key, document.uuid()))
+        Some(Keys::new(held.key.first_chunk()?, document.uuid()))
     }
 
-    /// Keeps the key to what the document holds wrapped. Without memory for it the provider is asked each time.
+    /// Keeps the key to what the document holds wrapped.
     pub(super) fn keep(&mut self, key: &KeystoreKey, document: &Document) {
-        self.key = LockedMemory::new(KEYSTORE_KEY_LENGTH).ok().map(|mut memory| {
-            memory[..KEYSTORE_KEY_LENGTH].copy_from_slice(key.expose());
-            HeldKey {
-                wrapped: document.master_key().wrapped.bytes.clone(),
-                memory,
-            }
+        self.key = Some(HeldKey {
+            wrapped: document.master_key().wrapped.bytes.clone(),
+            key: LockedMemory::copy_of(key.expose()),
         });
     }
 }

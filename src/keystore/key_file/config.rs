@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 pub use crate::crypto::password::Digest;
-use crate::secret::LastingSecret;
+use crate::secret::LockedMemory;
 
 /// What a filekey that names a file begins with.
 const FILE_PREFIX: &[u8] = b"FILE:";
@@ -31,7 +31,7 @@ pub enum FileKey {
     /// The key file is plain.
     None,
     /// This is the password.
-    Password(LastingSecret),
+    Password(LockedMemory),
     /// The password is in this file: 256 bytes at most, line ends at its end do not count.
     File(PathBuf),
 }
@@ -42,7 +42,7 @@ impl FileKey {
         match setting.strip_prefix(FILE_PREFIX) {
             Some(path) => FileKey::File(PathBuf::from(OsStr::from_bytes(path))),
             None if setting.is_empty() => FileKey::None,
-            None => FileKey::Password(LastingSecret::copy_of(setting)),
+            None => FileKey::Password(LockedMemory::copy_of(setting)),
         }
     }
 }
@@ -69,7 +69,7 @@ mod tests {
         );
         for password in [&b"file:/x"[..], b"FILE", b" ", b"\xFF\x00"] {
             match FileKey::from_setting(password) {
-                FileKey::Password(secret) => assert_eq!(secret.expose(), password),
+                FileKey::Password(secret) => assert_eq!(*secret, *password),
                 other => panic!("{other:?}"),
             }
         }

@@ -203,7 +203,7 @@ impl KeyFile {
     fn password(&self, warnings: &mut Vec<Warning>) -> Result<Option<SecretBytes>, KeyStoreError> {
         let path = match &self.config.filekey {
             FileKey::None => return Ok(None),
-            FileKey::Password(password) => return Ok(Some(SecretBytes::new(password.expose().to_vec()))),
+            FileKey::Password(password) => return Ok(Some(SecretBytes::new(password.to_vec()))),
             FileKey::File(path) => path,
         };
         let file = File::open(path).map_err(|source| FileError::FileNotFound {

@@ -6,6 +6,8 @@
   server derives for a tablespace is read from DIRECTORY/derived. Both lie in one place, which is wiped before each
   stage but "held". Where there is a file DIRECTORY/password, its content is the filekey.
 
+  memory LIBRARY DIRECTORY ALGORITHM keystore: the same with DIRECTORY/keystore, whose master key DIRECTORY/uri names.
+
   memory LIBRARY DIRECTORY limits: works with a key file while no memory may be locked.
 */
 #include "host.h"
@@ -126,14 +128,22 @@ static void start_with_password(int algorithm) {
     explicit_bzero(of_environment, strlen(of_environment));
 }
 
-static void search(int algorithm) {
-  pthread_t thread;
-  /* The one that takes the dump is no ancestor. */
-  prctl(PR_SET_PTRACER, PR_SET_PTRACER_ANY);
-  memset(plain, 'p', sizeof plain);
-  start_with_password(algorithm);
-  stop_at("started\n");
+static void start_with_keystore(int algorithm) {
+  char uri[1024] = {0};
+  REQUIRE(read_own("uri", uri, sizeof uri - 1));
+  set_defaults();
+  set_text("keystore", in_dir("keystore"));
+  set_text("master_key", uri);
+  set_choice("key_algorithm", (unsigned long)algorithm);
+  set_number("request_timeout", 120000);
+  REQUIRE(init() == 0);
+}
 
+static pthread_t thread;
+
+/* From the first look at the running plugin to a thread that has worked and lives on. */
+static void look_up_and_encrypt(int stop_at_messages) {
+  stop_at("started\n");
   get_data_key(1, 1);
   stop_at("held\n");
   wipe_own();
@@ -142,12 +152,23 @@ static void search(int algorithm) {
   get_data_key(1, 1);
   get_data_key(2, 1);
   wipe_own();
-  all_messages(1, 1, 1);
+  all_messages(1, 1, stop_at_messages);
   pthread_barrier_init(&worked, NULL, 2);
   pthread_barrier_init(&leave, NULL, 2);
   REQUIRE(pthread_create(&thread, NULL, worker, NULL) == 0);
   pthread_barrier_wait(&worked);
+}
 
+static void end(void) {
+  pthread_barrier_wait(&leave);
+  pthread_join(thread, NULL);
+  stop();
+  stop_at("ended\n");
+}
+
+static void search(int algorithm) {
+  start_with_password(algorithm);
+  look_up_and_encrypt(1);
   REQUIRE(set_global("rotate_key", -1) == 0 && set_global("rotate_key", 1) == 0);
   REQUIRE(set_global("rotate_key", 77) != 0);
   REQUIRE(set_global("reload_keys", 1) == 0);
@@ -157,11 +178,31 @@ static void search(int algorithm) {
   all_messages(1, 5, 0);
   all_messages(2, 3, 0);
   stop_at("rotated\n");
+  end();
+}
 
-  pthread_barrier_wait(&leave);
-  pthread_join(thread, NULL);
-  stop();
-  stop_at("ended\n");
+/* What the test does to the files while the program has stopped makes the next action what its stage says. */
+static void search_keystore(int algorithm) {
+  start_with_keystore(algorithm);
+  look_up_and_encrypt(0);
+  stop_at("worked\n");
+  REQUIRE(set_global("rotate_key", -1) == 0 && lib.crypt->get_latest_key_version(1) == 3);
+  stop_at("rotated\n");
+  REQUIRE(lib.crypt->get_latest_key_version(77) == 1);
+  stop_at("created\n");
+  all_messages(77, 1, 0);
+  REQUIRE(set_global("rotate_master_key", 1) == 0);
+  stop_at("master key rotated\n");
+  REQUIRE(set_global("reload_keys", 1) == 0 && lib.crypt->get_latest_key_version(1) == 5);
+  stop_at("reloaded\n");
+  REQUIRE(set_global("rotate_master_key", 1) != 0);
+  stop_at("keystore not written\n");
+  REQUIRE(set_global("rotate_master_key", 1) != 0);
+  stop_at("master key not read\n");
+  REQUIRE(set_global("rotate_key", -1) == 0 && lib.crypt->get_latest_key_version(1) == 7);
+  all_messages(1, 7, 0);
+  stop_at("recovered\n");
+  end();
 }
 
 static void limits(void) {
@@ -186,15 +227,20 @@ static void limits(void) {
 }
 
 int main(int argc, char **argv) {
-  if (argc != 4) {
-    fprintf(stderr, "usage: memory LIBRARY DIRECTORY ALGORITHM|limits\n");
+  int keystore = argc == 5 && strcmp(argv[4], "keystore") == 0;
+  if (argc != 4 && !keystore) {
+    fprintf(stderr, "usage: memory LIBRARY DIRECTORY ALGORITHM [keystore] | limits\n");
     return 2;
   }
   scratch = argv[2];
   load_library(argv[1]);
-  give_print_error_service();
+  /* The one that takes the dump is no ancestor. */
+  prctl(PR_SET_PTRACER, PR_SET_PTRACER_ANY);
+  memset(plain, 'p', sizeof plain);
   if (strcmp(argv[3], "limits") == 0)
     limits();
+  else if (keystore)
+    search_keystore(atoi(argv[3]));
   else
     search(atoi(argv[3]));
   forget_messages();

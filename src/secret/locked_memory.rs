@@ -1,0 +1,111 @@
+//! Memory for secrets that live as long as the server.
+
+use std::fmt;
+use std::ops::{Deref, DerefMut};
+
+use memmap2::{Advice, MmapMut};
+use zeroize::Zeroize;
+
+/// Memory of its own that holds nothing but secrets: left out of core dumps, locked if the limits allow it, not
+/// inherited by a forked process, wiped before it is given back.
+///
+/// Where the system has no such memory to give it lies on the heap, which is wiped too.
+pub struct LockedMemory {
+    memory: Memory,
+    locked: bool,
+}
+
+enum Memory {
+    Own(MmapMut),
+    Heap(Box<[u8]>),
+}
+
+impl LockedMemory {
+    /// This many zeroes.
+    pub fn new(length: usize) -> LockedMemory {
+        let Ok(memory) = MmapMut::map_anon(length) else {
+            return LockedMemory {
+                memory: Memory::Heap(vec![0; length].into_boxed_slice()),
+                locked: false,
+            };
+        };
+        let locked = memory.lock().is_ok();
+        // Both are refinements that old kernels lack; the secrets work without them.
+        let _ = memory.advise(Advice::DontDump);
+        let _ = memory.advise(Advice::DontFork);
+        LockedMemory {
+            memory: Memory::Own(memory),
+            locked,
+        }
+    }
+
+    /// A copy of these bytes.
+    pub fn copy_of(bytes: &[u8]) -> LockedMemory {
+        let mut memory = LockedMemory::new(bytes.len());
+        memory.copy_from_slice(bytes);
+        memory
+    }
+
+    /// Whether it is locked, so that it is never swapped out.
+    pub fn is_locked(&self) -> bool {
+        self.locked
+    }
+}
+
+impl Deref for LockedMemory {
+    type Target = [u8];
+
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        match &self.memory {
+            Memory::Own(bytes) => bytes,
+            Memory::Heap(bytes) => bytes,
+        }
+    }
+}
+
+impl DerefMut for LockedMemory {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        match &mut self.memory {
+            Memory::Own(bytes) => bytes,
+            Memory::Heap(bytes) => bytes,
+        }
+    }
+}
+
+impl fmt::Debug for LockedMemory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("LockedMemory(redacted)")
+    }
+}
+
+impl Drop for LockedMemory {
+    fn drop(&mut self) {
+        self.zeroize();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_has_the_bytes_that_it_was_made_of_and_shows_none() {
+        for length in [0, 1, 31, 4096, 4097] {
+            let bytes: Vec<u8> = (0..length).map(|n| n as u8).collect();
+            let memory = LockedMemory::copy_of(&bytes);
+            assert_eq!(*memory, bytes[..]);
+            assert_eq!(format!("{memory:?}"), "LockedMemory(redacted)");
+        }
+    }
+
+    #[test]
+    fn memory_on_the_heap_holds_bytes_and_is_not_locked() {
+        let mut memory = LockedMemory {
+            memory: Memory::Heap(vec![0; 3].into_boxed_slice()),
+            locked: false,
+        };
+        memory.copy_from_slice(b"abc");
+        assert_eq!((&*memory, memory.is_locked()), (&b"abc"[..], false));
+    }
+}
