@@ -106,8 +106,8 @@ ln -s "$build/mysql-test/lib/My/SafeProcess" "$view/mysql-test/lib/My/SafeProces
 run_mtr "$server/mysql-test" "${tests[@]}"
 
 step "the suites after installation"
-KEYROLL_SO=$dir/installed/usr/lib/mysql/plugin/keyroll.so KEYROLL_BIN=$dir/installed/usr/bin/keyroll \
-  KEYROLL_SUITES=$dir/installed/usr/share/mysql/mysql-test/plugin/keyroll "$checkout/scripts/mtr.sh" "${tests[@]}"
+KEYROLL_SUITE_NAMES="keyroll keyroll_keystore" KEYROLL_SO=$dir/installed/usr/lib/mysql/plugin/keyroll.so \
+  KEYROLL_BIN=$dir/installed/usr/bin/keyroll KEYROLL_SUITES=$dir/installed/usr/share/mysql/mysql-test/plugin/keyroll "$checkout/scripts/mtr.sh" "${tests[@]}"
 
 step "STATIC is refused"
 configure -DPLUGIN_KEYROLL=STATIC && fail "PLUGIN_KEYROLL=STATIC was accepted"
