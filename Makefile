@@ -6,7 +6,10 @@ export KEYROLL_SO := $(abspath $(TARGET_DIR)/release/libkeyroll.so)
 export KEYROLL_BAO ?= $(abspath target/tools/openbao/bin/bao)
 export KEYROLL_BIN := $(abspath $(TARGET_DIR)/release/keyroll)
 
-.PHONY: help demo test build packages test-packages test-matrix portable lint deny unit mtr kills soak bench bench-server aarch64 fuzz clean
+PACKAGE_BUILD := $(TARGET_DIR)/cmake
+
+.PHONY: help demo test build packages test-packages test-matrix portable lint deny unit mtr kills soak bench bench-server \
+        aarch64 fuzz deb test-install test-deb server-tree sbom reproducible clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */  make \1\t/' | expand -t 20
@@ -68,6 +71,28 @@ aarch64: ## the cipher tests on aarch64, under qemu; some five minutes
 
 fuzz: ## a minute of fuzzing of each parser, key file and keystore (needs cargo-fuzz and a nightly toolchain)
 	cd fuzz && for target in key_file keystore; do $(CARGO) +nightly fuzz run $$target -- -max_total_time=60 || exit 1; done
+
+deb: ## the Debian package mariadb-plugin-keyroll, in target/cmake
+	scripts/install_packages.sh deb
+	cmake -S . -B $(PACKAGE_BUILD)
+	cmake --build $(PACKAGE_BUILD)
+	cd $(PACKAGE_BUILD) && umask 022 && cpack -G DEB
+	lintian --fail-on error --tag-display-limit 0 $(PACKAGE_BUILD)/mariadb-plugin-keyroll_*.deb
+
+test-install: ## what cmake installs, where, and that nothing is written elsewhere (as root)
+	scripts/test_install.sh $(PACKAGE_BUILD)
+
+test-deb: deb ## install, encrypt, upgrade, remove, reinstall and purge it in a clean Debian 12 (as root)
+	scripts/test_deb.sh $(PACKAGE_BUILD)
+
+server-tree: ## build keyroll in MariaDB's source tree and run suites from there (fetches 115 MB)
+	scripts/test_server_tree.sh
+
+sbom: ## the software bill of materials, CycloneDX, of what is linked into the plugin and the command
+	scripts/make_sbom.sh
+
+reproducible: ## build the package twice in different places: the same bytes? (two release builds)
+	scripts/test_reproducible.sh
 
 clean: ## remove what was built
 	$(CARGO) clean

@@ -6,7 +6,8 @@
 # Environment:
 #   KEYROLL_SO         the built plugin        (default: target/release/libkeyroll.so)
 #   KEYROLL_BIN        the built command       (default: target/release/keyroll)
-#   KEYROLL_SUITES     the suites to run       (default: all)
+#   KEYROLL_SUITES     where the suites are    (default: mariadb-test)
+#   KEYROLL_SUITE_NAMES  those to run          (default: all)
 #   KEYROLL_SERVER     a prefix with a server  (default: none, the installed one; scripts/server_matrix/fetch.sh
 #                                               makes prefixes)
 #   MTR_ROOT           the server's mtr        (default: looked for where packages put it)
@@ -25,7 +26,8 @@ fail() {
 }
 
 checkout=$(cd "$(dirname "$0")/.." && pwd -P)
-suites=${KEYROLL_SUITES:-keyroll keyroll_keystore keyroll_vault keyroll_aws}
+suites_dir=$(realpath "${KEYROLL_SUITES:-$checkout/mariadb-test}")
+suites=${KEYROLL_SUITE_NAMES:-keyroll keyroll_keystore keyroll_vault keyroll_aws}
 plugin=$(realpath "${KEYROLL_SO:-$checkout/target/release/libkeyroll.so}")
 command=$(realpath "${KEYROLL_BIN:-$checkout/target/release/keyroll}")
 KEYROLL_BAO=${KEYROLL_BAO:-$checkout/target/tools/openbao/bin/bao}
@@ -88,7 +90,7 @@ for entry in "$mtr_root"/*; do
         *) ln -s "$entry" "$mtr_dir/" ;;
     esac
 done
-ln -sfn "$checkout/mariadb-test" "$mtr_dir/plugin/keyroll"
+ln -sfn "$suites_dir" "$mtr_dir/plugin/keyroll"
 
 log=$work/mtr.log
 status=0
@@ -129,9 +131,9 @@ $(sed -nE "s/^(keyroll[a-z_]*\.[a-z0-9_]+) .*\[ skipped \] */\1 /p" "$log")
 EOT
 
 for suite in $suites; do
-    for test in "$checkout/mariadb-test/$suite"/t/*.test; do
+    for test in "$suites_dir/$suite"/t/*.test; do
         name=$(basename "$test" .test)
-        if [ ! -f "$checkout/mariadb-test/$suite/r/$name.result" ]; then
+        if [ ! -f "$suites_dir/$suite/r/$name.result" ]; then
             echo "mtr.sh: $suite.$name has no result file, so it cannot fail" >&2
             failed=$((failed + 1))
         fi

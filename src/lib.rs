@@ -4,13 +4,14 @@
 //! makes, lists, rotates and checks the same keys. The floors of the code, where a `use` only points down:
 //!
 //! ```text
-//! mariadbd ── C vtable ──> ffi ──> plugin ──> keystore ──> crypto ──> durable ──> secret
-//! keyroll (command) ─────────────────────────────^
+//! mariadbd ── C vtable ──> ffi ──> plugin ──> keystore ──> master_key ──> net ──> crypto ──> durable ──> secret, clock
+//! keyroll (command) ────────────────────────────^
 //! ```
 //!
 //! [`ffi`] is the C boundary, and the only place with `unsafe` beside the ciphers that are written for one
 //! kind of processor (`crypto::x86_64`); [`plugin`] is the running plugin without C
 //! types; [`keystore`] holds the places where data keys live for good and the in-memory key ring;
+//! [`master_key`] holds the providers of master keys, which wrap keystores; [`net`] talks HTTPS to key services;
 //! [`crypto`] holds the page ciphers; [`durable`] reads, makes and replaces the files that hold secrets.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -16,8 +17,8 @@ use crate::net::vault::VaultAccess;
 /// The time that a provider is given for one call unless told.
 pub const DEFAULT_REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// What all providers are opened with.
-#[derive(Clone, Debug)]
+/// What all providers are opened with. `Debug` leaves the environment out: it may hold anyone's secrets.
+#[derive(Clone)]
 pub struct Options {
     /// The time for one call of a provider, all its retries together.
     pub request_timeout: Duration,
@@ -25,6 +26,15 @@ pub struct Options {
     pub environment: BTreeMap<OsString, OsString>,
     /// How Vault is asked; `None`: as the environment says.
     pub vault: Option<Box<VaultAccess>>,
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options")
+            .field("request_timeout", &self.request_timeout)
+            .field("vault", &self.vault)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Options {

@@ -88,6 +88,7 @@ impl Place {
         Options {
             request_timeout: Duration::from_secs(120),
             environment: BTreeMap::from([("KEYROLL_EXEC_KEYS".into(), keys.into())]),
+            ..Options::of_this_process(Duration::ZERO)
         }
     }
 
