@@ -8,8 +8,8 @@ export KEYROLL_BIN := $(abspath $(TARGET_DIR)/release/keyroll)
 
 PACKAGE_BUILD := $(TARGET_DIR)/cmake
 
-.PHONY: help demo test build packages test-packages lint deny unit mtr kills soak bench bench-server aarch64 fuzz \
-        deb test-install test-deb server-tree sbom reproducible clean
+.PHONY: help demo test build packages test-packages test-matrix portable lint deny unit mtr kills soak bench bench-server \
+        aarch64 fuzz deb test-install test-deb server-tree sbom reproducible clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */  make \1\t/' | expand -t 20
@@ -44,6 +44,13 @@ unit: ## tests of the code, the C host program under valgrind, the command line,
 
 mtr: build ## the suite in a real server
 	scripts/mtr.sh
+
+portable: ## the same for older systems, linked against glibc 2.31 (fetches Debian 11's libraries)
+	scripts/build_portable.sh
+
+test-matrix: portable ## one binary in MariaDB 10.5, 10.11, 11.8: suites, upgrade, backups (fetches 300 MB, keeps 2.5 GB)
+	KEYROLL_SO=$(abspath $(TARGET_DIR)/x86_64-unknown-linux-gnu/release/libkeyroll.so) \
+	KEYROLL_BIN=$(abspath $(TARGET_DIR)/x86_64-unknown-linux-gnu/release/keyroll) scripts/server_matrix/run.sh
 
 kills: build ## 30 random kills of a real server that rotates keys at work, then every row checked; a minute
 	tests/soak/run.py --store keystore --kills 25
