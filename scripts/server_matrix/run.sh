@@ -6,7 +6,7 @@
 #
 # 10.11 is the installed server; 10.5 and 11.8 are unpacked by fetch.sh beside this script. KEYROLL_SO and KEYROLL_BIN
 # name what is tested: what scripts/build_portable.sh makes, because 10.5 runs on its own glibc 2.31.
-# KEYROLL_SUITES may name fewer suites. Goes on after a failure, and fails at the end.
+# KEYROLL_SUITE_NAMES may name fewer suites. Goes on after a failure, and fails at the end.
 set -uo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd -P)
