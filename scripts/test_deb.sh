@@ -148,7 +148,7 @@ tail -5 "$root/tmp/error.log" | grep -q "keyroll" || fail "the server does not s
 echo "without the plugin the server refuses to start"
 
 step "reinstall"
-within dpkg -i "/root/$(basename "$newer")"
+within dpkg -i /root/newest.deb
 unharmed "after the reinstallation"
 stop
 
@@ -162,7 +162,7 @@ left=$(cd "$root" && find etc usr var -name '*keyroll*' -not -path 'var/lib/keyr
 echo "asked nothing, and left the keys:"; echo "$keys" | sed 's/.*  /  \//'
 
 step "data after a purge and another installation"
-within dpkg -i "/root/$(basename "$newer")"
+within dpkg -i /root/newest.deb
 sed -i -E '0,/^#!include/ s/^#(keyroll_|!include)/\1/' "$root$cnf"
 unharmed "after the purge"
 stop

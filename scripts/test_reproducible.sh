@@ -37,7 +37,7 @@ for file in keyroll.so bin/keyroll "$(cd "$second" && ls mariadb-plugin-keyroll_
     failed=1
   fi
 done
-if strings -a "$second/keyroll.so" "$second/bin/keyroll" | grep -F -e "$dir" -e "$HOME/"; then
+if strings -a "$second/keyroll.so" "$second/bin/keyroll" | grep -F -e "$dir" -e "$HOME/."; then
   echo "paths of this machine are in what was built" >&2
   failed=1
 fi

@@ -85,6 +85,15 @@ pub enum PluginError {
         uri: String,
     },
 
+    /// A statement was to make the server show its token to another host.
+    #[error(
+        "the master key {uri} can be set in my.cnf only, because the server's token for Vault would go to another host"
+    )]
+    VaultByStatement {
+        /// What was asked for.
+        uri: String,
+    },
+
     /// The number in SET GLOBAL keyroll_rotate_key is no key id.
     #[error("{request} is not a key id: 1 to 4294967295, or -1 for all keys")]
     NotAKeyId {
@@ -130,7 +139,7 @@ impl PluginError {
                 directory.display(),
                 DEFAULT_KEYSTORE
             ),
-            PluginError::ExecByStatement { .. } => {
+            PluginError::ExecByStatement { .. } | PluginError::VaultByStatement { .. } => {
                 "set keyroll_master_key in my.cnf and restart the server; until then it goes on with the keys \
                  that it has"
                     .into()

@@ -233,6 +233,44 @@ fn a_moved_keystore_is_followed_when_its_new_master_key_is_named() {
 }
 
 #[test]
+fn a_statement_never_sends_the_token_for_vault_to_another_host() {
+    let mut s = started();
+    let asked =
+        |plugin: &mut Plugin, server: &Recorder, uri: &str| plugin.adopt_master_key(uri, server).unwrap_err();
+    for uri in [
+        "vault-transit:https://elsewhere:8200/transit/key",
+        "vault-transit:http://127.0.0.1:1/transit/key",
+        "vault-transit:no-url",
+        "vault-transit:",
+    ] {
+        let error = asked(&mut s.plugin, &s.server, uri);
+        assert!(
+            matches!(error, PluginError::VaultByStatement { .. }),
+            "{uri}: {error}"
+        );
+    }
+    s.plugin.master_key = "vault-transit:https://127.0.0.1:1/transit/key".into();
+    for uri in [
+        "vault-transit:http://127.0.0.1:1/transit/key",
+        "vault-transit:https://127.0.0.1:2/transit/key",
+        "vault-transit:https://127.0.0.1.example.com:1/transit/key",
+    ] {
+        let error = asked(&mut s.plugin, &s.server, uri);
+        assert!(
+            matches!(error, PluginError::VaultByStatement { .. }),
+            "{uri}: {error}"
+        );
+    }
+    // The host in force may be asked for another key; nobody answers there.
+    let error = asked(
+        &mut s.plugin,
+        &s.server,
+        "vault-transit:https://127.0.0.1:1/transit/other",
+    );
+    assert!(!matches!(error, PluginError::VaultByStatement { .. }), "{error}");
+}
+
+#[test]
 fn settings_that_name_two_stores_or_no_master_key_are_refused() {
     let both = Settings {
         filename: b"/keys".to_vec(),

@@ -29,6 +29,7 @@ use crate::crypto::{Algorithm, CipherError, Direction, Padding, PageCipher};
 use crate::keystore::{
     self, KeyName, KeySet, KeySpec, KeyStore, NewVersions, News, Ring, Rotate, VersionStep, Watch,
 };
+use crate::net::Url;
 
 /// What every lookup reads: the keys and how they encrypt. Immutable; a change publishes a new one.
 #[derive(Debug)]
@@ -83,6 +84,8 @@ const CREATE_AGAIN_AFTER: Duration = Duration::from_secs(5);
 pub struct Plugin {
     store: Box<dyn KeyStore>,
     published: Arc<Published>,
+    /// The URI of the master key in force.
+    master_key: String,
     /// Keys that could not be made, and when.
     not_created: HashMap<u32, Instant>,
 }
@@ -97,6 +100,7 @@ impl Plugin {
             return Err(PluginError::FilekeyHidden);
         }
         let algorithm = settings.algorithm();
+        let master_key = String::from_utf8_lossy(&settings.master_key).into_owned();
         let store = keystore::open(settings.store()?)?;
         let loaded = store.load();
         log::provider_said(server, store.as_ref());
@@ -113,6 +117,7 @@ impl Plugin {
         Ok(Plugin {
             store,
             published,
+            master_key,
             not_created: HashMap::new(),
         })
     }
@@ -196,9 +201,7 @@ impl Plugin {
     /// # Errors
     /// The master key and the keys in use stay as they are.
     pub fn adopt_master_key(&mut self, uri: &str, server: &dyn Server) -> Result<(), PluginError> {
-        if uri.starts_with("exec:") {
-            return Err(PluginError::ExecByStatement { uri: uri.into() });
-        }
+        self.check_by_statement(uri)?;
         let store = self.store.with_master_key(uri)?;
         let loaded = store.load();
         log::provider_said(server, store.as_ref());
@@ -208,7 +211,25 @@ impl Plugin {
             self.store = before;
             return Err(error);
         }
+        self.master_key = uri.into();
         log::master_key_adopted(server, &self.published);
+        Ok(())
+    }
+
+    /// Whoever may set variables may not thereby run programs as the server, nor have its token for Vault.
+    fn check_by_statement(&self, uri: &str) -> Result<(), PluginError> {
+        const VAULT: &str = "vault-transit:";
+        if uri.starts_with("exec:") {
+            return Err(PluginError::ExecByStatement { uri: uri.into() });
+        }
+        // The token in force may go to its own host, over what protects it now.
+        let host = |uri: &str| {
+            let url = Url::parse(uri.strip_prefix(VAULT)?).ok()?;
+            Some((url.is_https(), url.authority().to_owned()))
+        };
+        if uri.starts_with(VAULT) && (host(uri).is_none() || host(uri) != host(&self.master_key)) {
+            return Err(PluginError::VaultByStatement { uri: uri.into() });
+        }
         Ok(())
     }
 

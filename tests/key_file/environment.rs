@@ -99,7 +99,10 @@ fn reachable(directory_mode: u32, file_mode: u32) -> (Place, PathBuf, tempfile::
     let tools = tempfile::tempdir().unwrap();
     fs::set_permissions(tools.path(), Permissions::from_mode(0o755)).unwrap();
     let copy = tools.path().join("rotate_key_file");
-    fs::copy(driver(), &copy).unwrap();
+    // By another process: a descriptor of ours that writes to a program would be inherited by what other tests start at
+    // this moment, and the program could not be run ("text file busy").
+    let copied = Command::new("cp").arg(driver()).arg(&copy).status();
+    assert!(copied.unwrap().success());
     (place, copy, tools)
 }
 

@@ -152,7 +152,10 @@ impl Place {
     pub(crate) fn reachable(&self, directory_mode: u32, file_mode: u32) -> (PathBuf, TempDir) {
         let tools = tempfile::tempdir().unwrap();
         let copy = tools.path().join(self.driver);
-        fs::copy(driver(self.driver), &copy).unwrap();
+        // By another process: a descriptor of ours that writes to a program would be inherited by what other tests start
+        // at this moment, and the program could not be run ("text file busy").
+        let copied = Command::new("cp").arg(driver(self.driver)).arg(&copy).status();
+        assert!(copied.unwrap().success());
         set_mode(tools.path(), 0o755);
         if let Some(elsewhere) = &self.elsewhere {
             set_mode(elsewhere.path(), 0o755);
