@@ -101,6 +101,10 @@ pub enum PluginError {
         request: i64,
     },
 
+    /// The thread that looks for new keys met a bug. The next look comes all the same.
+    #[error("a bug of keyroll ended it; the lines above say where")]
+    LookPanicked,
+
     /// A variable that acts was set while the plugin was not running.
     #[error("keyroll is not running")]
     NotRunning,
@@ -145,6 +149,9 @@ impl PluginError {
                     .into()
             }
             PluginError::NotAKeyId { .. } => "SELECT keyroll_keys() lists the key ids".into(),
+            PluginError::LookPanicked => {
+                "report it with these lines; keys in memory work, and SET GLOBAL keyroll_reload_keys = 1 reads all keys".into()
+            }
             PluginError::NotRunning => "the error log of the server's start says why".into(),
         }
     }

@@ -2,6 +2,7 @@
 //! while nobody has asked for anything; the server's threads read the ring.
 
 use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -94,7 +95,7 @@ impl Drop for Watcher {
         self.shared.changed.notify_all();
         (self.interrupt)();
         if let Some(thread) = self.thread.take() {
-            // A panic of the thread has been told to the error log by nobody, and is not worth failing a shutdown.
+            // A panic outside a look has been told by the hook, and is not worth failing a shutdown.
             let _ = thread.join();
         }
     }
@@ -119,7 +120,7 @@ fn run(mut watch: Box<dyn Watch>, shared: &Shared, plugin: &impl Watched) {
         let Some(published) = plugin.published() else {
             return;
         };
-        let looked = scrub::around(|| {
+        let look = || {
             let looked = watch.refresh(&published.ring, &wanted);
             if shared.state().is_ending {
                 return None;
@@ -129,7 +130,11 @@ fn run(mut watch: Box<dyn Watch>, shared: &Shared, plugin: &impl Watched) {
                     .map_err(PluginError::from)
                     .and_then(|news| plugin.take_up(&news)),
             )
-        });
+        };
+        // A thread that ended here would keep all new keys out, and nobody would notice. What a look leaves half done is
+        // its own list of warnings; keys are published as a whole or not at all.
+        let looked = catch_unwind(AssertUnwindSafe(|| scrub::around(look)))
+            .unwrap_or(Some(Err(PluginError::LookPanicked)));
         let Some(looked) = looked else {
             return;
         };
@@ -175,5 +180,173 @@ fn wait(shared: &Shared, began: Instant, interval: Duration) -> Option<BTreeSet<
             .wait_timeout(state, left)
             .unwrap_or_else(PoisonError::into_inner)
             .0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+    use crate::crypto::Algorithm;
+    use crate::keystore::{KeyName, KeySet, KeyStoreError, Ring};
+    use crate::secret::DataKey;
+
+    /// What a look does.
+    enum Look {
+        Succeeds,
+        Fails,
+        Panics,
+        /// Until it is interrupted.
+        Hangs,
+    }
+
+    struct Script {
+        looks: VecDeque<Look>,
+        interval: Duration,
+        is_interrupted: Arc<AtomicBool>,
+    }
+
+    impl Watch for Script {
+        fn refresh(&mut self, _: &Ring, wanted: &BTreeSet<u32>) -> Result<News, KeyStoreError> {
+            let failure = || KeyStoreError::UnknownKey {
+                id: 7,
+                store: "the script".into(),
+                ids: Vec::new(),
+            };
+            match self.looks.pop_front().unwrap_or(Look::Succeeds) {
+                Look::Succeeds => {}
+                Look::Fails => return Err(failure()),
+                Look::Panics => panic!("of the script"),
+                Look::Hangs => {
+                    while !self.is_interrupted.load(Ordering::SeqCst) {
+                        thread::sleep(Duration::from_millis(1));
+                    }
+                    return Err(failure());
+                }
+            }
+            let mut keys = KeySet::default();
+            for id in wanted {
+                let name = KeyName { id: *id, version: 1 };
+                keys.insert(name, DataKey::new(&[1; 32]).unwrap());
+            }
+            Ok(News {
+                keys,
+                warnings: Vec::new(),
+            })
+        }
+
+        fn interval(&self) -> Duration {
+            self.interval
+        }
+
+        fn interrupter(&self) -> Arc<dyn Fn() + Send + Sync> {
+            let is_interrupted = Arc::clone(&self.is_interrupted);
+            Arc::new(move || is_interrupted.store(true, Ordering::SeqCst))
+        }
+    }
+
+    /// What the thread told, in its order.
+    #[derive(Clone, Default)]
+    struct Told(Arc<Mutex<Vec<String>>>);
+
+    impl Told {
+        fn say(&self, text: String) {
+            self.0.lock().unwrap().push(text);
+        }
+
+        /// Waits until so much was told.
+        fn first(&self, count: usize) -> Vec<String> {
+            let deadline = Instant::now() + Duration::from_secs(20);
+            loop {
+                let told = self.0.lock().unwrap().clone();
+                if told.len() >= count {
+                    return told;
+                }
+                assert!(Instant::now() < deadline, "{told:?}");
+                thread::sleep(Duration::from_millis(1));
+            }
+        }
+    }
+
+    impl Watched for Told {
+        fn published(&self) -> Option<Arc<Published>> {
+            let mut keys = KeySet::default();
+            keys.insert(KeyName { id: 1, version: 1 }, DataKey::new(&[1; 32]).unwrap());
+            Some(Arc::new(Published {
+                ring: Ring::new(&keys, Algorithm::AesCbc).unwrap(),
+                source: String::new(),
+                master_key: String::new(),
+            }))
+        }
+
+        fn take_up(&self, news: &News) -> Result<bool, PluginError> {
+            let ids = news.keys.ids();
+            self.say(format!("{ids:?}"));
+            Ok(!ids.is_empty())
+        }
+
+        fn start_reencryption(&self) -> bool {
+            self.say("woken".into());
+            true
+        }
+
+        fn look_failed(&self, error: &PluginError) {
+            self.say(format!("failed: {error}"));
+        }
+
+        fn look_succeeded(&self) {
+            self.say("well again".into());
+        }
+    }
+
+    fn watching(looks: impl IntoIterator<Item = Look>, interval: Duration) -> (Watcher, Told) {
+        let told = Told::default();
+        let script = Script {
+            looks: looks.into_iter().collect(),
+            interval,
+            is_interrupted: Arc::default(),
+        };
+        (Watcher::start(Box::new(script), told.clone()).unwrap(), told)
+    }
+
+    const SOON: Duration = Duration::from_millis(5);
+    const NEVER: Duration = Duration::from_secs(1_000_000);
+
+    #[test]
+    fn a_failure_is_told_once_and_so_is_its_end() {
+        let (_watcher, told) = watching([Look::Fails, Look::Fails, Look::Fails], SOON);
+        let told = told.first(4);
+        assert!(told[0].starts_with("failed: "), "{told:?}");
+        assert_eq!(told[1..4], ["[]", "well again", "[]"]);
+    }
+
+    #[test]
+    fn a_panic_in_a_look_is_told_and_the_next_look_comes() {
+        let (_watcher, told) = watching([Look::Succeeds, Look::Panics, Look::Succeeds], SOON);
+        let told = told.first(4);
+        assert_eq!(told[0], "[]");
+        assert!(told[1].starts_with("failed: a bug of keyroll"), "{told:?}");
+        assert_eq!(told[2..4], ["[]", "well again"]);
+    }
+
+    #[test]
+    fn an_unknown_id_is_looked_for_at_once_and_brings_reencryption() {
+        let (watcher, told) = watching([], NEVER);
+        watcher.want(9);
+        assert_eq!(told.first(2), ["[9]", "woken"]);
+    }
+
+    #[test]
+    fn the_end_does_not_wait_for_a_look_under_way_nor_for_the_next() {
+        for (looks, interval) in [(Some(Look::Hangs), SOON), (None, NEVER)] {
+            let (watcher, told) = watching(looks, interval);
+            thread::sleep(Duration::from_millis(100));
+            let start = Instant::now();
+            drop(watcher);
+            assert!(start.elapsed() < Duration::from_millis(500));
+            assert!(told.first(0).is_empty(), "what ended is no failure");
+        }
     }
 }
