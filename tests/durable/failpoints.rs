@@ -5,7 +5,8 @@ use std::os::unix::process::ExitStatusExt;
 
 use keyroll::durable::failpoint;
 
-use super::support::{Place, stderr};
+use super::support::Place;
+use crate::programs::stderr;
 
 /// The driver's action that passes the failpoint.
 fn action_through(name: &str) -> &'static str {

@@ -4,4 +4,6 @@
 
 mod failpoints;
 mod previous;
+#[path = "../programs/mod.rs"]
+mod programs;
 mod support;

@@ -3,7 +3,8 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
 
-use super::support::{Place, stderr};
+use super::support::Place;
+use crate::programs::stderr;
 
 #[test]
 fn the_copy_has_the_bytes_owner_mode_and_attributes_of_the_file_that_was_replaced() {

@@ -2,11 +2,12 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Output};
-use std::sync::OnceLock;
 
 use tempfile::TempDir;
+
+use crate::programs::{self, stderr};
 
 /// A directory with the file `secret` in it, or with none yet.
 pub(crate) struct Place {
@@ -43,17 +44,12 @@ impl Place {
 
     /// The names in the directory.
     pub(crate) fn names(&self) -> Vec<String> {
-        let mut names: Vec<String> = fs::read_dir(self.directory.path())
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .collect();
-        names.sort();
-        names
+        programs::names(self.directory.path())
     }
 
     /// Runs the driver on this file; `failpoint` is `NAME=ACTION`, or nothing.
     pub(crate) fn run(&self, failpoint: &str, action: &str, texts: &[&str]) -> Output {
-        Command::new(driver())
+        Command::new(programs::example_with_failpoints("write_secret_file"))
             .arg(&self.path)
             .arg(action)
             .args(texts)
@@ -66,25 +62,4 @@ impl Place {
         let output = self.run("", action, texts);
         assert!(output.status.success(), "{action}: {}", stderr(&output));
     }
-}
-
-pub(crate) fn stderr(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
-/// `examples/write_secret_file.rs` with failpoints, in a target directory of its own: other tests use the
-/// library without them.
-fn driver() -> &'static Path {
-    static DRIVER: OnceLock<PathBuf> = OnceLock::new();
-    DRIVER.get_or_init(|| {
-        let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("failpoints");
-        let built = Command::new(env!("CARGO"))
-            .args(["build", "--quiet", "--locked", "--features", "test-failpoints"])
-            .args(["--example", "write_secret_file", "--target-dir"])
-            .arg(&target)
-            .current_dir(env!("CARGO_MANIFEST_DIR"))
-            .status();
-        assert!(built.unwrap().success());
-        target.join("debug/examples/write_secret_file")
-    })
 }

@@ -3,7 +3,8 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
 
-use super::support::{PASSWORD, Place, TEXT, config, is_root, plain_keys};
+use super::support::{PASSWORD, Place, TEXT, config, is_root};
+use crate::programs::plain_keys;
 use keyroll::durable::FileError;
 use keyroll::keystore::KeyStoreError;
 use keyroll::keystore::key_file::{KeyFile, NewKey};

@@ -5,13 +5,15 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
-use super::support::{Place, TEXT, driver, is_root, stderr};
+use super::support::{Place, TEXT, driver, is_root};
+use crate::programs::stderr;
 
 /// Runs a shell script in a mount namespace of its own, where `$DIR` is a new directory with the key file
 /// `keys` in it, `rotate` rotates that and `load` loads it.
 fn in_namespace(script: &str) -> Output {
     let place = Place::plain();
-    let driver = driver().display();
+    let driver = driver();
+    let driver = driver.display();
     let directory = place.directory.path().display();
     let prelude = format!(
         "set -e; DIR={directory}; rotate() {{ {driver} $DIR/keys '' 2000 rotate all; }}; \

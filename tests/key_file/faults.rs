@@ -8,7 +8,8 @@ use std::path::Path;
 use std::process::Output;
 use std::time::{Duration, Instant};
 
-use super::support::{Keys, Place, driver, holds_all, is_root, run, stderr};
+use super::support::{Place, driver, is_root};
+use crate::programs::{Keys, holds_all, run, stderr};
 use keyroll::keystore::{KeyStore, NewVersions, Rotate};
 
 /// The system calls that work on files: the ones that a disk makes fail.

@@ -9,7 +9,7 @@ use keyroll::keystore::{KeyName, KeySet, LAST_VERSION};
 use keyroll::secret::{DataKey, SecretBytes};
 use proptest::prelude::*;
 
-use super::support::plain_keys;
+use crate::programs::plain_keys;
 
 #[path = "../../fuzz/checks/key_file.rs"]
 mod fuzz_check;

@@ -10,6 +10,8 @@ mod environment;
 mod faults;
 mod format;
 mod load;
+#[path = "../programs/mod.rs"]
+mod programs;
 mod rotation;
 mod support;
 mod together;

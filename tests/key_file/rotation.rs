@@ -5,7 +5,8 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::process::Command;
 use std::time::Duration;
 
-use super::support::{PASSWORD, Place, TEXT, config, holds_all, is_root, plain_keys};
+use super::support::{PASSWORD, Place, TEXT, config, is_root};
+use crate::programs::{holds_all, plain_keys};
 use keyroll::crypto::Algorithm;
 use keyroll::keystore::key_file::format::KeyText;
 use keyroll::keystore::key_file::{Digest, FILE_SIZE_LIMIT, KeyFile, KeyFileConfig};

@@ -1,15 +1,15 @@
 //! Key files to try things on, and the driver that does it in a process of its own.
 
-use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
-use std::sync::OnceLock;
+use std::process::Command;
 
+use keyroll::keystore::KeyStore;
 use keyroll::keystore::key_file::{Digest, FileKey, KeyFile, KeyFileConfig};
-use keyroll::keystore::{KeyName, KeySet, KeyStore};
 use tempfile::TempDir;
+
+use crate::programs::{self, Keys, plain_keys};
 
 pub(crate) const PASSWORD: &str = "correct horse";
 
@@ -19,8 +19,6 @@ pub(crate) const TEXT: &str = "\
 1;3;ffeeddccbbaa99887766554433221100ffeeddccbbaa99887766554433221100
 2;a0a1a2a3a4a5a6a7a8a9aaabacadaeafb0b1b2b3b4b5b6b7  # aria
 ";
-
-pub(crate) type Keys = BTreeMap<(u32, u32), Vec<u8>>;
 
 /// A directory with a key file `keys` in it.
 pub(crate) struct Place {
@@ -93,22 +91,16 @@ impl Place {
     /// The driver, to do something with this file.
     pub(crate) fn driver(&self, action: &[&str]) -> Vec<String> {
         let path = self.path.to_str().unwrap();
-        let driver = driver().to_str().unwrap();
-        [driver, path, self.filekey, "30000"]
+        let driver = driver();
+        [driver.to_str().unwrap(), path, self.filekey, "30000"]
             .iter()
             .chain(action)
             .map(|word| (*word).to_owned())
             .collect()
     }
 
-    /// The names in the directory.
     pub(crate) fn names(&self) -> Vec<String> {
-        let mut names: Vec<String> = fs::read_dir(self.directory.path())
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .collect();
-        names.sort();
-        names
+        programs::names(self.directory.path())
     }
 
     pub(crate) fn assert_nothing_left_behind(&self) {
@@ -126,46 +118,9 @@ pub(crate) fn config(path: &Path, filekey: &str) -> KeyFileConfig {
     }
 }
 
-pub(crate) fn plain_keys(keys: &KeySet) -> Keys {
-    keys.iter()
-        .map(|(KeyName { id, version }, key)| ((id, version), key.expose().to_vec()))
-        .collect()
-}
-
-/// Whether `now` holds all of `before` with the same bytes.
-pub(crate) fn holds_all(now: &Keys, before: &Keys) -> bool {
-    before.iter().all(|(name, key)| now.get(name) == Some(key))
-}
-
-/// `examples/rotate_key_file.rs`, built from the sources as they are now.
-pub(crate) fn driver() -> &'static Path {
-    static DRIVER: OnceLock<PathBuf> = OnceLock::new();
-    DRIVER.get_or_init(|| {
-        let mut build = Command::new(env!("CARGO"));
-        build.args(["build", "--quiet", "--example", "rotate_key_file"]);
-        if !cfg!(debug_assertions) {
-            build.arg("--release");
-        }
-        assert!(build.status().unwrap().success());
-        // target/debug/deps/key_file-... -> target/debug/examples/rotate_key_file
-        let this = std::env::current_exe().unwrap();
-        this.parent()
-            .unwrap()
-            .parent()
-            .unwrap()
-            .join("examples/rotate_key_file")
-    })
-}
-
-pub(crate) fn run(words: &[String]) -> Output {
-    Command::new(&words[0])
-        .args(&words[1..])
-        .output()
-        .unwrap_or_else(|error| panic!("{}: {error}", words[0]))
-}
-
-pub(crate) fn stderr(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
+/// The program that does it.
+pub(crate) fn driver() -> PathBuf {
+    programs::example("rotate_key_file")
 }
 
 pub(crate) fn is_root() -> bool {

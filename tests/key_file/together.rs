@@ -5,7 +5,8 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use super::support::{Keys, Place, holds_all, run};
+use super::support::Place;
+use crate::programs::{Keys, holds_all, run};
 
 fn rotate_together(place: &Place, processes: usize, times: usize) {
     let words = place.driver(&["rotate", "all", &times.to_string()]);

@@ -9,7 +9,8 @@ use keyroll::crypto::Algorithm;
 use keyroll::keystore::{KeyName, KeySet, KeyStoreError, NewVersions, Ring, Rotate};
 use keyroll::secret::DataKey;
 
-use super::places::{Place, holds_all, plain_keys, run, set_mode, stderr};
+use super::places::Place;
+use crate::programs::{holds_all, plain_keys, run, set_mode, stderr};
 
 /// All tests for one kind of store, in a module with the name of the function in `places` that makes one.
 macro_rules! suite {

@@ -7,6 +7,8 @@
 
 mod conformance;
 mod places;
+#[path = "../programs/mod.rs"]
+mod programs;
 
 conformance::suite!(plain_key_file);
 conformance::suite!(encrypted_key_file);

@@ -1,19 +1,19 @@
 //! One of each kind of key store, with keys 1 and 2, and the program that works on it from another process.
 
 use std::collections::BTreeMap;
-use std::fs::{self, Permissions};
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
-use std::sync::Mutex;
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
 use std::time::Duration;
 
 use keyroll::keystore::envelope::{Envelope, EnvelopeConfig, NewKey as NewWrappedKey};
 use keyroll::keystore::key_file::{Digest, FileKey, KeyFile, KeyFileConfig, NewKey};
-use keyroll::keystore::{KeyName, KeySet, KeySpec, KeyStore};
+use keyroll::keystore::{KeySpec, KeyStore};
 use keyroll::master_key::file::MasterKeyFile;
 use keyroll::master_key::{self, Options};
 use tempfile::TempDir;
+
+use crate::programs::{self, Keys, plain_keys, set_mode};
 
 const PATIENT: Duration = Duration::from_secs(60);
 
@@ -107,8 +107,6 @@ pub(crate) fn keystore() -> Place {
     }
 }
 
-pub(crate) type Keys = BTreeMap<(u32, u32), Vec<u8>>;
-
 impl Place {
     /// The store as a process that has just begun has it.
     pub(crate) fn store(&self) -> Box<dyn KeyStore> {
@@ -125,17 +123,12 @@ impl Place {
 
     /// The names in the directory.
     pub(crate) fn names(&self) -> Vec<String> {
-        let mut names: Vec<String> = fs::read_dir(self.directory.path())
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .collect();
-        names.sort();
-        names
+        programs::names(self.directory.path())
     }
 
     /// The driver and its arguments, to do something with this store.
     pub(crate) fn driver(&self, action: &[&str]) -> Vec<String> {
-        let program = driver(self.driver);
+        let program = programs::example(self.driver);
         [
             program.to_str().unwrap(),
             self.path.to_str().unwrap(),
@@ -154,7 +147,10 @@ impl Place {
         let copy = tools.path().join(self.driver);
         // By another process: a descriptor of ours that writes to a program would be inherited by what other tests start
         // at this moment, and the program could not be run ("text file busy").
-        let copied = Command::new("cp").arg(driver(self.driver)).arg(&copy).status();
+        let copied = Command::new("cp")
+            .arg(programs::example(self.driver))
+            .arg(&copy)
+            .status();
         assert!(copied.unwrap().success());
         set_mode(tools.path(), 0o755);
         if let Some(elsewhere) = &self.elsewhere {
@@ -191,53 +187,4 @@ impl Place {
             std::os::unix::fs::chown(elsewhere.path().join("master"), Some(user), Some(user)).unwrap();
         }
     }
-}
-
-pub(crate) fn set_mode(path: &Path, mode: u32) {
-    fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
-}
-
-pub(crate) fn plain_keys(keys: &KeySet) -> Keys {
-    keys.iter()
-        .map(|(KeyName { id, version }, key)| ((id, version), key.expose().to_vec()))
-        .collect()
-}
-
-/// Whether `now` holds all of `before` with the same bytes.
-pub(crate) fn holds_all(now: &Keys, before: &Keys) -> bool {
-    before.iter().all(|(name, key)| now.get(name) == Some(key))
-}
-
-pub(crate) fn run(words: &[String]) -> Output {
-    Command::new(&words[0])
-        .args(&words[1..])
-        .output()
-        .unwrap_or_else(|error| panic!("{}: {error}", words[0]))
-}
-
-pub(crate) fn stderr(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
-/// An example, built from the sources as they are now.
-fn driver(name: &'static str) -> PathBuf {
-    static BUILT: Mutex<BTreeMap<&'static str, PathBuf>> = Mutex::new(BTreeMap::new());
-    let mut built = BUILT.lock().unwrap();
-    let build = || {
-        let mut build = Command::new(env!("CARGO"));
-        build.args(["build", "--quiet", "--locked", "--example", name]);
-        if !cfg!(debug_assertions) {
-            build.arg("--release");
-        }
-        assert!(build.status().unwrap().success());
-        // target/debug/deps/key_store-... -> target/debug/examples/NAME
-        let this = std::env::current_exe().unwrap();
-        this.parent()
-            .unwrap()
-            .parent()
-            .unwrap()
-            .join("examples")
-            .join(name)
-    };
-    built.entry(name).or_insert_with(build).clone()
 }

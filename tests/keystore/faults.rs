@@ -2,9 +2,8 @@
 
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Output};
-use std::sync::OnceLock;
 use std::time::Duration;
 
 use keyroll::durable::failpoint;
@@ -15,6 +14,7 @@ use keyroll::master_key::{self, Options};
 use tempfile::TempDir;
 
 use super::support::{CTR_128, Keys, XTS, options, plain_keys};
+use crate::programs;
 
 /// A directory with a keystore, the master key file that opens it, and another one.
 pub(crate) struct Place {
@@ -86,30 +86,13 @@ impl Place {
     }
 
     fn names(&self) -> Vec<String> {
-        let mut names: Vec<String> = fs::read_dir(self.directory.path())
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .collect();
-        names.sort();
-        names
+        programs::names(self.directory.path())
     }
 }
 
-/// `examples/change_keystore.rs` with failpoints, in a target directory of its own: other tests use the library without
-/// them.
-pub(crate) fn driver() -> &'static Path {
-    static DRIVER: OnceLock<PathBuf> = OnceLock::new();
-    DRIVER.get_or_init(|| {
-        let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("failpoints");
-        let built = Command::new(env!("CARGO"))
-            .args(["build", "--quiet", "--locked", "--features", "test-failpoints"])
-            .args(["--example", "change_keystore", "--target-dir"])
-            .arg(&target)
-            .current_dir(env!("CARGO_MANIFEST_DIR"))
-            .status();
-        assert!(built.unwrap().success());
-        target.join("debug/examples/change_keystore")
-    })
+/// `examples/change_keystore.rs`, with failpoints.
+pub(crate) fn driver() -> PathBuf {
+    programs::example_with_failpoints("change_keystore")
 }
 
 const CHANGES: [&str; 4] = ["rotate", "create-key", "rotate-master-key", "move-to"];

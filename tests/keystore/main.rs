@@ -5,6 +5,8 @@
 mod damage;
 mod faults;
 mod lifecycle;
+#[path = "../programs/mod.rs"]
+mod programs;
 mod properties;
 mod refusals;
 mod second_reader;

@@ -21,6 +21,8 @@ use keyroll::master_key::{MasterKey, MasterKeyError, Options, Wrapped};
 use keyroll::secret::KeystoreKey;
 use tempfile::TempDir;
 
+use crate::programs;
+
 pub(crate) const XTS: KeySpec = KeySpec::DEFAULT;
 pub(crate) const CTR_128: KeySpec = KeySpec {
     algorithm: Algorithm::AesCtr,
@@ -189,12 +191,7 @@ impl Place {
     }
 
     pub(crate) fn names(&self) -> Vec<String> {
-        let mut names: Vec<String> = fs::read_dir(self.directory.path())
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .collect();
-        names.sort();
-        names
+        programs::names(self.directory.path())
     }
 }
 
