@@ -19,9 +19,11 @@ from pathlib import Path
 
 import report
 from configuration import CONFIGURATIONS, FULL, QUICK, Configuration
-from server import ServerError, make_template, peer_plugin_dir
+from server import ServerError
 
 ROOT = Path(__file__).resolve().parents[2]
+sys.path.append(str(ROOT / "scripts"))
+from installed_mariadb import SetupFailed, installed_plugins, make_template  # noqa: E402, its folder is known only now
 
 
 class Progress:
@@ -73,7 +75,7 @@ def share(folder, library, names, sizes):
     """What all configurations use: data directory template, plugins, one key file, the updates."""
     (folder / "plugins").mkdir()
     shutil.copy(library, folder / "plugins" / "keyroll.so")
-    peers = peer_plugin_dir()
+    peers = installed_plugins()
     for plugin in {CONFIGURATIONS[name][0] for name in names} - {None, "keyroll"}:
         if not (peers / f"{plugin}.so").exists():
             raise ServerError(f"{peers}/{plugin}.so is missing: `make test-packages` installs it")
@@ -174,7 +176,7 @@ def main():
     running = []
     try:
         told, results, rounds = measure(arguments, folder, running)
-    except ServerError as error:
+    except (ServerError, SetupFailed) as error:
         sys.exit(f"\nFAILED: {error}\n(--configurations measures without one that does not work here)")
     except KeyboardInterrupt:
         sys.exit(130)

@@ -4,10 +4,8 @@ import contextlib
 import getpass
 import os
 import shutil
-import signal
 import subprocess
 import time
-from pathlib import Path
 
 # The same for every configuration. The disk is no part of what is measured: nothing waits for it at a commit.
 COMMON = """
@@ -39,33 +37,6 @@ aria_encrypt_tables = ON
 
 class ServerError(Exception):
     """The server or a statement failed; the text holds the reason and the end of the error log."""
-
-
-def make_template(folder):
-    """Makes the data directory that every server's own is a copy of."""
-    command = ["mariadb-install-db", "--no-defaults", f"--datadir={folder}", f"--user={getpass.getuser()}",
-               "--innodb-log-file-size=8M", "--auth-root-authentication-method=normal", "--skip-test-db"]
-    with open(f"{folder}.log", "w+", encoding="utf-8") as log:
-        with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True) as run:
-            try:
-                run.wait()
-            except BaseException:
-                # It is a shell script with a server of its own below it.
-                os.killpg(run.pid, signal.SIGKILL)
-                raise
-        if run.returncode:
-            log.seek(0)
-            raise ServerError(f"mariadb-install-db failed:\n{log.read()[-3000:]}")
-
-
-def peer_plugin_dir():
-    """The folder of the installed plugins, as the server itself says it."""
-    told = subprocess.run(["mariadbd", "--no-defaults", "--verbose", "--help"],
-                          capture_output=True, text=True, check=False)
-    for line in told.stdout.splitlines():
-        if line.startswith("plugin-dir "):
-            return Path(line.split(None, 1)[1])
-    raise ServerError("mariadbd --verbose --help does not name its plugin-dir")
 
 
 class Server:

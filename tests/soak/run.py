@@ -20,13 +20,16 @@ from pathlib import Path
 from client import ConnectionLost, StatementFailed
 from ledger import compare
 from rotation import Rotations, Rotator, Shot
-from server import Failure, Server, installed_plugins, make_template
+from server import Failure, Server
 from store import STORES
 from work import ARIA_TABLES, COLUMNS, INNODB_TABLES, clients, new_ledgers
 
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.append(str(ROOT / "scripts"))
+from installed_mariadb import SetupFailed, installed_plugins, make_template  # noqa: E402, its folder is known only now
+
 BINARY_LOG_ENDS_EARLY = 1220
 PEER = "file_key_management.so"
-ROOT = Path(__file__).resolve().parents[2]
 # A server gets a new data directory and a new store after so many kills: other algorithms and kinds of file, and
 # no more versions than a key file of 1 MiB holds.
 KILLS_OF_A_STORE = 40
@@ -283,7 +286,7 @@ def main():
     try:
         soak.run()
         status = 0
-    except (Failure, StatementFailed, ConnectionLost) as error:
+    except (Failure, SetupFailed, StatementFailed, ConnectionLost) as error:
         keep, lost = True, max(1, getattr(error, "count", 1))
         print(f"\nsoak: FAILED after {soak.now}\n{error}", file=sys.stderr)
     except KeyboardInterrupt:
