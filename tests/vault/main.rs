@@ -4,6 +4,7 @@
 
 mod docs;
 mod faults;
+mod interrupted;
 mod logins;
 #[path = "../openbao/mod.rs"]
 mod openbao;

@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use crate::keystore::KeyName;
+use crate::keystore::{KeyName, KeyStoreError};
 use crate::net::vault::VaultError;
 
 /// A failure of the store. The words of hashicorp_key_management are kept where it has some.
@@ -101,17 +101,15 @@ pub enum KvError {
         store: String,
     },
 
-    /// Some of the new versions are there and the rest is not.
-    #[error("{made} of {wanted} new versions of key {id} were written, then: {source}")]
+    /// A rotation was interrupted when it had written something.
+    #[error("{} of {wanted} new versions were written ({}), then: {source}", written.len(), list(written))]
     HalfMade {
-        /// The key.
-        id: u32,
-        /// How many are in Vault.
-        made: u32,
-        /// How many were to be.
-        wanted: u32,
+        /// What is in Vault now.
+        written: Vec<KeyName>,
+        /// How many versions of all keys were to be.
+        wanted: usize,
         /// What went wrong.
-        source: VaultError,
+        source: Box<KeyStoreError>,
     },
 }
 
@@ -139,9 +137,14 @@ impl KvError {
             KvError::StepTooLarge { .. } => "set a smaller keyroll_rotate_version_step".into(),
             KvError::NotReadBack { .. } => "look into Vault's audit log for who else writes there".into(),
             KvError::HalfMade { source, .. } => format!(
-                "the ones that were written do no harm and will be in force; {}",
+                "the ones that were written do no harm and will be in force; rotate again when it is mended: {}",
                 source.hint()
             ),
         }
     }
+}
+
+fn list(names: &[KeyName]) -> String {
+    let names: Vec<String> = names.iter().map(KeyName::to_string).collect();
+    names.join(", ")
 }

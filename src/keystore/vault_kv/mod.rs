@@ -7,6 +7,7 @@ mod client;
 pub mod config;
 pub mod error;
 mod refresh;
+mod rotation;
 
 use std::sync::Arc;
 
@@ -15,13 +16,8 @@ pub use config::{VaultKvConfig, parse_url};
 pub use error::KvError;
 
 use super::key_set::Inserted;
-use super::new_versions::VersionStep;
 use super::watch::Watch;
-use super::{
-    KeyName, KeySet, KeyStore, KeyStoreError, LAST_VERSION, Loaded, NewVersions, Ring, Rotate, Rotated,
-    Warning,
-};
-use crate::net::vault::VaultError;
+use super::{KeyName, KeySet, KeyStore, KeyStoreError, Loaded, NewVersions, Ring, Rotate, Rotated, Warning};
 use crate::secret::DataKey;
 use client::{KvClient, Metadata};
 
@@ -67,61 +63,6 @@ impl VaultKv {
             }
         }
         Ok(())
-    }
-
-    /// Writes `step` versions of a key; each has bytes of its own.
-    fn rotate_key(&self, id: u32, length: usize, step: VersionStep) -> Result<KeyName, KeyStoreError> {
-        let (client, wanted) = (&self.client, step.get());
-        let metadata = client.metadata(id)?.ok_or_else(|| VaultError::NotFound {
-            host: client.vault.host().into(),
-            path: id.to_string(),
-        });
-        let metadata = metadata.map_err(KvError::from)?;
-        let mut current = metadata.current_version;
-        if current.checked_add(wanted).is_none_or(|last| last > LAST_VERSION) {
-            let latest = KeyName { id, version: current };
-            return Err(KeyStoreError::VersionsUsedUp { latest, step: wanted });
-        }
-        let kept = client.kept_versions(&metadata)?;
-        if let Some(version) = metadata.first_lost(kept, wanted) {
-            let (store, lost) = (self.describe(), KeyName { id, version });
-            return Err(KvError::WouldLose {
-                store,
-                kept,
-                new: wanted,
-                lost,
-            }
-            .into());
-        }
-        for made in 0..wanted {
-            let key = DataKey::random(length)
-                .ok_or(KeyStoreError::InvalidNewKey {
-                    id,
-                    reason: "no such key length",
-                })?
-                .map_err(KeyStoreError::NoRandomBytes)?;
-            current = client.put(id, current, &key).map_err(|error| match error {
-                KvError::Vault(source) if made > 0 => KvError::HalfMade {
-                    id,
-                    made,
-                    wanted,
-                    source,
-                },
-                error => error,
-            })?;
-            let name = KeyName { id, version: current };
-            let is_there = client
-                .key(name)?
-                .is_ok_and(|found| found.same_bytes(key.expose()));
-            if !is_there {
-                return Err(KvError::NotReadBack {
-                    name,
-                    store: self.describe(),
-                }
-                .into());
-            }
-        }
-        Ok(KeyName { id, version: current })
     }
 }
 
@@ -175,18 +116,7 @@ impl KeyStore for VaultKv {
                 });
             }
         };
-        let mut made = Vec::new();
-        for id in ids {
-            let length = before
-                .latest(id)
-                .and_then(|name| before.get(name))
-                .map_or(32, DataKey::len);
-            made.push(self.rotate_key(id, length, new.step)?);
-        }
-        Ok(Rotated {
-            keys: self.load()?.keys,
-            new: made,
-        })
+        self.rotate_keys(&ids, &before, new.step)
     }
 
     fn keeps_versions_that_are_gone(&self) -> bool {
