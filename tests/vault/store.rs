@@ -57,6 +57,15 @@ fn deleted_and_destroyed_versions_are_told_apart_and_left_out() {
     {
         assert!(warnings[at].contains(words), "{warnings:?}");
     }
+    bao.must("POST", &format!("{mount}/delete/1"), &json!({"versions": [3]}));
+    let error = store(bao, &mount).load().unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .starts_with("no version of any key is left in Vault KV"),
+        "{error}"
+    );
+    assert!(error.hint().contains("undelete"), "{}", error.hint());
 }
 
 #[test]

@@ -61,13 +61,11 @@ pub enum KvError {
         reason: &'static str,
     },
 
-    /// No version of a secret can be read.
-    #[error("no version of the secret {path} at {host} is left: all are deleted or destroyed")]
+    /// There are secrets with numbers for names, and nothing in them.
+    #[error("no version of any key is left in {store}: all are deleted or destroyed")]
     NothingLeft {
-        /// Host and port.
-        host: String,
-        /// The path.
-        path: String,
+        /// The store.
+        store: String,
     },
 
     /// The new versions would push others out of Vault.

@@ -83,8 +83,10 @@ impl KeyStore for VaultKv {
             self.load_key(id, &metadata, &mut loaded)?;
         }
         if loaded.keys.is_empty() {
-            return Err(KvError::NoKeys {
-                store: self.describe(),
+            let store = self.describe();
+            return Err(match loaded.warnings.is_empty() {
+                true => KvError::NoKeys { store },
+                false => KvError::NothingLeft { store },
             }
             .into());
         }
