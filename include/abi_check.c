@@ -163,6 +163,12 @@ _Static_assert(__builtin_types_compatible_p(kr_printf_error,
                                             __typeof__(((struct my_print_error_service_st *)0)->my_printf_error_func)),
                "type of my_printf_error");
 
+static inline int same_kill_level(kr_kill_level ours, const void *thd)
+{
+  _Static_assert(sizeof(enum thd_kill_levels) == sizeof(int) && THD_IS_NOT_KILLED == 0, "type of thd_kill_level");
+  return ours(thd) == (int)thd_kill_statement_service->thd_kill_level_func((MYSQL_THD)thd);
+}
+
 #if MYSQL_VERSION_ID >= 100700
 #define SAME_SQL(ours, theirs) SAME_MEMBER(struct kr_sql_service, ours, struct sql_service_st, theirs)
 _Static_assert(sizeof(struct kr_sql_service) <= sizeof(struct sql_service_st), "we use its first members");

@@ -186,6 +186,10 @@ struct kr_print_error_service {
   void *printv_error;
 };
 
+/* thd_kill_level, a function that the server exports, and the one of thd_kill_statement_service: not 0 once the statement
+   of this connection shall end. Only for the thread that runs the statement. */
+typedef int (*kr_kill_level)(const void *thd);
+
 /* A connection and a result are opaque to us. The members after close are not used, so they are not drawn. */
 struct kr_mysql;
 struct kr_mysql_res;

@@ -4,7 +4,7 @@
 //! makes, lists, rotates and checks the same keys. The floors of the code, where a `use` only points down:
 //!
 //! ```text
-//! mariadbd ── C vtable ──> ffi ──> plugin ──> keystore ──> master_key ──> net ──> crypto ──> durable ──> secret, clock
+//! mariadbd ── C vtable ──> ffi ──> plugin ──> keystore ──> master_key ──> net ──> crypto ──> durable ──> secret, clock, cancel
 //! keyroll (command) ────────────────────────────^
 //! ```
 //!
@@ -16,6 +16,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+pub mod cancel;
 pub mod clock;
 pub mod crypto;
 pub mod durable;

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The floors from the top down. A file of one floor may name its own and those below it.
-const FLOORS: [&str; 9] = [
+const FLOORS: [&str; 10] = [
     "ffi",
     "plugin",
     "keystore",
@@ -15,10 +15,11 @@ const FLOORS: [&str; 9] = [
     "durable",
     "secret",
     "clock",
+    "cancel",
 ];
 
 /// What the command may use: the key stores and what is below them.
-const BELOW_THE_COMMAND: [&str; 7] = [
+const BELOW_THE_COMMAND: [&str; 8] = [
     "keystore",
     "master_key",
     "net",
@@ -26,6 +27,7 @@ const BELOW_THE_COMMAND: [&str; 7] = [
     "durable",
     "secret",
     "clock",
+    "cancel",
 ];
 
 const LONGEST_FILE: usize = 600;

@@ -81,6 +81,23 @@ fn print(nr: c_uint, text: &str, flags: c_ulong) {
     }
 }
 
+/// Tells whether the statement that this connection runs was killed, or its connection, or the server ends.
+///
+/// # Safety
+/// `thd` is the server's connection whose statement this thread runs, for as long as the answer is asked; null is never
+/// killed.
+pub(super) unsafe fn is_killed(thd: *mut c_void) -> bool {
+    static KILL_LEVEL: Lazy<abi::kr_kill_level> = Lazy::new(|| {
+        // SAFETY: `thd_kill_level` has this type from 10.5 to 11.8 (include/abi_check.c); null becomes `None`.
+        unsafe { std::mem::transmute::<*mut c_void, abi::kr_kill_level>(symbol(c"thd_kill_level")) }
+    });
+    match *KILL_LEVEL {
+        // SAFETY: by this function's contract.
+        Some(kill_level) if !thd.is_null() => unsafe { kill_level(thd) != 0 },
+        _ => false,
+    }
+}
+
 /// The server's symbol of this name, or null.
 fn symbol(name: &CStr) -> *mut c_void {
     // SAFETY: the name is a C string; the search changes nothing.

@@ -50,6 +50,13 @@ pub enum MasterKeyError {
         waited: Duration,
     },
 
+    /// Nobody waits for the answer any more.
+    #[error("{provider} was not waited for, because the statement was killed")]
+    Cancelled {
+        /// The provider, as it describes itself.
+        provider: String,
+    },
+
     /// The provider answered that it would not do it.
     #[error("{provider} refused to {operation}: {reason}")]
     Refused {
@@ -219,6 +226,7 @@ impl MasterKeyError {
                 "see that the service is up and reached without delay; keyroll_request_timeout is the time it is given"
                     .into()
             }
+            MasterKeyError::Cancelled { .. } => "nothing was changed here; run it again when it suits".into(),
             MasterKeyError::Refused { provider, .. } => {
                 format!("see what {provider} says in the error log, and what it may do at its service")
             }

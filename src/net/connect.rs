@@ -14,6 +14,8 @@ use ureq::unversioned::transport::{
 };
 use ureq::{Error, Timeout};
 
+use crate::cancel;
+
 /// Opens connections, each registered before it comes about.
 #[derive(Debug)]
 pub(super) struct InterruptibleTcp;
@@ -74,7 +76,7 @@ fn connect(
     let stream = &socket.0;
     match socket::connect(stream.as_raw_fd(), &SockaddrStorage::from(address)) {
         Ok(()) => {}
-        Err(Errno::EINPROGRESS) => wait(stream, allowed)?,
+        Err(Errno::EINPROGRESS) => come_about(stream, allowed)?,
         Err(error) => return Err(failed(error)),
     }
     stream.set_nonblocking(false)?;
@@ -87,26 +89,39 @@ fn connect(
 }
 
 /// Waits until the connection has come about or failed.
-fn wait(stream: &TcpStream, allowed: Option<Duration>) -> Result<(), Error> {
-    let until = allowed.map(|allowed| Instant::now() + allowed);
-    loop {
-        let left = until.map(|until| until.saturating_duration_since(Instant::now()));
-        let timeout = match left {
-            // Rounded up, so that the last wait is not one of zero.
-            Some(left) => PollTimeout::try_from(left.as_millis() + 1).unwrap_or(PollTimeout::MAX),
-            None => PollTimeout::NONE,
-        };
-        match poll(&mut [PollFd::new(stream.as_fd(), PollFlags::POLLOUT)], timeout) {
-            Err(Errno::EINTR) => {}
-            Err(error) => return Err(failed(error)),
-            Ok(0) if left.is_some_and(|left| left.is_zero()) => return Err(Error::Timeout(Timeout::Connect)),
-            Ok(0) => {}
-            Ok(_) => break,
-        }
-    }
+fn come_about(stream: &TcpStream, allowed: Option<Duration>) -> Result<(), Error> {
+    wait(stream, PollFlags::POLLOUT, allowed, Timeout::Connect)?;
     match socket::getsockopt(&stream, sockopt::SocketError).map_err(failed)? {
         0 => stream.peer_addr().map(drop).map_err(Error::Io),
         error => Err(Error::Io(io::Error::from_raw_os_error(error))),
+    }
+}
+
+/// Waits until the socket is ready for this or has failed, for as long as it may and the work is wanted.
+fn wait(
+    stream: &TcpStream,
+    ready: PollFlags,
+    allowed: Option<Duration>,
+    reason: Timeout,
+) -> Result<(), Error> {
+    let until = allowed.map(|allowed| Instant::now() + allowed);
+    loop {
+        if cancel::is_cancelled() {
+            return Err(Error::Io(io::Error::other("no longer wanted")));
+        }
+        let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+        let timeout = match cancel::slice(left) {
+            // Rounded up, so that the last wait is not one of zero.
+            Some(wait) => PollTimeout::try_from(wait.as_millis() + 1).unwrap_or(PollTimeout::MAX),
+            None => PollTimeout::NONE,
+        };
+        match poll(&mut [PollFd::new(stream.as_fd(), ready)], timeout) {
+            Err(Errno::EINTR) => {}
+            Err(error) => return Err(failed(error)),
+            Ok(0) if left.is_some_and(|left| left.is_zero()) => return Err(Error::Timeout(reason)),
+            Ok(0) => {}
+            Ok(_) => return Ok(()),
+        }
     }
 }
 
@@ -145,7 +160,7 @@ impl Transport for Connection {
 
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
         let mut stream = &self.socket.0;
-        stream.set_read_timeout(bound(timeout)?)?;
+        wait(stream, PollFlags::POLLIN, bound(timeout)?, timeout.reason)?;
         let room = self.buffers.input_append_buf();
         let count = loop {
             match stream.read(room) {

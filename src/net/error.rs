@@ -84,6 +84,13 @@ pub enum NetError {
         host: String,
     },
 
+    /// Nobody waits for the answer any more ([`crate::cancel`]).
+    #[error("the request to {host} was given up because the statement was killed")]
+    Cancelled {
+        /// Host and port.
+        host: String,
+    },
+
     /// A request cannot be made of what was given.
     #[error("no request to {host} can be made: {reason}")]
     BadRequest {
@@ -152,7 +159,7 @@ impl NetError {
                 format!("check that {host} is the service and not something else")
             }
             NetError::CutOff { .. } => "check the service's log, and any proxy before it".into(),
-            NetError::Interrupted { .. } => "nothing needs to be done".into(),
+            NetError::Interrupted { .. } | NetError::Cancelled { .. } => "nothing needs to be done".into(),
             NetError::BadRequest { .. } => {
                 "look for line breaks and other control characters in the settings".into()
             }

@@ -20,6 +20,7 @@ use super::connect::InterruptibleTcp;
 use super::resolve::Remembering;
 use super::tls::{self, TlsOptions};
 use super::{Deadline, NetError, PlainHttp, Url};
+use crate::cancel;
 use crate::secret::SecretBytes;
 
 /// The most bytes of an answer unless told.
@@ -200,6 +201,9 @@ impl HttpClient {
         if request.url.is_https() && !self.can_tls {
             return Err(call.bad_request("it is https, and this client is for plain HTTP"));
         }
+        if cancel::is_cancelled() {
+            return Err(NetError::Cancelled { host: call.host });
+        }
         let remaining = deadline.remaining();
         if remaining.is_zero() {
             return Err(call.timed_out());
@@ -302,6 +306,9 @@ impl Call<'_> {
         let host = self.host.clone();
         if self.is_interrupted.load(Ordering::Acquire) {
             return NetError::Interrupted { host };
+        }
+        if cancel::is_cancelled() {
+            return NetError::Cancelled { host };
         }
         match error {
             ureq::Error::Timeout(ureq::Timeout::Connect) if !self.deadline.is_over() => {

@@ -1,7 +1,8 @@
 //! Trying again: a few times, with pauses that grow and that no two callers share, and never beyond a deadline.
 
-use std::thread::sleep;
 use std::time::{Duration, Instant};
+
+use crate::cancel;
 
 /// The most attempts of one call, the first among them.
 pub const MOST_ATTEMPTS: u32 = 10;
@@ -55,7 +56,7 @@ pub fn retry<T, E>(
     attempt: impl FnMut(Duration) -> Result<T, E>,
     is_retryable: impl Fn(&E) -> bool,
 ) -> Result<T, E> {
-    retry_pausing(deadline, attempt, is_retryable, sleep)
+    retry_pausing(deadline, attempt, is_retryable, cancel::sleep)
 }
 
 fn retry_pausing<T, E>(

@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use keyroll::cancel;
 use keyroll::master_key::{MasterKeyError, Wrapped};
 
 use super::support::{KEYSTORE, PATIENT, Place, new_key, refused, wrap};
@@ -65,6 +66,23 @@ fn a_command_that_hangs_is_killed_with_its_group_at_the_deadline() {
         "the command is reaped"
     );
     pids.into_iter().for_each(assert_ends);
+}
+
+#[test]
+fn a_command_that_nobody_waits_for_any_more_is_killed_with_its_group() {
+    let place = Place::script(
+        "echo $$ > $KEYROLL_EXEC_DIRECTORY/pids\nsleep 1000 &\necho $! >> $KEYROLL_EXEC_DIRECTORY/pids\nwait",
+    );
+    let start = Instant::now();
+    let error = within(SHORT, || {
+        cancel::while_wanted(move || start.elapsed() > SHORT, || wrap_error(&place))
+    });
+    assert!(matches!(error, MasterKeyError::Cancelled { .. }), "{error}");
+    assert!(
+        !error.is_retryable() && error.to_string().contains("the statement was killed"),
+        "{error}"
+    );
+    place.read("pids").lines().for_each(assert_ends);
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use keyroll::cancel;
 use keyroll::net::{Deadline, HttpClient, HttpOptions, Method, NetError, PlainHttp, Request, Url};
 use keyroll::secret::SecretBytes;
 
@@ -229,4 +230,40 @@ fn a_request_without_tls_to_another_machine_is_not_sent() {
         .body(SecretBytes::new(b"s3cr3t".to_vec()));
     let error = plain().send(request, Deadline::after(LONG)).unwrap_err();
     assert!(matches!(error, NetError::PlainHttp { .. }), "{error:?}");
+}
+
+#[test]
+fn a_request_that_nobody_waits_for_any_more_ends_soon() {
+    let hanging = Server::start(|stream| {
+        thread::sleep(LONG);
+        drop(stream);
+    });
+    let nowhere = Url::parse("http://192.0.2.1/").unwrap();
+    for url in [hanging.url(), nowhere] {
+        let client = HttpClient::for_plain_http(HttpOptions {
+            plain_http: PlainHttp::Anywhere,
+            ..HttpOptions::default()
+        });
+        let start = Instant::now();
+        let error = cancel::while_wanted(
+            move || start.elapsed() > SHORT,
+            || get(&client, url, LONG).unwrap_err(),
+        );
+        assert!(
+            start.elapsed() < SHORT + Duration::from_millis(500),
+            "{:?}",
+            start.elapsed()
+        );
+        // Where there is no route to it, that is told at once.
+        let is_cancelled = matches!(error, NetError::Cancelled { .. });
+        assert!(is_cancelled || start.elapsed() < SHORT, "{error:?}");
+        assert!(is_cancelled != error.is_retryable(), "{error:?}");
+    }
+    let sent = cancel::while_wanted(|| true, || get(&plain(), hanging.url(), LONG).unwrap_err());
+    assert!(matches!(sent, NetError::Cancelled { .. }), "{sent:?}");
+    assert_eq!(
+        hanging.connections.load(Ordering::SeqCst),
+        1,
+        "nothing is sent then"
+    );
 }

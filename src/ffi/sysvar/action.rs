@@ -8,6 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use super::super::guard::{Answer, guard};
 use super::super::{abi, running, services};
 use super::new_versions;
+use crate::cancel;
 
 /// Whether a SET may go on: 0, or not 0 after its error has been reported.
 struct CheckStatus(c_int);
@@ -27,12 +28,22 @@ impl CheckStatus {
     }
 }
 
+/// Does what a SET of this connection asks for, until it is killed.
+///
+/// # Safety
+/// `thd` is null or the server's connection whose statement this thread runs.
+unsafe fn while_not_killed<T>(thd: *mut c_void, action: impl FnOnce() -> T) -> T {
+    // SAFETY: by this function's contract; nobody asks when `action` has ended.
+    cancel::while_wanted(move || unsafe { services::is_killed(thd) }, action)
+}
+
 /// Reads what a SET asks for, does it, and lets the SET store that nothing is asked for.
 ///
 /// # Safety
-/// `save` is null or has room for a number of 8 bytes, which the server reads as many bytes of as the
+/// As for [`while_not_killed`]; `save` is null or has room for a number of 8 bytes, which the server reads as many bytes of as the
 /// variable's type has.
 unsafe fn check<T>(
+    thd: *mut c_void,
     save: *mut c_void,
     request: impl FnOnce() -> Option<T>,
     usage: &str,
@@ -44,13 +55,17 @@ unsafe fn check<T>(
             *save = 0;
             request()
         });
-        CheckStatus::of(request.ok_or_else(|| usage.to_string()).and_then(action))
+        let act = |request| {
+            // SAFETY: by this function's contract.
+            unsafe { while_not_killed(thd, || action(request)) }
+        };
+        CheckStatus::of(request.ok_or_else(|| usage.to_string()).and_then(act))
     })
     .0
 }
 
 pub(super) unsafe extern "C" fn rotate_key(
-    _thd: *mut c_void,
+    thd: *mut c_void,
     _var: *mut abi::kr_sys_var,
     save: *mut c_void,
     value: *mut abi::kr_value,
@@ -60,12 +75,12 @@ pub(super) unsafe extern "C" fn rotate_key(
         0 => Ok(()),
         request => running::rotate(request, new_versions()),
     };
-    // SAFETY: the server passes a value of its own and a place to save it.
-    unsafe { check(save, || integer(value), USAGE, rotate) }
+    // SAFETY: the server passes its connection, a value of its own and a place to save it.
+    unsafe { check(thd, save, || integer(value), USAGE, rotate) }
 }
 
 pub(super) unsafe extern "C" fn reload_keys(
-    _thd: *mut c_void,
+    thd: *mut c_void,
     _var: *mut abi::kr_sys_var,
     save: *mut c_void,
     value: *mut abi::kr_value,
@@ -80,6 +95,7 @@ pub(super) unsafe extern "C" fn reload_keys(
     // SAFETY: as above.
     unsafe {
         check(
+            thd,
             save,
             || switch(value),
             "keyroll: keyroll_reload_keys takes 1",
@@ -89,7 +105,7 @@ pub(super) unsafe extern "C" fn reload_keys(
 }
 
 pub(super) unsafe extern "C" fn rotate_master_key(
-    _thd: *mut c_void,
+    thd: *mut c_void,
     _var: *mut abi::kr_sys_var,
     save: *mut c_void,
     value: *mut abi::kr_value,
@@ -103,14 +119,14 @@ pub(super) unsafe extern "C" fn rotate_master_key(
         }
     };
     // SAFETY: as above.
-    unsafe { check(save, || switch(value), USAGE, rotate) }
+    unsafe { check(thd, save, || switch(value), USAGE, rotate) }
 }
 
 /// Texts that a SET has put in force, for as long as the server may show one of them.
 static ADOPTED: Mutex<Vec<CString>> = Mutex::new(Vec::new());
 
 pub(super) unsafe extern "C" fn master_key(
-    _thd: *mut c_void,
+    thd: *mut c_void,
     _var: *mut abi::kr_sys_var,
     save: *mut c_void,
     value: *mut abi::kr_value,
@@ -127,7 +143,9 @@ pub(super) unsafe extern "C" fn master_key(
         let Some(uri) = uri else {
             return CheckStatus::of(Err("keyroll: keyroll_master_key takes a URI".into()));
         };
-        CheckStatus::of(running::adopt_master_key(&uri.to_string_lossy()).map(|()| {
+        // SAFETY: the server passes the connection whose statement this is.
+        let adopted = unsafe { while_not_killed(thd, || running::adopt_master_key(&uri.to_string_lossy())) };
+        CheckStatus::of(adopted.map(|()| {
             *save = uri.as_ptr();
             ADOPTED.lock().unwrap_or_else(PoisonError::into_inner).push(uri);
         }))

@@ -73,6 +73,7 @@ impl AwsKms {
             AwsError::Answered(answered) if answered.class() == Class::WrongKey => {
                 MasterKeyError::WrongKey { provider, reason }
             }
+            AwsError::Net(NetError::Cancelled { .. }) => MasterKeyError::Cancelled { provider },
             AwsError::Net(NetError::TimedOut { waited, .. }) => MasterKeyError::Timeout { provider, waited },
             AwsError::Net(NetError::Unreachable { .. } | NetError::CutOff { .. }) => {
                 MasterKeyError::Unreachable { provider, reason }

@@ -24,6 +24,7 @@ use zeroize::Zeroizing;
 use super::ExecConfig;
 use super::protocol::ANSWER_LIMIT;
 use super::said;
+use crate::cancel;
 use crate::net::Deadline;
 use crate::secret::SecretBytes;
 
@@ -46,6 +47,8 @@ pub(super) enum End {
     Exited(ExitStatus),
     /// Killed, because the time was over.
     TimedOut,
+    /// Killed, because nobody waits for it any more.
+    Cancelled,
     /// Killed, because its answer had more than [`ANSWER_LIMIT`] bytes.
     TooMuch,
 }
@@ -105,6 +108,9 @@ pub(super) fn run(
         if remaining.is_zero() {
             break Some(End::TimedOut);
         }
+        if cancel::is_cancelled() {
+            break Some(End::Cancelled);
+        }
         wait = match pipes.serve(wait.min(remaining))? {
             true => SHORTEST_WAIT,
             false => (wait * 2).min(LONGEST_WAIT),
@@ -113,7 +119,7 @@ pub(super) fn run(
     let status = running.finish();
     pipes.drain();
     let end = match (killed, status) {
-        (Some(End::TimedOut), _) => End::TimedOut,
+        (Some(end @ (End::TimedOut | End::Cancelled)), _) => end,
         (_, _) if pipes.answer.is_too_much() => End::TooMuch,
         (_, Some(status)) => End::Exited(status),
         // Someone else in this process has reaped it, and only that process knows how it ended.

@@ -98,6 +98,7 @@ impl Exec {
                 let waited = self.config.request_timeout;
                 return Err(MasterKeyError::Timeout { provider, waited }.into());
             }
+            End::Cancelled => return Err(MasterKeyError::Cancelled { provider }.into()),
             End::TooMuch => {
                 return Err(MasterKeyError::TooLarge {
                     provider,

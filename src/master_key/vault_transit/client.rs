@@ -147,6 +147,7 @@ impl TransitClient {
                     reason => reason.into(),
                 },
             },
+            VaultError::Net(NetError::Cancelled { .. }) => MasterKeyError::Cancelled { provider },
             VaultError::Net(NetError::TimedOut { waited, .. }) => {
                 MasterKeyError::Timeout { provider, waited }
             }
