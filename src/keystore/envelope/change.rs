@@ -12,6 +12,7 @@ use super::open::{check_mac, open_all, parse};
 use super::uuid::Uuid;
 use super::{Envelope, KIND};
 use crate::clock;
+use crate::crypto::scrub;
 use crate::durable::replace::{Replacement, replace, settle};
 use crate::durable::step::{DiskState, Step};
 use crate::durable::{FileError, failpoint, lock, read};
@@ -144,7 +145,14 @@ impl Envelope {
     }
 
     /// Locks the file, reads it anew and opens it; fails if it lacks what is known.
+    ///
+    /// What that leaves of keys on the stack is wiped at once: errors that are made there later, with room that they do not
+    /// use, would take pieces of it along into the heap.
     fn lock(&self, known: Option<&Ring>) -> Result<Locked, KeyStoreError> {
+        scrub::around(|| self.lock_and_open(known))
+    }
+
+    fn lock_and_open(&self, known: Option<&Ring>) -> Result<Locked, KeyStoreError> {
         // Asks the provider, if it has to be asked, while others can still read and write.
         if !self.held().has_key() {
             self.open()?;
