@@ -212,7 +212,7 @@ mod tests {
 
     struct Script {
         looks: VecDeque<Look>,
-        interval: Duration,
+        interval: Arc<Mutex<Duration>>,
         is_interrupted: Arc<AtomicBool>,
     }
 
@@ -246,12 +246,17 @@ mod tests {
         }
 
         fn interval(&self) -> Duration {
-            self.interval
+            *self.interval.lock().unwrap()
         }
 
         fn interrupter(&self) -> Arc<dyn Fn() + Send + Sync> {
             let is_interrupted = Arc::clone(&self.is_interrupted);
             Arc::new(move || is_interrupted.store(true, Ordering::SeqCst))
+        }
+
+        fn pacer(&self) -> Arc<dyn Fn(Pace) + Send + Sync> {
+            let interval = Arc::clone(&self.interval);
+            Arc::new(move |pace| *interval.lock().unwrap() = pace.version_interval)
         }
     }
 
@@ -313,7 +318,7 @@ mod tests {
         let told = Told::default();
         let script = Script {
             looks: looks.into_iter().collect(),
-            interval,
+            interval: Arc::new(Mutex::new(interval)),
             is_interrupted: Arc::default(),
         };
         (Watcher::start(Box::new(script), told.clone()).unwrap(), told)
@@ -321,6 +326,21 @@ mod tests {
 
     const SOON: Duration = Duration::from_millis(5);
     const NEVER: Duration = Duration::from_secs(1_000_000);
+
+    #[test]
+    fn a_shorter_interval_counts_for_a_thread_that_waits_for_a_longer_one() {
+        let (watcher, told) = watching([], NEVER);
+        // So that it waits.
+        thread::sleep(Duration::from_millis(100));
+        assert_eq!(told.0.lock().unwrap().len(), 0);
+        watcher.set_pace(Pace {
+            version_interval: SOON,
+            key_interval: NEVER,
+            timeout: NEVER,
+            max_retries: 0,
+        });
+        told.first(2);
+    }
 
     #[test]
     fn a_failure_is_told_once_and_so_is_its_end() {
