@@ -6,7 +6,8 @@ set -euo pipefail
 
 build=(gcc libc6-dev libclang-dev mariadb-server-core mariadb-client-core)
 test=(libmariadbd-dev libssl-dev openssl mariadb-server mariadb-backup mariadb-test mariadb-test-data
-      valgrind gdb binutils strace util-linux acl perl python3-venv)
+      valgrind gdb binutils strace util-linux acl perl python3-venv
+      mariadb-plugin-hashicorp-key-management faketime)
 deb=(cmake make lintian mmdebstrap)
 tree=(cmake make bison g++ dpkg-dev libncurses-dev libssl-dev zlib1g-dev perl mariadb-server mariadb-test mariadb-test-data)
 

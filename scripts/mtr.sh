@@ -14,6 +14,7 @@
 #   KEYROLL_AWS_SERVERS  where moto is       (default: target/aws-servers, installed there where it is missing)
 #   KEYROLL_BAO        OpenBao                 (default: target/tools/openbao/bin/bao)
 #   KEYROLL_MTR_DIR    where to work           (default: a new directory in /tmp; on a disk)
+#   KEYROLL_TIMES      where to keep how long statements took while key services were in trouble (default: nowhere)
 #
 # Succeeds only if every test ran and passed: a skipped test, a test without a result file and a suite that
 # mtr did not find are failures here, though mtr forgives them. But mariadb-test/skipped names the tests that a
@@ -152,6 +153,8 @@ if [ "$failed" -eq 0 ] && { [ "$passed" -eq 0 ] || [ "$status" != 0 ]; }; then
     echo "mtr.sh: mtr ended with $status after $passed tests" >&2
     failed=1
 fi
+
+[ -z "${KEYROLL_TIMES:-}" ] || find "$work/var" -path '*/log/*.times' -exec cp -t "$KEYROLL_TIMES" {} +
 
 echo "MariaDB $("$mariadbd" --no-defaults --version | sed 's/.*Ver \([^ ]*\).*/\1/'): $passed passed, $failed failed, $skipped skipped"
 if [ "$failed" -ne 0 ]; then

@@ -15,12 +15,16 @@ return "No command keyroll" unless $ENV{KEYROLL_BIN};
 my $servers= $ENV{KEYROLL_AWS_SERVERS};
 return "No moto: set KEYROLL_AWS_SERVERS" unless $servers && -x "$servers/bin/moto_server";
 
+# A proxy before it that makes trouble.
+return "No python3" if system('python3 -c "" 2>/dev/null');
+sub trouble_py { "$ENV{MTR_SUITE_DIR}/../keyroll/std_data/trouble.py" }
+
 # Credentials by the environment, as every client of AWS takes them.
 $ENV{AWS_ACCESS_KEY_ID}= 'AKIATEST';
 $ENV{AWS_SECRET_ACCESS_KEY}= 'canary-of-the-secret-access-key';
 
-# The end of a pipe that moto's shell waits for: however mtr ends, moto ends with it.
-my $until;
+# The ends of pipes that shells wait for: however mtr ends, moto and the proxy end with it.
+my ($until, $until_proxy);
 
 # Each test starts with a fresh datadir and a fresh keystore, as start_test has mtr stop the servers at the test's end, and
 # what mtr does with no server running is to make the datadir and these files anew.
@@ -40,15 +44,19 @@ sub config_files {
   chmod 0700, $dir;
   unlink glob("$dir/*"), glob("$dir/.keystore*");
   start_moto($dir);
+  start_proxy($dir);
   ('keyroll/made' => \&make_keystore)
+}
+
+sub free_port {
+  my $socket= IO::Socket::INET->new(LocalAddr => '127.0.0.1', Listen => 1) or die "no port: $!";
+  $socket->sockport
 }
 
 sub start_moto {
   my ($dir)= @_;
   close $until if $until;
-  my $probe= IO::Socket::INET->new(LocalAddr => '127.0.0.1', Listen => 1) or die "no port: $!";
-  my $port= $probe->sockport;
-  close $probe;
+  my $port= free_port();
   open $until, '|-', 'sh', '-c',
     '"$@" >/dev/null 2>&1 & echo $! >"$0"; read -r _; kill -CONT $!; kill $!; wait $!',
     "$dir/moto.pid", "$servers/bin/moto_server", '-H', '127.0.0.1', '-p', $port or die "moto: $!";
@@ -65,6 +73,19 @@ sub make_keystore {
   my $log= `AWS_REGION=us-east-1 $ENV{KEYROLL_BIN} init --no-defaults --keystore $dir/keystore --master-key aws-kms:alias/mariadb 2>&1`;
   die "keyroll init: $log" if $?;
   $log
+}
+
+sub start_proxy {
+  my ($dir)= @_;
+  close $until_proxy if $until_proxy;
+  my $made= `python3 @{[trouble_py()]} $dir certificates 2>&1`;
+  die $made if $?;
+  my $port= free_port();
+  $ENV{KEYROLL_TROUBLE_URL}= "https://127.0.0.1:$port";
+  open $until_proxy, '|-', 'sh', '-c', '"$@" >"$0" 2>&1 & read -r _; kill $!; wait $!',
+    "$dir/trouble.log", 'python3', trouble_py(), $dir, 'serve', $port, $ENV{KEYROLL_AWS_URL} or die "trouble.py: $!";
+  $ENV{KEYROLL_TROUBLE}= join ' ', 'python3', trouble_py(), $dir;
+  $ENV{AWS_CA_BUNDLE}= "$dir/ca.pem";
 }
 
 sub is_default { 1 }

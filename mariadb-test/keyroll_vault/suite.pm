@@ -8,9 +8,17 @@ use My::SafeProcess;
 
 return "No plugin keyroll" unless $ENV{KEYROLL_SO};
 
+# The command: scripts/mtr.sh tells where it is, else it lies in the build tree or is installed.
+$ENV{KEYROLL_BIN} ||= ::mtr_exe_maybe_exists("$::bindir/plugin/keyroll/bin/keyroll", "$::bindir/bin/keyroll");
+return "No command keyroll" unless $ENV{KEYROLL_BIN};
+
 # A real OpenBao: scripts/install_openbao.sh installs it, scripts/mtr.sh tells where it is.
 $ENV{KEYROLL_BAO} ||= 'bao';
 return "No OpenBao" unless `$ENV{KEYROLL_BAO} version 2>/dev/null` =~ /OpenBao/;
+
+# A proxy before it that makes trouble.
+return "No python3" if system('python3 -c "" 2>/dev/null');
+sub trouble_py { "$ENV{MTR_SUITE_DIR}/../keyroll/std_data/trouble.py" }
 
 # Each test starts with a fresh datadir and fresh secrets: start_test has mtr stop the servers at the test's end, and what
 # mtr does with no server running is to make the datadir and these files anew.
@@ -23,9 +31,9 @@ sub start_test {
   $self->SUPER::start_test($tinfo);
 }
 
-# One OpenBao for each of mtr's workers, ended with it; mtr asks for the text of one file of a list, and the rest is made on
+# One OpenBao and one proxy for each of mtr's workers, ended with it; mtr asks for the text of one file of a list, and the rest is made on
 # the way.
-my $openbao;
+my ($openbao, $proxy);
 
 sub config_files {
   my $dir= "$::opt_vardir/keyroll";
@@ -35,9 +43,12 @@ sub config_files {
 
 sub make_secrets {
   my ($config)= @_;
-  # mtr has given it a port of this worker's.
-  start_openbao($config->value('ENV', 'KEYROLL_VAULT_PORT')) unless $openbao;
   my $dir= "$::opt_vardir/keyroll";
+  write_file("$dir/clock", '+0');
+  # mtr has given them ports of this worker's.
+  my ($port, $proxy_port)= map { $config->value('ENV', "KEYROLL_${_}_PORT") } 'VAULT', 'TROUBLE';
+  start_openbao($port) unless $openbao;
+  start_proxy($proxy_port, "https://127.0.0.1:$port") unless $proxy;
   bao("operator unseal \$(cat $dir/unseal)");
   bao("secrets disable keys");
   bao("secrets enable -path=keys -version=2 kv");
@@ -49,12 +60,34 @@ sub make_secrets {
   bao("kv put keys/2 data=\$(openssl rand -hex 32)");
   bao("policy write keyroll $dir/policy.hcl");
   bao("token create -policy=keyroll -period=1h -field=token >$dir/token");
+  my $server= $config->group('mysqld.1');
+  make_keystore($port) if $server->if_exist('loose-keyroll-keystore');
+  # A token that my.cnf can name before it is made, with the one more right that hashicorp_key_management needs.
+  if (my $token= $server->if_exist('hashicorp-key-management-token')) {
+    bao("policy write peer - <<'END'\npath \"sys/mounts/keys/tune\" { capabilities = [\"read\"] }\nEND\n");
+    system("$ENV{KEYROLL_BAO} token revoke $token >/dev/null 2>&1");
+    bao("token create -id=$token -policy=keyroll -policy=peer -period=1h");
+  }
   'keys 1 and 2'
+}
+
+# A keystore with keys 1 and 2 whose master key is in transit.
+sub make_keystore {
+  my ($port)= @_;
+  my $dir= "$::opt_vardir/keyroll";
+  unlink glob("$dir/keystore*"), glob("$dir/.keystore*");
+  bao('secrets disable transit');
+  bao('secrets enable transit');
+  bao('write -f transit/keys/mariadb');
+  my $options= "--no-defaults --keystore $dir/keystore --master-key vault-transit:https://127.0.0.1:$port/transit/mariadb";
+  my $said= `VAULT_TOKEN=\$(cat $dir/token) VAULT_CACERT=$dir/ca.pem $ENV{KEYROLL_BIN} init $options 2>&1`;
+  die "keyroll init: $said" if $?;
 }
 
 sub bao {
   my ($command)= @_;
-  my $said= `{ $ENV{KEYROLL_BAO} $command; } 2>&1`;
+  my $said= `{ $ENV{KEYROLL_BAO} $command
+} 2>&1`;
   die "bao $command: $said" if $?;
 }
 
@@ -70,17 +103,13 @@ sub start_openbao {
   $ENV{VAULT_ADDR}= $ENV{BAO_ADDR}= "https://127.0.0.1:$port";
   $ENV{BAO_CACERT}= "$dir/ca.pem";
   mkdir "$dir/raft";
-  my $made= `cd $dir && {
-    openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout ca.key -subj /CN=CA -x509 -days 5 -out ca.pem &&
-    openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout server.key -subj /CN=bao -out server.csr &&
-    echo subjectAltName=IP:127.0.0.1 >ext &&
-    openssl x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 5 -out server.pem -extfile ext; } 2>&1`;
-  die "openssl: $made" if $?;
+  my $made= `python3 @{[trouble_py()]} $dir certificates 2>&1`;
+  die $made if $?;
   write_file("$dir/config.hcl", <<END);
 storage "raft" { path = "$dir/raft" node_id = "n1" }
 listener "tcp" {
   address = "127.0.0.1:$port" cluster_address = "127.0.0.1:$cluster"
-  tls_cert_file = "$dir/server.pem" tls_key_file = "$dir/server.key"
+  tls_cert_file = "$dir/good.pem" tls_key_file = "$dir/good.key"
 }
 api_addr = "https://127.0.0.1:$port"
 cluster_addr = "https://127.0.0.1:$cluster"
@@ -91,6 +120,9 @@ END
 path "keys/metadata/*" { capabilities = ["list", "read"] }
 path "keys/data/*"     { capabilities = ["read", "create", "update"] }
 path "keys/config"     { capabilities = ["read"] }
+path "transit/encrypt/mariadb"     { capabilities = ["update"] }
+path "transit/decrypt/mariadb"     { capabilities = ["update"] }
+path "transit/keys/mariadb/rotate" { capabilities = ["update"] }
 END
   my $args= ['server', "-config=$dir/config.hcl"];
   $openbao= My::SafeProcess->new(name => 'openbao', path => `which $ENV{KEYROLL_BAO}` =~ s/\n//r, args => \$args,
@@ -106,11 +138,30 @@ END
   write_file("$dir/unseal", $key);
 }
 
+sub start_proxy {
+  my ($port, $url)= @_;
+  my $dir= "$::opt_vardir/keyroll";
+  my $args= [trouble_py(), $dir, 'serve', $port, $url];
+  $proxy= My::SafeProcess->new(name => 'trouble', path => `which python3` =~ s/\n//r, args => \$args,
+                               output => "$dir/trouble.log", error => "$dir/trouble.log", append => 1);
+  $ENV{KEYROLL_TROUBLE}= join ' ', 'python3', trouble_py(), $dir;
+}
+
 sub write_file {
   my ($path, $text)= @_;
   open my $file, '>', $path or die "$path: $!";
   print $file $text;
   close $file or die "$path: $!";
+}
+
+# For a server whose clock is wrong.
+($ENV{KEYROLL_FAKETIME})= glob '/usr/lib/*/faketime/libfaketimeMT.so.1';
+
+sub skip_combinations {
+  my %skip;
+  $skip{'include/have_hashicorp_key_management.inc'}= 'needs hashicorp_key_management' unless $ENV{HASHICORP_KEY_MANAGEMENT_SO};
+  $skip{'include/have_faketime.inc'}= 'needs libfaketime' unless $ENV{KEYROLL_FAKETIME};
+  %skip
 }
 
 sub is_default { 1 }

@@ -186,7 +186,7 @@ pub(super) unsafe extern "C" fn init(_plugin: *mut c_void) -> c_int {
             Ok(plugin) => {
                 sysvar::hide_secrets();
                 running::start_watching(&plugin);
-                *running::plugin() = Some(plugin);
+                running::set_plugin(Some(plugin));
                 InitStatus(0)
             }
             Err(error) => refuse_start(&error),
@@ -199,7 +199,7 @@ pub(super) unsafe extern "C" fn init(_plugin: *mut c_void) -> c_int {
 pub(super) unsafe extern "C" fn deinit(_plugin: *mut c_void) -> c_int {
     guard(|| {
         running::stop_watching();
-        *running::plugin() = None;
+        running::set_plugin(None);
         // SAFETY: the server ends a plugin after all that used it.
         unsafe { published::clear() };
         derive::forget();

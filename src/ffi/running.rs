@@ -6,19 +6,28 @@ use once_cell::sync::Lazy;
 
 use super::{published, services, sysvar};
 use crate::crypto::scrub;
-use crate::keystore::{NewVersions, News, VersionStep};
+use crate::keystore::{NewVersions, News, Pace, VersionStep};
 use crate::plugin::{
     Level, Plugin, PluginError, Published, Server, Status, Wake, Watched, Watcher, log, start_reencryption,
 };
 
 /// The plugin between init and deinit.
-static PLUGIN: Mutex<Option<Plugin>> = Mutex::new(None);
+static PLUGIN: Mutex<Option<Arc<Plugin>>> = Mutex::new(None);
 
 /// What it tells about itself; it outlives the plugin, so that status variables need no lock of the plugin.
 pub(super) static STATUS: Lazy<Status> = Lazy::new(Status::default);
 
-/// The plugin, locked. Rotations wait here for each other; lookups, ciphers and status variables do not.
-pub(super) fn plugin() -> MutexGuard<'static, Option<Plugin>> {
+/// The plugin, if it runs. Lookups, ciphers and status variables do without it.
+fn plugin() -> Option<Arc<Plugin>> {
+    plugin_slot().clone()
+}
+
+/// Puts a plugin in place that has started; `None` ends the one that runs.
+pub(super) fn set_plugin(plugin: Option<Plugin>) {
+    *plugin_slot() = plugin.map(Arc::new);
+}
+
+fn plugin_slot() -> MutexGuard<'static, Option<Arc<Plugin>>> {
     PLUGIN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -39,7 +48,7 @@ pub(super) fn start_watching(plugin: &Plugin) {
     }
 }
 
-/// Ends and joins the thread. To be called without the lock of [`plugin`], which the thread may wait for.
+/// Ends and joins the thread.
 pub(super) fn stop_watching() {
     let watcher = watcher_slot().take();
     drop(watcher);
@@ -60,6 +69,13 @@ pub(super) fn want(id: u32) -> bool {
     watcher.is_some()
 }
 
+/// Has the store looked at and waited for at another pace, where a thread looks at one. Never waits for the store.
+pub(super) fn set_pace(pace: Pace) {
+    if let Some(watcher) = watcher_slot().as_ref() {
+        watcher.set_pace(pace);
+    }
+}
+
 /// What is to be done about a version that the server asks for and the ring lacks; whether it may be there now.
 ///
 /// The tool reads the store again: a server that rotates while a backup runs writes the new version into its redo log
@@ -76,15 +92,11 @@ struct Running;
 
 impl Watched for Running {
     fn published(&self) -> Option<Arc<Published>> {
-        plugin().as_ref().map(Plugin::published)
+        plugin().map(|plugin| plugin.published())
     }
 
     fn take_up(&self, news: &News) -> Result<bool, PluginError> {
-        let mut plugin = plugin();
-        plugin
-            .as_mut()
-            .ok_or(PluginError::NotRunning)?
-            .take_up(news, &Host)
+        plugin().ok_or(PluginError::NotRunning)?.take_up(news, &Host)
     }
 
     fn start_reencryption(&self) -> bool {
@@ -117,11 +129,7 @@ pub(super) fn first_use(id: u32) -> Option<u32> {
     if id == 0 || !sysvar::auto_create_keys() || services::is_backup_tool() {
         return None;
     }
-    scrub::around(|| {
-        plugin()
-            .as_mut()?
-            .first_use(id, sysvar::key_spec(), &Host, &STATUS)
-    })
+    scrub::around(|| plugin()?.first_use(id, sysvar::key_spec(), &Host, &STATUS))
 }
 
 /// Rotates keys as `SET GLOBAL keyroll_rotate_key = request` asks for; otherwise the statement's error.
@@ -159,7 +167,7 @@ pub(super) fn adopt_master_key(uri: &str) -> Result<(), String> {
 fn act(
     doing: &str,
     step: VersionStep,
-    action: impl FnOnce(&mut Plugin) -> Result<(), PluginError>,
+    action: impl FnOnce(&Plugin) -> Result<(), PluginError>,
 ) -> Result<(), String> {
     run(doing, action)?;
     // The lock is released: waking runs SQL, which may wait for others.
@@ -167,8 +175,12 @@ fn act(
     Ok(())
 }
 
-fn run(doing: &str, action: impl FnOnce(&mut Plugin) -> Result<(), PluginError>) -> Result<(), String> {
-    let result = scrub::around(|| plugin().as_mut().ok_or(PluginError::NotRunning).and_then(action));
+fn run(doing: &str, action: impl FnOnce(&Plugin) -> Result<(), PluginError>) -> Result<(), String> {
+    let result = scrub::around(|| {
+        plugin()
+            .ok_or(PluginError::NotRunning)
+            .and_then(|plugin| action(&plugin))
+    });
     result.map_err(|error| log::failed(&Host, &STATUS, doing, &error))
 }
 

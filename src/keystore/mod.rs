@@ -18,7 +18,7 @@ pub use key_set::{KeyName, KeySet, LAST_VERSION};
 pub use new_versions::{KeySpec, NewVersions, VersionStep};
 pub use open::{StoreConfig, open};
 pub use ring::Ring;
-pub use watch::{News, Watch};
+pub use watch::{News, Pace, Watch};
 
 /// Which keys a rotation makes a new version of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,7 +60,7 @@ pub struct MasterKeyRotated {
 ///
 /// Contract: no method removes or overwrites a key version. A method that fails has changed nothing, in the
 /// store or elsewhere.
-pub trait KeyStore: Send {
+pub trait KeyStore: Send + Sync {
     /// Kind and place of the store for people, without secrets: `key file /etc/mysql/keys`.
     fn describe(&self) -> String;
 
@@ -111,7 +111,8 @@ pub trait KeyStore: Send {
     }
 
     /// Has the master key provider make or name its newest master key and wraps all data keys anew, under a new
-    /// keystore key, in one durable replacement. No data key changes.
+    /// keystore key, in one durable replacement. No data key changes. While the provider is asked, other calls make and
+    /// rotate data keys as ever.
     fn rotate_master_key(&self, known: Option<&Ring>) -> Result<MasterKeyRotated, KeyStoreError> {
         let _ = known;
         Err(KeyStoreError::NoMasterKey {

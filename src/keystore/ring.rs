@@ -203,7 +203,7 @@ impl Ring {
             .collect()
     }
 
-    /// All keys of the ring and those that it lacks, of a store that records no algorithms.
+    /// All keys of the ring and those that it lacks.
     ///
     /// # Errors
     /// [`KeyStoreError::KnownVersionDiffers`] if a version that both have differs.
@@ -212,11 +212,15 @@ impl Ring {
         let held = self.held();
         let own = held.iter().filter_map(|held| {
             let bytes = self.key(held.name.id, held.name.version)?;
-            Some((held.name, bytes))
+            Some((held.name, bytes, held.algorithm))
         });
-        for (name, bytes) in own.chain(more.iter().map(|(name, key)| (name, key.expose()))) {
-            let conflicts =
-                DataKey::new(bytes).is_some_and(|key| all.insert(name, key) == Inserted::Conflict);
+        let others = more.iter().map(|(name, key)| {
+            let algorithm = more.algorithm(name).unwrap_or(self.default_algorithm);
+            (name, key.expose(), algorithm)
+        });
+        for (name, bytes, algorithm) in own.chain(others) {
+            let conflicts = DataKey::new(bytes)
+                .is_some_and(|key| all.insert_for(name, key, algorithm) == Inserted::Conflict);
             if conflicts {
                 return Err(KeyStoreError::KnownVersionDiffers { name });
             }

@@ -15,6 +15,19 @@ pub struct News {
     pub warnings: Vec<Warning>,
 }
 
+/// How often a store is looked at and how long it is waited for: what may be set anew while a server runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pace {
+    /// New versions are in force after this time.
+    pub version_interval: Duration,
+    /// The bytes of all versions are compared with the store's after this time.
+    pub key_interval: Duration,
+    /// The longest time for one request.
+    pub timeout: Duration,
+    /// How often a request is sent again.
+    pub max_retries: u32,
+}
+
 /// A look at a store now and then.
 pub trait Watch: Send {
     /// Asks the store what the ring lacks. `wanted` are ids that the server has asked for in vain.
@@ -28,4 +41,8 @@ pub trait Watch: Send {
 
     /// What makes a look under way, in another thread, end at once with an error, and all later ones.
     fn interrupter(&self) -> Arc<dyn Fn() + Send + Sync>;
+
+    /// What has looks, in another thread, and all other requests to the store keep another pace, from their next request
+    /// on. It never waits.
+    fn pacer(&self) -> Arc<dyn Fn(Pace) + Send + Sync>;
 }

@@ -10,6 +10,7 @@ use super::aws_kms::AwsError;
 use super::key_list::ParseError;
 use crate::crypto::wrap::SealError;
 use crate::durable::FileError;
+use crate::net::error::seconds;
 
 /// A failure of a master key provider. Nothing was changed unless the variant says so.
 #[derive(Debug, Error)]
@@ -42,7 +43,7 @@ pub enum MasterKeyError {
     },
 
     /// The provider did not answer in time.
-    #[error("{provider} cannot be reached: it gave no answer within {} s", waited.as_secs_f32())]
+    #[error("{provider} cannot be reached: it gave no answer within {} s", seconds(*waited))]
     Timeout {
         /// The provider, as it describes itself.
         provider: String,

@@ -6,6 +6,11 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+/// Seconds for people: what is left of a time that was given is often some microseconds less.
+pub fn seconds(time: Duration) -> f32 {
+    (time.as_secs_f32() * 100.0).round() / 100.0
+}
+
 /// A failure below the meaning of an answer. No variant holds a body, a header or a token.
 #[derive(Debug, Error)]
 pub enum NetError {
@@ -44,7 +49,7 @@ pub enum NetError {
     },
 
     /// No whole answer in time.
-    #[error("{host} gave no answer within {} s", waited.as_secs_f32())]
+    #[error("{host} gave no answer within {} s", seconds(*waited))]
     TimedOut {
         /// Host and port.
         host: String,

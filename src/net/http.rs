@@ -324,7 +324,7 @@ impl Call<'_> {
             },
             ureq::Error::Rustls(error) => NetError::Tls {
                 host,
-                reason: tls_reason(&error),
+                reason: tls::reason(&error),
             },
             ureq::Error::Tls(reason) => NetError::Tls {
                 host,
@@ -356,7 +356,7 @@ impl Call<'_> {
         {
             return NetError::Tls {
                 host,
-                reason: tls_reason(error),
+                reason: tls::reason(error),
             };
         }
         match error.kind() {
@@ -391,16 +391,5 @@ impl Call<'_> {
             host: self.host.clone(),
             reason,
         }
-    }
-}
-
-/// Why TLS failed; where the library's words are for programmers, ours.
-fn tls_reason(error: &rustls::Error) -> String {
-    let text = error.to_string();
-    match text.contains("CaUsedAsEndEntity") {
-        true => "the server shows the certificate of an authority (CA:TRUE) as its own, instead of one that an authority \
-                 has signed for it"
-            .into(),
-        false => text,
     }
 }

@@ -6,15 +6,17 @@ use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
-use rustls::RootCertStore;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+use rustls::{CertificateError, Error, RootCertStore};
 use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig, TlsProvider};
 use zeroize::Zeroizing;
 
 use super::NetError;
+use crate::clock;
 
 /// The most bytes that a file of certificates may have. A system's whole bundle has 250 KB.
 const MAX_PEM: u64 = 4 * 1024 * 1024;
@@ -172,5 +174,28 @@ fn bad(path: &Path, reason: impl ToString) -> NetError {
     NetError::BadCertificate {
         path: path.into(),
         reason: reason.to_string(),
+    }
+}
+
+/// Why TLS failed, in words that are the same at each try; where the library's words are for programmers, ours.
+pub(super) fn reason(error: &rustls::Error) -> String {
+    let at = |time: UnixTime| clock::rfc3339(SystemTime::UNIX_EPOCH + Duration::from_secs(time.as_secs()));
+    match error {
+        Error::InvalidCertificate(CertificateError::ExpiredContext { not_after, .. }) => {
+            format!("invalid peer certificate: expired, it was valid until {}", at(*not_after))
+        }
+        Error::InvalidCertificate(CertificateError::NotValidYetContext { not_before, .. }) => format!(
+            "invalid peer certificate: not valid yet by the clock of this machine, but from {} on",
+            at(*not_before)
+        ),
+        Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
+            "invalid peer certificate: UnknownIssuer, no authority that is trusted here has signed it".into()
+        }
+        error if error.to_string().contains("CaUsedAsEndEntity") => {
+            "the server shows the certificate of an authority (CA:TRUE) as its own, instead of one that an authority has \
+             signed for it"
+                .into()
+        }
+        error => error.to_string(),
     }
 }

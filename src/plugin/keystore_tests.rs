@@ -77,7 +77,7 @@ impl Started {
         self.directory.path().join(name)
     }
 
-    fn first_use(&mut self, id: u32, spec: KeySpec) -> Option<u32> {
+    fn first_use(&self, id: u32, spec: KeySpec) -> Option<u32> {
         self.plugin.first_use(id, spec, &self.server, &self.status)
     }
 }
@@ -98,7 +98,7 @@ fn a_start_tells_who_wraps_the_keystore_and_what_encrypts() {
 
 #[test]
 fn the_first_use_of_a_key_makes_it_durably_before_it_is_told() {
-    let mut s = started();
+    let s = started();
     assert_eq!(s.first_use(7, FAST), Some(1));
     assert_eq!(s.server.latest(7), Some(1));
     assert!(
@@ -119,7 +119,7 @@ fn the_first_use_of_a_key_makes_it_durably_before_it_is_told() {
 
 #[test]
 fn a_key_that_cannot_be_made_is_not_tried_again_at_once() {
-    let mut s = started();
+    let s = started();
     let in_the_way = s.path(".keystore.keyroll-new");
     fs::create_dir(&in_the_way).unwrap();
     assert_eq!(s.first_use(7, FAST), None);
@@ -128,6 +128,7 @@ fn a_key_that_cannot_be_made_is_not_tried_again_at_once() {
     assert_eq!(s.first_use(7, FAST), None);
     assert_eq!(s.first_use(8, FAST), Some(1), "another key is another matter");
     s.plugin
+        .state()
         .not_created
         .insert(7, Instant::now() - CREATE_AGAIN_AFTER);
     assert_eq!(s.first_use(7, FAST), Some(1));
@@ -139,14 +140,14 @@ fn a_key_file_makes_no_key_at_first_use() {
     let path = directory.path().join("keys");
     fs::write(&path, "1;00112233445566778899aabbccddeeff\n").unwrap();
     let server = Recorder::default();
-    let mut plugin = Plugin::start(settings(&path), &server).unwrap();
+    let plugin = Plugin::start(settings(&path), &server).unwrap();
     assert_eq!(plugin.first_use(7, FAST, &server, &Status::default()), None);
     assert!(!server.logged(Level::Error, "key 7"));
 }
 
 #[test]
 fn a_rotation_that_changes_a_keys_cipher_says_so() {
-    let mut s = started();
+    let s = started();
     let new = NewVersions {
         spec: FAST,
         ..NewVersions::DEFAULT
@@ -164,7 +165,7 @@ fn a_rotation_that_changes_a_keys_cipher_says_so() {
 
 #[test]
 fn a_rotation_of_the_master_key_keeps_every_data_key() {
-    let mut s = started();
+    let s = started();
     let keys = |s: &Started| {
         let published = s.server.published.lock().unwrap().last().unwrap().clone();
         let held = published.ring.held().into_iter();
@@ -188,8 +189,37 @@ fn a_rotation_of_the_master_key_keeps_every_data_key() {
 }
 
 #[test]
+fn data_keys_are_made_and_rotated_while_the_master_key_provider_keeps_a_rotation_waiting() {
+    let s = started();
+    let provider = fs::File::open(s.path("master")).unwrap();
+    provider.lock().unwrap();
+    std::thread::scope(|scope| {
+        let rotation = scope.spawn(|| s.plugin.rotate_master_key(&s.server, &s.status));
+        std::thread::sleep(Duration::from_millis(300));
+        let began = Instant::now();
+        assert_eq!(s.plugin.first_use(7, FAST, &s.server, &s.status), Some(1));
+        s.plugin
+            .rotate(1, NewVersions::DEFAULT, &s.server, &s.status)
+            .unwrap();
+        s.plugin.reload(&s.server, &s.status).unwrap();
+        assert!(!rotation.is_finished() && s.status.master_key_rotations() == 0);
+        assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+        drop(provider);
+        rotation.join().unwrap().unwrap();
+    });
+    assert_eq!((s.server.latest(7), s.server.latest(1)), (Some(1), Some(3)));
+    let published = s.server.published.lock().unwrap().last().unwrap().clone();
+    assert!(published.master_key.starts_with("version 2 of "));
+    assert_eq!(published.ring.algorithm(7, 1), Some(Algorithm::AesCtr));
+    assert_eq!(published.ring.algorithm(1, 1), Some(Algorithm::Aes256Xts));
+    // All of it is on disk, and one key opens it.
+    let again = Plugin::start(settings_of(s.directory.path()), &s.server).unwrap();
+    assert_eq!(again.published().ring.versions(), published.ring.versions());
+}
+
+#[test]
 fn a_rotation_of_the_master_key_that_fails_changes_nothing() {
-    let mut s = started();
+    let s = started();
     let keystore = fs::read(s.path("keystore")).unwrap();
     fs::rename(s.path("master"), s.path("away")).unwrap();
     s.plugin.rotate_master_key(&s.server, &s.status).unwrap_err();
@@ -205,7 +235,7 @@ fn a_rotation_of_the_master_key_that_fails_changes_nothing() {
 
 #[test]
 fn a_moved_keystore_is_followed_when_its_new_master_key_is_named() {
-    let mut s = started();
+    let s = started();
     let other = s.path("other");
     MasterKeyFile::create(&other, None).unwrap();
     let moved = Envelope::new(config(s.path("keystore"), &s.path("master"))).unwrap();
@@ -234,28 +264,28 @@ fn a_moved_keystore_is_followed_when_its_new_master_key_is_named() {
 
 #[test]
 fn a_statement_never_sends_the_token_for_vault_to_another_host() {
-    let mut s = started();
+    let s = started();
     let asked =
-        |plugin: &mut Plugin, server: &Recorder, uri: &str| plugin.adopt_master_key(uri, server).unwrap_err();
+        |plugin: &Plugin, server: &Recorder, uri: &str| plugin.adopt_master_key(uri, server).unwrap_err();
     for uri in [
         "vault-transit:https://elsewhere:8200/transit/key",
         "vault-transit:http://127.0.0.1:1/transit/key",
         "vault-transit:no-url",
         "vault-transit:",
     ] {
-        let error = asked(&mut s.plugin, &s.server, uri);
+        let error = asked(&s.plugin, &s.server, uri);
         assert!(
             matches!(error, PluginError::VaultByStatement { .. }),
             "{uri}: {error}"
         );
     }
-    s.plugin.master_key = "vault-transit:https://127.0.0.1:1/transit/key".into();
+    s.plugin.state().master_key = "vault-transit:https://127.0.0.1:1/transit/key".into();
     for uri in [
         "vault-transit:http://127.0.0.1:1/transit/key",
         "vault-transit:https://127.0.0.1:2/transit/key",
         "vault-transit:https://127.0.0.1.example.com:1/transit/key",
     ] {
-        let error = asked(&mut s.plugin, &s.server, uri);
+        let error = asked(&s.plugin, &s.server, uri);
         assert!(
             matches!(error, PluginError::VaultByStatement { .. }),
             "{uri}: {error}"
@@ -263,7 +293,7 @@ fn a_statement_never_sends_the_token_for_vault_to_another_host() {
     }
     // The host in force may be asked for another key; nobody answers there.
     let error = asked(
-        &mut s.plugin,
+        &s.plugin,
         &s.server,
         "vault-transit:https://127.0.0.1:1/transit/other",
     );

@@ -15,14 +15,14 @@ mod keystore_tests;
 mod tests;
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 pub use error::PluginError;
 pub use server::{Level, Server, Wake};
 pub use settings::Settings;
 pub use status::Status;
-pub use vault_settings::VaultSettings;
+pub use vault_settings::{PaceSettings, VaultSettings};
 pub use watcher::{Watched, Watcher};
 
 use crate::crypto::{Algorithm, CipherError, Direction, Padding, PageCipher};
@@ -80,9 +80,16 @@ impl Published {
 /// How long a key that could not be made is not tried again: the server may ask for it many times a second.
 const CREATE_AGAIN_AFTER: Duration = Duration::from_secs(5);
 
-/// The plugin between a successful start and the shutdown of the server.
+/// The plugin between a successful start and the shutdown of the server. Its methods can be called from any thread.
 pub struct Plugin {
-    store: Box<dyn KeyStore>,
+    state: Mutex<State>,
+    /// Changes of the master key wait here for each other: they ask a key service, and nothing else shall wait for that.
+    master_key_changes: Mutex<()>,
+}
+
+/// What changes, always as a whole. Rotations of data keys and reloads hold it while they are at work.
+struct State {
+    store: Arc<dyn KeyStore>,
     published: Arc<Published>,
     /// The URI of the master key in force.
     master_key: String,
@@ -101,7 +108,7 @@ impl Plugin {
         }
         let algorithm = settings.algorithm();
         let master_key = String::from_utf8_lossy(&settings.master_key).into_owned();
-        let store = keystore::open(settings.store()?)?;
+        let store: Arc<dyn KeyStore> = keystore::open(settings.store()?)?.into();
         let loaded = store.load();
         log::provider_said(server, store.as_ref());
         let loaded = loaded?;
@@ -115,10 +122,13 @@ impl Plugin {
         let published = Arc::new(published);
         server.publish(Arc::clone(&published));
         Ok(Plugin {
-            store,
-            published,
-            master_key,
-            not_created: HashMap::new(),
+            state: Mutex::new(State {
+                store,
+                published,
+                master_key,
+                not_created: HashMap::new(),
+            }),
+            master_key_changes: Mutex::new(()),
         })
     }
 
@@ -128,71 +138,83 @@ impl Plugin {
     /// # Errors
     /// Nothing has changed then, on disk or in memory.
     pub fn rotate(
-        &mut self,
+        &self,
         request: i64,
         new: NewVersions,
         server: &dyn Server,
         status: &Status,
     ) -> Result<(), PluginError> {
         let which = rotation_of(request)?;
-        let rotated = self.store.rotate(which, new, Some(&self.published.ring));
-        log::provider_said(server, self.store.as_ref());
+        let mut state = self.state();
+        let rotated = state.store.rotate(which, new, Some(&state.published.ring));
+        log::provider_said(server, state.store.as_ref());
         let rotated = rotated?;
-        let before = Arc::clone(&self.published);
-        self.publish(&rotated.keys, server)?;
+        let before = Arc::clone(&state.published);
+        state.publish(&rotated.keys, server)?;
         status.count_rotation();
-        log::rotated(server, &rotated.new, &before.ring, &self.published);
+        log::rotated(server, &rotated.new, &before.ring, &state.published);
         Ok(())
     }
 
     /// The latest version of a key that is not in the ring, after it was made in the store and published; `None`
     /// where the store makes no keys or this one could not be made, which is logged.
-    pub fn first_use(&mut self, id: u32, spec: KeySpec, server: &dyn Server, status: &Status) -> Option<u32> {
+    pub fn first_use(&self, id: u32, spec: KeySpec, server: &dyn Server, status: &Status) -> Option<u32> {
+        let mut state = self.state();
         // Another thread may have been faster.
-        if let Some(latest) = self.published.ring.latest(id) {
+        if let Some(latest) = state.published.ring.latest(id) {
             return Some(latest);
         }
-        if !self.store.creates_keys()
-            || self
+        if !state.store.creates_keys()
+            || state
                 .not_created
                 .get(&id)
                 .is_some_and(|at| at.elapsed() < CREATE_AGAIN_AFTER)
         {
             return None;
         }
-        let created = self.store.create_key(id, spec, Some(&self.published.ring));
-        log::provider_said(server, self.store.as_ref());
+        let created = state.store.create_key(id, spec, Some(&state.published.ring));
+        log::provider_said(server, state.store.as_ref());
         let published = created.map_err(PluginError::from).and_then(|created| {
-            self.publish(&created.keys, server)?;
+            state.publish(&created.keys, server)?;
             Ok(created.new)
         });
         match published {
             Ok(new) => {
-                self.not_created.remove(&id);
+                state.not_created.remove(&id);
                 status.count_created(new.len() as u64);
-                log::created(server, &new, &self.published);
-                self.published.ring.latest(id)
+                log::created(server, &new, &state.published);
+                state.published.ring.latest(id)
             }
             Err(error) => {
-                self.not_created.retain(|_, at| at.elapsed() < CREATE_AGAIN_AFTER);
-                self.not_created.insert(id, Instant::now());
+                state
+                    .not_created
+                    .retain(|_, at| at.elapsed() < CREATE_AGAIN_AFTER);
+                state.not_created.insert(id, Instant::now());
                 log::failed(server, status, &format!("making key {id}"), &error);
                 None
             }
         }
     }
 
-    /// Wraps the keystore anew, under a new version of the master key. Data and data keys stay as they are.
+    /// Wraps the keystore anew, under a new version of the master key. Data and data keys stay as they are, and new
+    /// ones can be made while the master key's provider is asked.
     ///
     /// # Errors
     /// The keystore has not changed then.
-    pub fn rotate_master_key(&mut self, server: &dyn Server, status: &Status) -> Result<(), PluginError> {
-        let rotated = self.store.rotate_master_key(Some(&self.published.ring));
-        log::provider_said(server, self.store.as_ref());
+    pub fn rotate_master_key(&self, server: &dyn Server, status: &Status) -> Result<(), PluginError> {
+        let _no_other = self.change_master_key();
+        let (store, known) = {
+            let state = self.state();
+            (Arc::clone(&state.store), Arc::clone(&state.published))
+        };
+        let rotated = store.rotate_master_key(Some(&known.ring));
+        log::provider_said(server, store.as_ref());
+        let rotated = rotated?;
+        let mut state = self.state();
         // What others have added to the store meanwhile comes with it.
-        self.publish(&rotated?.keys, server)?;
+        state.publish_more(&rotated.keys, server)?;
         status.count_master_key_rotation();
-        log::master_key_rotated(server, &self.published);
+        log::master_key_rotated(server, &state.published);
         Ok(())
     }
 
@@ -200,22 +222,86 @@ impl Plugin {
     ///
     /// # Errors
     /// The master key and the keys in use stay as they are.
-    pub fn adopt_master_key(&mut self, uri: &str, server: &dyn Server) -> Result<(), PluginError> {
-        self.check_by_statement(uri)?;
-        let store = self.store.with_master_key(uri)?;
+    pub fn adopt_master_key(&self, uri: &str, server: &dyn Server) -> Result<(), PluginError> {
+        let _no_other = self.change_master_key();
+        let store: Arc<dyn KeyStore> = {
+            let state = self.state();
+            state.check_by_statement(uri)?;
+            state.store.with_master_key(uri)?.into()
+        };
         let loaded = store.load();
         log::provider_said(server, store.as_ref());
         let loaded = loaded?;
-        let before = std::mem::replace(&mut self.store, store);
-        if let Err(error) = self.publish(&loaded.keys, server) {
-            self.store = before;
+        let mut state = self.state();
+        let before = std::mem::replace(&mut state.store, store);
+        if let Err(error) = state.publish_more(&loaded.keys, server) {
+            state.store = before;
             return Err(error);
         }
-        self.master_key = uri.into();
-        log::master_key_adopted(server, &self.published);
+        state.master_key = uri.into();
+        log::master_key_adopted(server, &state.published);
         Ok(())
     }
 
+    /// Reads all keys anew and publishes what was added.
+    ///
+    /// # Errors
+    /// A known version that is gone or has other bytes, and whatever keeps the keys from being read whole;
+    /// the keys in use stay as they are.
+    pub fn reload(&self, server: &dyn Server, status: &Status) -> Result<(), PluginError> {
+        let mut state = self.state();
+        let loaded = state.store.load();
+        log::provider_said(server, state.store.as_ref());
+        let loaded = loaded?;
+        log::warnings(server, &loaded.warnings);
+        let before = state.published.ring.versions();
+        state.publish(&loaded.keys, server)?;
+        status.count_reload();
+        log::reloaded(server, &state.published, state.published.ring.versions() - before);
+        Ok(())
+    }
+
+    /// What looks for new keys in a thread of its own, where the store is one that others add keys to.
+    pub fn watch(&self) -> Option<Box<dyn Watch>> {
+        self.state().store.watch()
+    }
+
+    /// What is published now.
+    pub fn published(&self) -> Arc<Published> {
+        Arc::clone(&self.state().published)
+    }
+
+    /// Publishes what a look at the store has brought. `true` if there were new versions.
+    ///
+    /// # Errors
+    /// A version that has other bytes in the store; the keys in use stay as they are.
+    pub fn take_up(&self, news: &News, server: &dyn Server) -> Result<bool, PluginError> {
+        let mut state = self.state();
+        log::warnings(server, &news.warnings);
+        let before = Arc::clone(&state.published);
+        // Also compares what the ring holds already.
+        let all = before.ring.keys_with(&news.keys)?;
+        if all.len() == before.ring.versions() {
+            return Ok(false);
+        }
+        state.publish(&all, server)?;
+        log::noticed(server, &before.ring, &state.published);
+        Ok(true)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Each change is one assignment, so that a panic leaves it whole.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change_master_key(&self) -> MutexGuard<'_, ()> {
+        self.master_key_changes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
     /// Whoever may set variables may not thereby run programs as the server, nor have its token for Vault.
     fn check_by_statement(&self, uri: &str) -> Result<(), PluginError> {
         const VAULT: &str = "vault-transit:";
@@ -233,48 +319,10 @@ impl Plugin {
         Ok(())
     }
 
-    /// Reads all keys anew and publishes what was added.
-    ///
-    /// # Errors
-    /// A known version that is gone or has other bytes, and whatever keeps the keys from being read whole;
-    /// the keys in use stay as they are.
-    pub fn reload(&mut self, server: &dyn Server, status: &Status) -> Result<(), PluginError> {
-        let loaded = self.store.load();
-        log::provider_said(server, self.store.as_ref());
-        let loaded = loaded?;
-        log::warnings(server, &loaded.warnings);
-        let before = self.published.ring.versions();
-        self.publish(&loaded.keys, server)?;
-        status.count_reload();
-        log::reloaded(server, &self.published, self.published.ring.versions() - before);
-        Ok(())
-    }
-
-    /// What looks for new keys in a thread of its own, where the store is one that others add keys to.
-    pub fn watch(&self) -> Option<Box<dyn Watch>> {
-        self.store.watch()
-    }
-
-    /// What is published now.
-    pub fn published(&self) -> Arc<Published> {
-        Arc::clone(&self.published)
-    }
-
-    /// Publishes what a look at the store has brought. `true` if there were new versions.
-    ///
-    /// # Errors
-    /// A version that has other bytes in the store; the keys in use stay as they are.
-    pub fn take_up(&mut self, news: &News, server: &dyn Server) -> Result<bool, PluginError> {
-        log::warnings(server, &news.warnings);
-        let before = Arc::clone(&self.published);
-        // Also compares what the ring holds already.
-        let all = before.ring.keys_with(&news.keys)?;
-        if all.len() == before.ring.versions() {
-            return Ok(false);
-        }
-        self.publish(&all, server)?;
-        log::noticed(server, &before.ring, &self.published);
-        Ok(true)
+    /// Publishes what a store held that was not locked all the while: keys that were made meanwhile stay.
+    fn publish_more(&mut self, keys: &KeySet, server: &dyn Server) -> Result<(), PluginError> {
+        let all = self.published.ring.keys_with(keys)?;
+        self.publish(&all, server)
     }
 
     fn publish(&mut self, keys: &KeySet, server: &dyn Server) -> Result<(), PluginError> {

@@ -115,7 +115,7 @@ fn aes_256_xts_refuses_to_start_with_a_short_key_and_names_it() {
 
 #[test]
 fn aes_256_xts_refuses_a_short_key_that_came_later_and_changes_nothing() {
-    let mut s = started_with(LONG, Algorithm::Aes256Xts).unwrap();
+    let s = started_with(LONG, Algorithm::Aes256Xts).unwrap();
     s.plugin
         .rotate(-1, NewVersions::DEFAULT, &s.server, &s.status)
         .unwrap();
@@ -138,7 +138,7 @@ fn aes_256_xts_refuses_a_short_key_that_came_later_and_changes_nothing() {
 
 #[test]
 fn aes_256_xts_encrypts_under_the_named_data_key_and_under_no_unknown_one() {
-    let mut s = started_with(LONG, Algorithm::Aes256Xts).unwrap();
+    let s = started_with(LONG, Algorithm::Aes256Xts).unwrap();
     s.plugin
         .rotate(1, NewVersions::DEFAULT, &s.server, &s.status)
         .unwrap();
@@ -177,7 +177,7 @@ fn a_start_publishes_all_keys_and_logs_how_many() {
 
 #[test]
 fn a_rotation_publishes_a_version_that_is_in_the_file() {
-    let mut s = started(PLAIN);
+    let s = started(PLAIN);
     s.plugin
         .rotate(1, NewVersions::DEFAULT, &s.server, &s.status)
         .unwrap();
@@ -193,7 +193,7 @@ fn a_rotation_publishes_a_version_that_is_in_the_file() {
 
 #[test]
 fn a_rotation_of_what_is_no_key_id_changes_nothing() {
-    let mut s = started(PLAIN);
+    let s = started(PLAIN);
     for request in [0, -2, 3, i64::MAX, i64::MIN, 1 << 32] {
         s.plugin
             .rotate(request, NewVersions::DEFAULT, &s.server, &s.status)
@@ -206,7 +206,7 @@ fn a_rotation_of_what_is_no_key_id_changes_nothing() {
 
 #[test]
 fn a_reload_takes_up_added_versions_and_refuses_lost_or_changed_ones() {
-    let mut s = started(PLAIN);
+    let s = started(PLAIN);
     fs::write(&s.path, format!("{PLAIN}1;7;00000000000000000000000000000000\n")).unwrap();
     s.plugin.reload(&s.server, &s.status).unwrap();
     assert_eq!(s.server.latest(1), Some(7));

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::PluginError;
 use super::settings::HIDDEN;
 use crate::keystore::vault_kv::{VaultKvConfig, parse_url};
-use crate::keystore::{KeyStoreError, StoreConfig};
+use crate::keystore::{KeyStoreError, Pace, StoreConfig};
 use crate::net::vault::config::KUBERNETES_TOKEN;
 use crate::net::vault::{Login, SecretSource, VaultAccess, VaultConfig};
 use crate::net::{ClientCertificate, PlainHttp, TlsOptions};
@@ -23,6 +23,41 @@ pub const SECRET_VARIABLE: &str = "KEYROLL_VAULT_SECRET";
 /// What a timeout of 0 means: the time that the peer's library gives a connection.
 const TIMEOUT_OF_ZERO: Duration = Duration::from_secs(300);
 
+/// The values of those variables for Vault KV that count anew from any SET GLOBAL on, as the server hands them over.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PaceSettings {
+    /// `keyroll_timeout` in seconds.
+    pub timeout: u32,
+    /// `keyroll_max_retries`.
+    pub max_retries: u32,
+    /// `keyroll_caching_enabled`.
+    pub caching_enabled: bool,
+    /// `keyroll_cache_timeout` in milliseconds.
+    pub cache_timeout: i64,
+    /// `keyroll_cache_version_timeout` in milliseconds.
+    pub cache_version_timeout: i64,
+}
+
+impl PaceSettings {
+    /// What they come to.
+    pub fn pace(&self) -> Pace {
+        let milliseconds = |value: i64| Duration::from_millis(value.max(0).unsigned_abs());
+        Pace {
+            // Without caching the peer asks for every page; here no secret is looked at more than once a second.
+            version_interval: match self.caching_enabled {
+                true => milliseconds(self.cache_version_timeout),
+                false => Duration::ZERO,
+            },
+            key_interval: milliseconds(self.cache_timeout),
+            timeout: match self.timeout {
+                0 => TIMEOUT_OF_ZERO,
+                seconds => Duration::from_secs(seconds.into()),
+            },
+            max_retries: self.max_retries,
+        }
+    }
+}
+
 /// The values of the variables for Vault, as the server hands them over.
 #[derive(Debug, Default)]
 pub struct VaultSettings {
@@ -34,16 +69,8 @@ pub struct VaultSettings {
     pub token_of_environment: SecretBytes,
     /// `keyroll_vault_ca`.
     pub ca: Vec<u8>,
-    /// `keyroll_timeout` in seconds.
-    pub timeout: u32,
-    /// `keyroll_max_retries`.
-    pub max_retries: u32,
-    /// `keyroll_caching_enabled`.
-    pub caching_enabled: bool,
-    /// `keyroll_cache_timeout` in milliseconds.
-    pub cache_timeout: i64,
-    /// `keyroll_cache_version_timeout` in milliseconds.
-    pub cache_version_timeout: i64,
+    /// Those that count anew from any SET GLOBAL on.
+    pub pace: PaceSettings,
     /// `keyroll_check_kv_version`.
     pub check_kv_version: bool,
     /// `keyroll_vault_namespace`.
@@ -76,20 +103,12 @@ impl VaultSettings {
     /// A URL that is none, and a login that lacks a setting.
     pub fn store(self) -> Result<StoreConfig, PluginError> {
         let (address, path) = parse_url(&text(&self.url)).map_err(KeyStoreError::from)?;
-        // Without caching the peer asks for every page; here no secret is looked at more than once a second.
-        let milliseconds = |value: i64| match self.caching_enabled {
-            true => Duration::from_millis(value.max(0).unsigned_abs()),
-            false => Duration::ZERO,
-        };
-        let (version_interval, key_interval) = (
-            milliseconds(self.cache_version_timeout),
-            Duration::from_millis(self.cache_timeout.max(0).unsigned_abs()),
-        );
+        let pace = self.pace.pace();
         Ok(StoreConfig::VaultKv(Box::new(VaultKvConfig {
             path,
             check_kv_version: self.check_kv_version,
-            version_interval,
-            key_interval,
+            version_interval: pace.version_interval,
+            key_interval: pace.key_interval,
             vault: VaultConfig {
                 address,
                 access: self.access()?,
@@ -102,6 +121,7 @@ impl VaultSettings {
     /// # Errors
     /// A login that lacks a setting.
     pub fn access(&self) -> Result<VaultAccess, PluginError> {
+        let pace = self.pace.pace();
         let path =
             |bytes: &[u8]| (!bytes.is_empty()).then(|| PathBuf::from(OsString::from_vec(bytes.to_vec())));
         let client_certificate = path(&self.client_cert)
@@ -118,11 +138,8 @@ impl VaultSettings {
                 true => PlainHttp::Anywhere,
                 false => PlainHttp::ToLoopback,
             },
-            timeout: match self.timeout {
-                0 => TIMEOUT_OF_ZERO,
-                seconds => Duration::from_secs(seconds.into()),
-            },
-            max_retries: self.max_retries,
+            timeout: pace.timeout,
+            max_retries: pace.max_retries,
         })
     }
 

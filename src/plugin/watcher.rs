@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::{PluginError, Published};
 use crate::crypto::scrub;
-use crate::keystore::{News, Watch};
+use crate::keystore::{News, Pace, Watch};
 
 /// No two looks begin within this time, however often the server asks for unknown keys.
 const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
@@ -39,6 +39,7 @@ pub trait Watched: Send + Sync + 'static {
 pub struct Watcher {
     shared: Arc<Shared>,
     interrupt: Arc<dyn Fn() + Send + Sync>,
+    set_pace: Arc<dyn Fn(Pace) + Send + Sync>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -68,7 +69,7 @@ impl Watcher {
     /// The system has no thread to give.
     pub fn start(watch: Box<dyn Watch>, plugin: impl Watched) -> std::io::Result<Watcher> {
         let shared = Arc::new(Shared::default());
-        let interrupt = watch.interrupter();
+        let (interrupt, set_pace) = (watch.interrupter(), watch.pacer());
         let of_thread = Arc::clone(&shared);
         let thread = thread::Builder::new()
             .name("keyroll-watch".into())
@@ -76,6 +77,7 @@ impl Watcher {
         Ok(Watcher {
             shared,
             interrupt,
+            set_pace,
             thread: Some(thread),
         })
     }
@@ -86,6 +88,14 @@ impl Watcher {
         if state.wanted.len() < MOST_WANTED && state.wanted.insert(id) {
             self.shared.changed.notify_all();
         }
+    }
+
+    /// Has the store looked at, and waited for, at another pace: at once where that makes a look due. Never waits.
+    pub fn set_pace(&self, pace: Pace) {
+        (self.set_pace)(pace);
+        // The lock, so that the thread is not between reading the pace and waiting.
+        let _state = self.shared.state();
+        self.shared.changed.notify_all();
     }
 }
 
@@ -109,10 +119,9 @@ fn run(mut watch: Box<dyn Watch>, shared: &Shared, plugin: &impl Watched) {
     loop {
         let began = Instant::now();
         // While the server starts, it cannot be told of news: it is tried again.
-        let interval = if has_news {
-            SHORTEST_PAUSE
-        } else {
-            watch.interval()
+        let interval = || match has_news {
+            true => SHORTEST_PAUSE,
+            false => watch.interval(),
         };
         let Some(wanted) = wait(shared, began, interval) else {
             return;
@@ -159,17 +168,16 @@ fn run(mut watch: Box<dyn Watch>, shared: &Shared, plugin: &impl Watched) {
     }
 }
 
-/// Waits for the interval to pass, for a wanted key, or for the end (`None`).
-fn wait(shared: &Shared, began: Instant, interval: Duration) -> Option<BTreeSet<u32>> {
+/// Waits for the interval to pass, which may change meanwhile, for a wanted key, or for the end (`None`).
+fn wait(shared: &Shared, began: Instant, interval: impl Fn() -> Duration) -> Option<BTreeSet<u32>> {
     let mut state = shared.state();
     loop {
         if state.is_ending {
             return None;
         }
-        let until = if state.wanted.is_empty() {
-            interval
-        } else {
-            SHORTEST_PAUSE.min(interval)
+        let until = match state.wanted.is_empty() {
+            true => interval(),
+            false => SHORTEST_PAUSE.min(interval()),
         };
         let left = until.saturating_sub(began.elapsed());
         if left.is_zero() {
@@ -204,7 +212,7 @@ mod tests {
 
     struct Script {
         looks: VecDeque<Look>,
-        interval: Duration,
+        interval: Arc<Mutex<Duration>>,
         is_interrupted: Arc<AtomicBool>,
     }
 
@@ -238,12 +246,17 @@ mod tests {
         }
 
         fn interval(&self) -> Duration {
-            self.interval
+            *self.interval.lock().unwrap()
         }
 
         fn interrupter(&self) -> Arc<dyn Fn() + Send + Sync> {
             let is_interrupted = Arc::clone(&self.is_interrupted);
             Arc::new(move || is_interrupted.store(true, Ordering::SeqCst))
+        }
+
+        fn pacer(&self) -> Arc<dyn Fn(Pace) + Send + Sync> {
+            let interval = Arc::clone(&self.interval);
+            Arc::new(move |pace| *interval.lock().unwrap() = pace.version_interval)
         }
     }
 
@@ -305,7 +318,7 @@ mod tests {
         let told = Told::default();
         let script = Script {
             looks: looks.into_iter().collect(),
-            interval,
+            interval: Arc::new(Mutex::new(interval)),
             is_interrupted: Arc::default(),
         };
         (Watcher::start(Box::new(script), told.clone()).unwrap(), told)
@@ -313,6 +326,21 @@ mod tests {
 
     const SOON: Duration = Duration::from_millis(5);
     const NEVER: Duration = Duration::from_secs(1_000_000);
+
+    #[test]
+    fn a_shorter_interval_counts_for_a_thread_that_waits_for_a_longer_one() {
+        let (watcher, told) = watching([], NEVER);
+        // So that it waits.
+        thread::sleep(Duration::from_millis(100));
+        assert_eq!(told.0.lock().unwrap().len(), 0);
+        watcher.set_pace(Pace {
+            version_interval: SOON,
+            key_interval: NEVER,
+            timeout: NEVER,
+            max_retries: 0,
+        });
+        told.first(2);
+    }
 
     #[test]
     fn a_failure_is_told_once_and_so_is_its_end() {

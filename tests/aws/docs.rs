@@ -2,6 +2,7 @@
 
 use std::process::Command;
 
+use keyroll::plugin::settings::variables;
 use serde_json::{Value, json};
 
 use super::servers::{REGION, Server, element, installed};
@@ -46,6 +47,21 @@ fn every_command_of_the_page_runs() {
     assert!(ran.status.success(), "{said}");
     assert!(said.contains("imported the keys of aws_key_management"), "{said}");
     assert!(!said.contains("hunter2"), "{said}");
+}
+
+#[test]
+fn every_setting_of_the_page_is_a_variable() {
+    let known: Vec<&str> = variables().iter().map(|variable| variable.name).collect();
+    let settings: Vec<&str> = blocks("ini")
+        .into_iter()
+        .flat_map(str::lines)
+        .filter(|line| line.starts_with("keyroll_"))
+        .collect();
+    assert_eq!(settings.len(), 5);
+    for line in settings {
+        let name = line.split('=').next().unwrap().trim();
+        assert!(known.contains(&name), "{line}");
+    }
 }
 
 #[test]

@@ -31,7 +31,7 @@ static void declared(void) {
     }
     /* What can be set at any time either acts in a check of its own or is a plain value, not a text. */
     if (!(var->flags & KR_VAR_READONLY))
-      REQUIRE((var->check && var->update) || (!var->check && !var->update && (var->flags & 0x7f) != KR_VAR_STR));
+      REQUIRE(var->check ? var->update != NULL : (var->flags & 0x7f) != KR_VAR_STR);
     else
       REQUIRE(!var->check && !var->update);
   }
@@ -103,6 +103,47 @@ static void actions_at_a_start(void) {
   free(bytes_before), free(bytes_after);
 }
 
+/* Those of hashicorp_key_management that can be set while the server runs, here too, with its ranges. */
+static void set_while_running(void) {
+  static const struct {
+    const char *name;
+    int kind;
+    long long most;
+  } live[] = {
+      {"timeout", KR_VAR_INT, 86400},
+      {"max_retries", KR_VAR_INT, 2147483647},
+      {"caching_enabled", KR_VAR_BOOL, 1},
+      {"cache_timeout", KR_VAR_LONGLONG, 9223372036854775807LL},
+      {"cache_version_timeout", KR_VAR_LONGLONG, 9223372036854775807LL},
+      {"use_cache_on_timeout", KR_VAR_BOOL, 1},
+      {"check_kv_version", KR_VAR_BOOL, 1},
+  };
+  start(AES_CBC);
+  for (size_t i = 0; i < sizeof live / sizeof *live; i++) {
+    struct kr_sys_var *var = find_variable(live[i].name);
+    REQUIRE(!(var->flags & KR_VAR_READONLY) && !var->check && (var->flags & 0x7f) == live[i].kind);
+    for (long long wanted = 0; wanted <= 1; wanted++) {
+      /* The server's room for a checked value, and what lies beside the variable's own. */
+      long long save = wanted ? live[i].most : 0;
+      void *place = ((struct kr_sys_var_longlong *)var)->value;
+      if (var->update) {
+        var->update(NULL, var, place, &save);
+        size_t length = live[i].kind == KR_VAR_BOOL ? 1 : live[i].kind == KR_VAR_INT ? 4 : 8;
+        REQUIRE(memcmp(place, &save, length) == 0);
+        var->update(NULL, var, place, NULL);
+        var->update(NULL, var, NULL, &save);
+        REQUIRE(memcmp(place, &save, length) == 0);
+      }
+    }
+    if (live[i].kind == KR_VAR_INT)
+      REQUIRE(((struct kr_sys_var_uint *)var)->min_val == 0 && ((struct kr_sys_var_uint *)var)->max_val == live[i].most);
+    if (live[i].kind == KR_VAR_LONGLONG)
+      REQUIRE(((struct kr_sys_var_longlong *)var)->min_val == 0 && ((struct kr_sys_var_longlong *)var)->max_val == live[i].most);
+  }
+  OK("what the peer for Vault can set while it runs can be set, in its range, and shows");
+  stop();
+}
+
 static void status(void) {
   char shown[2000];
   start(AES_CBC);
@@ -133,5 +174,6 @@ void variables(void) {
   declared();
   passwords();
   actions_at_a_start();
+  set_while_running();
   status();
 }

@@ -87,11 +87,18 @@ fn every_command_of_the_page_works_in_its_order() {
         names(&look(&store, &before).unwrap().keys),
         [(1, 2), (1, 3), (2, 2), (2, 3)]
     );
+    // And one with the rights for transit may rotate the master key, and wrap the keystore that the page made anew.
     bao.must(
         "PUT",
         "sys/policies/acl/transit",
         &serde_json::json!({"policy": blocks("hcl")[1]}),
     );
+    let rotate = "export VAULT_TOKEN=$(bao token create -policy=transit -field=token) VAULT_CACERT=/etc/mysql/vault-ca.pem
+        keyroll rotate-master-key --no-defaults --keystore /etc/mysql/keystore \
+            --master-key vault-transit:https://vault.example:8200/transit/mariadb";
+    run(&bao, directory, rotate);
+    let keystore = fs::read_to_string(directory.join("keystore")).unwrap();
+    assert!(keystore.contains("vault:v2:"), "{keystore}");
 }
 
 #[test]

@@ -1,11 +1,11 @@
 //! Noticing new versions, and the number of requests that it takes.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use keyroll::crypto::Algorithm;
 use keyroll::keystore::vault_kv::VaultKv;
-use keyroll::keystore::{KeyStore, Ring};
+use keyroll::keystore::{KeyStore, Pace, Ring};
 use serde_json::json;
 
 use crate::openbao::Bao;
@@ -127,4 +127,31 @@ fn a_start_and_a_look_take_one_connection_and_few_requests() {
         // The list, and the metadata of each key.
         assert_eq!(proxy.counted(), (10 + 3 * look, 1));
     }
+}
+
+#[test]
+fn another_timeout_counts_for_the_next_request_of_all_threads() {
+    let bao = Bao::shared();
+    let mount = bao.kv();
+    bao.put(&mount, 1, KEY);
+    let proxy = Proxy::to(bao.plain_port);
+    let url = format!("http://127.0.0.1:{}/v1/{mount}", proxy.port);
+    let store = VaultKv::new(config(&url, access(bao, token(&bao.root_token)))).unwrap();
+    let held = ring(&store.load().unwrap());
+    let mut watch = store.watch().unwrap();
+    proxy.set(Mode::Hang);
+    watch.pacer()(Pace {
+        version_interval: Duration::from_secs(5),
+        key_interval: Duration::MAX,
+        timeout: Duration::from_secs(1),
+        max_retries: 0,
+    });
+    let began = Instant::now();
+    let look = watch.refresh(&held, &BTreeSet::new()).unwrap_err();
+    let load = store.load().unwrap_err();
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    for error in [look, load] {
+        assert!(error.to_string().contains("within 1 s"), "{error}");
+    }
+    assert_eq!(watch.interval(), Duration::from_secs(5));
 }

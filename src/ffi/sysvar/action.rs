@@ -188,6 +188,26 @@ pub(super) unsafe extern "C" fn stay_at_rest(
     guard(|| ());
 }
 
+/// The update function of a variable that the thread which looks for new keys counts on: stores the value, and tells the
+/// thread.
+pub(super) unsafe extern "C" fn tell_watcher<T: Copy>(
+    _thd: *mut c_void,
+    _var: *mut abi::kr_sys_var,
+    place: *mut c_void,
+    save: *const c_void,
+) {
+    guard(|| {
+        // SAFETY: the server passes the variable's place and a checked value of its type.
+        let (Some(place), Some(save)) = (unsafe { (place.cast::<T>().as_mut(), save.cast::<T>().as_ref()) })
+        else {
+            return;
+        };
+        *place = *save;
+        // SAFETY: the server holds its lock of global variables around every update function.
+        running::set_pace(unsafe { super::pace() }.pace());
+    });
+}
+
 /// The number that a SET gives, saturated where it is above the range of i64; `None` for NULL.
 ///
 /// # Safety

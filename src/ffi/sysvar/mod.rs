@@ -11,7 +11,7 @@ use super::{abi, services};
 use crate::keystore::{KeySpec, NewVersions, VersionStep};
 use crate::master_key::aws_kms::KmsSettings;
 use crate::plugin::settings::{self, SecretsOfEnvironment, Settings, with_system_variables};
-use crate::plugin::{Level, VaultSettings};
+use crate::plugin::{Level, PaceSettings, VaultSettings};
 use crate::secret::SecretBytes;
 
 macro_rules! declare {
@@ -45,6 +45,11 @@ macro_rules! declare {
     (@type flag) => { c_char };
     (@type key_action) => { i64 };
     (@type flag_action) => { c_char };
+
+    // What a SET does beside storing the value; `None`: the server stores it.
+    (@update start $type:ty) => { None };
+    (@update live $type:ty) => { None };
+    (@update watched $type:ty) => { Some(action::tell_watcher::<$type>) };
 
     (@initial text $default:literal) => { concat!($default, "\0").as_ptr().cast_mut().cast() };
     (@initial adopted_text $default:literal) => { declare!(@initial text $default) };
@@ -94,7 +99,8 @@ macro_rules! declare {
     (@variable number $name:ident [$default:literal] [$min:literal, $max:expr] $when:ident, $comment:literal) => {
         pub(super) static $name: ServerCell<abi::kr_sys_var_uint> = ServerCell::new(abi::kr_sys_var_uint {
             header: header(
-                abi::KR_VAR_INT | abi::KR_VAR_UNSIGNED | when::$when, named!($name), named!($comment), None, None,
+                abi::KR_VAR_INT | abi::KR_VAR_UNSIGNED | when::$when,
+                named!($name), named!($comment), None, declare!(@update $when u32),
             ),
             value: value::$name.get(),
             def_val: $default,
@@ -105,7 +111,9 @@ macro_rules! declare {
     };
     (@variable wide_number $name:ident [$default:literal] [] $when:ident, $comment:literal) => {
         pub(super) static $name: ServerCell<abi::kr_sys_var_longlong> = ServerCell::new(abi::kr_sys_var_longlong {
-            header: header(abi::KR_VAR_LONGLONG | when::$when, named!($name), named!($comment), None, None),
+            header: header(
+                abi::KR_VAR_LONGLONG | when::$when, named!($name), named!($comment), None, declare!(@update $when i64),
+            ),
             value: value::$name.get(),
             def_val: $default,
             min_val: 0,
@@ -114,7 +122,7 @@ macro_rules! declare {
         });
     };
     (@variable flag $name:ident [$default:literal] [] $when:ident, $comment:literal) => {
-        declare!(@bool $name, $default as c_char, when::$when, $comment, None, None);
+        declare!(@bool $name, $default as c_char, when::$when, $comment, None, declare!(@update $when c_char));
     };
     (@variable flag_action $name:ident [] [] $when:ident, $comment:literal) => {
         declare!(@bool $name, 0, when::$when, $comment, Some(action::$name), Some(action::stay_at_rest));
@@ -159,6 +167,7 @@ macro_rules! named {
 mod when {
     pub(super) const start: u32 = super::abi::KR_VAR_READONLY;
     pub(super) const live: u32 = 0;
+    pub(super) const watched: u32 = 0;
 }
 
 with_system_variables!(declare);
@@ -181,7 +190,7 @@ const fn header(
 
 /// The values that a start needs.
 pub(super) fn settings(of_environment: SecretsOfEnvironment) -> Settings {
-    // SAFETY: the server has written the values before it calls init, and changes none of these later.
+    // SAFETY: the server has written the values before it calls init, and changes none of them meanwhile.
     unsafe {
         Settings {
             filename: text(*value::filename.get()).to_vec(),
@@ -196,11 +205,7 @@ pub(super) fn settings(of_environment: SecretsOfEnvironment) -> Settings {
                 token: SecretBytes::new(text(*value::token.get()).to_vec()),
                 token_of_environment: of_environment.token,
                 ca: text(*value::vault_ca.get()).to_vec(),
-                timeout: *value::timeout.get(),
-                max_retries: *value::max_retries.get(),
-                caching_enabled: *value::caching_enabled.get() != 0,
-                cache_timeout: *value::cache_timeout.get(),
-                cache_version_timeout: *value::cache_version_timeout.get(),
+                pace: pace(),
                 check_kv_version: *value::check_kv_version.get() != 0,
                 namespace: text(*value::vault_namespace.get()).to_vec(),
                 login: *value::vault_login.get() as usize,
@@ -221,6 +226,23 @@ pub(super) fn settings(of_environment: SecretsOfEnvironment) -> Settings {
                 log_level: *value::log_level.get() as usize,
             },
             request_timeout: *value::request_timeout.get(),
+        }
+    }
+}
+
+/// What the variables say that the thread counts on which looks for new keys.
+///
+/// # Safety
+/// Nobody sets variables meanwhile: the caller is init, or an update function.
+unsafe fn pace() -> PaceSettings {
+    // SAFETY: by this function's contract.
+    unsafe {
+        PaceSettings {
+            timeout: *value::timeout.get(),
+            max_retries: *value::max_retries.get(),
+            caching_enabled: *value::caching_enabled.get() != 0,
+            cache_timeout: *value::cache_timeout.get(),
+            cache_version_timeout: *value::cache_version_timeout.get(),
         }
     }
 }

@@ -88,21 +88,20 @@ impl Envelope {
         new: &dyn MasterKey,
         known: Option<&Ring>,
     ) -> Result<MasterKeyRotated, KeyStoreError> {
-        let locked = self.lock(known)?;
-        self.rewrap(locked, new)
+        let (path, uuid) = self.changeable(known)?;
+        self.rewrap(new, &path, &uuid, known)
     }
 
     /// Has the provider make or name its newest master key, then does as [`move_to`](Self::move_to) does with it.
     pub(super) fn rotate_and_rewrap(&self, known: Option<&Ring>) -> Result<MasterKeyRotated, KeyStoreError> {
         let master_key = self.config.master_key.as_ref();
         // Before the provider makes anything: whatever keeps the keystore from being changed shows here.
-        let locked = self.lock(known)?;
-        let path = locked.path.clone();
+        let (path, uuid) = self.changeable(known)?;
         master_key
             .rotate()
-            .map_err(|source| EnvelopeError::no_master_key(path, source))?;
-        reach(FAILPOINTS[0], &locked.path)
-            .and_then(|()| self.rewrap(locked, master_key))
+            .map_err(|source| EnvelopeError::no_master_key(path.clone(), source))?;
+        reach(FAILPOINTS[0], &path)
+            .and_then(|()| self.rewrap(master_key, &path, &uuid, known))
             .map_err(|source| {
                 EnvelopeError::RotationUnfinished {
                     provider: master_key.describe(),
@@ -112,13 +111,24 @@ impl Envelope {
             })
     }
 
+    /// Where the keystore is and which it is, if it could be changed now.
+    fn changeable(&self, known: Option<&Ring>) -> Result<(PathBuf, Uuid), KeyStoreError> {
+        let locked = self.lock(known)?;
+        let uuid = *locked.document.uuid();
+        Ok((locked.path, uuid))
+    }
+
+    /// The lock is not held while the provider is asked: others make and rotate data keys meanwhile.
     fn rewrap(
         &self,
-        mut locked: Locked,
         master_key: &dyn MasterKey,
+        path: &Path,
+        uuid: &Uuid,
+        known: Option<&Ring>,
     ) -> Result<MasterKeyRotated, KeyStoreError> {
-        let new = NewKeystoreKey::wrapped_by(master_key, &locked.path, locked.document.uuid())?;
-        reach(FAILPOINTS[1], &locked.path)?;
+        let new = NewKeystoreKey::wrapped_by(master_key, path, uuid)?;
+        reach(FAILPOINTS[1], path)?;
+        let mut locked = self.lock(known)?;
         let mut records = locked.document.keys().to_vec();
         for record in &mut records {
             let name = record.name;

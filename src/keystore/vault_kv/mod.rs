@@ -28,7 +28,7 @@ const MOST_AT_ONCE: u32 = 16;
 #[derive(Debug)]
 pub struct VaultKv {
     client: Arc<KvClient>,
-    intervals: refresh::Intervals,
+    intervals: Arc<refresh::Intervals>,
 }
 
 impl VaultKv {
@@ -37,10 +37,10 @@ impl VaultKv {
     /// # Errors
     /// Certificates that cannot be used, or a Vault that would be asked without TLS.
     pub fn new(config: VaultKvConfig) -> Result<VaultKv, KeyStoreError> {
-        let intervals = refresh::Intervals::of(&config);
+        let intervals = refresh::Intervals::new(config.version_interval, config.key_interval);
         Ok(VaultKv {
             client: Arc::new(KvClient::new(config)?),
-            intervals,
+            intervals: Arc::new(intervals),
         })
     }
 
@@ -128,7 +128,7 @@ impl KeyStore for VaultKv {
     fn watch(&self) -> Option<Box<dyn Watch>> {
         Some(Box::new(refresh::Refresh::new(
             Arc::clone(&self.client),
-            self.intervals,
+            Arc::clone(&self.intervals),
         )))
     }
 }

@@ -2,35 +2,55 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::client::{Gone, KvClient};
 use super::config::SHORTEST_INTERVAL;
-use super::{KvError, VaultKvConfig, add};
-use crate::keystore::watch::{News, Watch};
+use super::{KvError, add};
+use crate::keystore::watch::{News, Pace, Watch};
 use crate::keystore::{KeyName, KeySet, KeyStoreError, Ring, Warning};
 
-/// How old answers may become, as wall-clock maxima.
-#[derive(Clone, Copy, Debug)]
+/// How old answers may become, as wall-clock maxima, in milliseconds. They may be set anew while a look is under way.
+#[derive(Debug)]
 pub(super) struct Intervals {
-    versions: Duration,
-    keys: Duration,
+    versions: AtomicU64,
+    keys: AtomicU64,
 }
 
 impl Intervals {
-    pub(super) fn of(config: &VaultKvConfig) -> Intervals {
+    pub(super) fn new(versions: Duration, keys: Duration) -> Intervals {
         Intervals {
-            versions: config.version_interval.max(SHORTEST_INTERVAL),
-            keys: config.key_interval.max(SHORTEST_INTERVAL),
+            versions: AtomicU64::new(milliseconds(versions)),
+            keys: AtomicU64::new(milliseconds(keys)),
         }
     }
+
+    fn set(&self, pace: Pace) {
+        self.versions
+            .store(milliseconds(pace.version_interval), Ordering::Relaxed);
+        self.keys
+            .store(milliseconds(pace.key_interval), Ordering::Relaxed);
+    }
+
+    fn versions(&self) -> Duration {
+        Duration::from_millis(self.versions.load(Ordering::Relaxed))
+    }
+
+    fn keys(&self) -> Duration {
+        Duration::from_millis(self.keys.load(Ordering::Relaxed))
+    }
+}
+
+fn milliseconds(interval: Duration) -> u64 {
+    u64::try_from(interval.max(SHORTEST_INTERVAL).as_millis()).unwrap_or(u64::MAX)
 }
 
 /// The state of a watch: what was seen, without key bytes.
 #[derive(Debug)]
 pub(super) struct Refresh {
     client: Arc<KvClient>,
-    intervals: Intervals,
+    intervals: Arc<Intervals>,
     /// Versions that cannot be read, and why; each is warned about once.
     gone: BTreeMap<KeyName, Gone>,
     /// When the bytes of all versions were last read.
@@ -40,7 +60,7 @@ pub(super) struct Refresh {
 }
 
 impl Refresh {
-    pub(super) fn new(client: Arc<KvClient>, intervals: Intervals) -> Refresh {
+    pub(super) fn new(client: Arc<KvClient>, intervals: Arc<Intervals>) -> Refresh {
         Refresh {
             client,
             intervals,
@@ -118,7 +138,7 @@ impl Watch for Refresh {
             keys: KeySet::default(),
             warnings: Vec::new(),
         };
-        let compare = self.compared.elapsed() >= self.intervals.keys;
+        let compare = self.compared.elapsed() >= self.intervals.keys();
         // Ids that someone waits for come first.
         let listed = self.client.ids()?;
         let known = ring.ids();
@@ -145,15 +165,22 @@ impl Watch for Refresh {
         let token = self
             .token_due
             .map(|at| at.saturating_duration_since(Instant::now()));
+        let versions = self.intervals.versions();
         token
-            .map_or(self.intervals.versions, |token| {
-                token.min(self.intervals.versions)
-            })
+            .map_or(versions, |token| token.min(versions))
             .max(SHORTEST_INTERVAL)
     }
 
     fn interrupter(&self) -> Arc<dyn Fn() + Send + Sync> {
         let client = Arc::clone(&self.client);
         Arc::new(move || client.vault.interrupt())
+    }
+
+    fn pacer(&self) -> Arc<dyn Fn(Pace) + Send + Sync> {
+        let (client, intervals) = (Arc::clone(&self.client), Arc::clone(&self.intervals));
+        Arc::new(move |pace| {
+            client.vault.set_patience(pace.timeout, pace.max_retries);
+            intervals.set(pace);
+        })
     }
 }

@@ -6,6 +6,7 @@
 pub mod config;
 pub mod error;
 mod login;
+mod patience;
 
 use std::cell::Cell;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -17,8 +18,8 @@ use serde::de::DeserializeOwned;
 pub use config::{Login, SecretSource, VaultAccess, VaultConfig};
 pub use error::VaultError;
 use login::Session;
+use patience::Patience;
 
-use super::retry::MOST_ATTEMPTS;
 use super::{Deadline, HttpClient, HttpOptions, Method, Request, Response, Url, retry};
 use crate::secret::SecretBytes;
 
@@ -30,6 +31,7 @@ pub type SecretText = zeroize::Zeroizing<String>;
 pub struct VaultClient {
     http: HttpClient,
     config: VaultConfig,
+    patience: Patience,
     session: Mutex<Option<Session>>,
 }
 
@@ -103,7 +105,8 @@ impl VaultClient {
         let options = HttpOptions {
             tls: access.tls.clone(),
             plain_http: access.plain_http,
-            connect_timeout: access.timeout,
+            // Each request has a deadline of its own, which may be set anew.
+            connect_timeout: Duration::MAX,
             ..HttpOptions::default()
         };
         let http = match config.address.is_https() {
@@ -111,6 +114,7 @@ impl VaultClient {
             false => HttpClient::for_plain_http(options),
         };
         Ok(VaultClient {
+            patience: Patience::new(access.timeout, access.max_retries),
             http,
             config,
             session: Mutex::new(None),
@@ -124,13 +128,13 @@ impl VaultClient {
 
     /// The time that a call of several requests is given: that of one request, as often as it may be tried.
     pub fn allowance(&self) -> Deadline {
-        let tries = self
-            .config
-            .access
-            .max_retries
-            .saturating_add(1)
-            .min(MOST_ATTEMPTS);
-        Deadline::after(self.config.access.timeout.saturating_mul(tries))
+        self.patience.allowance()
+    }
+
+    /// Has all later requests, also those of calls under way, wait for so long and be sent again so often, in place of
+    /// what the settings say.
+    pub fn set_patience(&self, timeout: Duration, max_retries: u32) {
+        self.patience.set(timeout, max_retries);
     }
 
     /// GET of `v1/PATH`.
@@ -214,12 +218,12 @@ impl VaultClient {
         repeat: Repeat,
         deadline: Deadline,
     ) -> Result<Answer, VaultError> {
-        let left = Cell::new(self.config.access.max_retries);
+        let left = Cell::new(self.patience.max_retries());
         retry(
             deadline,
             |remaining| {
                 let request = self.request(method, path, body, token)?;
-                let deadline = Deadline::after(remaining.min(self.config.access.timeout));
+                let deadline = Deadline::after(remaining.min(self.patience.timeout()));
                 let response = self.http.send(request, deadline)?;
                 self.classify(path, response)
             },
