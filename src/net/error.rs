@@ -145,7 +145,8 @@ impl NetError {
             }
             NetError::Tls { host, .. } => format!(
                 "compare with `openssl s_client -connect {host} -CAfile CA`; the certificate must name the host, be \
-                 in force, and come from a certificate authority that this machine or the settings trust"
+                 in force by this machine's clock (`timedatectl`), and come from a certificate authority that this \
+                 machine or the settings trust"
             ),
             NetError::TimedOut { .. } => "check the service, or allow it more time".into(),
             NetError::TooLarge { host, .. } | NetError::NotHttp { host, .. } => {

@@ -8,8 +8,9 @@ use std::fmt;
 use std::io::{self, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
+use rustls::pki_types::UnixTime;
 use ureq::Agent;
 pub use ureq::http::Method;
 use ureq::http::header::{HeaderName, HeaderValue};
@@ -20,6 +21,7 @@ use super::connect::InterruptibleTcp;
 use super::resolve::Remembering;
 use super::tls::{self, TlsOptions};
 use super::{Deadline, NetError, PlainHttp, Url};
+use crate::clock;
 use crate::secret::SecretBytes;
 
 /// The most bytes of an answer unless told.
@@ -389,6 +391,25 @@ impl Call<'_> {
 
 /// Why TLS failed; where the library's words are for programmers, ours.
 fn tls_reason(error: &rustls::Error) -> String {
+    use rustls::CertificateError::{ExpiredContext, NotValidYetContext};
+    let at = |time: &UnixTime| clock::rfc3339(UNIX_EPOCH + Duration::from_secs(time.as_secs()));
+    match error {
+        rustls::Error::InvalidCertificate(ExpiredContext { time, not_after }) => {
+            return format!(
+                "certificate expired: it was in force until {}, and this machine's clock says {}",
+                at(not_after),
+                at(time)
+            );
+        }
+        rustls::Error::InvalidCertificate(NotValidYetContext { time, not_before }) => {
+            return format!(
+                "certificate not valid yet: it is in force from {} on, and this machine's clock says {}",
+                at(not_before),
+                at(time)
+            );
+        }
+        _ => {}
+    }
     let text = error.to_string();
     match text.contains("CaUsedAsEndEntity") {
         true => "the server shows the certificate of an authority (CA:TRUE) as its own, instead of one that an authority \

@@ -9,4 +9,6 @@ mod logins;
 mod openbao;
 mod store;
 mod support;
+#[path = "../trouble/mod.rs"]
+mod trouble;
 mod watch;

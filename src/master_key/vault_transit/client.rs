@@ -6,6 +6,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use once_cell::sync::OnceCell;
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 use super::super::MasterKeyError;
@@ -79,10 +80,14 @@ impl TransitClient {
         let path = format!("{}/keys/{}/rotate", self.config.mount, self.config.key);
         let empty = SecretBytes::new(b"{}".to_vec());
         let deadline = Deadline::after(self.config.vault.access.timeout);
-        let result = self
-            .vault()
-            .and_then(|vault| vault.write(&path, &empty, deadline));
-        result.map(drop).map_err(|error| self.failed("rotate", error))
+        self.vault()
+            .and_then(|vault| vault.write(&path, &empty, deadline))
+            .and_then(|answer| match answer.is_empty() {
+                true => Ok(()),
+                // Newer ones tell of the key. Whatever else answers with status 200 has made no version.
+                false => answer.data::<IgnoredAny>().map(drop),
+            })
+            .map_err(|error| self.failed("rotate", error))
     }
 
     /// An answer that cannot be used.
