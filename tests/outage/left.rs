@@ -34,6 +34,7 @@ pub(crate) fn threads(caller: &str) -> Vec<String> {
     let own = names.iter().position(|name| name == caller);
     names.swap_remove(own.unwrap());
     names.retain(|name| name == caller || !OF_TESTS.iter().any(|start| name.starts_with(start)));
+    names.sort_unstable();
     names
 }
 
