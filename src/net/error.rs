@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use crate::clock;
+
 /// A failure below the meaning of an answer. No variant holds a body, a header or a token.
 #[derive(Debug, Error)]
 pub enum NetError {
@@ -44,7 +46,7 @@ pub enum NetError {
     },
 
     /// No whole answer in time.
-    #[error("{host} gave no answer within {} s", waited.as_secs_f32())]
+    #[error("{host} gave no answer within {} s", clock::seconds(*waited))]
     TimedOut {
         /// Host and port.
         host: String,

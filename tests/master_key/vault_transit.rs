@@ -66,7 +66,7 @@ fn the_least_rights_are_enough_and_each_missing_one_is_named() {
     assert!(
         matches!(
             error,
-            MasterKeyError::Refused {
+            MasterKeyError::Vault {
                 operation: "rotate",
                 ..
             }
@@ -75,7 +75,7 @@ fn the_least_rights_are_enough_and_each_missing_one_is_named() {
     );
     assert!(
         error
-            .to_string()
+            .hint()
             .contains(&format!("path \"{mount}/keys/{key}/rotate\"")),
         "{error}"
     );
@@ -83,9 +83,7 @@ fn the_least_rights_are_enough_and_each_missing_one_is_named() {
     place.set("VAULT_TOKEN", std::path::Path::new(&token));
     let error = refused(place.open().unwrap(&wrapped, KEYSTORE));
     assert!(
-        error
-            .to_string()
-            .contains(&format!("path \"{mount}/decrypt/{key}\"")),
+        error.hint().contains(&format!("path \"{mount}/decrypt/{key}\"")),
         "{error}"
     );
     assert!(!error.is_wrong_key());

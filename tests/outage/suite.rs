@@ -132,7 +132,11 @@ fn is_named_in_time_and_over_when_it_is_over<S: Service>(call: Call) {
             assert!(!seen.contains(&secret.to_lowercase()), "{what}: {seen}");
         }
         if let Trouble::Shows(certificate) = trouble {
-            assert!(seen.contains("certificate authority"), "{what}: {seen}");
+            assert!(
+                failure.hint.contains("names its file"),
+                "{what}: {}",
+                failure.hint
+            );
             let is_of_time = matches!(certificate, Certificate::Expired | Certificate::NotYetValid);
             assert_eq!(
                 seen.contains("this machine's clock says"),

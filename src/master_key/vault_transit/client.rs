@@ -155,24 +155,14 @@ impl TransitClient {
             VaultError::Net(NetError::TimedOut { waited, .. }) => {
                 MasterKeyError::Timeout { provider, waited }
             }
-            VaultError::BadAnswer { .. } => MasterKeyError::BadAnswer {
-                provider,
-                operation,
-                reason: "it is not Vault's".into(),
-            },
-            VaultError::Net(NetError::TooLarge { limit, .. }) => MasterKeyError::TooLarge {
-                provider,
-                operation,
-                limit: limit as usize,
-            },
             error if error.is_away() => MasterKeyError::Unreachable {
                 provider,
                 reason: error.to_string(),
             },
-            error => MasterKeyError::Refused {
+            source => MasterKeyError::Vault {
                 provider,
                 operation,
-                reason: format!("{error}; {}", error.hint()),
+                source: Box::new(source),
             },
         }
     }
