@@ -21,7 +21,6 @@ use super::connect::InterruptibleTcp;
 use super::resolve::Remembering;
 use super::tls::{self, TlsOptions};
 use super::{Deadline, NetError, PlainHttp, Url};
-use crate::clock;
 use crate::secret::SecretBytes;
 
 /// The most bytes of an answer unless told.
@@ -392,7 +391,7 @@ impl Call<'_> {
 /// Why TLS failed; where the library's words are for programmers, ours.
 fn tls_reason(error: &rustls::Error) -> String {
     use rustls::CertificateError::{ExpiredContext, NotValidYetContext};
-    let at = |time: &UnixTime| clock::rfc3339(UNIX_EPOCH + Duration::from_secs(time.as_secs()));
+    let at = |time: &UnixTime| crate::clock::rfc3339(UNIX_EPOCH + Duration::from_secs(time.as_secs()));
     match error {
         rustls::Error::InvalidCertificate(ExpiredContext { time, not_after }) => {
             return format!(

@@ -84,25 +84,12 @@ fn another_key_is_refused_without_asking_kms() {
 
 #[test]
 fn signatures_and_policies_are_checked_and_refusals_in_xml_are_understood() {
-    use super::servers::element;
     // The calls that set things up are not checked; the next one is.
     let moto = Server::moto(&[("INITIAL_NO_AUTH_ACTION_COUNT", "4")]);
     let key = moto.create_key();
-    moto.iam("Action=CreateUser&UserName=keyroll");
-    let policy = json!({ "Version": "2012-10-17", "Statement": [
+    let good = moto.environment_of_user(&json!({ "Version": "2012-10-17", "Statement": [
         { "Effect": "Allow", "Action": ["kms:Encrypt"], "Resource": "*" }
-    ] });
-    let policy = policy.to_string().replace('"', "%22").replace(' ', "%20");
-    moto.iam(&format!(
-        "Action=PutUserPolicy&UserName=keyroll&PolicyName=x&PolicyDocument={policy}"
-    ));
-    let made = moto.iam("Action=CreateAccessKey&UserName=keyroll");
-    let (id, secret) = (element(&made, "AccessKeyId"), element(&made, "SecretAccessKey"));
-    let good = with(
-        &with(&moto.environment(), "AWS_ACCESS_KEY_ID", &id),
-        "AWS_SECRET_ACCESS_KEY",
-        &secret,
-    );
+    ] }));
 
     let (_, wrapped) = wrap(&*opened(&key, &good, PATIENT));
     let denied = refused(opened(&key, &good, PATIENT).unwrap(&wrapped, KEYSTORE));

@@ -15,7 +15,7 @@ use keyroll::net::vault::{Login, SecretSource};
 use keyroll::secret::SecretBytes;
 use serde_json::json;
 
-use crate::aws::{self, Server, element};
+use crate::aws::{self, Server};
 use crate::openbao::Bao;
 use crate::services::{PATIENT, kv_store};
 use crate::trouble::Proxy;
@@ -155,24 +155,13 @@ fn a_signature_that_is_refused_where_the_clock_is_wrong_names_the_clock() {
     // The calls that set things up are not checked.
     let moto = Server::moto(&[("INITIAL_NO_AUTH_ACTION_COUNT", "4")]);
     let key = moto.create_key();
-    moto.iam("Action=CreateUser&UserName=keyroll");
-    let policy = json!({ "Version": "2012-10-17", "Statement": [
+    let good = moto.environment_of_user(&json!({ "Version": "2012-10-17", "Statement": [
         { "Effect": "Allow", "Action": ["kms:*"], "Resource": "*" }
-    ] });
-    let policy = policy.to_string().replace('"', "%22").replace(' ', "%20");
-    moto.iam(&format!(
-        "Action=PutUserPolicy&UserName=keyroll&PolicyName=x&PolicyDocument={policy}"
-    ));
-    let made = moto.iam("Action=CreateAccessKey&UserName=keyroll");
-    let environment = |secret: &str| -> Vec<(String, String)> {
-        let mut all = moto.environment();
-        all.retain(|(name, _)| !name.contains("ACCESS_KEY"));
-        all.push(("AWS_ACCESS_KEY_ID".into(), element(&made, "AccessKeyId")));
-        all.push(("AWS_SECRET_ACCESS_KEY".into(), secret.into()));
-        all
-    };
-    let good = environment(&element(&made, "SecretAccessKey"));
-    let said = check(&key, &good, &environment("hunter2"), &[HOUR, -HOUR, 0]);
+    ] }));
+    let mut bad = good.clone();
+    bad.retain(|(name, _)| name != "AWS_SECRET_ACCESS_KEY");
+    bad.push(("AWS_SECRET_ACCESS_KEY".into(), "hunter2".into()));
+    let said = check(&key, &good, &bad, &[HOUR, -HOUR, 0]);
     for ((is_good, said), (how, hint)) in said.iter().zip([
         (" s ahead of AWS's", "set this machine's clock"),
         (" s behind AWS's", "set this machine's clock"),

@@ -1,7 +1,8 @@
-//! The key services, and what a server asks of each. To try another one, implement [`Service`] and add a line to the suite.
+//! The key services, and what a server asks of each. To try another one, implement [`Holder`] or [`Service`] and add a line to the suite.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
+use std::marker::PhantomData;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -73,24 +74,34 @@ const KEYSTORE: &str = "0190a5c3-1f2e-4d3c-8b4a-5f6e7d8c9b0a";
 /// For whatever must not fail for being slow.
 pub(crate) const PATIENT: Duration = Duration::from_secs(60);
 
+/// Who holds a master key.
+pub(crate) trait Holder: Sized {
+    const ROTATION: &'static [Call];
+
+    /// A new master key, behind a proxy in TLS.
+    fn new_key() -> Master<Self>;
+}
+
 /// A master key in a service, and a keystore's key that it has wrapped.
-pub(crate) struct Master {
+pub(crate) struct Master<H> {
+    holder: PhantomData<H>,
     proxy: Proxy,
     pub(crate) uri: String,
-    pub(crate) environment: BTreeMap<OsString, OsString>,
+    environment: BTreeMap<OsString, OsString>,
     key: [u8; 32],
     wrapped: Wrapped,
     credential: String,
 }
 
-impl Master {
-    fn new(proxy: Proxy, uri: String, credential: &str, environment: &[(&str, &str)]) -> Master {
+impl<H> Master<H> {
+    fn of(proxy: Proxy, uri: String, credential: &str, environment: &[(&str, &str)]) -> Master<H> {
         let environment = environment.iter().map(|(n, v)| (n.into(), v.into())).collect();
         let wrapped = Wrapped {
             bytes: Vec::new(),
             key_version: String::new(),
         };
         let mut master = Master {
+            holder: PhantomData,
             proxy,
             uri,
             environment,
@@ -111,6 +122,19 @@ impl Master {
             vault: None,
         };
         open(&self.uri, &options).unwrap()
+    }
+}
+
+impl<H: Holder> Service for Master<H> {
+    const ROTATION: &'static [Call] = H::ROTATION;
+    const WAITS: u32 = 1;
+
+    fn new() -> Master<H> {
+        H::new_key()
+    }
+
+    fn proxy(&self) -> &Proxy {
+        &self.proxy
     }
 
     fn client(&self, request_timeout: Duration) -> Box<dyn Client> {
@@ -158,13 +182,12 @@ impl Client for MasterClient {
 }
 
 /// A master key in AWS KMS. Its rotation is the service's own affair.
-pub(crate) struct Kms(pub(crate) Master);
+pub(crate) struct Kms;
 
-impl Service for Kms {
+impl Holder for Kms {
     const ROTATION: &'static [Call] = &[Call::Wrap];
-    const WAITS: u32 = 1;
 
-    fn new() -> Kms {
+    fn new_key() -> Master<Kms> {
         let moto = aws::shared_moto();
         let proxy = Proxy::tls(moto.port);
         let (url, ca) = (proxy.url(), proxy.ca());
@@ -178,30 +201,17 @@ impl Service for Kms {
             (LOG_LEVEL, "Trace"),
         ];
         let uri = format!("aws-kms:{}", moto.create_key());
-        Kms(Master::new(proxy, uri, secret, &environment))
-    }
-
-    fn proxy(&self) -> &Proxy {
-        &self.0.proxy
-    }
-
-    fn client(&self, request_timeout: Duration) -> Box<dyn Client> {
-        self.0.client(request_timeout)
-    }
-
-    fn secrets(&self) -> Vec<String> {
-        self.0.secrets()
+        Master::of(proxy, uri, secret, &environment)
     }
 }
 
 /// A master key in Vault transit.
-pub(crate) struct Transit(pub(crate) Master);
+pub(crate) struct Transit;
 
-impl Service for Transit {
+impl Holder for Transit {
     const ROTATION: &'static [Call] = &[Call::Rotate, Call::Wrap];
-    const WAITS: u32 = 1;
 
-    fn new() -> Transit {
+    fn new_key() -> Master<Transit> {
         static MOUNT: OnceLock<String> = OnceLock::new();
         let bao = Bao::shared();
         let proxy = Proxy::tls(bao.plain_port);
@@ -213,19 +223,7 @@ impl Service for Transit {
             ("VAULT_TOKEN", &*bao.root_token),
             ("VAULT_CACERT", ca.to_str().unwrap()),
         ];
-        Transit(Master::new(proxy, uri, &bao.root_token, &environment))
-    }
-
-    fn proxy(&self) -> &Proxy {
-        &self.0.proxy
-    }
-
-    fn client(&self, request_timeout: Duration) -> Box<dyn Client> {
-        self.0.client(request_timeout)
-    }
-
-    fn secrets(&self) -> Vec<String> {
-        self.0.secrets()
+        Master::of(proxy, uri, &bao.root_token, &environment)
     }
 }
 

@@ -5,7 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::left::{self, CALLER};
-use crate::services::{Call, Client, Kms, Kv, PATIENT, Service, Transit};
+use crate::services::{Call, Client, Kms, Kv, Master, PATIENT, Service, Transit};
 use crate::trouble::{Certificate, Trouble};
 
 /// The time that one request is given.
@@ -232,6 +232,6 @@ macro_rules! holds_out {
     };
 }
 
-holds_out!(aws_kms, Kms);
-holds_out!(vault_transit, Transit);
+holds_out!(aws_kms, Master<Kms>);
+holds_out!(vault_transit, Master<Transit>);
 holds_out!(vault_kv, Kv);

@@ -5,7 +5,7 @@ use keyroll::keystore::{KeyStore, NewVersions, Ring, Rotate};
 use serde_json::Value;
 
 use crate::openbao::Bao;
-use crate::services::{Kv, PATIENT, Service, Transit};
+use crate::services::{Kv, Master, PATIENT, Service, Transit};
 use crate::trouble::Trouble;
 
 const FAILS: &str = "HTTP/1.1 500 Oops\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
@@ -13,15 +13,15 @@ const BUSY: &str = "HTTP/1.1 429 Too Many Requests\r\nConnection: close\r\nConte
 
 #[test]
 fn a_new_version_of_a_transit_key_is_asked_for_once_unless_it_was_surely_not_made() {
-    let service = Transit::new();
-    let (_, path) = service.0.uri.split_once("https://").unwrap();
+    let service = Master::<Transit>::new();
+    let (_, path) = service.uri.split_once("https://").unwrap();
     let (_, path) = path.split_once('/').unwrap();
     let (mount, key) = path.split_once('/').unwrap();
     let latest = || {
         let answer = Bao::shared().must("GET", &format!("{mount}/keys/{key}"), &Value::Null);
         answer["data"]["latest_version"].as_u64().unwrap()
     };
-    let master = service.0.open(PATIENT);
+    let master = service.open(PATIENT);
     master.rotate().unwrap();
     assert_eq!(latest(), 2);
     // Made, and nobody heard of it; and not made.
