@@ -1,7 +1,10 @@
 //! What a call may not leave behind in this process: threads, connections, open files.
 
 use std::fs;
-use std::path::Path;
+use std::os::fd::RawFd;
+use std::path::{Path, PathBuf};
+
+use nix::sys::socket::{self, SockaddrIn};
 
 use crate::trouble;
 
@@ -38,25 +41,30 @@ pub(crate) fn threads(caller: &str) -> Vec<String> {
     names
 }
 
-/// The connections to a port of this machine that someone holds a descriptor of.
+/// The connections of this process to a port of this machine.
 pub(crate) fn connections(port: u16) -> usize {
-    let all = fs::read_to_string("/proc/self/net/tcp").unwrap();
-    let to = format!("0100007F:{port:04X}");
-    all.lines()
-        .filter(|line| {
-            let fields: Vec<&str> = line.split_whitespace().collect();
-            fields[2] == to && fields[9] != "0"
-        })
+    // Others open and close descriptors meanwhile; those that are asked for stay.
+    descriptors()
+        .filter_map(|(number, _)| socket::getpeername::<SockaddrIn>(number).ok())
+        .filter(|peer| peer.port() == port)
         .count()
 }
 
 /// The files below a directory that are open.
 pub(crate) fn files(directory: &Path) -> usize {
-    let links = fs::read_dir("/proc/self/fd").unwrap();
-    links
-        .filter_map(|link| fs::read_link(link.unwrap().path()).ok())
-        .filter(|file| file.starts_with(directory))
+    descriptors()
+        .filter(|(_, file)| file.starts_with(directory))
         .count()
+}
+
+/// Numbers, and what they are open on.
+fn descriptors() -> impl Iterator<Item = (RawFd, PathBuf)> {
+    let links = fs::read_dir("/proc/self/fd").unwrap();
+    links.filter_map(|link| {
+        let link = link.unwrap();
+        let number = link.file_name().to_str()?.parse().ok()?;
+        Some((number, fs::read_link(link.path()).ok()?))
+    })
 }
 
 #[test]
