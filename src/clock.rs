@@ -1,6 +1,6 @@
 //! Points in time as text, in UTC. Nothing here or above relies on the system's clock going forward.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// A time as SQL writes it: `2026-01-31 23:59:59`, in UTC.
 pub fn sql(time: SystemTime) -> String {
@@ -12,6 +12,11 @@ pub fn sql(time: SystemTime) -> String {
 pub fn rfc3339(time: SystemTime) -> String {
     let (date, time_of_day) = date_and_time(time);
     format!("{date}T{time_of_day}Z")
+}
+
+/// A span of time in seconds, rounded up to a tenth: `2` or `0.4`.
+pub fn seconds(time: Duration) -> f64 {
+    time.as_millis().div_ceil(100) as f64 / 10.0
 }
 
 /// Whether the text is a time as [`rfc3339`] writes it.
@@ -75,7 +80,6 @@ fn civil_from_days(days: u64) -> (u64, u64, u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     #[test]
     fn times_are_those_of_the_calendar() {
@@ -87,6 +91,20 @@ mod tests {
             (4_107_542_400, "2100-03-01 00:00:00"),
         ] {
             assert_eq!(sql(UNIX_EPOCH + Duration::from_secs(seconds)), expected);
+        }
+    }
+
+    #[test]
+    fn a_span_is_told_in_seconds_and_tenths() {
+        for (millis, expected) in [
+            (0, "0"),
+            (1, "0.1"),
+            (400, "0.4"),
+            (1941, "2"),
+            (2000, "2"),
+            (86_400_001, "86400.1"),
+        ] {
+            assert_eq!(seconds(Duration::from_millis(millis)).to_string(), expected);
         }
     }
 

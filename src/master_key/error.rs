@@ -8,9 +8,10 @@ use thiserror::Error;
 
 use super::aws_kms::AwsError;
 use super::key_list::ParseError;
+use crate::clock;
 use crate::crypto::wrap::SealError;
 use crate::durable::FileError;
-use crate::net::error::seconds;
+use crate::net::vault::VaultError;
 
 /// A failure of a master key provider. Nothing was changed unless the variant says so.
 #[derive(Debug, Error)]
@@ -43,7 +44,7 @@ pub enum MasterKeyError {
     },
 
     /// The provider did not answer in time.
-    #[error("{provider} cannot be reached: it gave no answer within {} s", seconds(*waited))]
+    #[error("{provider} cannot be reached: it gave no answer within {} s", clock::seconds(*waited))]
     Timeout {
         /// The provider, as it describes itself.
         provider: String,
@@ -164,6 +165,17 @@ pub enum MasterKeyError {
         source: Box<AwsError>,
     },
 
+    /// Vault did not do it, or is not what answers.
+    #[error("{provider} failed to {operation}: {source}")]
+    Vault {
+        /// The provider, as it describes itself.
+        provider: String,
+        /// What it was asked for: `wrap`, `unwrap` or `rotate`.
+        operation: &'static str,
+        /// Why.
+        source: Box<VaultError>,
+    },
+
     /// New versions of this master key are made elsewhere.
     #[error("{provider} cannot be rotated: {reason}")]
     CannotRotate {
@@ -232,7 +244,9 @@ impl MasterKeyError {
                 format!("see what {provider} says in the error log, and what it may do at its service")
             }
             MasterKeyError::BadAnswer { .. } | MasterKeyError::TooLarge { .. } => {
-                "docs/exec-provider.md says what an answer is, and how to try the command by hand".into()
+                "see that what answers is the service and not something else; docs/exec-provider.md says what an answer of a \
+                 command is, and how to try it by hand"
+                    .into()
             }
             MasterKeyError::CannotRun { path, .. } => format!(
                 "check that {} exists, is executable for the server's user, and that its first line names an \
@@ -250,6 +264,7 @@ impl MasterKeyError {
                  docs/master-keys.md has an example"
             ),
             MasterKeyError::AwsKms { source, .. } => source.hint(),
+            MasterKeyError::Vault { source, .. } => source.hint(),
             MasterKeyError::CannotRotate { instead, .. } => (*instead).into(),
             MasterKeyError::NoRandomBytes(_) | MasterKeyError::CannotSeal(_) => "check the system log".into(),
         }

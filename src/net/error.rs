@@ -6,10 +6,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-/// Seconds for people: what is left of a time that was given is often some microseconds less.
-pub fn seconds(time: Duration) -> f32 {
-    (time.as_secs_f32() * 100.0).round() / 100.0
-}
+use crate::clock;
 
 /// A failure below the meaning of an answer. No variant holds a body, a header or a token.
 #[derive(Debug, Error)]
@@ -49,7 +46,7 @@ pub enum NetError {
     },
 
     /// No whole answer in time.
-    #[error("{host} gave no answer within {} s", seconds(*waited))]
+    #[error("{host} gave no answer within {} s", clock::seconds(*waited))]
     TimedOut {
         /// Host and port.
         host: String,
@@ -157,7 +154,8 @@ impl NetError {
             }
             NetError::Tls { host, .. } => format!(
                 "compare with `openssl s_client -connect {host} -CAfile CA`; the certificate must name the host, be \
-                 in force, and come from a certificate authority that this machine or the settings trust"
+                 in force by this machine's clock (`timedatectl`), and come from a certificate authority that this \
+                 machine or the settings trust"
             ),
             NetError::TimedOut { .. } => "check the service, or allow it more time".into(),
             NetError::TooLarge { host, .. } | NetError::NotHttp { host, .. } => {

@@ -177,16 +177,21 @@ fn bad(path: &Path, reason: impl ToString) -> NetError {
     }
 }
 
-/// Why TLS failed, in words that are the same at each try; where the library's words are for programmers, ours.
+/// Why TLS failed, in words that are the same at each try of a day, because a failure of other words is told anew; where the
+/// library's words are for programmers, ours.
 pub(super) fn reason(error: &rustls::Error) -> String {
-    let at = |time: UnixTime| clock::rfc3339(SystemTime::UNIX_EPOCH + Duration::from_secs(time.as_secs()));
+    let at = |time: &UnixTime| clock::rfc3339(SystemTime::UNIX_EPOCH + Duration::from_secs(time.as_secs()));
+    let day = |time: &UnixTime| at(time).split('T').next().unwrap_or_default().to_owned();
     match error {
-        Error::InvalidCertificate(CertificateError::ExpiredContext { not_after, .. }) => {
-            format!("invalid peer certificate: expired, it was valid until {}", at(*not_after))
-        }
-        Error::InvalidCertificate(CertificateError::NotValidYetContext { not_before, .. }) => format!(
-            "invalid peer certificate: not valid yet by the clock of this machine, but from {} on",
-            at(*not_before)
+        Error::InvalidCertificate(CertificateError::ExpiredContext { time, not_after }) => format!(
+            "certificate expired: it was in force until {}, and this machine's clock says {}",
+            at(not_after),
+            day(time)
+        ),
+        Error::InvalidCertificate(CertificateError::NotValidYetContext { time, not_before }) => format!(
+            "certificate not valid yet: it is in force from {} on, and this machine's clock says {}",
+            at(not_before),
+            day(time)
         ),
         Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
             "invalid peer certificate: UnknownIssuer, no authority that is trusted here has signed it".into()

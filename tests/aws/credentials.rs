@@ -121,24 +121,19 @@ fn without_credentials_it_is_said_where_they_were_looked_for() {
 
 #[test]
 fn credentials_are_fetched_once_and_again_before_they_end() {
-    use super::proxy::{Proxy, Trouble};
-    use std::sync::atomic::Ordering;
+    use super::trouble::{Proxy, Trouble};
     let moto = shared_moto();
-    let proxy = Proxy::before(moto.port);
-    let url = format!("http://127.0.0.1:{}", proxy.port);
+    let proxy = Proxy::plain(moto.port);
+    let url = proxy.url();
     let environment = with(&bare(moto), "AWS_EC2_METADATA_SERVICE_ENDPOINT", &url);
     let master = opened(&moto.create_key(), &environment, PATIENT);
     let (_, wrapped) = wrap(&*master);
-    let asked = proxy.connections.load(Ordering::SeqCst);
+    let asked = proxy.requests();
     assert!(asked > 0);
     for _ in 0..3 {
         master.unwrap(&wrapped, KEYSTORE).unwrap();
     }
-    assert_eq!(
-        proxy.connections.load(Ordering::SeqCst),
-        asked,
-        "they last for a day"
-    );
+    assert_eq!(proxy.requests(), asked, "they last for a day");
 
     // Credentials that end in four minutes are good, but others are looked for each time.
     let end = std::time::SystemTime::now() + std::time::Duration::from_secs(240);
@@ -153,13 +148,32 @@ fn credentials_are_fetched_once_and_again_before_they_end() {
     let environment = with(&bare(moto), "AWS_CONTAINER_CREDENTIALS_FULL_URI", &url);
     let master = opened(&moto.create_key(), &environment, PATIENT);
     proxy.makes(Trouble::Answer(answer.leak()));
-    let before = proxy.connections.load(Ordering::SeqCst);
+    let before = proxy.requests();
     let (_, wrapped) = wrap(&*master);
     master.unwrap(&wrapped, KEYSTORE).unwrap();
-    assert_eq!(proxy.connections.load(Ordering::SeqCst), before + 2);
+    assert_eq!(proxy.requests(), before + 2);
     // Whoever gives them may be away meanwhile.
     proxy.makes(Trouble::Closed);
     master.unwrap(&wrapped, KEYSTORE).unwrap();
+}
+
+#[test]
+fn credentials_that_have_ended_for_aws_are_replaced_at_once_whatever_our_clock_says() {
+    use super::trouble::{Proxy, Trouble};
+    let moto = shared_moto();
+    let (instance, kms) = (Proxy::plain(moto.port), Proxy::plain(moto.port));
+    let environment = with(&bare(moto), "AWS_EC2_METADATA_SERVICE_ENDPOINT", &instance.url());
+    let environment = with(&environment, "AWS_ENDPOINT_URL_KMS", &kms.url());
+    let master = opened(&moto.create_key(), &environment, PATIENT);
+    let (_, wrapped) = wrap(&*master);
+    let for_credentials = instance.requests();
+    kms.makes(Trouble::AnswerOnce(
+        "HTTP/1.1 400 Bad Request\r\nContent-Length: 68\r\n\r\n\
+         {\"__type\":\"ExpiredTokenException\",\"message\":\"The token has expired\"}",
+    ));
+    master.unwrap(&wrapped, KEYSTORE).unwrap();
+    assert_eq!(instance.requests(), 2 * for_credentials);
+    assert_eq!(kms.requests(), 3);
 }
 
 fn wrap_with(

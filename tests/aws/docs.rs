@@ -5,8 +5,8 @@ use std::process::Command;
 use keyroll::plugin::settings::variables;
 use serde_json::{Value, json};
 
-use super::servers::{REGION, Server, element, installed};
-use super::support::{PATIENT, opened, with, works};
+use super::servers::{REGION, Server, installed};
+use super::support::{PATIENT, opened, works};
 
 const PAGE: &str = include_str!("../../docs/aws-kms.md");
 
@@ -77,21 +77,5 @@ fn the_statement_of_the_page_gives_the_rights_that_are_needed() {
         json!(["kms:Encrypt", "kms:Decrypt"])
     );
     policy["Statement"][0]["Resource"] = "*".into();
-    let policy = policy.to_string().replace('"', "%22").replace(' ', "%20");
-    moto.iam("Action=CreateUser&UserName=keyroll");
-    moto.iam(&format!(
-        "Action=PutUserPolicy&UserName=keyroll&PolicyName=x&PolicyDocument={policy}"
-    ));
-    let made = moto.iam("Action=CreateAccessKey&UserName=keyroll");
-    let environment = with(
-        &moto.environment(),
-        "AWS_ACCESS_KEY_ID",
-        &element(&made, "AccessKeyId"),
-    );
-    let secret = element(&made, "SecretAccessKey");
-    works(&*opened(
-        &key,
-        &with(&environment, "AWS_SECRET_ACCESS_KEY", &secret),
-        PATIENT,
-    ));
+    works(&*opened(&key, &moto.environment_of_user(&policy), PATIENT));
 }

@@ -137,10 +137,29 @@ impl Server {
     }
 
     /// Has IAM do something, without a signature; the answer is XML.
-    pub(crate) fn iam(&self, form: &str) -> String {
+    fn iam(&self, form: &str) -> String {
         let answer = self.ask("iam", "content-type: application/x-www-form-urlencoded\r\n", form);
         assert!(answer.contains(" 200 "), "{answer}");
         answer
+    }
+
+    /// A new user with this policy; the environment of a client that is that user. Three calls.
+    pub(crate) fn environment_of_user(&self, policy: &Value) -> Vec<(String, String)> {
+        let policy = policy.to_string().replace('"', "%22").replace(' ', "%20");
+        self.iam("Action=CreateUser&UserName=keyroll");
+        self.iam(&format!(
+            "Action=PutUserPolicy&UserName=keyroll&PolicyName=x&PolicyDocument={policy}"
+        ));
+        let made = self.iam("Action=CreateAccessKey&UserName=keyroll");
+        let mut environment = self.environment();
+        environment.retain(|(name, _)| !name.contains("ACCESS_KEY"));
+        for (name, of_answer) in [
+            ("AWS_ACCESS_KEY_ID", "AccessKeyId"),
+            ("AWS_SECRET_ACCESS_KEY", "SecretAccessKey"),
+        ] {
+            environment.push((name.into(), element(&made, of_answer)));
+        }
+        environment
     }
 
     fn ask(&self, service: &str, headers: &str, body: &str) -> String {
@@ -170,7 +189,7 @@ impl Server {
 }
 
 /// The text of the first element of this name.
-pub(crate) fn element(xml: &str, name: &str) -> String {
+fn element(xml: &str, name: &str) -> String {
     let (_, rest) = xml.split_once(&format!("<{name}>")).unwrap();
     rest.split('<').next().unwrap().to_owned()
 }

@@ -8,7 +8,6 @@ use keyroll::master_key::{MasterKey, MasterKeyError, Options, Wrapped, open};
 use keyroll::secret::KeystoreKey;
 
 pub(crate) const KEYSTORE: &str = "0190a5c3-1f2e-4d3c-8b4a-5f6e7d8c9b0a";
-pub(crate) const OTHER_KEYSTORE: &str = "0190a5c3-1f2e-4d3c-8b4a-5f6e7d8c9b0b";
 
 /// The environment of a client.
 pub(crate) type Environment = Vec<(String, String)>;

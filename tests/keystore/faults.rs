@@ -112,7 +112,7 @@ fn steps(action: &str) -> Vec<String> {
             .collect(),
         "move-to" => of_a_file(&["replace", "previous"])
             .map(|name| format!("{name}@1"))
-            .chain([format!("{}@1", FAILPOINTS[1])])
+            .chain([format!("{}@1", FAILPOINTS[1]), "replace:lock@2".into()])
             .collect(),
         "rotate-master-key" => {
             // No copy is kept of a master key file.
@@ -122,6 +122,8 @@ fn steps(action: &str) -> Vec<String> {
                 .filter(|(name, time)| *time == 1 || !keeps(name))
                 .map(|(name, time)| format!("{name}@{time}"))
                 .chain(FAILPOINTS.iter().map(|name| format!("{name}@1")))
+                // The keystore is locked twice: nobody waits for the provider.
+                .chain(["replace:lock@3".into()])
                 .collect()
         }
         other => panic!("{other}"),

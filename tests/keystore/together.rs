@@ -52,6 +52,60 @@ fn servers_that_rotate_make_keys_and_rotate_the_master_key_at_once_lose_nothing(
     assert_eq!(metadata.generation, 2 + 3 * 4 + 1 + 3, "every write counted once");
 }
 
+/// A master key that lets something happen when it has wrapped.
+struct Overtaken {
+    inner: Handle,
+    then: Mutex<Option<Box<dyn FnOnce() + Send>>>,
+}
+
+impl MasterKey for Overtaken {
+    fn describe(&self) -> String {
+        self.inner.describe()
+    }
+
+    fn wrap(&self, key: &KeystoreKey, keystore: &str) -> Result<Wrapped, MasterKeyError> {
+        let wrapped = self.inner.wrap(key, keystore);
+        if let Some(then) = self.then.lock().unwrap().take() {
+            then();
+        }
+        wrapped
+    }
+
+    fn unwrap(&self, wrapped: &Wrapped, keystore: &str) -> Result<KeystoreKey, MasterKeyError> {
+        self.inner.unwrap(wrapped, keystore)
+    }
+
+    fn rotate(&self) -> Result<(), MasterKeyError> {
+        self.inner.rotate()
+    }
+}
+
+#[test]
+fn a_rotation_of_the_master_key_that_was_overtaken_never_brings_an_older_version_back() {
+    let place = Place::new();
+    let (other, keys) = (place.store(), place.keys());
+    let slow = Overtaken {
+        inner: Handle(Arc::clone(&place.master_key)),
+        then: Mutex::new(Some(Box::new(move || {
+            other.rotate_master_key(None).unwrap();
+            other.create_key(9, XTS, None).unwrap();
+        }))),
+    };
+    let slow = Envelope::new(EnvelopeConfig {
+        path: place.path.clone(),
+        master_key: Box::new(slow),
+        options: options(),
+        strict_permissions: false,
+    })
+    .unwrap();
+    // The slow one wraps with version 2; before it writes, the other one has written with version 3.
+    slow.rotate_master_key(None).unwrap();
+    assert_eq!(place.store().metadata().unwrap().key_version, "3");
+    let mut after = place.keys();
+    after.remove(&(9, 1)).unwrap();
+    assert_eq!(after, keys);
+}
+
 #[test]
 fn a_server_asks_the_provider_again_when_another_has_rotated_the_master_key() {
     let place = Place::new();

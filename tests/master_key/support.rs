@@ -91,6 +91,24 @@ impl Place {
         place
     }
 
+    /// An alias of a new KMS key.
+    pub(crate) fn aws_kms_alias() -> Place {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let mut place = Place::aws_kms();
+        let alias = format!("alias/a{}", COUNT.fetch_add(1, Ordering::Relaxed));
+        aws::shared_moto().point(&alias, place.uri.trim_start_matches("aws-kms:"));
+        place.uri = format!("aws-kms:{alias}");
+        place
+    }
+
+    /// Has the service make a new version, where others than keyroll do: an alias is pointed to a new KMS key.
+    pub(crate) fn rotate_elsewhere(&self) {
+        if let Some(alias) = self.uri.strip_prefix("aws-kms:") {
+            let moto = aws::shared_moto();
+            moto.point(alias, &moto.create_key());
+        }
+    }
+
     /// A new key of OpenBao's transit engine.
     pub(crate) fn vault_transit() -> Place {
         static MOUNT: OnceLock<String> = OnceLock::new();

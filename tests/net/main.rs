@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "../trouble/certificates.rs"]
+mod certificates;
 mod faults;
 mod support;
 mod tls;

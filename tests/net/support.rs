@@ -1,23 +1,17 @@
-//! Servers on free ports of the loopback, and certificates that OpenSSL makes.
+//! Servers on free ports of the loopback.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use keyroll::net::{Deadline, HttpClient, HttpOptions, Method, NetError, Request, Response, TlsOptions, Url};
-use openssl::asn1::Asn1Time;
-use openssl::bn::BigNum;
-use openssl::ec::{EcGroup, EcKey};
-use openssl::hash::MessageDigest;
-use openssl::nid::Nid;
-use openssl::pkey::{PKey, Private};
-use openssl::ssl::{SslAcceptor, SslMethod, SslVerifyMode};
-use openssl::x509::extension::{BasicConstraints, SubjectAlternativeName};
-use openssl::x509::{X509, X509NameBuilder};
+use openssl::ssl::SslVerifyMode;
+
+use crate::certificates::Identity;
 
 /// A server, and how many connections it has seen.
 pub(crate) struct Server {
@@ -80,82 +74,9 @@ pub(crate) fn get(client: &HttpClient, url: Url, allowed: Duration) -> Result<Re
 pub(crate) const SHORT: Duration = Duration::from_millis(300);
 pub(crate) const LONG: Duration = Duration::from_secs(20);
 
-/// A certificate and its key.
-pub(crate) struct Identity {
-    pub(crate) certificate: X509,
-    pub(crate) key: PKey<Private>,
-}
-
-impl Identity {
-    /// Signed by `issuer`, or by itself as an authority.
-    pub(crate) fn new(name: &str, issuer: Option<&Identity>, days: std::ops::Range<i64>) -> Identity {
-        let group = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1).unwrap();
-        let key = PKey::from_ec_key(EcKey::generate(&group).unwrap()).unwrap();
-        let mut subject = X509NameBuilder::new().unwrap();
-        subject.append_entry_by_text("CN", name).unwrap();
-        let subject = subject.build();
-        let at = |days: i64| {
-            let now = std::time::SystemTime::now()
-                .duration_since(std::time::UNIX_EPOCH)
-                .unwrap();
-            Asn1Time::from_unix(now.as_secs() as i64 + days * 86_400).unwrap()
-        };
-        let mut builder = X509::builder().unwrap();
-        builder.set_version(2).unwrap();
-        let mut serial = BigNum::new().unwrap();
-        serial
-            .rand(100, openssl::bn::MsbOption::MAYBE_ZERO, false)
-            .unwrap();
-        builder
-            .set_serial_number(&serial.to_asn1_integer().unwrap())
-            .unwrap();
-        builder.set_not_before(&at(days.start)).unwrap();
-        builder.set_not_after(&at(days.end)).unwrap();
-        builder.set_subject_name(&subject).unwrap();
-        builder
-            .set_issuer_name(issuer.map_or(&subject, |i| i.certificate.subject_name()))
-            .unwrap();
-        builder.set_pubkey(&key).unwrap();
-        if issuer.is_none() {
-            builder
-                .append_extension(BasicConstraints::new().critical().ca().build().unwrap())
-                .unwrap();
-        } else {
-            let mut names = SubjectAlternativeName::new();
-            match name.parse::<std::net::IpAddr>() {
-                Ok(_) => names.ip(name),
-                Err(_) => names.dns(name),
-            };
-            let context = builder.x509v3_context(None, None);
-            let extension = names.build(&context).unwrap();
-            builder.append_extension(extension).unwrap();
-        }
-        builder
-            .sign(issuer.map_or(&key, |i| &i.key), MessageDigest::sha256())
-            .unwrap();
-        Identity {
-            certificate: builder.build(),
-            key,
-        }
-    }
-
-    /// Writes `NAME.pem` and `NAME.key`.
-    pub(crate) fn write(&self, directory: &Path, name: &str) -> (PathBuf, PathBuf) {
-        let (certificate, key) = (
-            directory.join(format!("{name}.pem")),
-            directory.join(format!("{name}.key")),
-        );
-        std::fs::write(&certificate, self.certificate.to_pem().unwrap()).unwrap();
-        std::fs::write(&key, self.key.private_key_to_pem_pkcs8().unwrap()).unwrap();
-        (certificate, key)
-    }
-}
-
 /// A TLS server that answers `ok` to every request; with `clients`, only to those that this authority has signed.
 pub(crate) fn tls_server(identity: &Identity, clients: Option<&Identity>) -> Server {
-    let mut acceptor = SslAcceptor::mozilla_intermediate_v5(SslMethod::tls()).unwrap();
-    acceptor.set_private_key(&identity.key).unwrap();
-    acceptor.set_certificate(&identity.certificate).unwrap();
+    let mut acceptor = identity.acceptor();
     if let Some(authority) = clients {
         acceptor
             .cert_store_mut()

@@ -2,25 +2,8 @@
 
 use keyroll::net::{ClientCertificate, HttpClient, HttpOptions, NetError, TlsOptions, Url};
 
+use crate::certificates::{Certificates, IN_FORCE, Identity};
 use crate::support::*;
-
-struct Certificates {
-    directory: tempfile::TempDir,
-    authority: Identity,
-}
-
-impl Certificates {
-    fn new() -> Certificates {
-        let directory = tempfile::tempdir().unwrap();
-        let authority = Identity::new("Test Authority", None, -1..10);
-        authority.write(directory.path(), "ca");
-        Certificates { directory, authority }
-    }
-
-    fn path(&self, name: &str) -> std::path::PathBuf {
-        self.directory.path().join(name)
-    }
-}
 
 fn https(server: &Server, host: &str) -> Url {
     Url::parse(&format!("https://{host}:{}/", server.port)).unwrap()
@@ -31,7 +14,7 @@ fn a_server_with_a_certificate_of_the_authority_is_trusted() {
     let certificates = Certificates::new();
     let client = trusting(&certificates.path("ca.pem"));
     for host in ["127.0.0.1", "localhost"] {
-        let server = tls_server(&Identity::new(host, Some(&certificates.authority), -1..10), None);
+        let server = tls_server(&certificates.of(host, IN_FORCE), None);
         assert_eq!(get(&client, https(&server, host), LONG).unwrap().body(), b"ok");
         assert_eq!(get(&client, https(&server, host), LONG).unwrap().body(), b"ok");
         assert_eq!(server.connections.load(std::sync::atomic::Ordering::SeqCst), 1);
@@ -41,25 +24,18 @@ fn a_server_with_a_certificate_of_the_authority_is_trusted() {
 #[test]
 fn every_other_certificate_is_refused_and_the_reason_is_told() {
     let certificates = Certificates::new();
-    let authority = &certificates.authority;
-    let stranger = Identity::new("Test Authority", None, -1..10);
+    let stranger = Identity::new("Test Authority", None, IN_FORCE);
     let client = trusting(&certificates.path("ca.pem"));
     for (identity, reason) in [
-        (Identity::new("127.0.0.1", Some(authority), -10..-1), "expired"),
+        (certificates.of("127.0.0.1", -10..-1), "expired"),
+        (certificates.of("127.0.0.1", 1..10), "not valid yet"),
+        (certificates.of("vault.example", IN_FORCE), "not valid for name"),
         (
-            Identity::new("127.0.0.1", Some(authority), 1..10),
-            "not valid yet",
-        ),
-        (
-            Identity::new("vault.example", Some(authority), -1..10),
-            "not valid for name",
-        ),
-        (
-            Identity::new("127.0.0.1", Some(&stranger), -1..10),
+            Identity::new("127.0.0.1", Some(&stranger), IN_FORCE),
             "invalid peer certificate",
         ),
         (
-            Identity::new("127.0.0.1", None, -1..10),
+            Identity::new("127.0.0.1", None, IN_FORCE),
             "certificate of an authority (CA:TRUE) as its own",
         ),
     ] {
@@ -75,7 +51,7 @@ fn every_other_certificate_is_refused_and_the_reason_is_told() {
 
 #[test]
 fn the_authorities_of_the_system_do_not_vouch_for_a_stranger() {
-    let server = tls_server(&Identity::new("127.0.0.1", None, -1..10), None);
+    let server = tls_server(&Identity::new("127.0.0.1", None, IN_FORCE), None);
     let client = HttpClient::new(HttpOptions::default()).unwrap();
     let error = get(&client, https(&server, "127.0.0.1"), LONG).unwrap_err();
     assert!(matches!(error, NetError::Tls { .. }), "{error:?}");
@@ -85,10 +61,11 @@ fn the_authorities_of_the_system_do_not_vouch_for_a_stranger() {
 fn a_client_certificate_is_shown_where_it_is_asked_for() {
     let certificates = Certificates::new();
     let authority = &certificates.authority;
-    let identity = Identity::new("127.0.0.1", Some(authority), -1..10);
+    let identity = certificates.of("127.0.0.1", IN_FORCE);
     let server = tls_server(&identity, Some(authority));
-    let (certificate, key) =
-        Identity::new("mariadb", Some(authority), -1..10).write(certificates.directory.path(), "client");
+    let (certificate, key) = certificates
+        .of("mariadb", IN_FORCE)
+        .write(certificates.directory.path(), "client");
     let client = HttpClient::new(HttpOptions {
         tls: TlsOptions {
             ca: Some(certificates.path("ca.pem")),
@@ -128,8 +105,8 @@ fn files_that_are_no_certificates_are_refused_by_their_names() {
         .unwrap_err();
         assert!(error.to_string().contains(name), "{error}");
     }
-    let (certificate, _) = Identity::new("a", Some(&certificates.authority), -1..10).write(directory, "a");
-    let (_, key_of_another) = Identity::new("b", Some(&certificates.authority), -1..10).write(directory, "b");
+    let (certificate, _) = certificates.of("a", IN_FORCE).write(directory, "a");
+    let (_, key_of_another) = certificates.of("b", IN_FORCE).write(directory, "b");
     let tls = TlsOptions {
         ca: None,
         client_certificate: Some(ClientCertificate {

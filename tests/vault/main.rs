@@ -10,4 +10,6 @@ mod logins;
 mod openbao;
 mod store;
 mod support;
+#[path = "../trouble/mod.rs"]
+mod trouble;
 mod watch;

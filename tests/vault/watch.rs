@@ -10,6 +10,7 @@ use serde_json::json;
 
 use crate::openbao::Bao;
 use crate::support::*;
+use crate::trouble::{Proxy, Trouble};
 
 #[test]
 fn a_look_brings_new_versions_and_new_keys_and_nothing_else() {
@@ -114,18 +115,19 @@ fn a_start_and_a_look_take_one_connection_and_few_requests() {
     let mount = bao.kv();
     (0..3).for_each(|_| bao.put(&mount, 1, KEY));
     (0..2).for_each(|_| bao.put(&mount, 2, KEY));
-    let proxy = Proxy::to(bao.plain_port);
-    let url = format!("http://127.0.0.1:{}/v1/{mount}", proxy.port);
+    let proxy = Proxy::plain(bao.plain_port);
+    let url = format!("{}/v1/{mount}", proxy.url());
+    let counted = || (proxy.requests(), proxy.connections());
     let store = VaultKv::new(config(&url, access(bao, token(&bao.root_token)))).unwrap();
     let loaded = store.load().unwrap();
     // The token, the mount, the list; for each key its metadata, and each version.
-    assert_eq!(proxy.counted(), (3 + 2 + 5, 1));
+    assert_eq!(counted(), (3 + 2 + 5, 1));
     let ring = Ring::new(&loaded.keys, Algorithm::AesCbc).unwrap();
     let mut watch = store.watch().unwrap();
     for look in 1..=10 {
         watch.refresh(&ring, &BTreeSet::new()).unwrap();
         // The list, and the metadata of each key.
-        assert_eq!(proxy.counted(), (10 + 3 * look, 1));
+        assert_eq!(counted(), (10 + 3 * look, 1));
     }
 }
 
@@ -134,12 +136,12 @@ fn another_timeout_counts_for_the_next_request_of_all_threads() {
     let bao = Bao::shared();
     let mount = bao.kv();
     bao.put(&mount, 1, KEY);
-    let proxy = Proxy::to(bao.plain_port);
-    let url = format!("http://127.0.0.1:{}/v1/{mount}", proxy.port);
+    let proxy = Proxy::plain(bao.plain_port);
+    let url = format!("{}/v1/{mount}", proxy.url());
     let store = VaultKv::new(config(&url, access(bao, token(&bao.root_token)))).unwrap();
     let held = ring(&store.load().unwrap());
     let mut watch = store.watch().unwrap();
-    proxy.set(Mode::Hang);
+    proxy.makes(Trouble::Hanging);
     watch.pacer()(Pace {
         version_interval: Duration::from_secs(5),
         key_interval: Duration::MAX,

@@ -36,6 +36,14 @@ struct Locked {
     data_keys: KeySet,
 }
 
+/// A keystore that could be changed just now, and is locked no more.
+struct Changeable {
+    path: PathBuf,
+    uuid: Uuid,
+    /// What wraps it.
+    wrapped: MasterKeyRecord,
+}
+
 /// A keystore key that a master key has wrapped.
 pub(super) struct NewKeystoreKey {
     pub(super) key: KeystoreKey,
@@ -88,20 +96,19 @@ impl Envelope {
         new: &dyn MasterKey,
         known: Option<&Ring>,
     ) -> Result<MasterKeyRotated, KeyStoreError> {
-        let (path, uuid) = self.changeable(known)?;
-        self.rewrap(new, &path, &uuid, known)
+        self.rewrap(new, self.changeable(known)?, known)
     }
 
     /// Has the provider make or name its newest master key, then does as [`move_to`](Self::move_to) does with it.
     pub(super) fn rotate_and_rewrap(&self, known: Option<&Ring>) -> Result<MasterKeyRotated, KeyStoreError> {
         let master_key = self.config.master_key.as_ref();
         // Before the provider makes anything: whatever keeps the keystore from being changed shows here.
-        let (path, uuid) = self.changeable(known)?;
+        let before = self.changeable(known)?;
         master_key
             .rotate()
-            .map_err(|source| EnvelopeError::no_master_key(path.clone(), source))?;
-        reach(FAILPOINTS[0], &path)
-            .and_then(|()| self.rewrap(master_key, &path, &uuid, known))
+            .map_err(|source| EnvelopeError::no_master_key(before.path.clone(), source))?;
+        reach(FAILPOINTS[0], &before.path)
+            .and_then(|()| self.rewrap(master_key, before, known))
             .map_err(|source| {
                 EnvelopeError::RotationUnfinished {
                     provider: master_key.describe(),
@@ -111,24 +118,30 @@ impl Envelope {
             })
     }
 
-    /// Where the keystore is and which it is, if it could be changed now.
-    fn changeable(&self, known: Option<&Ring>) -> Result<(PathBuf, Uuid), KeyStoreError> {
+    fn changeable(&self, known: Option<&Ring>) -> Result<Changeable, KeyStoreError> {
         let locked = self.lock(known)?;
-        let uuid = *locked.document.uuid();
-        Ok((locked.path, uuid))
+        Ok(Changeable {
+            uuid: *locked.document.uuid(),
+            wrapped: locked.document.master_key().clone(),
+            path: locked.path,
+        })
     }
 
     /// The lock is not held while the provider is asked: others make and rotate data keys meanwhile.
     fn rewrap(
         &self,
         master_key: &dyn MasterKey,
-        path: &Path,
-        uuid: &Uuid,
+        before: Changeable,
         known: Option<&Ring>,
     ) -> Result<MasterKeyRotated, KeyStoreError> {
-        let new = NewKeystoreKey::wrapped_by(master_key, path, uuid)?;
-        reach(FAILPOINTS[1], path)?;
+        let mut new = NewKeystoreKey::wrapped_by(master_key, &before.path, &before.uuid)?;
+        reach(FAILPOINTS[1], &before.path)?;
         let mut locked = self.lock(known)?;
+        if *locked.document.master_key() != before.wrapped {
+            // Someone else was faster, perhaps with a newer master key. An older one must not take its place: it may be taken
+            // out of service. This once the provider is asked under the lock.
+            new = NewKeystoreKey::wrapped_by(master_key, &locked.path, &before.uuid)?;
+        }
         let mut records = locked.document.keys().to_vec();
         for record in &mut records {
             let name = record.name;

@@ -252,6 +252,9 @@ impl AwsError {
                 .into(),
             AwsError::Answered(answered) => answered.hint(),
             AwsError::BadAnswer { .. } => "check that the endpoint is AWS's: keyroll_endpoint_url and AWS_ENDPOINT_URL".into(),
+            AwsError::Net(error @ NetError::Tls { .. }) => {
+                format!("{}: AWS_CA_BUNDLE names its file", error.hint())
+            }
             AwsError::Net(error) => error.hint(),
             AwsError::File(error) => error.hint(),
         }

@@ -6,6 +6,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use once_cell::sync::OnceCell;
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 use super::super::MasterKeyError;
@@ -79,10 +80,14 @@ impl TransitClient {
         let path = format!("{}/keys/{}/rotate", self.config.mount, self.config.key);
         let empty = SecretBytes::new(b"{}".to_vec());
         let deadline = Deadline::after(self.config.vault.access.timeout);
-        let result = self
-            .vault()
-            .and_then(|vault| vault.write(&path, &empty, deadline));
-        result.map(drop).map_err(|error| self.failed("rotate", error))
+        self.vault()
+            .and_then(|vault| vault.write(&path, &empty, deadline))
+            .and_then(|answer| match answer.is_empty() {
+                true => Ok(()),
+                // Newer ones tell of the key. Whatever else answers with status 200 has made no version.
+                false => answer.data::<IgnoredAny>().map(drop),
+            })
+            .map_err(|error| self.failed("rotate", error))
     }
 
     /// An answer that cannot be used.
@@ -151,24 +156,14 @@ impl TransitClient {
             VaultError::Net(NetError::TimedOut { waited, .. }) => {
                 MasterKeyError::Timeout { provider, waited }
             }
-            VaultError::BadAnswer { .. } => MasterKeyError::BadAnswer {
-                provider,
-                operation,
-                reason: "it is not Vault's".into(),
-            },
-            VaultError::Net(NetError::TooLarge { limit, .. }) => MasterKeyError::TooLarge {
-                provider,
-                operation,
-                limit: limit as usize,
-            },
             error if error.is_away() => MasterKeyError::Unreachable {
                 provider,
                 reason: error.to_string(),
             },
-            error => MasterKeyError::Refused {
+            source => MasterKeyError::Vault {
                 provider,
                 operation,
-                reason: format!("{error}; {}", error.hint()),
+                source: Box::new(source),
             },
         }
     }

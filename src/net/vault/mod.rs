@@ -70,6 +70,11 @@ impl Answer {
         self.response.status == 404
     }
 
+    /// Whether nothing was said, as where something was done and nothing is to be told of it.
+    pub fn is_empty(&self) -> bool {
+        self.response.body().is_empty()
+    }
+
     /// The member `data` of the answer.
     ///
     /// # Errors

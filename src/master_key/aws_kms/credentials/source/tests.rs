@@ -143,6 +143,22 @@ fn what_is_half_set_up_is_refused() {
             profile("sso_session = s"),
             "sso_session, which is not supported",
         ),
+        (
+            &x,
+            profile("sso_start_url = https://hunter2\nsso_region = r\nsso_account_id = 1\nsso_role_name = n"),
+            "profile 'x' gets its credentials by sso_start_url, which is not supported",
+        ),
+        (
+            &x,
+            profile("login_session = arn:aws:iam::1:user/hunter2"),
+            "profile 'x' gets its credentials by login_session, which is not supported",
+        ),
+        // Also where another profile takes its role on with it.
+        (
+            &x,
+            profile("role_arn = a\nsource_profile = y\n[profile y]\ncredential_process = /bin/hunter2"),
+            "profile 'y' gets its credentials by credential_process, which is not supported",
+        ),
     ] {
         let error = refused(environment, &config);
         assert!(error.contains(reason) && !error.contains("hunter2"), "{error}");
