@@ -2,11 +2,15 @@
 
 use std::collections::BTreeSet;
 use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex};
 
+use keyroll::keystore::envelope::{Envelope, EnvelopeConfig};
 use keyroll::keystore::{KeyStore, NewVersions, Rotate};
+use keyroll::master_key::{MasterKey, MasterKeyError, Wrapped};
+use keyroll::secret::KeystoreKey;
 
 use super::faults::{self, driver};
-use super::support::{Place, XTS, plain_keys};
+use super::support::{Handle, Place, XTS, options, plain_keys};
 
 #[test]
 fn servers_that_rotate_make_keys_and_rotate_the_master_key_at_once_lose_nothing() {
