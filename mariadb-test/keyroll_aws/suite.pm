@@ -82,7 +82,7 @@ sub start_proxy {
   die $made if $?;
   my $port= free_port();
   $ENV{KEYROLL_TROUBLE_URL}= "https://127.0.0.1:$port";
-  open $until_proxy, '|-', 'sh', '-c', '"$@" >"$0" 2>&1 & read -r _; kill $!; wait $!',
+  open $until_proxy, '|-', 'sh', '-c', 'exec 2>"$0"; "$@" >&2 & read -r _; kill $!; wait $!',
     "$dir/trouble.log", 'python3', trouble_py(), $dir, 'serve', $port, $ENV{KEYROLL_AWS_URL} or die "trouble.py: $!";
   $ENV{KEYROLL_TROUBLE}= join ' ', 'python3', trouble_py(), $dir;
   $ENV{AWS_CA_BUNDLE}= "$dir/ca.pem";
