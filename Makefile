@@ -35,9 +35,11 @@ lint: ## formatting, clippy and the links of the documentation; warnings are err
 	KEYROLL_REQUIRE_ABI_CHECK=1 $(CARGO) clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" KEYROLL_REQUIRE_ABI_CHECK=1 $(CARGO) doc --locked --no-deps --quiet
 
-deny: ## licences, bans and sources of what is shipped (installs cargo-deny where it is missing)
+deny: ## licences, bans and sources of what is shipped, and advisories where github.com answers (installs cargo-deny)
 	$(CARGO) deny --version >/dev/null 2>&1 || $(CARGO) install --locked cargo-deny@0.20.2
 	$(CARGO) deny --locked check licenses bans sources
+	@if $(CARGO) deny --locked --log-level off fetch db; then $(CARGO) deny --locked check advisories; \
+	else echo "advisories NOT checked: the database could not be fetched from github.com" >&2; fi
 
 unit: ## tests of the code, the C host program under valgrind, the command line, faults
 	KEYROLL_REQUIRE_ABI_CHECK=1 $(CARGO) test --locked
