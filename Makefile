@@ -81,13 +81,14 @@ deb: ## the Debian package mariadb-plugin-keyroll, in target/cmake
 	cd $(PACKAGE_BUILD) && umask 022 && cpack -G DEB
 	lintian --fail-on error --tag-display-limit 0 $(PACKAGE_BUILD)/mariadb-plugin-keyroll_*.deb
 
-test-install: ## what cmake installs, where, and that nothing is written elsewhere (as root)
+test-install: ## what cmake installs, where, and that nothing is written elsewhere; Ninja, offline and vendored builds (as root)
 	scripts/test_install.sh $(PACKAGE_BUILD)
+	scripts/test_cmake.sh
 
 test-deb: deb ## install, encrypt, upgrade, remove, reinstall and purge it in a clean Debian 12 (as root)
 	scripts/test_deb.sh $(PACKAGE_BUILD)
 
-server-tree: ## build keyroll in MariaDB's source tree and run suites from there (fetches 115 MB)
+server-tree: ## build keyroll in the source trees of MariaDB 10.11 and 11.8, run suites from there (fetches 230 MB, keeps 4 GB)
 	scripts/test_server_tree.sh
 
 sbom: ## the software bill of materials, CycloneDX, of what is linked into the plugin and the command

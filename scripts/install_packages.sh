@@ -7,8 +7,8 @@ set -euo pipefail
 build=(gcc libc6-dev libclang-dev mariadb-server-core mariadb-client-core)
 test=(libmariadbd-dev libssl-dev openssl mariadb-server mariadb-backup mariadb-test mariadb-test-data
       valgrind gdb binutils strace util-linux acl perl python3-venv)
-deb=(cmake make lintian mmdebstrap)
-tree=(cmake make bison g++ dpkg-dev libncurses-dev libssl-dev zlib1g-dev perl mariadb-server mariadb-test mariadb-test-data)
+deb=(cmake make ninja-build lintian mmdebstrap)
+tree=(cmake make rpm patchelf bison g++ dpkg-dev libncurses-dev libssl-dev zlib1g-dev perl mariadb-server mariadb-test mariadb-test-data)
 
 case "${1:-build}" in
   build) wanted=("${build[@]}") ;;
