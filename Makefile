@@ -48,9 +48,10 @@ mtr: build ## the suite in a real server
 	scripts/mtr.sh
 
 portable: ## the same for older systems, linked against glibc 2.31 (fetches Debian 11's libraries)
+	scripts/install_packages.sh portable
 	scripts/build_portable.sh
 
-test-matrix: portable ## one binary in MariaDB 10.5, 10.11, 11.8: suites, upgrade, backups (fetches 300 MB, keeps 2.5 GB)
+test-matrix: test-packages portable ## one binary in MariaDB 10.5, 10.11, 11.8: suites, upgrade, backups (fetches 300 MB, keeps 2.5 GB)
 	KEYROLL_SO=$(abspath $(TARGET_DIR)/x86_64-unknown-linux-gnu/release/libkeyroll.so) \
 	KEYROLL_BIN=$(abspath $(TARGET_DIR)/x86_64-unknown-linux-gnu/release/keyroll) scripts/server_matrix/run.sh
 

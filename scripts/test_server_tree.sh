@@ -49,18 +49,13 @@ light=(-DWITH_NONE=ON -DWITH_SSL=system -DWITH_UNIT_TESTS=OFF -DWITH_WSREP=OFF -
 configure() {
   cmake -S "$server" -B "$build" "${light[@]}" "$@" >"$log" 2>&1
 }
-# Afresh: a second configuration would show in its summary only what has changed.
 configure_deb() {
-  rm -f "$build/CMakeCache.txt"
   configure -DINSTALL_LAYOUT=DEB -DCMAKE_INSTALL_PREFIX=/usr "$@"
-}
-configure_rpm() {
-  rm -f "$build/CMakeCache.txt"
-  configure -DRPM=rocky9 "$@"
 }
 
 build_and_install() {
   step "configure"
+  rm -f "$build/CMakeCache.txt" # a second configuration would show in its summary only what has changed
   configure_deb -DPLUGIN_KEYROLL=DYNAMIC || { tail -20 "$log" >&2; fail "the server tree cannot be configured"; }
   grep -E '^ \* KEYROLL,' "$log" || fail "the summary does not list KEYROLL: see $log"
 
@@ -112,7 +107,8 @@ test_installed() {
 # whole server built.
 test_rpm() {
   step "the component as an RPM"
-  configure_rpm -DPLUGIN_KEYROLL=DYNAMIC -DCMAKE_SKIP_INSTALL_ALL_DEPENDENCY=ON ||
+  rm -f "$build/CMakeCache.txt" # the other layout's directories
+  configure -DRPM=rocky9 -DPLUGIN_KEYROLL=DYNAMIC -DCMAKE_SKIP_INSTALL_ALL_DEPENDENCY=ON ||
     { tail -20 "$log" >&2; fail "the server tree cannot be configured for RPM"; }
   cmake --build "$build" --target keyroll
   rm -f "$build"/*.rpm
