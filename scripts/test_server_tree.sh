@@ -64,6 +64,8 @@ build_and_install() {
   CARGO_HOME=$dir/empty-cargo-home cmake --build "$build" --target keyroll
   [ ! -e "$dir/empty-cargo-home/registry/src" ] || fail "cargo took sources from elsewhere than the vendored ones"
   [ ! -e "$build/sql/mariadbd" ] || fail "the server was built"
+  CARGO_HOME=$dir/empty-cargo-home cmake --build "$build" --target keyroll >"$log" 2>&1
+  ! grep Compiling "$log" || fail "a second build compiles again what has not changed"
 
   step "install the components"
   rm -rf "$dir/installed"
@@ -110,7 +112,7 @@ test_rpm() {
   rm -f "$build/CMakeCache.txt" # the other layout's directories
   configure -DRPM=rocky9 -DPLUGIN_KEYROLL=DYNAMIC -DCMAKE_SKIP_INSTALL_ALL_DEPENDENCY=ON ||
     { tail -20 "$log" >&2; fail "the server tree cannot be configured for RPM"; }
-  cmake --build "$build" --target keyroll
+  CARGO_HOME=$dir/empty-cargo-home cmake --build "$build" --target keyroll
   rm -f "$build"/*.rpm
   (cd "$build" && cpack -G RPM -D CPACK_COMPONENTS_ALL=keyroll >"$log" 2>&1) || { tail -20 "$log" >&2; fail "cpack -G RPM"; }
   local rpm file
