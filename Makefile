@@ -35,9 +35,11 @@ lint: ## formatting, clippy and the links of the documentation; warnings are err
 	KEYROLL_REQUIRE_ABI_CHECK=1 $(CARGO) clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" KEYROLL_REQUIRE_ABI_CHECK=1 $(CARGO) doc --locked --no-deps --quiet
 
-deny: ## licences, bans and sources of what is shipped (installs cargo-deny where it is missing)
+deny: ## licences, bans and sources of what is shipped, and advisories where github.com answers (installs cargo-deny)
 	$(CARGO) deny --version >/dev/null 2>&1 || $(CARGO) install --locked cargo-deny@0.20.2
 	$(CARGO) deny --locked check licenses bans sources
+	@if $(CARGO) deny --locked --log-level off fetch db; then $(CARGO) deny --locked check advisories; \
+	else echo "advisories NOT checked: the database could not be fetched from github.com" >&2; fi
 
 unit: ## tests of the code, the C host program under valgrind, the command line, faults
 	KEYROLL_REQUIRE_ABI_CHECK=1 $(CARGO) test --locked
@@ -46,9 +48,10 @@ mtr: build ## the suite in a real server
 	scripts/mtr.sh
 
 portable: ## the same for older systems, linked against glibc 2.31 (fetches Debian 11's libraries)
+	scripts/install_packages.sh portable
 	scripts/build_portable.sh
 
-test-matrix: portable ## one binary in MariaDB 10.5, 10.11, 11.8: suites, upgrade, backups (fetches 300 MB, keeps 2.5 GB)
+test-matrix: test-packages portable ## one binary in MariaDB 10.5, 10.11, 11.8: suites, upgrade, backups (fetches 300 MB, keeps 2.5 GB)
 	KEYROLL_SO=$(abspath $(TARGET_DIR)/x86_64-unknown-linux-gnu/release/libkeyroll.so) \
 	KEYROLL_BIN=$(abspath $(TARGET_DIR)/x86_64-unknown-linux-gnu/release/keyroll) scripts/server_matrix/run.sh
 
@@ -79,13 +82,14 @@ deb: ## the Debian package mariadb-plugin-keyroll, in target/cmake
 	cd $(PACKAGE_BUILD) && umask 022 && cpack -G DEB
 	lintian --fail-on error --tag-display-limit 0 $(PACKAGE_BUILD)/mariadb-plugin-keyroll_*.deb
 
-test-install: ## what cmake installs, where, and that nothing is written elsewhere (as root)
+test-install: ## what cmake installs, where, and that nothing is written elsewhere; Ninja, offline and vendored builds (as root)
 	scripts/test_install.sh $(PACKAGE_BUILD)
+	scripts/test_cmake.sh
 
 test-deb: deb ## install, encrypt, upgrade, remove, reinstall and purge it in a clean Debian 12 (as root)
 	scripts/test_deb.sh $(PACKAGE_BUILD)
 
-server-tree: ## build keyroll in MariaDB's source tree and run suites from there (fetches 115 MB)
+server-tree: ## build keyroll in the source trees of MariaDB 10.11 and 11.8, run suites from there (fetches 230 MB, keeps 4 GB)
 	scripts/test_server_tree.sh
 
 sbom: ## the software bill of materials, CycloneDX, of what is linked into the plugin and the command

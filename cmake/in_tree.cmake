@@ -52,6 +52,11 @@ endif()
 if(CPACK_COMPONENTS_ALL AND INSTALL_SYSCONF2DIR)
   set(CPACK_COMPONENTS_ALL ${CPACK_COMPONENTS_ALL} keyroll PARENT_SCOPE)
   set(CPACK_RPM_keyroll_PACKAGE_REQUIRES "MariaDB-server" PARENT_SCOPE)
+  # Without any of these two the server's cpack makes no RPM at all.
   set(CPACK_RPM_keyroll_PACKAGE_SUMMARY "Encryption keys with versions, rotation with one statement" PARENT_SCOPE)
+  set(CPACK_RPM_keyroll_PACKAGE_DESCRIPTION "keyroll.so gives the server data keys that rotate online, with one statement,
+from a keystore that a master key wraps, from Vault, or from a key file like that of file_key_management, which it replaces.
+The command keyroll makes, lists, rotates and checks the same keys." PARENT_SCOPE)
+  set(CPACK_RPM_keyroll_PACKAGE_LICENSE "MIT OR Apache-2.0" PARENT_SCOPE)
   set(CPACK_RPM_keyroll_USER_FILELIST "%config(noreplace) ${INSTALL_SYSCONF2DIR}/keyroll.cnf" PARENT_SCOPE)
 endif()

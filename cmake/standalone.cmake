@@ -36,9 +36,11 @@ install(CODE "
   endif()
 " COMPONENT cnf)
 
+set(KEYROLL_MTR_ARGS "" CACHE STRING "Tests and options of mtr for the target mtr, separated by semicolons; all suites unless told")
+mark_as_advanced(KEYROLL_MTR_ARGS)
 add_custom_target(mtr
   COMMAND ${CMAKE_COMMAND} -E env KEYROLL_SO=${CMAKE_CURRENT_BINARY_DIR}/keyroll.so
-    KEYROLL_BIN=${CMAKE_CURRENT_BINARY_DIR}/bin/keyroll ${keyroll_source}/scripts/mtr.sh
+    KEYROLL_BIN=${CMAKE_CURRENT_BINARY_DIR}/bin/keyroll ${keyroll_source}/scripts/mtr.sh ${KEYROLL_MTR_ARGS}
   DEPENDS keyroll USES_TERMINAL
   COMMENT "Running the suites on the installed server, without changing it"
   VERBATIM)

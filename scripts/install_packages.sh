@@ -1,22 +1,25 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that are missing: `install_packages.sh build` for building and the demo (no
 # MariaDB service is started by these), `install_packages.sh test` for everything that the tests need, too, `... deb`
-# for making and testing the package, `... tree` for building in a server's source tree.
+# for making and testing the package, `... tree` for building in a server's source tree, `... portable` for what links
+# against another suite's libraries or runs its servers.
 set -euo pipefail
 
 build=(gcc libc6-dev libclang-dev mariadb-server-core mariadb-client-core)
 test=(libmariadbd-dev libssl-dev openssl mariadb-server mariadb-backup mariadb-test mariadb-test-data
       valgrind gdb binutils strace util-linux acl perl python3-venv
       mariadb-plugin-hashicorp-key-management faketime)
-deb=(cmake make lintian mmdebstrap)
-tree=(cmake make bison g++ dpkg-dev libncurses-dev libssl-dev zlib1g-dev perl mariadb-server mariadb-test mariadb-test-data)
+deb=(cmake make ninja-build lintian mmdebstrap)
+portable=(binutils debian-archive-keyring patchelf)
+tree=("${portable[@]}" cmake make rpm bison g++ dpkg-dev libncurses-dev libssl-dev zlib1g-dev perl mariadb-server mariadb-test mariadb-test-data)
 
 case "${1:-build}" in
   build) wanted=("${build[@]}") ;;
   test) wanted=("${build[@]}" "${test[@]}") ;;
   deb) wanted=("${build[@]}" "${deb[@]}") ;;
+  portable) wanted=("${build[@]}" "${portable[@]}") ;;
   tree) wanted=("${build[@]}" "${tree[@]}") ;;
-  *) echo "usage: $0 [build|test|deb|tree]" >&2; exit 64 ;;
+  *) echo "usage: $0 [build|test|deb|tree|portable]" >&2; exit 64 ;;
 esac
 
 missing=()

@@ -13,14 +13,22 @@ here=$(cd "$(dirname "$0")" && pwd -P)
 mapfile -t prefixes < <("$here/fetch.sh" bullseye trixie sid)
 [ "${#prefixes[@]}" = 3 ] || { echo "run.sh: not every server could be fetched" >&2; exit 1; }
 failed=0
+step() { printf '\n== %s (%s s)\n' "$*" "$SECONDS"; }
 
+step "the interface, and the command on 10.5's loader"
 # 10.5's own loader runs the command.
 loader=${prefixes[0]}/lib64/ld-linux-x86-64.so.2
 "$loader" --library-path "${prefixes[0]}/lib/x86_64-linux-gnu" "$KEYROLL_BIN" --version || failed=1
 
 "$here/abi.sh" "${prefixes[0]}" / "${prefixes[@]:1}" || failed=1
 for server in "${prefixes[0]}" "" "${prefixes[@]:1}"; do
+  step "the suites in ${server:-the installed server}"
   KEYROLL_SERVER=$server "$here/../mtr.sh" || failed=1
 done
+step "an encrypted data directory through all versions"
 "$here/upgrade.py" "${prefixes[0]}" / "${prefixes[@]:1}" || failed=1
-exit "$failed"
+if [ "$failed" != 0 ]; then
+  step "something failed: see above"
+  exit 1
+fi
+step "one binary in every version: all as it should be"

@@ -35,6 +35,14 @@ pub fn loaded(server: &dyn Server, published: &Published) {
              (LimitMEMLOCK= in the systemd unit, ulimit -l)",
         );
     }
+    // The server reads mysql.plugin after it has started InnoDB.
+    if server.is_up() {
+        server.log(
+            Level::Warning,
+            "keyroll: loaded by INSTALL, which is too late after a crash: InnoDB does not start again without its keys; \
+             write plugin_load_add = keyroll into my.cnf",
+        );
+    }
 }
 
 /// A reload.

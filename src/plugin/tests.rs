@@ -176,6 +176,12 @@ fn a_start_publishes_all_keys_and_logs_how_many() {
 }
 
 #[test]
+fn a_start_in_a_running_server_warns_of_its_next_crash() {
+    let s = started(PLAIN);
+    assert!(s.server.logged(Level::Warning, "plugin_load_add = keyroll"));
+}
+
+#[test]
 fn a_rotation_publishes_a_version_that_is_in_the_file() {
     let s = started(PLAIN);
     s.plugin
