@@ -80,11 +80,14 @@ pub(super) fn set_pace(pace: Pace) {
 ///
 /// The tool reads the store again: a server that rotates while a backup runs writes the new version into its redo log
 /// (before MariaDB 10.8 at each checkpoint), and the tool fails unless it can read that. A server knows of no version
-/// that is not in its ring, but in a store that others write to.
+/// that is not in its ring, but in a store that others write to, where the thread that looks for keys sees to it.
 #[cold]
 pub(super) fn look_again(id: u32) -> bool {
-    let read_again = || run("reload of the keys", |plugin| plugin.reload(&Host, &STATUS));
-    !want(id) && services::is_backup_tool() && read_again().is_ok()
+    if services::is_backup_tool() {
+        return run("reload of the keys", |plugin| plugin.reload(&Host, &STATUS)).is_ok();
+    }
+    want(id);
+    false
 }
 
 /// The running plugin, as the thread that looks for new keys sees it.
