@@ -48,8 +48,9 @@ for deb in "$older" "$newer"; do lintian --fail-on error --tag-display-limit 0 "
 
 step "a clean Debian 12 with mariadb-server"
 if [ ! -s "$build/root.tar" ]; then
-  mmdebstrap --quiet --variant=minbase --include=mariadb-server bookworm "$build/root.tar.new" http://deb.debian.org/debian
-  mv "$build/root.tar.new" "$build/root.tar"
+  # A name that ends in .tar: by it mmdebstrap knows what to make.
+  mmdebstrap --quiet --variant=minbase --include=mariadb-server bookworm "$build/new.root.tar" http://deb.debian.org/debian
+  mv "$build/new.root.tar" "$build/root.tar"
 fi
 mkdir "$root"
 tar -xf "$build/root.tar" -C "$root" --exclude='./dev/*'
