@@ -177,19 +177,26 @@ fn garbage_is_no_answer_and_is_not_quoted() {
     }
 }
 
-#[test]
-fn another_thread_ends_a_request_at_once() {
+/// Requests that nobody answers: a server that hangs, and an address (RFC 5737) to which packets are not answered, or there is
+/// no route at all.
+fn unanswered() -> [(HttpClient, Url); 2] {
     let hanging = Server::start(|stream| {
         thread::sleep(LONG);
         drop(stream);
     });
-    // Packets to this address (RFC 5737) are not answered, or there is no route to it at all.
     let nowhere = Url::parse("http://192.0.2.1/").unwrap();
-    for url in [hanging.url(), nowhere] {
+    [hanging.url(), nowhere].map(|url| {
         let client = HttpClient::for_plain_http(HttpOptions {
             plain_http: PlainHttp::Anywhere,
             ..HttpOptions::default()
         });
+        (client, url)
+    })
+}
+
+#[test]
+fn another_thread_ends_a_request_at_once() {
+    for (client, url) in unanswered() {
         let waiting = {
             let (client, url) = (client.clone(), url.clone());
             thread::spawn(move || get(&client, url, LONG).unwrap_err())
@@ -234,16 +241,7 @@ fn a_request_without_tls_to_another_machine_is_not_sent() {
 
 #[test]
 fn a_request_that_nobody_waits_for_any_more_ends_soon() {
-    let hanging = Server::start(|stream| {
-        thread::sleep(LONG);
-        drop(stream);
-    });
-    let nowhere = Url::parse("http://192.0.2.1/").unwrap();
-    for url in [hanging.url(), nowhere] {
-        let client = HttpClient::for_plain_http(HttpOptions {
-            plain_http: PlainHttp::Anywhere,
-            ..HttpOptions::default()
-        });
+    for (client, url) in unanswered() {
         let start = Instant::now();
         let error = cancel::while_wanted(
             move || start.elapsed() > SHORT,
@@ -259,11 +257,12 @@ fn a_request_that_nobody_waits_for_any_more_ends_soon() {
         assert!(is_cancelled || start.elapsed() < SHORT, "{error:?}");
         assert!(is_cancelled != error.is_retryable(), "{error:?}");
     }
-    let sent = cancel::while_wanted(|| true, || get(&plain(), hanging.url(), LONG).unwrap_err());
+    let server = Server::start(answer_once(OK));
+    let sent = cancel::while_wanted(|| true, || get(&plain(), server.url(), LONG).unwrap_err());
     assert!(matches!(sent, NetError::Cancelled { .. }), "{sent:?}");
     assert_eq!(
-        hanging.connections.load(Ordering::SeqCst),
-        1,
+        server.connections.load(Ordering::SeqCst),
+        0,
         "nothing is sent then"
     );
 }
