@@ -5,6 +5,7 @@
 
 pub mod envelope;
 pub mod error;
+pub mod fingerprint;
 pub mod key_file;
 pub mod key_set;
 pub mod new_versions;
@@ -14,6 +15,7 @@ pub mod vault_kv;
 pub mod watch;
 
 pub use error::{KeyStoreError, Warning};
+pub use fingerprint::Fingerprint;
 pub use key_set::{KeyName, KeySet, LAST_VERSION};
 pub use new_versions::{KeySpec, NewVersions, VersionStep};
 pub use open::{StoreConfig, open};
