@@ -51,6 +51,13 @@ pub const ALL: &[&str] = &[
     "create:unlink",
     "create:sync-directory",
     "create:read-back",
+    // A file that one process alone writes is put in its place.
+    "put:create",
+    "put:write",
+    "put:sync",
+    "put:rename",
+    "put:sync-directory",
+    "put:read-back",
 ];
 
 /// Does what `KEYROLL_FAILPOINT` says for this point, if it says anything.

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`lock`] | who may replace a file, and when a reader may trust what it sees |
 //! | [`permissions`] | who else may read or change it |
+//! | [`put`] | making or replacing a file that one process alone writes |
 //! | [`read`] | its bytes |
 //! | [`replace`] | making it, replacing it, keeping the one before |
 //! | [`step`] | which step failed, and what the disk holds then |
@@ -18,6 +19,7 @@ pub mod failpoint;
 pub mod lock;
 pub mod permissions;
 mod place;
+pub mod put;
 pub mod read;
 pub mod replace;
 pub mod step;

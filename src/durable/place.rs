@@ -13,7 +13,7 @@ use super::step::{DiskState, Step};
 use super::{FileError, FileKind, failpoint};
 
 /// The mode of a new file, and of every file while it is written.
-const OWNER_ONLY: u32 = 0o600;
+pub(super) const OWNER_ONLY: u32 = 0o600;
 
 /// A step that failed on a file.
 pub(super) struct Failure {

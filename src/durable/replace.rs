@@ -269,7 +269,7 @@ pub fn settle(file: &File, path: &Path) {
     }
 }
 
-fn check_size(bytes: &[u8], path: &Path, kind: &'static FileKind) -> Result<(), FileError> {
+pub(super) fn check_size(bytes: &[u8], path: &Path, kind: &'static FileKind) -> Result<(), FileError> {
     if bytes.len() as u64 > kind.size_limit {
         return Err(FileError::FileTooLarge {
             path: path.into(),

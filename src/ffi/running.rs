@@ -136,7 +136,7 @@ pub(super) fn first_use(id: u32) -> Option<u32> {
 }
 
 /// Rotates keys as `SET GLOBAL keyroll_rotate_key = request` asks for; otherwise the statement's error.
-pub(super) fn rotate(request: i64, new: NewVersions) -> Result<(), String> {
+pub(super) fn rotate(request: i64, new: NewVersions<'_>) -> Result<(), String> {
     let doing = if request == -1 {
         "rotation of all keys".into()
     } else {
@@ -201,6 +201,10 @@ impl Server for Host {
 
     fn wake_encryption_threads(&self) -> Wake {
         services::wake_encryption_threads().unwrap_or(Wake::NotPossible)
+    }
+
+    fn data_directory(&self) -> Option<std::path::PathBuf> {
+        None
     }
 
     fn is_up(&self) -> bool {

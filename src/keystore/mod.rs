@@ -8,6 +8,7 @@ pub mod error;
 pub mod fingerprint;
 pub mod key_file;
 pub mod key_set;
+pub mod mark;
 pub mod new_versions;
 pub mod open;
 pub mod ring;
@@ -17,7 +18,8 @@ pub mod watch;
 pub use error::{KeyStoreError, Warning};
 pub use fingerprint::Fingerprint;
 pub use key_set::{KeyName, KeySet, LAST_VERSION};
-pub use new_versions::{KeySpec, NewVersions, VersionStep};
+pub use mark::{Identity, MarkError, MarkFile};
+pub use new_versions::{HighestVersions, KeySpec, NewVersions, VersionStep};
 pub use open::{StoreConfig, open};
 pub use ring::Ring;
 pub use watch::{News, Pace, Watch};
@@ -72,6 +74,12 @@ pub trait KeyStore: Send + Sync {
         None
     }
 
+    /// Which keystore it is, and how many times it has been written, as it was last read or written. `None` for stores
+    /// without a name of their own, and before the first [`load`](Self::load).
+    fn identity(&self) -> Option<Identity> {
+        None
+    }
+
     /// What the master key's provider said since the last call that a DBA should see, without secrets.
     fn take_messages(&self) -> Vec<String> {
         Vec::new()
@@ -86,8 +94,12 @@ pub trait KeyStore: Send + Sync {
     ///
     /// The store is read anew under its lock. With `known`, a version that the ring holds and the store does
     /// not, or holds with other bytes, and a key that is too short for its cipher fail the rotation.
-    fn rotate(&self, which: Rotate, new: NewVersions, known: Option<&Ring>)
-    -> Result<Rotated, KeyStoreError>;
+    fn rotate(
+        &self,
+        which: Rotate,
+        new: NewVersions<'_>,
+        known: Option<&Ring>,
+    ) -> Result<Rotated, KeyStoreError>;
 
     /// Whether [`create_key`](Self::create_key) can make keys in this store.
     fn creates_keys(&self) -> bool {

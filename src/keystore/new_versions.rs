@@ -1,5 +1,7 @@
 //! What new key versions are made like, and which numbers they get.
 
+use std::collections::BTreeMap;
+
 use super::Rotate;
 use super::error::KeyStoreError;
 use super::key_set::{KeyName, KeySet, LAST_VERSION};
@@ -67,28 +69,56 @@ impl KeySpec {
     }
 }
 
+/// The highest version number of each key that was ever seen, wherever: data may need it though the store does not hold it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HighestVersions(BTreeMap<u32, u32>);
+
+impl HighestVersions {
+    /// None was seen.
+    pub const NONE: &HighestVersions = &HighestVersions(BTreeMap::new());
+
+    /// The highest one of this key; 0 if none was seen.
+    pub fn of(&self, id: u32) -> u32 {
+        self.0.get(&id).copied().unwrap_or(0)
+    }
+
+    /// Remembers that this version was seen.
+    pub fn raise(&mut self, name: KeyName) {
+        let highest = self.0.entry(name.id).or_insert(0);
+        *highest = name.version.max(*highest);
+    }
+
+    /// The highest version of each key, in the order of their ids.
+    pub fn iter(&self) -> impl Iterator<Item = KeyName> {
+        self.0.iter().map(|(&id, &version)| KeyName { id, version })
+    }
+}
+
 /// How a rotation makes new versions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NewVersions {
-    /// How far above the latest one.
+pub struct NewVersions<'a> {
+    /// How far above the latest one, and above whatever else was seen.
     pub step: VersionStep,
     /// Algorithm and length, where the store records them.
     pub spec: KeySpec,
+    /// Numbers that are taken, whether the store holds them or not.
+    pub seen: &'a HighestVersions,
 }
 
-impl NewVersions {
+impl NewVersions<'_> {
     /// Two above the latest, as strong as can be.
-    pub const DEFAULT: NewVersions = NewVersions {
+    pub const DEFAULT: NewVersions<'static> = NewVersions {
         step: VersionStep::DEFAULT,
         spec: KeySpec::DEFAULT,
+        seen: HighestVersions::NONE,
     };
 
     /// New versions that lie this far above the latest one; `None` unless it is a possible step.
-    pub const fn with_step(step: u32) -> Option<NewVersions> {
+    pub const fn with_step(step: u32) -> Option<NewVersions<'static>> {
         match VersionStep::new(step) {
             Some(step) => Some(NewVersions {
                 step,
-                spec: KeySpec::DEFAULT,
+                ..NewVersions::DEFAULT
             }),
             None => None,
         }
@@ -102,7 +132,7 @@ impl NewVersions {
 pub(super) fn next_names(
     keys: &KeySet,
     which: Rotate,
-    step: VersionStep,
+    new: NewVersions<'_>,
     store: impl Fn() -> String,
 ) -> Result<Vec<KeyName>, KeyStoreError> {
     let ids = match which {
@@ -115,14 +145,16 @@ pub(super) fn next_names(
             store: store(),
             ids: keys.ids(),
         })?;
+        let latest = KeyName {
+            id,
+            version: latest.version.max(new.seen.of(id)),
+        };
+        let step = new.step.get();
         let version = latest
             .version
-            .checked_add(step.get())
+            .checked_add(step)
             .filter(|&version| version <= LAST_VERSION);
-        let version = version.ok_or(KeyStoreError::VersionsUsedUp {
-            latest,
-            step: step.get(),
-        })?;
+        let version = version.ok_or(KeyStoreError::VersionsUsedUp { latest, step })?;
         Ok(KeyName { id, version })
     };
     ids.into_iter().map(next).collect()

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-use crate::keystore::KeyStoreError;
+use crate::durable::FileError;
+use crate::keystore::{KeyStoreError, MarkError};
 use crate::master_key::MasterKeyError;
 use crate::master_key::aws_kms::DEFAULT_KEYSTORE;
 
@@ -14,6 +15,19 @@ pub enum PluginError {
     /// The key store failed.
     #[error(transparent)]
     KeyStore(#[from] KeyStoreError),
+
+    /// The key store is not the one that the data needs.
+    #[error(transparent)]
+    Mark(#[from] MarkError),
+
+    /// New versions are in the store, but the mark beside the data does not know them.
+    #[error("{store} has new versions, which are not used because the mark could not be written: {source}")]
+    NotMarked {
+        /// The store.
+        store: String,
+        /// Why.
+        source: FileError,
+    },
 
     /// The setting names no master key that can be opened.
     #[error("keyroll_master_key: {0}")]
@@ -116,6 +130,10 @@ impl PluginError {
         match self {
             PluginError::KeyStore(error) => error.hint(),
             PluginError::MasterKey(error) => error.hint(),
+            PluginError::Mark(error) => error.hint(),
+            PluginError::NotMarked { source, .. } => {
+                format!("{}; then SET GLOBAL keyroll_reload_keys = 1 takes them up", source.hint())
+            }
             PluginError::FilekeyHidden => {
                 "or put the password into a file (mode 0600) and set keyroll_filekey=FILE:path".into()
             }

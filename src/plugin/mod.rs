@@ -3,6 +3,7 @@
 mod aws;
 pub mod error;
 pub mod log;
+mod mark;
 pub mod server;
 pub mod settings;
 pub mod status;
@@ -11,6 +12,8 @@ pub mod watcher;
 
 #[cfg(test)]
 mod keystore_tests;
+#[cfg(test)]
+mod mark_tests;
 #[cfg(test)]
 mod tests;
 
@@ -27,7 +30,8 @@ pub use watcher::{Watched, Watcher};
 
 use crate::crypto::{Algorithm, CipherError, Direction, Padding, PageCipher};
 use crate::keystore::{
-    self, KeyName, KeySet, KeySpec, KeyStore, NewVersions, News, Ring, Rotate, VersionStep, Watch,
+    self, HighestVersions, KeyName, KeySet, KeySpec, KeyStore, MarkFile, NewVersions, News, Ring, Rotate,
+    VersionStep, Watch,
 };
 use crate::net::Url;
 
@@ -93,6 +97,8 @@ struct State {
     published: Arc<Published>,
     /// The URI of the master key in force.
     master_key: String,
+    /// The mark beside the data; `None` where there is no data directory.
+    mark: Option<MarkFile>,
     /// Keys that could not be made, and when.
     not_created: HashMap<u32, Instant>,
 }
@@ -107,14 +113,18 @@ impl Plugin {
             return Err(PluginError::FilekeyHidden);
         }
         let algorithm = settings.algorithm();
+        let accept_lost = settings.accept_lost_keys;
         let master_key = String::from_utf8_lossy(&settings.master_key).into_owned();
         let store: Arc<dyn KeyStore> = keystore::open(settings.store()?)?.into();
         let loaded = store.load();
         log::provider_said(server, store.as_ref());
         let loaded = loaded?;
         log::warnings(server, &loaded.warnings);
+        let ring = Ring::new(&loaded.keys, algorithm)?;
+        let accepted = mark::accept(store.as_ref(), &loaded.keys, accept_lost, server)?;
+        let mark = accepted.write(&ring, store.as_ref(), server);
         let published = Published {
-            ring: Ring::new(&loaded.keys, algorithm)?,
+            ring,
             source: store.describe(),
             master_key: store.master_key().unwrap_or_default(),
         };
@@ -126,6 +136,7 @@ impl Plugin {
                 store,
                 published,
                 master_key,
+                mark,
                 not_created: HashMap::new(),
             }),
             master_key_changes: Mutex::new(()),
@@ -140,12 +151,14 @@ impl Plugin {
     pub fn rotate(
         &self,
         request: i64,
-        new: NewVersions,
+        new: NewVersions<'_>,
         server: &dyn Server,
         status: &Status,
     ) -> Result<(), PluginError> {
         let which = rotation_of(request)?;
         let mut state = self.state();
+        let seen = state.versions_seen();
+        let new = NewVersions { seen: &seen, ..new };
         let rotated = state.store.rotate(which, new, Some(&state.published.ring));
         log::provider_said(server, state.store.as_ref());
         let rotated = rotated?;
@@ -319,6 +332,12 @@ impl State {
         Ok(())
     }
 
+    /// The highest version of each key that the data or this server has seen.
+    fn versions_seen(&self) -> HighestVersions {
+        let mark = self.mark.as_ref();
+        mark.map(|file| file.mark().highest().clone()).unwrap_or_default()
+    }
+
     /// Publishes what a store held that was not locked all the while: keys that were made meanwhile stay.
     fn publish_more(&mut self, keys: &KeySet, server: &dyn Server) -> Result<(), PluginError> {
         let all = self.published.ring.keys_with(keys)?;
@@ -331,6 +350,10 @@ impl State {
             true => now.ring.successor(&now.ring.keys_with(keys)?)?,
             false => now.ring.successor(keys)?,
         };
+        // The data must know a version before a page can be encrypted with it.
+        if let Some(file) = &mut self.mark {
+            mark::note(file, &now.ring, &ring, self.store.as_ref(), server)?;
+        }
         let next = Arc::new(Published {
             ring,
             source: now.source.clone(),

@@ -1,5 +1,6 @@
 //! What the plugin wants from the server it runs in, without a C type.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::Published;
@@ -39,6 +40,9 @@ pub trait Server: Sync {
 
     /// Wakes InnoDB's encryption threads, which sleep without a timeout and notice no new key version.
     fn wake_encryption_threads(&self) -> Wake;
+
+    /// Where the server's data is; `None` where there is none, or where it is another's (for mariadb-backup).
+    fn data_directory(&self) -> Option<PathBuf>;
 
     /// Whether the server has started up, so that it can run SQL.
     fn is_up(&self) -> bool;

@@ -116,6 +116,9 @@ macro_rules! with_system_variables {
             flag strict_permissions = false, start,
                 "Refuse a key file or password file that others can read or anyone but its owner can write; \
                  OFF = warn";
+            flag accept_lost_keys = false, start,
+                "Start although the key store lacks key versions that the data directory knows, and give up all data that \
+                 needs them. For one start alone, when they are lost for good";
             number rotate_version_step = 2, 1, 1_000_000, live,
                 "How far the number of a new key version lies above the latest; must exceed \
                  innodb_encryption_rotate_key_age for one rotation to re-encrypt";
@@ -197,6 +200,8 @@ pub struct Settings {
     pub encryption_algorithm: usize,
     /// `keyroll_strict_permissions`.
     pub strict_permissions: bool,
+    /// `keyroll_accept_lost_keys`.
+    pub accept_lost_keys: bool,
     /// The value of [`FILEKEY_VARIABLE`] in the environment.
     pub filekey_of_environment: SecretBytes,
     /// The variables for Vault.

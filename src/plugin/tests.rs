@@ -1,7 +1,7 @@
 //! The plugin on a real key file in a temporary directory, in a server that only records.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use super::*;
@@ -11,8 +11,9 @@ use crate::secret::SecretBytes;
 
 #[derive(Default)]
 pub(super) struct Recorder {
-    lines: Mutex<Vec<(Level, String)>>,
+    pub(super) lines: Mutex<Vec<(Level, String)>>,
     pub(super) published: Mutex<Vec<Arc<Published>>>,
+    pub(super) data_directory: Option<PathBuf>,
 }
 
 impl Server for Recorder {
@@ -24,6 +25,9 @@ impl Server for Recorder {
     }
     fn wake_encryption_threads(&self) -> Wake {
         Wake::NotPossible
+    }
+    fn data_directory(&self) -> Option<PathBuf> {
+        self.data_directory.clone()
     }
     fn is_up(&self) -> bool {
         true
@@ -57,6 +61,7 @@ pub(super) fn settings(path: &Path) -> Settings {
         use_pbkdf2: 0,
         encryption_algorithm: 1,
         strict_permissions: false,
+        accept_lost_keys: false,
         filekey_of_environment: SecretBytes::default(),
         vault: VaultSettings::default(),
         keystore: Vec::new(),

@@ -10,10 +10,11 @@ use keyroll::keystore::{KeySpec, KeyStore, NewVersions, Rotate, VersionStep};
 
 use super::support::{CTR_128, Handle, Place, TestMasterKey, XTS, options, plain_keys};
 
-fn new_versions(spec: KeySpec) -> NewVersions {
+fn new_versions(spec: KeySpec) -> NewVersions<'static> {
     NewVersions {
         step: VersionStep::DEFAULT,
         spec,
+        ..NewVersions::DEFAULT
     }
 }
 

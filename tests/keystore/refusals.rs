@@ -28,6 +28,7 @@ fn an_impossible_length_is_refused_everywhere() {
         let new = NewVersions {
             step: VersionStep::DEFAULT,
             spec,
+            ..NewVersions::DEFAULT
         };
         let errors = [
             store.rotate(Rotate::All, new, None).unwrap_err(),

@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use keyroll::durable::FileError;
-use keyroll::keystore::KeyStoreError;
+use keyroll::keystore::{KeyStoreError, MarkError};
 use keyroll::master_key::MasterKeyError;
 use keyroll::master_key::aws_kms::AwsError;
 use thiserror::Error;
@@ -26,6 +26,10 @@ pub(crate) enum Failure {
     /// The master key's provider refused, outside of a keystore.
     #[error(transparent)]
     MasterKey(Box<MasterKeyError>),
+
+    /// The store is not the one that the data needs.
+    #[error(transparent)]
+    Mark(Box<MarkError>),
 
     /// The server's option files cannot be read.
     #[error(transparent)]
@@ -167,6 +171,12 @@ impl From<MasterKeyError> for Failure {
     }
 }
 
+impl From<MarkError> for Failure {
+    fn from(error: MarkError) -> Self {
+        Failure::Mark(error.into())
+    }
+}
+
 impl From<FileError> for Failure {
     fn from(error: FileError) -> Failure {
         KeyStoreError::from(error).into()
@@ -191,6 +201,7 @@ impl Failure {
         match self {
             Failure::Store(error) => store_hint(error),
             Failure::MasterKey(error) => error.hint(),
+            Failure::Mark(error) => error.hint(),
             Failure::OptionFile(error) => error.hint(),
             Failure::NoStore => "give --keystore and --master-key, or --filename, or --defaults-file with the option \
                                  file that the server reads"

@@ -8,6 +8,7 @@
 mod check;
 mod completions;
 mod config;
+mod datadir;
 mod export;
 mod failure;
 mod import;

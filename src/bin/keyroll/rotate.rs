@@ -5,6 +5,7 @@ use std::fmt::Write;
 use clap::value_parser;
 use keyroll::keystore::{NewVersions, Rotate, VersionStep};
 
+use crate::datadir::{self, DatadirArg};
 use crate::failure::Failure;
 use crate::spec_args::SpecArgs;
 use crate::store::Place;
@@ -40,6 +41,9 @@ pub(crate) struct Args {
 
     #[command(flatten)]
     spec: SpecArgs,
+
+    #[command(flatten)]
+    datadir: DatadirArg,
 }
 
 #[derive(clap::Args)]
@@ -65,8 +69,12 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let new = NewVersions {
         step: step.unwrap_or(chosen.settings.version_step),
         spec,
+        ..NewVersions::DEFAULT
     };
-    let rotated = chosen.open()?.rotate(which, new)?;
+    let directory = args.datadir.directory(&chosen);
+    let store = chosen.open()?;
+    let seen = datadir::versions_seen(directory, &store)?;
+    let rotated = store.rotate(which, NewVersions { seen: &seen, ..new })?;
 
     let mut sql = String::new();
     for name in rotated.new {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use keyroll::keystore::envelope::{Envelope, EnvelopeConfig};
 use keyroll::keystore::key_file::{KeyFile, KeyFileConfig};
+use keyroll::keystore::mark::StoreSeen;
 use keyroll::keystore::{
     KeyName, KeyStore, KeyStoreError, Loaded, MasterKeyRotated, NewVersions, Rotate, Rotated,
 };
@@ -152,6 +153,8 @@ pub(crate) struct ChosenStore {
     pub(crate) place: Place,
     /// The settings of the server's option files, or its defaults.
     pub(crate) settings: ServerSettings,
+    /// The data directory of the server whose option files were read.
+    pub(crate) datadir: Option<PathBuf>,
 }
 
 impl ChosenStore {
@@ -218,8 +221,13 @@ impl OpenStore {
     }
 
     /// Makes new versions.
-    pub(crate) fn rotate(&self, which: Rotate, new: NewVersions) -> Result<Rotated, Failure> {
+    pub(crate) fn rotate(&self, which: Rotate, new: NewVersions<'_>) -> Result<Rotated, Failure> {
         self.patiently(|store| store.rotate(which, new, None))
+    }
+
+    /// Which store it is, as it was read last.
+    pub(crate) fn seen(&self) -> StoreSeen {
+        StoreSeen::of(self.store())
     }
 
     /// The master key that opened the store, and which version of it; `None` for a key file.

@@ -107,10 +107,11 @@ impl StoreArgs {
     /// names a store as an argument wins over them.
     pub(crate) fn choose(&self) -> Result<ChosenStore, Failure> {
         let named = self.keystore.is_some() || self.filename.is_some();
-        let settings = if named && !self.option_files.are_given() {
-            ServerSettings::default()
-        } else {
+        let of_server = !named || self.option_files.are_given();
+        let settings = if of_server {
             read_option_files(&self.option_files, Plugin::Keyroll)?
+        } else {
+            ServerSettings::default()
         };
         let place = match (&self.keystore, &self.filename) {
             (Some(path), _) => Place::Keystore(KeystorePlace {
@@ -132,7 +133,12 @@ impl StoreArgs {
             }),
             (None, None) => place_of(&settings)?,
         };
-        Ok(ChosenStore { place, settings })
+        let datadir = of_server.then(|| settings.datadir.clone());
+        Ok(ChosenStore {
+            place,
+            settings,
+            datadir,
+        })
     }
 
     /// The arguments that name option files.

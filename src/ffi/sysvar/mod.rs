@@ -199,6 +199,7 @@ pub(super) fn settings(of_environment: SecretsOfEnvironment) -> Settings {
             use_pbkdf2: *value::use_pbkdf2.get(),
             encryption_algorithm: *value::encryption_algorithm.get() as usize,
             strict_permissions: *value::strict_permissions.get() != 0,
+            accept_lost_keys: *value::accept_lost_keys.get() != 0,
             filekey_of_environment: of_environment.filekey,
             vault: VaultSettings {
                 url: text(*value::vault_url.get()).to_vec(),
@@ -314,12 +315,13 @@ pub(super) fn rest_actions() {
 }
 
 /// How new versions are made at this moment.
-pub(super) fn new_versions() -> NewVersions {
+pub(super) fn new_versions() -> NewVersions<'static> {
     // SAFETY: a static of the right size and alignment; the server writes it with plain stores of one word.
     let step = unsafe { AtomicU32::from_ptr(value::rotate_version_step.get()) }.load(Ordering::Relaxed);
     NewVersions {
         step: VersionStep::new(step).unwrap_or(VersionStep::DEFAULT),
         spec: key_spec(),
+        ..NewVersions::DEFAULT
     }
 }
 

@@ -7,6 +7,7 @@ use super::error::EnvelopeError;
 use super::format::{Document, MasterKeyRecord};
 use super::keys::Keys;
 use super::uuid::Uuid;
+use crate::keystore::Identity;
 use crate::secret::{KeystoreKey, LockedMemory};
 
 /// Nothing before the first load.
@@ -64,6 +65,14 @@ impl Held {
     /// The master key of the last keystore that was opened or written.
     pub(super) fn master_key(&self) -> Option<String> {
         self.seen.as_ref().map(|seen| seen.master_key.clone())
+    }
+
+    /// The last keystore that was opened or written.
+    pub(super) fn identity(&self) -> Option<Identity> {
+        self.seen.as_ref().map(|seen| Identity {
+            uuid: seen.uuid.to_string(),
+            generation: seen.generation,
+        })
     }
 
     /// Whether there is a key.

@@ -45,7 +45,8 @@ pub use metadata::Metadata;
 use self::held::Held;
 use super::new_versions::next_names;
 use super::{
-    KeyName, KeySpec, KeyStore, KeyStoreError, Loaded, MasterKeyRotated, NewVersions, Ring, Rotate, Rotated,
+    Identity, KeyName, KeySpec, KeyStore, KeyStoreError, Loaded, MasterKeyRotated, NewVersions, Ring, Rotate,
+    Rotated,
 };
 use crate::durable::{FileKind, lock, read, replace};
 use crate::master_key;
@@ -118,6 +119,10 @@ impl KeyStore for Envelope {
         self.held().master_key()
     }
 
+    fn identity(&self) -> Option<Identity> {
+        self.held().identity()
+    }
+
     fn take_messages(&self) -> Vec<String> {
         self.config.master_key.take_messages()
     }
@@ -130,11 +135,11 @@ impl KeyStore for Envelope {
     fn rotate(
         &self,
         which: Rotate,
-        new: NewVersions,
+        new: NewVersions<'_>,
         known: Option<&Ring>,
     ) -> Result<Rotated, KeyStoreError> {
         self.add(new.spec, known, |keys| {
-            next_names(keys, which, new.step, || self.describe())
+            next_names(keys, which, new, || self.describe())
         })
     }
 

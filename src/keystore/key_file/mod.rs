@@ -16,7 +16,7 @@ use self::format::KeyText;
 use super::error::{KeyStoreError, Warning};
 use super::key_set::{Inserted, KeyName, KeySet};
 use super::new_versions::next_names;
-use super::{KeyStore, Loaded, NewVersions, Ring, Rotate, Rotated, VersionStep};
+use super::{KeyStore, Loaded, NewVersions, Ring, Rotate, Rotated};
 use crate::durable::replace::Replacement;
 use crate::durable::{FileError, FileKind, lock, read, replace};
 use crate::secret::{DataKey, SecretBytes};
@@ -251,9 +251,9 @@ impl KeyFile {
         &self,
         keys: &KeySet,
         which: Rotate,
-        step: VersionStep,
+        new: NewVersions<'_>,
     ) -> Result<Vec<(KeyName, DataKey)>, KeyStoreError> {
-        next_names(keys, which, step, || self.describe())?
+        next_names(keys, which, new, || self.describe())?
             .into_iter()
             .map(|name| {
                 // A key has a latest version, or it would have got no next name.
@@ -283,7 +283,7 @@ impl KeyStore for KeyFile {
     fn rotate(
         &self,
         which: Rotate,
-        new: NewVersions,
+        new: NewVersions<'_>,
         known: Option<&Ring>,
     ) -> Result<Rotated, KeyStoreError> {
         let password = self.password(&mut Vec::new())?;
@@ -298,7 +298,7 @@ impl KeyStore for KeyFile {
 
         // What was encrypted stays encrypted, also with an empty password.
         let password = password.or_else(|| encrypted::is_encrypted(old.expose()).then(SecretBytes::default));
-        let new = self.new_versions(text.keys(), which, new.step)?;
+        let new = self.new_versions(text.keys(), which, new)?;
         let names = new.iter().map(|(name, _)| *name).collect();
         let bytes = self.seal(text.with_new_versions(&new), password.as_ref())?;
         let mut meant = text.into_keys();

@@ -90,6 +90,21 @@ pub enum KvError {
         step: u32,
     },
 
+    /// Vault has forgotten versions, as after a restored snapshot, and would give their numbers a second time.
+    #[error(
+        "the latest version of key {} in {store} is {latest}, but {seen} was in use: Vault would give its number a second \
+         time",
+        seen.id
+    )]
+    NumbersTaken {
+        /// The store.
+        store: String,
+        /// The latest version there.
+        latest: u32,
+        /// The highest one that was seen.
+        seen: KeyName,
+    },
+
     /// What was written is not what is there.
     #[error("{name} was written to {store} and reads back as something else")]
     NotReadBack {
@@ -133,6 +148,13 @@ impl KvError {
                 "raise it with `vault kv metadata put -max-versions=1000 MOUNT/ID`".into()
             }
             KvError::StepTooLarge { .. } => "set a smaller keyroll_rotate_version_step".into(),
+            KvError::NumbersTaken { latest, seen, .. } => format!(
+                "restore the newest snapshot of Vault; if there is none, write {} versions to key {} there, to be used by \
+                 nothing, with `vault kv put MOUNT/{} data=$(openssl rand -hex 32)`",
+                seen.version.saturating_sub(*latest),
+                seen.id,
+                seen.id
+            ),
             KvError::NotReadBack { .. } => "look into Vault's audit log for who else writes there".into(),
             KvError::HalfMade { source, .. } => format!(
                 "the ones that were written do no harm and will be in force; rotate again when it is mended: {}",

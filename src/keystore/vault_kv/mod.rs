@@ -97,7 +97,7 @@ impl KeyStore for VaultKv {
     fn rotate(
         &self,
         which: Rotate,
-        new: NewVersions,
+        new: NewVersions<'_>,
         known: Option<&Ring>,
     ) -> Result<Rotated, KeyStoreError> {
         if new.step.get() > MOST_AT_ONCE {
@@ -118,7 +118,7 @@ impl KeyStore for VaultKv {
                 });
             }
         };
-        self.rotate_keys(&ids, &before, new.step)
+        self.rotate_keys(&ids, &before, new)
     }
 
     fn keeps_versions_that_are_gone(&self) -> bool {

@@ -2,9 +2,8 @@
 //! check-and-set and read back.
 
 use super::client::Metadata;
-use super::{KvError, VaultKv};
-use crate::keystore::new_versions::VersionStep;
-use crate::keystore::{KeyName, KeySet, KeyStore, KeyStoreError, LAST_VERSION, Rotated};
+use super::{KvError, MOST_AT_ONCE, VaultKv};
+use crate::keystore::{KeyName, KeySet, KeyStore, KeyStoreError, LAST_VERSION, NewVersions, Rotated};
 use crate::net::vault::VaultError;
 use crate::secret::DataKey;
 
@@ -13,12 +12,15 @@ struct Part {
     id: u32,
     /// The latest version in Vault, which may be one that is deleted.
     current: u32,
+    /// How many versions are to be written: the last one shall lie above all that were seen.
+    count: u32,
     /// Bytes of the new versions.
     length: usize,
 }
 
 impl VaultKv {
-    /// Writes `step` versions of each key, each with bytes of its own; `before` are the keys of now.
+    /// Writes `new.step` versions of each key, each with bytes of its own; `before` are the keys of now. More where the number
+    /// would not lie above every one that was seen.
     ///
     /// # Errors
     /// Nothing was written, unless it is [`KvError::HalfMade`].
@@ -26,17 +28,16 @@ impl VaultKv {
         &self,
         ids: &[u32],
         before: &KeySet,
-        step: VersionStep,
+        new: NewVersions<'_>,
     ) -> Result<Rotated, KeyStoreError> {
         let parts: Vec<Part> = ids
             .iter()
-            .map(|id| self.part(*id, before, step))
+            .map(|id| self.part(*id, before, new))
             .collect::<Result<_, _>>()?;
         let mut written = Vec::new();
-        let new: Result<Vec<KeyName>, KeyStoreError> = parts
-            .iter()
-            .map(|part| self.write(part, step, &mut written))
-            .collect();
+        let wanted = parts.iter().map(|part| part.count as usize).sum();
+        let new: Result<Vec<KeyName>, KeyStoreError> =
+            parts.iter().map(|part| self.write(part, &mut written)).collect();
         let rotated = new.and_then(|new| {
             Ok(Rotated {
                 keys: self.load()?.keys,
@@ -47,14 +48,14 @@ impl VaultKv {
             true => source,
             false => KvError::HalfMade {
                 written,
-                wanted: ids.len() * step.get() as usize,
+                wanted,
                 source: Box::new(source),
             }
             .into(),
         })
     }
 
-    fn part(&self, id: u32, before: &KeySet, step: VersionStep) -> Result<Part, KeyStoreError> {
+    fn part(&self, id: u32, before: &KeySet, new: NewVersions<'_>) -> Result<Part, KeyStoreError> {
         let metadata = self.client.metadata(id)?.ok_or_else(|| {
             KvError::from(VaultError::NotFound {
                 host: self.client.vault.host().into(),
@@ -62,50 +63,58 @@ impl VaultKv {
             })
         })?;
         let current = metadata.current_version;
-        if current
-            .checked_add(step.get())
-            .is_none_or(|last| last > LAST_VERSION)
-        {
-            let latest = KeyName { id, version: current };
-            return Err(KeyStoreError::VersionsUsedUp {
-                latest,
-                step: step.get(),
-            });
+        let step = new.step.get();
+        let seen = KeyName {
+            id,
+            version: new.seen.of(id),
+        };
+        let count = seen.version.saturating_sub(current).saturating_add(step);
+        if count > step && count > MOST_AT_ONCE {
+            return Err(KvError::NumbersTaken {
+                store: self.describe(),
+                latest: current,
+                seen,
+            }
+            .into());
         }
-        self.check_room(id, &metadata, step)?;
+        if current.checked_add(count).is_none_or(|last| last > LAST_VERSION) {
+            let latest = KeyName { id, version: current };
+            return Err(KeyStoreError::VersionsUsedUp { latest, step });
+        }
+        self.check_room(id, &metadata, count)?;
         let length = before
             .latest(id)
             .and_then(|name| before.get(name))
             .map_or(32, DataKey::len);
-        Ok(Part { id, current, length })
+        Ok(Part {
+            id,
+            current,
+            count,
+            length,
+        })
     }
 
     /// Vault drops the oldest versions of a secret, and the data that needs them would be lost.
-    fn check_room(&self, id: u32, metadata: &Metadata, step: VersionStep) -> Result<(), KvError> {
+    fn check_room(&self, id: u32, metadata: &Metadata, new: u32) -> Result<(), KvError> {
         let kept = self.client.kept_versions(metadata)?;
-        match metadata.first_lost(kept, step.get()) {
+        match metadata.first_lost(kept, new) {
             None => Ok(()),
             Some(version) => Err(KvError::WouldLose {
                 store: self.describe(),
                 kept,
-                new: step.get(),
+                new,
                 lost: KeyName { id, version },
             }),
         }
     }
 
     /// The last of the new versions; `written` gets each as soon as it is in Vault.
-    fn write(
-        &self,
-        part: &Part,
-        step: VersionStep,
-        written: &mut Vec<KeyName>,
-    ) -> Result<KeyName, KeyStoreError> {
+    fn write(&self, part: &Part, written: &mut Vec<KeyName>) -> Result<KeyName, KeyStoreError> {
         let mut name = KeyName {
             id: part.id,
             version: part.current,
         };
-        for _ in 0..step.get() {
+        for _ in 0..part.count {
             let key = DataKey::random(part.length)
                 .ok_or(KeyStoreError::InvalidNewKey {
                     id: part.id,

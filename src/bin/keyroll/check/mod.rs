@@ -3,14 +3,16 @@
 mod files;
 mod report;
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use keyroll::durable::replace;
-use keyroll::keystore::Warning;
 use keyroll::keystore::key_file::FileKey;
+use keyroll::keystore::{KeySet, MarkError, Warning};
 
+use crate::datadir::{self, Compared, DatadirArg};
 use crate::failure::Failure;
-use crate::store::{ChosenStore, Place};
+use crate::store::{ChosenStore, OpenStore, Place};
 use crate::store_args::StoreArgs;
 use files::Files;
 use report::{Outcome, Report};
@@ -40,6 +42,9 @@ pub(crate) struct Args {
     #[command(flatten)]
     store: StoreArgs,
 
+    #[command(flatten)]
+    datadir: DatadirArg,
+
     /// Refuse files that others can read, as with keyroll_strict_permissions = ON
     #[arg(long)]
     strict_permissions: bool,
@@ -58,7 +63,8 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     if args.strict_permissions {
         chosen.place.be_strict();
     }
-    let report = check(chosen);
+    let directory = args.datadir.directory(&chosen);
+    let report = check(chosen, directory.as_deref());
     report.print(args.quiet, args.json)?;
     Ok(match report.verdict() {
         Outcome::Ok => ExitCode::SUCCESS,
@@ -67,20 +73,25 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     })
 }
 
-fn check(chosen: ChosenStore) -> Report {
+fn check(chosen: ChosenStore, directory: Option<&Path>) -> Report {
     let store = format!("{} {}", chosen.place.kind(), chosen.place.path().display());
     let mut report = Report::new(store);
     let files = Files::of(&chosen.place);
     files.check(&mut report);
     leftovers(&chosen.place, &mut report);
-    if let Err(failure) = contents(chosen, &files, &mut report) {
+    if let Err(failure) = contents(chosen, &files, directory, &mut report) {
         report.failed(failure.to_string(), failure.hint());
     }
     report
 }
 
 /// Opens the store and says what is in it.
-fn contents(chosen: ChosenStore, files: &Files, report: &mut Report) -> Result<(), Failure> {
+fn contents(
+    chosen: ChosenStore,
+    files: &Files,
+    directory: Option<&Path>,
+    report: &mut Report,
+) -> Result<(), Failure> {
     let store = chosen.open()?;
     let loaded = store.load()?;
     for warning in &loaded.warnings {
@@ -104,7 +115,39 @@ fn contents(chosen: ChosenStore, files: &Files, report: &mut Report) -> Result<(
     if keys.latest(TEMPORARY_DATA).is_none() {
         report.ok("there is no key 2, so temporary files and tables use key 1".into());
     }
+    match directory {
+        Some(directory) => mark(directory, &store, keys, report),
+        None => report
+            .ok("no data directory is known (--datadir), so the store was not compared with its data".into()),
+    }
     Ok(())
+}
+
+/// Compares the store with the mark beside the data.
+fn mark(directory: &Path, store: &OpenStore, keys: &KeySet, report: &mut Report) {
+    let shown = directory.display();
+    match datadir::compare(directory, store, keys) {
+        Ok(Compared::NoMark) => {
+            report.ok(format!("the data directory {shown} has no mark, so any store is accepted for it"));
+        }
+        Ok(Compared::Whole { known, older: None, .. }) => {
+            report.ok(format!("it holds all {known} versions that the data in {shown} knows"));
+        }
+        Ok(Compared::Whole {
+            known,
+            older: Some((is, was)),
+            ..
+        }) => report.warning(
+            format!(
+                "it holds all {known} versions that the data in {shown} knows, but is an older copy: it was written {is} \
+                 times, and the data has seen {was}"
+            ),
+            "put the newest copy in its place if there is one: an older copy may be opened by an older master key".into(),
+        ),
+        // A server starts with a mark that is damaged; one that cannot be read here may be readable for the server's user.
+        Err(error @ (MarkError::Unreadable { .. } | MarkError::File(_))) => report.warning(error.to_string(), error.hint()),
+        Err(error) => report.failed(error.to_string(), error.hint()),
+    }
 }
 
 /// What an interrupted change left, and the copy from before the last one.

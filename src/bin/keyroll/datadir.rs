@@ -1,0 +1,89 @@
+//! The server's data directory, whose mark says which key versions its data may need.
+
+use std::path::PathBuf;
+
+use keyroll::keystore::mark::StoreSeen;
+use keyroll::keystore::{HighestVersions, KeySet, MarkError, MarkFile};
+
+use crate::failure::Failure;
+use crate::store::{ChosenStore, OpenStore};
+
+#[derive(clap::Args)]
+pub(crate) struct DatadirArg {
+    /// The server's data directory, whose mark knows the key versions that its data may need [default: datadir of the
+    /// server's option files, where they are read]
+    #[arg(long, value_name = "DIR")]
+    datadir: Option<PathBuf>,
+}
+
+impl DatadirArg {
+    /// The data directory, if it is known.
+    pub(crate) fn directory(&self, chosen: &ChosenStore) -> Option<PathBuf> {
+        let of_server = chosen.datadir.clone().filter(|directory| directory.is_dir());
+        self.datadir.clone().or(of_server)
+    }
+}
+
+/// What comparing a store with a mark came to.
+pub(crate) enum Compared {
+    /// There is no mark: a data directory that no server has worked on with keyroll, or one restored from a backup.
+    NoMark,
+    /// The store holds everything that the mark knows.
+    Whole {
+        /// How many versions the mark knows.
+        known: usize,
+        /// The store is an older copy: how many times it has been written, and how many times the one was that the data
+        /// has seen.
+        older: Option<(u64, u64)>,
+        /// Numbers that are taken.
+        seen: HighestVersions,
+    },
+}
+
+/// Compares what a store holds with the mark of this data directory, as a server does at its start.
+///
+/// # Errors
+/// The store lacks what the data knows; a mark that cannot be read.
+pub(crate) fn compare(
+    directory: &std::path::Path,
+    store: &OpenStore,
+    keys: &KeySet,
+) -> Result<Compared, MarkError> {
+    let file = MarkFile::read(directory)?;
+    if !file.is_there() {
+        return Ok(Compared::NoMark);
+    }
+    let (mark, store) = (file.mark(), store.seen());
+    let lost = mark.lost_in(keys);
+    if !lost.is_empty() {
+        return Err(MarkError::store_lacks(file.path(), store, mark, lost));
+    }
+    Ok(Compared::Whole {
+        known: mark.versions().count(),
+        older: older(&store, &mark.store),
+        seen: mark.highest().clone(),
+    })
+}
+
+fn older(store: &StoreSeen, known: &StoreSeen) -> Option<(u64, u64)> {
+    let (is, was) = (store.identity.as_ref()?, known.identity.as_ref()?);
+    (is.uuid == was.uuid && is.generation < was.generation).then_some((is.generation, was.generation))
+}
+
+/// The numbers that are taken, where a data directory is known.
+///
+/// # Errors
+/// The store lacks what the data knows: a new version might get a number that pages already use.
+pub(crate) fn versions_seen(
+    directory: Option<PathBuf>,
+    store: &OpenStore,
+) -> Result<HighestVersions, Failure> {
+    let Some(directory) = directory else {
+        return Ok(HighestVersions::default());
+    };
+    let keys = store.load()?.keys;
+    match compare(&directory, store, &keys)? {
+        Compared::NoMark => Ok(HighestVersions::default()),
+        Compared::Whole { seen, .. } => Ok(seen),
+    }
+}

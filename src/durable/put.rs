@@ -1,0 +1,129 @@
+//! Putting a file on disk that one process alone writes, whether one of its name is there or not.
+//!
+//! ```text
+//! .NAME.keyroll-new     made, mode 0600, written, fsync
+//!         └─ rename ─> NAME, fsync of the directory, read back
+//! ```
+//!
+//! At every moment, and after a crash at any, the path names the whole old file or the whole new one, or no file where
+//! there was none. There is no lock: it would have to be had on every file system that a data directory is on.
+
+use std::fs::OpenOptions;
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use super::place::{Failpoints, Failure, OWNER_ONLY, Place};
+use super::replace::check_size;
+use super::step::{DiskState, Step};
+use super::{FileError, FileKind, read};
+
+const PUT: Failpoints = Failpoints {
+    create: "put:create",
+    prepare: "put:prepare",
+    write: "put:write",
+    sync: "put:sync",
+    rename: "put:rename",
+    sync_directory: "put:sync-directory",
+};
+
+/// Makes the file, or replaces the one of its name, and returns when it is durable and was read back.
+///
+/// # Errors
+/// [`FileError::FileTooLarge`]; [`FileError::NotWritten`]: the path names the old file then, or the new one where the
+/// error says that it may.
+pub fn put(path: &Path, kind: &'static FileKind, bytes: &[u8]) -> Result<(), FileError> {
+    check_size(bytes, path, kind)?;
+    let place = Place::new(path, &PUT);
+    let as_it_was = |failure: Failure| failure.with(DiskState::AsItWas, kind);
+    let directory = place.open_directory().map_err(as_it_was)?;
+    place.remove_stale().map_err(as_it_was)?;
+    stage(&place, bytes)
+        .and_then(|()| place.rename())
+        .inspect_err(|_| place.discard())
+        .map_err(as_it_was)?;
+    place
+        .sync(&directory)
+        .and_then(|()| place.reach("put:read-back", Step::ReadBack))
+        .and_then(|()| read_back(&place, kind, bytes))
+        .map_err(|failure| {
+            let why = io::Error::new(failure.source.kind(), "it is not put back");
+            failure.with(DiskState::MayHoldUnused { why }, kind)
+        })
+}
+
+/// Makes the temporary file with these bytes, durable.
+fn stage(place: &Place, bytes: &[u8]) -> Result<(), Failure> {
+    place.reach(PUT.create, Step::Create)?;
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(OWNER_ONLY)
+        .custom_flags(libc::O_NOFOLLOW)
+        .open(&place.temporary)
+        .map_err(place.failure(Step::Create))?;
+    place.reach(PUT.write, Step::Write)?;
+    file.write_all(bytes).map_err(place.failure(Step::Write))?;
+    place.reach(PUT.sync, Step::Sync)?;
+    file.sync_all().map_err(place.failure(Step::Sync))
+}
+
+fn read_back(place: &Place, kind: &'static FileKind, bytes: &[u8]) -> Result<(), Failure> {
+    let found = read::open_regular(&place.path).and_then(|file| read::whole(&file, &place.path, kind));
+    let same = found.map(|found| found.expose() == bytes);
+    match same {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(place.failure(Step::ReadBack)(io::Error::other(
+            "it does not hold what was written",
+        ))),
+        Err(error) => Err(place.failure(Step::ReadBack)(io::Error::other(error))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    static KIND: FileKind = FileKind {
+        name: "test file",
+        size_limit: 100,
+        when_too_large: "",
+        create_as_root: "",
+        replace_as_root: "",
+        when_not_put_back: "the new text",
+    };
+
+    #[test]
+    fn a_file_is_made_and_replaced_whole_for_its_owner_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file");
+        for bytes in [&b"one"[..], b"", b"another one"] {
+            put(&path, &KIND, bytes).unwrap();
+            assert_eq!(fs::read(&path).unwrap(), bytes);
+            assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+            assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+        }
+    }
+
+    #[test]
+    fn what_is_too_large_is_not_written() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file");
+        put(&path, &KIND, b"old").unwrap();
+        put(&path, &KIND, &[b'x'; 101]).unwrap_err();
+        assert_eq!(fs::read(&path).unwrap(), b"old");
+    }
+
+    #[test]
+    fn what_a_killed_process_left_is_in_nobodys_way() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file");
+        fs::write(directory.path().join(".file.keyroll-new"), "half").unwrap();
+        put(&path, &KIND, b"new").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"new");
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
+}

@@ -1,0 +1,156 @@
+//! The mark beside the data, as the running plugin keeps it: looked at before a key store is accepted, written after each
+//! change of the keys and before they are published.
+
+use super::{Level, PluginError, Server};
+use crate::keystore::mark::{Lost, Mark, StoreSeen};
+use crate::keystore::{KeySet, KeyStore, MarkError, MarkFile, Ring};
+
+/// How many lost versions are told one by one.
+const TOLD: usize = 20;
+
+/// A key store that was compared with the mark, and what of the mark is given up.
+pub(super) struct Accepted {
+    file: Option<MarkFile>,
+    lost: Vec<Lost>,
+}
+
+/// Compares what a store holds with the mark in the data directory. Without a data directory or a mark there is nothing to
+/// compare. With `accept_lost` what is lost is told and given up.
+///
+/// # Errors
+/// The store lacks what the mark knows; a mark that is there and cannot be read.
+pub(super) fn accept(
+    store: &dyn KeyStore,
+    keys: &KeySet,
+    accept_lost: bool,
+    server: &dyn Server,
+) -> Result<Accepted, MarkError> {
+    let Some(directory) = server.data_directory() else {
+        return Ok(Accepted {
+            file: None,
+            lost: Vec::new(),
+        });
+    };
+    let file = match MarkFile::read(&directory) {
+        Err(error @ MarkError::Unreadable { .. }) => {
+            let file = MarkFile::set_aside(&directory).map_err(|_| error)?;
+            let path = file.path().display();
+            let text = format!(
+                "keyroll: the mark {path} was damaged and is kept as {path}.unreadable; {} is accepted as it is. Make \
+                 sure that it is the newest",
+                store.describe()
+            );
+            server.log(Level::Warning, &text);
+            file
+        }
+        file => file?,
+    };
+    let lost = file.mark().lost_in(keys);
+    if !lost.is_empty() && !accept_lost {
+        return Err(MarkError::store_lacks(
+            file.path(),
+            StoreSeen::of(store),
+            file.mark(),
+            lost,
+        ));
+    }
+    if accept_lost {
+        tell_given_up(&lost, store, server);
+    }
+    warn_of_older(file.mark(), store, server);
+    Ok(Accepted {
+        file: Some(file),
+        lost,
+    })
+}
+
+impl Accepted {
+    /// Writes the mark for these keys. A data directory that cannot be written to does not keep a server from its data.
+    pub(super) fn write(self, ring: &Ring, store: &dyn KeyStore, server: &dyn Server) -> Option<MarkFile> {
+        let mut file = self.file?;
+        let written = file.change(|mark| {
+            mark.forget(&self.lost);
+            learn(mark, ring, store);
+        });
+        if let Err(error) = written {
+            let text = format!(
+                "keyroll: the mark could not be written: {error}; an older key store would not be noticed. Hint: {}",
+                error.hint()
+            );
+            server.log(Level::Warning, &text);
+        }
+        Some(file)
+    }
+}
+
+/// Writes what a new ring adds, before it is published. Where it adds no version, a failure is told and nothing more.
+///
+/// # Errors
+/// The mark does not know the new versions: they are in the store, and must not be used.
+pub(super) fn note(
+    file: &mut MarkFile,
+    before: &Ring,
+    ring: &Ring,
+    store: &dyn KeyStore,
+    server: &dyn Server,
+) -> Result<(), PluginError> {
+    let Err(error) = file.change(|mark| learn(mark, ring, store)) else {
+        return Ok(());
+    };
+    if ring.versions() > before.versions() {
+        return Err(PluginError::NotMarked {
+            store: store.describe(),
+            source: error,
+        });
+    }
+    server.log(
+        Level::Warning,
+        &format!(
+            "keyroll: the mark could not be written: {error}. Hint: {}",
+            error.hint()
+        ),
+    );
+    Ok(())
+}
+
+fn learn(mark: &mut Mark, ring: &Ring, store: &dyn KeyStore) {
+    mark.learn(ring);
+    mark.store = StoreSeen::of(store);
+}
+
+fn tell_given_up(lost: &[Lost], store: &dyn KeyStore, server: &dyn Server) {
+    if lost.is_empty() {
+        server.log(
+            Level::Warning,
+            "keyroll: keyroll_accept_lost_keys is ON and nothing is lost: take it out of my.cnf, for it hides losses",
+        );
+    }
+    for lost in lost.iter().take(TOLD) {
+        let text = format!(
+            "keyroll: given up, as keyroll_accept_lost_keys says: {lost} is not in {}; data that needs it cannot be read",
+            store.describe()
+        );
+        server.log(Level::Warning, &text);
+    }
+    if lost.len() > TOLD {
+        let text = format!("keyroll: given up are {} more versions", lost.len() - TOLD);
+        server.log(Level::Warning, &text);
+    }
+}
+
+/// An older copy that lacks no data key does no harm to data, but may be opened by a master key of the past.
+fn warn_of_older(mark: &Mark, store: &dyn KeyStore, server: &dyn Server) {
+    if let (Some(is), Some(was)) = (store.identity(), &mark.store.identity)
+        && is.uuid == was.uuid
+        && is.generation < was.generation
+    {
+        let text = format!(
+            "keyroll: {} is an older copy, written {} times, and this data has seen {}; no key is missing in it. Put the \
+             newest one back if there is one",
+            store.describe(),
+            is.generation,
+            was.generation
+        );
+        server.log(Level::Warning, &text);
+    }
+}

@@ -1,0 +1,215 @@
+//! The mark beside the data: which stores a start accepts, which it refuses, and what it tells.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::tests::{Recorder, settings};
+use super::*;
+use crate::keystore::MarkError;
+
+const ONE: &str = "00112233445566778899aabbccddeeff";
+const TWO: &str = "ffeeddccbbaa99887766554433221100";
+
+/// A data directory, and a key file outside of it.
+struct Site {
+    _directory: tempfile::TempDir,
+    data: PathBuf,
+    keys: PathBuf,
+}
+
+impl Site {
+    fn new() -> Site {
+        let directory = tempfile::tempdir().unwrap();
+        let (data, keys) = (directory.path().join("data"), directory.path().join("keys"));
+        fs::create_dir(&data).unwrap();
+        Site {
+            _directory: directory,
+            data,
+            keys,
+        }
+    }
+
+    fn write(&self, lines: &[&str]) {
+        fs::write(&self.keys, lines.concat()).unwrap();
+    }
+
+    fn start_with(&self, accept_lost_keys: bool) -> Result<(Plugin, Recorder), PluginError> {
+        let server = Recorder {
+            data_directory: Some(self.data.clone()),
+            ..Recorder::default()
+        };
+        let settings = Settings {
+            accept_lost_keys,
+            ..settings(&self.keys)
+        };
+        Ok((Plugin::start(settings, &server)?, server))
+    }
+
+    fn start(&self) -> Result<(Plugin, Recorder), PluginError> {
+        self.start_with(false)
+    }
+
+    fn mark(&self) -> PathBuf {
+        self.data.join("keyroll.mark")
+    }
+}
+
+fn line(id: u32, version: u32, digits: &str) -> String {
+    format!("{id};{version};{digits}\n")
+}
+
+fn refusal(site: &Site) -> String {
+    let error = site.start().err().unwrap();
+    assert!(
+        matches!(error, PluginError::Mark(MarkError::StoreLacks(_))),
+        "{error}"
+    );
+    format!("{error}. Hint: {}", error.hint())
+}
+
+#[test]
+fn a_first_start_accepts_any_store_and_leaves_a_mark() {
+    let site = Site::new();
+    site.write(&[&line(1, 1, ONE)]);
+    site.start().unwrap();
+    assert!(site.mark().exists());
+    site.start().unwrap();
+}
+
+#[test]
+fn a_store_that_lacks_a_version_is_refused_and_the_version_is_named() {
+    let site = Site::new();
+    site.write(&[&line(1, 1, ONE), &line(1, 3, TWO), &line(7, 1, TWO)]);
+    site.start().unwrap();
+    let mark = fs::read(site.mark()).unwrap();
+    site.write(&[&line(1, 1, ONE)]);
+    let text = refusal(&site);
+    assert!(text.contains("version 3 of key 1 (fingerprint "), "{text}");
+    assert!(text.contains("version 1 of key 7"), "{text}");
+    assert!(text.contains("put the lines that are missing"), "{text}");
+    assert!(text.len() < 500, "{} bytes: {text}", text.len());
+    assert_eq!(fs::read(site.mark()).unwrap(), mark, "a refusal changes nothing");
+}
+
+#[test]
+fn a_store_with_other_bytes_is_refused() {
+    let site = Site::new();
+    site.write(&[&line(1, 1, ONE)]);
+    site.start().unwrap();
+    site.write(&[&line(1, 1, TWO)]);
+    let text = refusal(&site);
+    assert!(text.contains("holds other bytes"), "{text}");
+    assert!(text.contains("it is another store"), "{text}");
+}
+
+#[test]
+fn versions_that_are_lost_for_good_can_be_given_up_once() {
+    let site = Site::new();
+    site.write(&[&line(1, 1, ONE), &line(1, 3, TWO)]);
+    site.start().unwrap();
+    site.write(&[&line(1, 1, ONE)]);
+    let (_, server) = site.start_with(true).unwrap();
+    assert!(server.logged(
+        Level::Warning,
+        "given up, as keyroll_accept_lost_keys says: version 3 of key 1"
+    ));
+    // From now on nothing is lost any more.
+    site.start().unwrap();
+    let (_, server) = site.start_with(true).unwrap();
+    assert!(server.logged(Level::Warning, "take it out of my.cnf"));
+}
+
+#[test]
+fn a_rotation_takes_no_number_that_was_ever_seen() {
+    let site = Site::new();
+    site.write(&[&line(1, 1, ONE), &line(1, 9, TWO)]);
+    site.start().unwrap();
+    site.write(&[&line(1, 1, ONE)]);
+    let (plugin, server) = site.start_with(true).unwrap();
+    plugin
+        .rotate(1, NewVersions::DEFAULT, &server, &Status::default())
+        .unwrap();
+    assert_eq!(server.latest(1), Some(11));
+}
+
+#[test]
+fn a_rotation_is_in_the_mark_before_it_is_published() {
+    let site = Site::new();
+    site.write(&[&line(1, 1, ONE)]);
+    let (plugin, server) = site.start().unwrap();
+    let before = fs::read(&site.keys).unwrap();
+    plugin
+        .rotate(1, NewVersions::DEFAULT, &server, &Status::default())
+        .unwrap();
+    fs::write(&site.keys, before).unwrap();
+    assert!(refusal(&site).contains("version 3 of key 1"));
+}
+
+#[test]
+fn a_rotation_whose_mark_cannot_be_written_fails_and_publishes_nothing() {
+    let site = Site::new();
+    site.write(&[&line(1, 1, ONE)]);
+    let (plugin, server) = site.start().unwrap();
+    let hidden = site.data.with_extension("away");
+    fs::rename(&site.data, &hidden).unwrap();
+    let error = plugin
+        .rotate(1, NewVersions::DEFAULT, &server, &Status::default())
+        .unwrap_err();
+    assert!(matches!(error, PluginError::NotMarked { .. }), "{error}");
+    assert_eq!(server.latest(1), Some(1));
+    // The remedy that is told: the cause mended, a reload takes the version up.
+    fs::rename(&hidden, &site.data).unwrap();
+    plugin.reload(&server, &Status::default()).unwrap();
+    assert_eq!(server.latest(1), Some(3));
+}
+
+#[test]
+fn a_start_goes_on_without_a_mark_that_cannot_be_written_and_says_so() {
+    let site = Site::new();
+    site.write(&[&line(1, 1, ONE)]);
+    fs::remove_dir(&site.data).unwrap();
+    let (_, server) = site.start().unwrap();
+    assert!(server.logged(Level::Warning, "the mark could not be written"));
+}
+
+#[test]
+fn a_damaged_mark_is_kept_aside_and_told() {
+    let site = Site::new();
+    site.write(&[&line(1, 1, ONE)]);
+    site.start().unwrap();
+    fs::write(site.mark(), "garbage").unwrap();
+    let (_, server) = site.start().unwrap();
+    assert!(server.logged(Level::Warning, "was damaged and is kept as"));
+    assert_eq!(
+        fs::read(site.data.join("keyroll.mark.unreadable")).unwrap(),
+        b"garbage"
+    );
+    site.start().unwrap();
+}
+
+#[test]
+fn two_data_directories_on_one_store_know_what_each_has_seen() {
+    let one = Site::new();
+    one.write(&[&line(1, 1, ONE)]);
+    let (plugin, server) = one.start().unwrap();
+    let two = Site::new();
+    let two = Site {
+        keys: one.keys.clone(),
+        ..two
+    };
+    two.start().unwrap();
+    plugin
+        .rotate(1, NewVersions::DEFAULT, &server, &Status::default())
+        .unwrap();
+    one.start().unwrap();
+    two.start().unwrap();
+}
+
+#[test]
+fn without_a_data_directory_there_is_no_mark() {
+    let site = Site::new();
+    site.write(&[&line(1, 1, ONE)]);
+    Plugin::start(settings(&site.keys), &Recorder::default()).unwrap();
+    assert_eq!(fs::read_dir(&site.data).unwrap().count(), 0);
+    assert!(!Path::new("keyroll.mark").exists());
+}
