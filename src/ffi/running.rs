@@ -1,5 +1,6 @@
 //! The one plugin of the process, and the server around it.
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use once_cell::sync::Lazy;
@@ -203,8 +204,8 @@ impl Server for Host {
         services::wake_encryption_threads().unwrap_or(Wake::NotPossible)
     }
 
-    fn data_directory(&self) -> Option<std::path::PathBuf> {
-        None
+    fn data_directory(&self) -> Option<PathBuf> {
+        services::data_directory()
     }
 
     fn is_up(&self) -> bool {
