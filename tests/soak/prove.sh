@@ -1,5 +1,6 @@
 #!/bin/sh
-# Proves that the soak can fail: loses a row or a key version on purpose, which each run must find.
+# Proves that the soak can fail: loses a row or a key version on purpose, or starts a server in spite of its mark, which
+# each run must find.
 set -eu
 cd "$(dirname "$0")"
 log=$(mktemp)
@@ -22,5 +23,6 @@ prove() { # STORE WHAT-IS-LOST WHAT-THE-SOAK-SAYS
 for store in key-file keystore; do
     prove $store row '^row .* it is absent$'
     prove $store version '^the key store has lost versions'
+    prove $store mark '^a server .* an older copy of the key store'
 done
-echo "$found losses made, $found found"
+echo "$found faults made, $found found"

@@ -35,6 +35,9 @@ PEER = "file_key_management.so"
 KILLS_OF_A_STORE = 40
 # How often a server is killed while it starts, and how often two servers use the store.
 WHILE_STARTING, TWO_SERVERS = 0.1, 0.15
+# How often an older copy of the key store is put in its place, which the server must refuse.
+OLDER_COPY = 0.1
+REFUSED = "lacks key versions that this data knows"
 SYSTEM_TABLES = "mysql.func, mysql.global_priv, mysql.innodb_table_stats, mysql.innodb_index_stats"
 
 
@@ -114,7 +117,7 @@ class Soak:
 
     def __init__(self, arguments, folder):
         self.arguments, self.folder = arguments, folder
-        self.kills = self.rows = self.stores = self.interrupted = self.versions = 0
+        self.kills = self.rows = self.stores = self.interrupted = self.versions = self.refused = 0
         self.rotations = Rotations()
         self.hosts, self.store = [], None
         self.started = time.monotonic()
@@ -196,6 +199,7 @@ class Soak:
                 if client.failure:
                     raise client.failure
             host.read_log()
+        self.store.keep_copy()
         if self.arguments.spoil == "version" and self.kills > 2:
             self.store.spoil()
         self.store.check()
@@ -212,12 +216,36 @@ class Soak:
             host.server.bury()
             self.kills += 1
             host.read_log()
+        if chance.random() < (1 if self.arguments.spoil == "mark" else OLDER_COPY):
+            self.start_with_older_copy(host)
         self.say("starting")
         host.server.launch()
         host.server.wait_until_up()
         self.say("checking")
         self.rows += host.check(self.arguments.spoil == "row" and self.kills > 2)
         host.read_log()
+
+    def start_with_older_copy(self, host):
+        """Starts a server with a key store that lacks what its data may need: it must say so, and end.
+
+        With `--spoil mark` the server is told to go on all the same, as one would that does not look at its mark.
+        """
+        server = host.server
+        copy = self.store.older_copy(server.known_versions())
+        if not copy:
+            return
+        self.say("starting with an older copy of the key store")
+        with self.store.put_back_after(copy):
+            log_before = server.log.stat().st_size
+            server.launch(["keyroll_accept_lost_keys = ON"] if self.arguments.spoil == "mark" else [])
+            if not server.ends_by_itself():
+                raise Failure(f"a server started with an older copy of the key store: {copy}")
+        with open(server.log, encoding="utf-8", errors="replace") as log:
+            log.seek(log_before)
+            if REFUSED not in log.read():
+                raise Failure("a server did not refuse an older copy of the key store by its mark")
+            server.log_read = log.tell()
+        self.refused += 1
 
     def say(self, what):
         """Where it is, on stderr."""
@@ -246,7 +274,8 @@ def parse():
     parser.add_argument("--seconds", type=float, default=1.2, help="the longest time at work before a kill (1.2)")
     parser.add_argument("--aim", choices=Shot.SOON, help="kill at any moment, or shortly after such a statement alone")
     parser.add_argument("--set", action="append", default=[], metavar="LINE", help="a line for my.cnf")
-    parser.add_argument("--spoil", choices=("row", "version"), help="lose one after two kills: it must be found")
+    parser.add_argument("--spoil", choices=("row", "version", "mark"),
+                        help="lose one after two kills, or start in spite of the mark: it must be found")
     parser.add_argument("--dir", type=Path, help="where the data goes, on a disk (TMPDIR or /tmp)")
     parser.add_argument("--keep", action="store_true", help="keep the data also when nothing is wrong")
     arguments = parser.parse_args()
@@ -304,7 +333,8 @@ def main():
         shutil.rmtree(folder)
     minutes = (time.monotonic() - soak.started) / 60
     print(f"soak: {minutes:.1f} minutes, {soak.stores} stores, {soak.rotations.commands_killed} commands killed, "
-          f"{soak.versions} key versions, {soak.interrupted} writes of a store interrupted, seed {arguments.seed}", file=sys.stderr)
+          f"{soak.versions} key versions, {soak.interrupted} writes of a store interrupted, {soak.refused} older copies "
+          f"refused, seed {arguments.seed}", file=sys.stderr)
     print(soak.summary(lost) if status != 130 else "interrupted")
     sys.exit(status)
 

@@ -1,6 +1,7 @@
 """A private MariaDB server that encrypts all it can, to be killed and started again."""
 
 import getpass
+import json
 import os
 import re
 import shutil
@@ -72,11 +73,11 @@ class Server:
         (folder / "tmp").mkdir()
         shutil.copytree(template, folder / "data")
 
-    def launch(self):
-        """Starts the process, with the settings of now, and does not wait."""
+    def launch(self, more=()):
+        """Starts the process, with the settings of now and more lines, and does not wait."""
         lines = [f"user = {getpass.getuser()}", f"datadir = {self.folder}/data", f"tmpdir = {self.folder}/tmp",
                  f"socket = {self.socket}", f"pid-file = {self.folder}/pid", f"log-error = {self.log}",
-                 f"plugin-dir = {self.plugins}", SETTINGS, *self.settings()]
+                 f"plugin-dir = {self.plugins}", SETTINGS, *self.settings(), *more]
         (self.folder / "my.cnf").write_text("[mariadbd]\n" + "\n".join(lines) + "\n")
         # A session of its own, so that Ctrl-C reaches the script alone, which then kills the server.
         self.process = subprocess.Popen(["mariadbd", f"--defaults-file={self.folder}/my.cnf"],
@@ -94,6 +95,26 @@ class Server:
                     raise Failure(f"{self.folder.name} did not start in a minute") from None
                 time.sleep(0.01)
         raise Failure(f"{self.folder.name} did not start: it ended with {self.process.returncode}")
+
+    def ends_by_itself(self):
+        """Whether the process ends rather than answer, within a minute."""
+        deadline = time.monotonic() + 60
+        while self.process.poll() is None and time.monotonic() < deadline:
+            try:
+                self.connect().close()
+                return False
+            except ConnectionLost:
+                time.sleep(0.01)
+        ended, self.process = self.process.poll() is not None, None
+        return ended
+
+    def known_versions(self):
+        """The key versions (id, version) that the mark in the data directory knows."""
+        mark = self.folder / "data" / "keyroll.mark"
+        if not mark.exists():
+            return set()
+        keys = json.loads(mark.read_text())["keys"]
+        return {(key["id"], int(version)) for key in keys for version in key["versions"]}
 
     def connect(self):
         """A new connection; ConnectionLost if the server does not run."""

@@ -1,5 +1,6 @@
 """The key store under the soak: how it is made, what the command is told, and what must never be missing from it."""
 
+import contextlib
 import getpass
 import hashlib
 import json
@@ -31,6 +32,8 @@ class Store:
         self.lock = threading.Lock()
         # (key id, version) -> what is fixed at its birth, and the digest of its bytes.
         self.seen, self.digests = {}, {}
+        # Copies of the store's file, and the versions and the master key of each.
+        self.copies = []
         # How many checks found that a kill had come in the middle of a write.
         self.interrupted = 0
         # Those of the store and, apart from them, those of what opens it.
@@ -125,6 +128,37 @@ class Store:
                     raise Failure(f"key {name[0]} version {name[1]} has other bytes than before")
         exported.unlink()
 
+    def keep_copy(self):
+        """Keeps a copy of the store's file as it is now, to be put in its place later."""
+        copy = self.folder / f"copy-{len(self.copies)}"
+        shutil.copy(self.path, copy)
+        with self.lock:
+            self.copies.append((copy, set(self.seen), self.opened_by()))
+
+    def opened_by(self):
+        """What opens the store's file now."""
+        return None
+
+    def older_copy(self, known):
+        """A copy that lacks one of the known versions, and that opens; `None` if there is none."""
+        lacking = [copy for copy, held, opened_by in self.copies if known - held and opened_by == self.opened_by()]
+        return self.random.choice(lacking) if lacking else None
+
+    @contextlib.contextmanager
+    def put_back_after(self, copy):
+        """Has the copy in the store's place for a while."""
+        previous = self.path.with_name(self.path.name + ".previous")
+        aside = [(path, path.with_name(path.name + ".aside")) for path in (self.path, previous) if path.exists()]
+        for path, kept in aside:
+            path.rename(kept)
+        shutil.copy(copy, self.path)
+        self.path.chmod(0o600)
+        try:
+            yield
+        finally:
+            for path, kept in aside:
+                kept.rename(path)
+
     def between_rounds(self):
         """What is done to the store while no server uses it."""
 
@@ -191,6 +225,9 @@ class Keystore(Store):
     def variables(self):
         return {"keystore": self.path, "master_key": self.master_key, "key_algorithm": self.algorithm,
                 "key_spec": self.key_spec}
+
+    def opened_by(self):
+        return self.master_key
 
     def next_id(self):
         """A key that is there, or one that may have to be made."""
@@ -261,7 +298,10 @@ class Peer:
     def check(self):
         """There is nothing to check."""
 
-    between_rounds = check
+    between_rounds = keep_copy = check
+
+    def older_copy(self, _):
+        """This plugin knows no older copies."""
 
 
 STORES = {"key-file": KeyFile, "keystore": Keystore, "file_key_management": Peer}
