@@ -1,5 +1,6 @@
 //! The one plugin of the process, and the server around it.
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use once_cell::sync::Lazy;
@@ -205,5 +206,9 @@ impl Server for Host {
 
     fn is_up(&self) -> bool {
         services::is_server_up()
+    }
+
+    fn data_directory(&self) -> Option<PathBuf> {
+        services::data_directory()
     }
 }

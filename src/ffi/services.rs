@@ -6,8 +6,9 @@
 //! to 10.11 and 2.0 in 11.8. One library for all of them takes the function behind it by its own name instead, which
 //! the server exports for plugins that link against it.
 
-use std::ffi::{CStr, CString, c_char, c_uint, c_ulong, c_void};
-use std::path::Path;
+use std::ffi::{CStr, CString, OsStr, c_char, c_uint, c_ulong, c_void};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicPtr, AtomicU8, Ordering};
 
@@ -128,6 +129,21 @@ pub(super) fn is_server_up() -> bool {
     // SAFETY: the symbol is a variable of at least one byte, which lives as long as the process; the server writes it
     // once, and an atomic of one byte has no alignment.
     !started.is_null() && unsafe { AtomicU8::from_ptr(started) }.load(Ordering::Acquire) != 0
+}
+
+/// The server's data directory; `None` where the server does not tell it as an absolute path. The working directory, which
+/// is mostly the same, is not trusted: it need not be.
+pub(super) fn data_directory() -> Option<PathBuf> {
+    // `mysql_real_data_home`, an array of characters (FN_REFLEN) of the server, exported for plugins from 10.5 to 11.8.
+    let home = symbol(c"mysql_real_data_home").cast::<c_char>();
+    if home.is_null() {
+        return None;
+    }
+    // SAFETY: the symbol is an array that holds a C string; the server fills it before it loads plugins and changes
+    // it no more.
+    let home = unsafe { CStr::from_ptr(home) };
+    let home = Path::new(OsStr::from_bytes(home.to_bytes()));
+    home.is_absolute().then(|| home.into())
 }
 
 /// Runs this in a thread of ours that is a thread of the server's for as long: it may use SQL.

@@ -1,5 +1,6 @@
 //! What the plugin wants from the server it runs in, without a C type.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::Published;
@@ -42,4 +43,7 @@ pub trait Server: Sync {
 
     /// Whether the server has started up, so that it can run SQL.
     fn is_up(&self) -> bool;
+
+    /// The server's data directory, as an absolute path. `None` where the server does not tell it.
+    fn data_directory(&self) -> Option<PathBuf>;
 }

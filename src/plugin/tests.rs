@@ -1,7 +1,7 @@
 //! The plugin on a real key file in a temporary directory, in a server that only records.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use super::*;
@@ -13,6 +13,7 @@ use crate::secret::SecretBytes;
 pub(super) struct Recorder {
     lines: Mutex<Vec<(Level, String)>>,
     pub(super) published: Mutex<Vec<Arc<Published>>>,
+    pub(super) data_directory: Option<PathBuf>,
 }
 
 impl Server for Recorder {
@@ -27,6 +28,9 @@ impl Server for Recorder {
     }
     fn is_up(&self) -> bool {
         true
+    }
+    fn data_directory(&self) -> Option<PathBuf> {
+        self.data_directory.clone()
     }
 }
 
