@@ -1,7 +1,9 @@
 //! The running plugin: settings in, running state out; rotation and reload. No C types.
 
+pub mod asked;
 mod aws;
 pub mod error;
+mod first_use;
 pub mod log;
 pub mod server;
 pub mod settings;
@@ -16,8 +18,9 @@ mod tests;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+pub use asked::Asked;
 pub use error::PluginError;
 pub use server::{Level, Server, Wake};
 pub use settings::Settings;
@@ -26,9 +29,7 @@ pub use vault_settings::{PaceSettings, VaultSettings};
 pub use watcher::{Watched, Watcher};
 
 use crate::crypto::{Algorithm, CipherError, Direction, Padding, PageCipher};
-use crate::keystore::{
-    self, KeyName, KeySet, KeySpec, KeyStore, NewVersions, News, Ring, Rotate, VersionStep, Watch,
-};
+use crate::keystore::{self, KeyName, KeySet, KeyStore, NewVersions, News, Ring, Rotate, VersionStep, Watch};
 use crate::net::Url;
 
 /// What every lookup reads: the keys and how they encrypt. Immutable; a change publishes a new one.
@@ -77,14 +78,12 @@ impl Published {
     }
 }
 
-/// How long a key that could not be made is not tried again: the server may ask for it many times a second.
-const CREATE_AGAIN_AFTER: Duration = Duration::from_secs(5);
-
 /// The plugin between a successful start and the shutdown of the server. Its methods can be called from any thread.
 pub struct Plugin {
     state: Mutex<State>,
     /// Changes of the master key wait here for each other: they ask a key service, and nothing else shall wait for that.
     master_key_changes: Mutex<()>,
+    asked: Asked,
 }
 
 /// What changes, always as a whole. Rotations of data keys and reloads hold it while they are at work.
@@ -129,6 +128,7 @@ impl Plugin {
                 not_created: HashMap::new(),
             }),
             master_key_changes: Mutex::new(()),
+            asked: Asked::default(),
         })
     }
 
@@ -154,46 +154,6 @@ impl Plugin {
         status.count_rotation();
         log::rotated(server, &rotated.new, &before.ring, &state.published);
         Ok(())
-    }
-
-    /// The latest version of a key that is not in the ring, after it was made in the store and published; `None`
-    /// where the store makes no keys or this one could not be made, which is logged.
-    pub fn first_use(&self, id: u32, spec: KeySpec, server: &dyn Server, status: &Status) -> Option<u32> {
-        let mut state = self.state();
-        // Another thread may have been faster.
-        if let Some(latest) = state.published.ring.latest(id) {
-            return Some(latest);
-        }
-        if !state.store.creates_keys()
-            || state
-                .not_created
-                .get(&id)
-                .is_some_and(|at| at.elapsed() < CREATE_AGAIN_AFTER)
-        {
-            return None;
-        }
-        let created = state.store.create_key(id, spec, Some(&state.published.ring));
-        log::provider_said(server, state.store.as_ref());
-        let published = created.map_err(PluginError::from).and_then(|created| {
-            state.publish(&created.keys, server)?;
-            Ok(created.new)
-        });
-        match published {
-            Ok(new) => {
-                state.not_created.remove(&id);
-                status.count_created(new.len() as u64);
-                log::created(server, &new, &state.published);
-                state.published.ring.latest(id)
-            }
-            Err(error) => {
-                state
-                    .not_created
-                    .retain(|_, at| at.elapsed() < CREATE_AGAIN_AFTER);
-                state.not_created.insert(id, Instant::now());
-                log::failed(server, status, &format!("making key {id}"), &error);
-                None
-            }
-        }
     }
 
     /// Wraps the keystore anew, under a new version of the master key. Data and data keys stay as they are, and new

@@ -44,6 +44,10 @@ pub trait Server: Sync {
     /// Whether the server has started up, so that it can run SQL.
     fn is_up(&self) -> bool;
 
+    /// Whether this thread runs a statement that makes or alters a table, in a server that has started up or makes its first
+    /// tables. `false` in a thread without a statement.
+    fn makes_or_alters_table(&self) -> bool;
+
     /// The server's data directory, as an absolute path. `None` where the server does not tell it.
     fn data_directory(&self) -> Option<PathBuf>;
 }

@@ -9,11 +9,23 @@ use crate::crypto::Algorithm;
 use crate::master_key::aws_kms::KmsSettings;
 use crate::secret::SecretBytes;
 
-#[derive(Default)]
+/// A server that runs a statement that makes a table, and has no data yet.
 pub(super) struct Recorder {
-    lines: Mutex<Vec<(Level, String)>>,
+    pub(super) lines: Mutex<Vec<(Level, String)>>,
     pub(super) published: Mutex<Vec<Arc<Published>>>,
-    pub(super) data_directory: Option<PathBuf>,
+    pub(super) makes_table: bool,
+    pub(super) data: Option<tempfile::TempDir>,
+}
+
+impl Default for Recorder {
+    fn default() -> Recorder {
+        Recorder {
+            lines: Mutex::default(),
+            published: Mutex::default(),
+            makes_table: true,
+            data: Some(tempfile::tempdir().unwrap()),
+        }
+    }
 }
 
 impl Server for Recorder {
@@ -29,8 +41,11 @@ impl Server for Recorder {
     fn is_up(&self) -> bool {
         true
     }
+    fn makes_or_alters_table(&self) -> bool {
+        self.makes_table
+    }
     fn data_directory(&self) -> Option<PathBuf> {
-        self.data_directory.clone()
+        self.data.as_ref().map(|dir| dir.path().into())
     }
 }
 
