@@ -169,6 +169,16 @@ static inline int same_kill_level(kr_kill_level ours, const void *thd)
   return ours(thd) == (int)thd_kill_statement_service->thd_kill_level_func((MYSQL_THD)thd);
 }
 
+static inline int same_sql_command(kr_sql_command ours, const void *thd)
+{
+  return ours(thd) == thd_sql_command((MYSQL_THD)thd);
+}
+
+static inline void *same_current_thd(kr_current_thd ours)
+{
+  return ours() == _current_thd() ? ours() : NULL;
+}
+
 #if MYSQL_VERSION_ID >= 100700
 #define SAME_SQL(ours, theirs) SAME_MEMBER(struct kr_sql_service, ours, struct sql_service_st, theirs)
 _Static_assert(sizeof(struct kr_sql_service) <= sizeof(struct sql_service_st), "we use its first members");

@@ -190,6 +190,13 @@ struct kr_print_error_service {
    of this connection shall end. Only for the thread that runs the statement. */
 typedef int (*kr_kill_level)(const void *thd);
 
+/* _current_thd and thd_sql_command, functions that the server exports: the connection whose statement this thread runs, or
+   null, and the number of that statement. The numbers that we know have been the same since long before 10.5; the headers
+   that servers install do not have them, so tests on real servers hold them. */
+typedef void *(*kr_current_thd)(void);
+typedef int (*kr_sql_command)(const void *thd);
+enum { KR_SQLCOM_CREATE_TABLE = 1, KR_SQLCOM_ALTER_TABLE = 3 };
+
 /* A connection and a result are opaque to us. The members after close are not used, so they are not drawn. */
 struct kr_mysql;
 struct kr_mysql_res;

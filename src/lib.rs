@@ -11,7 +11,7 @@
 //! [`ffi`] is the C boundary, and the only place with `unsafe` beside the ciphers that are written for one
 //! kind of processor (`crypto::x86_64`); [`plugin`] is the running plugin without C
 //! types; [`keystore`] holds the places where data keys live for good and the in-memory key ring;
-//! [`master_key`] holds the providers of master keys, which wrap keystores; [`net`] talks HTTPS to key services;
+//! [`datadir`] reads what a server's data directory tells of keys; [`master_key`] holds the providers of master keys, which wrap keystores; [`net`] talks HTTPS to key services;
 //! [`crypto`] holds the page ciphers; [`durable`] reads, makes and replaces the files that hold secrets.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
@@ -19,6 +19,7 @@
 pub mod cancel;
 pub mod clock;
 pub mod crypto;
+pub mod datadir;
 pub mod durable;
 pub mod ffi;
 pub mod keystore;

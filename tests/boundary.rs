@@ -9,13 +9,19 @@ mod c_host;
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
+use std::path::Path;
 use std::process::Command;
 use std::sync::OnceLock;
 
 use c_host::{Built, succeed};
+use keyroll::keystore::KeySpec;
+use keyroll::keystore::envelope::{Envelope, EnvelopeConfig, NewKey};
+use keyroll::master_key::file::MasterKeyFile;
+use keyroll::master_key::open::DEFAULT_REQUEST_TIMEOUT;
+use keyroll::master_key::{self, Options};
 
 /// What `main.c` calls its parts.
-const TOPICS: [&str; 11] = [
+const TOPICS: [&str; 12] = [
     "declarations",
     "lookups",
     "contexts",
@@ -27,6 +33,7 @@ const TOPICS: [&str; 11] = [
     "variables",
     "secrets",
     "aes_256_xts",
+    "first_use",
 ];
 
 /// The program and the library, built once.
@@ -51,6 +58,9 @@ fn built() -> &'static Built {
 fn check(topic: &str, under: &[&str]) -> Vec<String> {
     let built = built();
     let scratch = tempfile::tempdir().unwrap();
+    if topic == "first_use" {
+        make_keystore(scratch.path());
+    }
     let mut words: Vec<&OsStr> = under.iter().map(OsStr::new).collect();
     words.extend([
         built.host.as_os_str(),
@@ -73,6 +83,24 @@ fn check(topic: &str, under: &[&str]) -> Vec<String> {
         .collect();
     assert!(!sentences.is_empty(), "{topic} checked nothing:\n{out}");
     sentences
+}
+
+/// A keystore with the keys 1 and 2, and the file with its master key.
+fn make_keystore(directory: &Path) {
+    let master = directory.join("master");
+    MasterKeyFile::create(&master, None).unwrap();
+    let options = Options::of_this_process(DEFAULT_REQUEST_TIMEOUT);
+    let config = EnvelopeConfig {
+        path: directory.join("keystore"),
+        master_key: master_key::open(&format!("file:{}", master.display()), &options).unwrap(),
+        options,
+        strict_permissions: false,
+    };
+    let keys = [1, 2].map(|id| NewKey {
+        id,
+        spec: KeySpec::DEFAULT,
+    });
+    Envelope::new(config).unwrap().create(&keys, None).unwrap();
 }
 
 /// One test for each topic, plain, and that all of them are named.
@@ -104,6 +132,7 @@ plain! {
     variables_hide_passwords_and_a_start_never_rotates: "variables";
     no_key_and_no_password_is_ever_shown: "secrets";
     aes_256_xts_encrypts_under_the_data_key_that_is_named_or_not_at_all: "aes_256_xts";
+    keys_are_made_for_statements_that_make_tables_and_told_where_they_are_missing: "first_use";
 }
 
 #[test]

@@ -5,9 +5,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The floors from the top down. A file of one floor may name its own and those below it.
-const FLOORS: [&str; 10] = [
+const FLOORS: [&str; 11] = [
     "ffi",
     "plugin",
+    "datadir",
     "keystore",
     "master_key",
     "net",
@@ -19,7 +20,8 @@ const FLOORS: [&str; 10] = [
 ];
 
 /// What the command may use: the key stores and what is below them.
-const BELOW_THE_COMMAND: [&str; 8] = [
+const BELOW_THE_COMMAND: [&str; 9] = [
+    "datadir",
     "keystore",
     "master_key",
     "net",

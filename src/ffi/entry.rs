@@ -60,7 +60,8 @@ pub(super) unsafe extern "C" fn get_key(
 ) -> c_uint {
     guard(|| {
         let look = || published::current().and_then(|keys| keys.ring.key(key_id, version));
-        let Some(key) = look().or_else(|| running::look_again(key_id).then(look).flatten()) else {
+        let Some(key) = look().or_else(|| running::look_again().then(look).flatten()) else {
+            running::lacks_version(KeyName { id: key_id, version });
             return VersionOrStatus(abi::KR_KEY_VERSION_INVALID);
         };
         // SAFETY: the server passes a buffer of `*length` bytes and a length of its own, or null for either.

@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use once_cell::sync::Lazy;
 
 use super::{published, services, sysvar};
+use crate::cancel;
 use crate::crypto::scrub;
-use crate::keystore::{NewVersions, News, Pace, VersionStep};
+use crate::keystore::{KeyName, NewVersions, News, Pace, VersionStep};
 use crate::plugin::{
     Level, Plugin, PluginError, Published, Server, Status, Wake, Watched, Watcher, log, start_reencryption,
 };
@@ -83,12 +84,18 @@ pub(super) fn set_pace(pace: Pace) {
 /// (before MariaDB 10.8 at each checkpoint), and the tool fails unless it can read that. A server knows of no version
 /// that is not in its ring, but in a store that others write to, where the thread that looks for keys sees to it.
 #[cold]
-pub(super) fn look_again(id: u32) -> bool {
-    if services::is_backup_tool() {
-        return run("reload of the keys", |plugin| plugin.reload(&Host, &STATUS)).is_ok();
+pub(super) fn look_again() -> bool {
+    services::is_backup_tool() && run("reload of the keys", |plugin| plugin.reload(&Host, &STATUS)).is_ok()
+}
+
+/// Has a version that the ring lacks looked for where something looks for keys, and told to the DBA.
+#[cold]
+pub(super) fn lacks_version(name: KeyName) {
+    // The tool has just read the store.
+    let is_sought = !services::is_backup_tool() && want(name.id);
+    if let (Some(plugin), Some(keys)) = (plugin(), published::current()) {
+        plugin.lacks_version(name, keys, is_sought, &Host);
     }
-    want(id);
-    false
 }
 
 /// The running plugin, as the thread that looks for new keys sees it.
@@ -100,7 +107,12 @@ impl Watched for Running {
     }
 
     fn take_up(&self, news: &News) -> Result<bool, PluginError> {
-        plugin().ok_or(PluginError::NotRunning)?.take_up(news, &Host)
+        let plugin = plugin().ok_or(PluginError::NotRunning)?;
+        let is_new = plugin.take_up(news, &Host)?;
+        for id in plugin.asked().looked(&plugin.published(), &Host) {
+            want(id);
+        }
+        Ok(is_new)
     }
 
     fn start_reencryption(&self) -> bool {
@@ -123,17 +135,24 @@ impl Watched for Running {
     }
 }
 
-/// The latest version of a key that is not in the ring, made just now where the settings allow it.
+/// The latest version of a key that is not in the ring, made just now where the settings, the statement and the data allow it.
 #[cold]
 pub(super) fn first_use(id: u32) -> Option<u32> {
-    if id != 0 && want(id) {
-        return None;
-    }
+    let is_sought = id != 0 && want(id);
+    let plugin = plugin().filter(|_| id != 0)?;
+    let keys = published::current()?;
     // The tool only reads what a server has written: it has no use for a new key, and must not change a keystore.
-    if id == 0 || !sysvar::auto_create_keys() || services::is_backup_tool() {
-        return None;
-    }
-    scrub::around(|| plugin()?.first_use(id, sysvar::key_spec(), &Host, &STATUS))
+    let may_make = !is_sought && sysvar::auto_create_keys() && !services::is_backup_tool();
+    let work = || {
+        if may_make && Host.makes_or_alters_table() && plugin.makes_keys() {
+            return scrub::around(|| plugin.first_use(id, sysvar::key_spec(), &Host, &STATUS));
+        }
+        plugin.lacks_key(id, keys, is_sought, &Host);
+        None
+    };
+    let thd = services::current_thd();
+    // SAFETY: this thread runs that connection's statement, and nobody asks when `work` has ended.
+    cancel::while_wanted(move || unsafe { services::is_killed(thd) }, work)
 }
 
 /// Rotates keys as `SET GLOBAL keyroll_rotate_key = request` asks for; otherwise the statement's error.
@@ -204,11 +223,15 @@ impl Server for Host {
         services::wake_encryption_threads().unwrap_or(Wake::NotPossible)
     }
 
-    fn data_directory(&self) -> Option<PathBuf> {
-        services::data_directory()
-    }
-
     fn is_up(&self) -> bool {
         services::is_server_up()
+    }
+
+    fn makes_or_alters_table(&self) -> bool {
+        services::makes_or_alters_table()
+    }
+
+    fn data_directory(&self) -> Option<PathBuf> {
+        services::data_directory()
     }
 }

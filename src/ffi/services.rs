@@ -99,6 +99,38 @@ pub(super) unsafe fn is_killed(thd: *mut c_void) -> bool {
     }
 }
 
+/// The connection whose statement this thread runs; null in a thread without one.
+pub(super) fn current_thd() -> *mut c_void {
+    static CURRENT: Lazy<abi::kr_current_thd> = Lazy::new(|| {
+        // SAFETY: `_current_thd` has this type from 10.5 to 11.8 (include/abi_check.c); null becomes `None`.
+        unsafe { std::mem::transmute::<*mut c_void, abi::kr_current_thd>(symbol(c"_current_thd")) }
+    });
+    match *CURRENT {
+        // SAFETY: it reads a variable of this thread.
+        Some(current) => unsafe { current() },
+        None => ptr::null_mut(),
+    }
+}
+
+/// Whether this thread runs CREATE TABLE or ALTER TABLE, of whatever kind, in a server that is up, or that makes its first
+/// tables (bootstrap).
+pub(super) fn makes_or_alters_table() -> bool {
+    static COMMAND: Lazy<abi::kr_sql_command> = Lazy::new(|| {
+        // SAFETY: `thd_sql_command` has this type from 10.5 to 11.8 (include/abi_check.c); null becomes `None`.
+        unsafe { std::mem::transmute::<*mut c_void, abi::kr_sql_command>(symbol(c"thd_sql_command")) }
+    });
+    let thd = current_thd();
+    let Some(command) = *COMMAND else {
+        return false;
+    };
+    if thd.is_null() || !(is_server_up() || is_true(c"opt_bootstrap")) {
+        return false;
+    }
+    // SAFETY: the connection is this thread's own.
+    let command = unsafe { command(thd) };
+    [abi::KR_SQLCOM_CREATE_TABLE, abi::KR_SQLCOM_ALTER_TABLE].contains(&(command as c_uint))
+}
+
 /// The server's symbol of this name, or null.
 fn symbol(name: &CStr) -> *mut c_void {
     // SAFETY: the name is a C string; the search changes nothing.
@@ -123,24 +155,31 @@ fn shorten(text: &str) -> String {
 
 /// Whether the server has started up. One that does not tell has not.
 pub(super) fn is_server_up() -> bool {
-    // `mysqld_server_started`, a bool or an int of the server (little-endian, so the first byte tells), exported for
-    // plugins from 10.5 to 11.8.
-    let started = symbol(c"mysqld_server_started").cast::<u8>();
-    // SAFETY: the symbol is a variable of at least one byte, which lives as long as the process; the server writes it
-    // once, and an atomic of one byte has no alignment.
-    !started.is_null() && unsafe { AtomicU8::from_ptr(started) }.load(Ordering::Acquire) != 0
+    // An int of the server in 10.11, a bool in others; exported for plugins from 10.5 to 11.8.
+    is_true(c"mysqld_server_started")
 }
 
-/// The server's data directory; `None` where the process does not tell one, as the tools do not.
+/// Whether the server's variable of this name, a bool or an int, is there and not 0 (little-endian, so the first byte tells).
+fn is_true(name: &CStr) -> bool {
+    let variable = symbol(name).cast::<u8>();
+    // SAFETY: the symbol is a variable of at least one byte, which lives as long as the process; the server writes it
+    // once, and an atomic of one byte has no alignment.
+    !variable.is_null() && unsafe { AtomicU8::from_ptr(variable) }.load(Ordering::Acquire) != 0
+}
+
+/// The server's data directory; `None` where the server does not tell it as an absolute path, and in mariadb-backup, which
+/// works on a server's or on a copy. The working directory, which is mostly the same, is not trusted: it need not be.
 pub(super) fn data_directory() -> Option<PathBuf> {
-    // `mysql_real_data_home`, a `char[512]` (FN_REFLEN) of the server that holds the full path, exported from 10.5 to 11.8.
-    let path = symbol(c"mysql_real_data_home").cast::<c_char>();
-    if path.is_null() || is_backup_tool() {
+    // `mysql_real_data_home`, an array of characters (FN_REFLEN) of the server, exported for plugins from 10.5 to 11.8.
+    let home = symbol(c"mysql_real_data_home").cast::<c_char>();
+    if home.is_null() || is_backup_tool() {
         return None;
     }
-    // SAFETY: the symbol is that array, which the server has written before it loads plugins and never changes then.
-    let path = unsafe { CStr::from_ptr(path) }.to_bytes();
-    (!path.is_empty()).then(|| OsStr::from_bytes(path).into())
+    // SAFETY: the symbol is an array that holds a C string; the server fills it before it loads plugins and changes
+    // it no more.
+    let home = unsafe { CStr::from_ptr(home) };
+    let home = Path::new(OsStr::from_bytes(home.to_bytes()));
+    home.is_absolute().then(|| home.into())
 }
 
 /// Runs this in a thread of ours that is a thread of the server's for as long: it may use SQL.

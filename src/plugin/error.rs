@@ -115,6 +115,30 @@ pub enum PluginError {
         request: i64,
     },
 
+    /// A key was to be made that existing data is encrypted with.
+    #[error("{file} is encrypted with a key {id} that {store} lacks")]
+    KeyInUse {
+        /// The key.
+        id: u32,
+        /// A file, or what else is known of the data.
+        file: String,
+        /// The key store.
+        store: String,
+    },
+
+    /// It cannot be seen whether existing data is encrypted with a key that was to be made.
+    #[error("whether there is data under another key {id} cannot be seen: {reason}")]
+    DataUnseen {
+        /// The key.
+        id: u32,
+        /// Why.
+        reason: String,
+    },
+
+    /// What a statement asked for was given up, because it was killed.
+    #[error("the statement was killed")]
+    StatementKilled,
+
     /// The thread that looks for new keys met a bug. The next look comes all the same.
     #[error("a bug of keyroll ended it; the lines above say where")]
     LookPanicked,
@@ -167,6 +191,11 @@ impl PluginError {
                     .into()
             }
             PluginError::NotAKeyId { .. } => "SELECT keyroll_keys() lists the key ids".into(),
+            PluginError::KeyInUse { .. } => {
+                "the data is newer than this copy of the store: put the right store back; until then drop and repair nothing".into()
+            }
+            PluginError::DataUnseen { .. } => "let the server's user read its data directory, and run the statement again".into(),
+            PluginError::StatementKilled => "run it again".into(),
             PluginError::LookPanicked => {
                 "report it with these lines; keys in memory work, and SET GLOBAL keyroll_reload_keys = 1 reads all keys".into()
             }

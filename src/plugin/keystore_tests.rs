@@ -2,9 +2,12 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use super::first_use::CREATE_AGAIN_AFTER;
 use super::tests::{Recorder, settings};
 use super::*;
+use crate::keystore::KeySpec;
 use crate::keystore::envelope::{Envelope, EnvelopeConfig, NewKey};
 use crate::master_key::aws_kms::KmsSettings;
 use crate::master_key::file::MasterKeyFile;
@@ -141,8 +144,111 @@ fn a_key_file_makes_no_key_at_first_use() {
     fs::write(&path, "1;00112233445566778899aabbccddeeff\n").unwrap();
     let server = Recorder::default();
     let plugin = Plugin::start(settings(&path), &server).unwrap();
+    assert!(!plugin.makes_keys());
     assert_eq!(plugin.first_use(7, FAST, &server, &Status::default()), None);
-    assert!(!server.logged(Level::Error, "key 7"));
+    assert_eq!(server.latest(7), None);
+}
+
+/// The beginning of a tablespace with pages of 16 KiB that is encrypted with this key.
+fn tablespace(id: u32) -> Vec<u8> {
+    let mut page = vec![0; 16_384];
+    page[54..58].copy_from_slice(&[0, 0, 0, 0x15]);
+    page[10_428..][..8].copy_from_slice(b"s\x0e\x0cREt\x01\x10");
+    page[10_456..][..4].copy_from_slice(&id.to_be_bytes());
+    page
+}
+
+impl Started {
+    /// Puts a table of this key into the data directory.
+    fn add_table(&self, id: u32) {
+        let database = self.server.data_directory().unwrap().join("shop");
+        fs::create_dir_all(&database).unwrap();
+        fs::write(database.join("orders.ibd"), tablespace(id)).unwrap();
+    }
+}
+
+#[test]
+fn a_key_that_data_is_encrypted_with_is_never_made_another_time() {
+    let s = started();
+    s.add_table(7);
+    let before = fs::read(s.path("keystore")).unwrap();
+    assert_eq!(s.first_use(7, FAST), None);
+    let words = "keyroll: making key 7 failed: shop/orders.ibd is encrypted with a key 7 that keystore ";
+    assert!(s.server.logged(Level::Error, words));
+    assert!(s.server.logged(Level::Error, "put the right store back"));
+    assert_eq!(fs::read(s.path("keystore")).unwrap(), before);
+    assert_eq!((s.server.latest(7), s.status.created()), (None, 0));
+    assert_eq!(s.first_use(8, FAST), Some(1), "another key is another matter");
+}
+
+#[test]
+fn a_key_of_system_data_or_that_a_page_asked_for_is_never_made() {
+    let s = started();
+    let keys = s.plugin.published();
+    s.plugin
+        .lacks_version(KeyName { id: 7, version: 3 }, &keys, false, &s.server);
+    assert_eq!(s.first_use(7, FAST), None);
+    let error = s.plugin.data_under(1, &s.server).unwrap();
+    assert!(error.is_some_and(|what| what.contains("redo log")));
+}
+
+#[test]
+fn a_key_is_not_made_where_the_data_cannot_be_seen() {
+    let mut s = started();
+    s.server.data = None;
+    assert_eq!(s.first_use(7, FAST), None);
+    assert!(s.server.logged(Level::Error, "data directory"));
+    assert_eq!(s.status.created(), 0);
+}
+
+#[test]
+fn a_statement_that_is_killed_makes_no_key_and_the_next_one_does() {
+    let s = started();
+    s.add_table(9);
+    let killed = crate::cancel::while_wanted(|| true, || s.first_use(7, FAST));
+    assert_eq!((killed, s.status.created()), (None, 0));
+    assert_eq!(s.first_use(7, FAST), Some(1));
+}
+
+#[test]
+fn a_key_that_another_server_made_comes_with_its_table() {
+    let s = started();
+    let other = Recorder::default();
+    let maker = Plugin::start(settings_of(s.directory.path()), &other).unwrap();
+    assert_eq!(maker.first_use(7, FAST, &other, &Status::default()), Some(1));
+    s.add_table(7);
+    assert_eq!(s.first_use(7, FAST), Some(1));
+    assert_eq!(s.status.created(), 0);
+    assert!(s.server.logged(Level::Note, "noticed in keystore"));
+    let bytes = |server: &Recorder| {
+        let published = server.published.lock().unwrap().last().unwrap().clone();
+        published.ring.key(7, 1).unwrap().to_vec()
+    };
+    assert_eq!(bytes(&s.server), bytes(&other));
+}
+
+#[test]
+fn a_missing_key_is_told_with_the_file_that_needs_it_and_a_question_for_one_is_not() {
+    let mut s = started();
+    s.add_table(7);
+    let keys = s.plugin.published();
+    // A statement that names a key for its own table, and the server's look for a key of temporary data.
+    s.plugin.lacks_key(8, &keys, false, &s.server);
+    s.plugin.lacks_key(2, &keys, false, &s.server);
+    assert!(!s.server.logged(Level::Error, ""));
+    s.server.makes_table = false;
+    s.plugin.lacks_key(7, &keys, false, &s.server);
+    s.plugin.lacks_key(7, &keys, false, &s.server);
+    let lines = s.server.lines.lock().unwrap();
+    let errors: Vec<_> = lines.iter().filter(|(level, _)| *level == Level::Error).collect();
+    assert_eq!(errors.len(), 1, "{errors:?}");
+    assert!(
+        errors[0].1.starts_with(
+            "keyroll: key 7 was asked for by shop/orders.ibd, but the store lacks it: it has keys 1, 2. It is keystore /"
+        ),
+        "{errors:?}"
+    );
+    assert_eq!(s.status.created(), 0);
 }
 
 #[test]

@@ -1,8 +1,11 @@
 //! The plugin's lines in the server's error log: each event once, here.
 
+use std::path::Path;
+
 use crate::crypto::Algorithm;
 use crate::keystore::{KeyName, KeyStore, Ring, VersionStep, Warning};
 
+use super::asked::{Missing, is_implausible};
 use super::{Level, PluginError, Published, Server, Wake};
 
 /// The statement that makes InnoDB's encryption threads look for new key versions.
@@ -188,6 +191,85 @@ pub fn failed(server: &dyn Server, status: &super::Status, doing: &str, error: &
     server.log(Level::Error, &text);
     status.remember_error(&format!("{doing}: {error}"));
     text
+}
+
+/// What a DBA must not do, and must. At the end of a message, where a long path in the middle cannot cut it off.
+const REMEDY: &str =
+    "Put the right store back; until then drop and repair nothing: the data is locked, not damaged";
+
+/// A key, or a version of one, that was asked for and is not there. `file` is encrypted with it.
+pub fn missing(server: &dyn Server, missing: Missing, file: Option<&Path>, keys: &Published) {
+    let Missing { id, version, .. } = missing;
+    let latest = keys.ring.latest(id);
+    let what = match version {
+        Some(version) => format!("version {version} of key {id}"),
+        None => format!("key {id}"),
+    };
+    let has = match latest {
+        Some(_) => {
+            let versions: Vec<u32> = keys
+                .ring
+                .versions_of(id)
+                .iter()
+                .map(|name| name.version)
+                .collect();
+            format!("of key {id} it has {}", list("version", &versions))
+        }
+        None => format!("it has {}", list("key", &keys.ring.ids())),
+    };
+    let file = file
+        .map(|file| format!(" by {}", file_name(file)))
+        .unwrap_or_default();
+    let why = match version {
+        Some(version) if is_implausible(version, latest) => {
+            "That is far above all versions: a damaged page asks for any number. If no page is damaged, the store is not \
+             the one of this data"
+        }
+        Some(version) if latest.is_some_and(|latest| version < latest) => {
+            "The store has lost it, or is not the one of this data"
+        }
+        _ => "The data is newer than this copy of the store",
+    };
+    let text = format!(
+        "keyroll: {what} was asked for{file}, but the store lacks it: {has}. It is {}. {why}. {REMEDY}",
+        keys.source
+    );
+    server.log(Level::Error, &text);
+}
+
+/// More is missing than is told.
+pub fn missing_no_more(server: &dyn Server) {
+    server.log(
+        Level::Error,
+        "keyroll: so many keys and versions are asked for in vain that no more are told until the next start",
+    );
+}
+
+/// A database's folder and the file in it, which is short and tells enough.
+pub fn file_name(file: &Path) -> String {
+    let mut parts: Vec<_> = file
+        .components()
+        .rev()
+        .take(2)
+        .map(|part| part.as_os_str().to_string_lossy())
+        .collect();
+    parts.reverse();
+    parts.join("/").escape_debug().to_string()
+}
+
+/// `versions 1, 3, 5 and 12 more up to 29`.
+fn list(one: &str, numbers: &[u32]) -> String {
+    const MOST: usize = 5;
+    let plural = if numbers.len() == 1 { "" } else { "s" };
+    let first: Vec<String> = numbers.iter().take(MOST).map(u32::to_string).collect();
+    let more = match numbers.last() {
+        Some(last) if numbers.len() > MOST => format!(" and {} more up to {last}", numbers.len() - MOST),
+        _ => String::new(),
+    };
+    match numbers.is_empty() {
+        true => format!("no {one}s"),
+        false => format!("{one}{plural} {}{more}", first.join(", ")),
+    }
 }
 
 /// `, wrapped by version 3 of …`, where there is a master key.

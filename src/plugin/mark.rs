@@ -1,7 +1,7 @@
 //! The mark beside the data, as the running plugin keeps it: looked at before a key store is accepted, written after each
 //! change of the keys and before they are published.
 
-use super::{Level, PluginError, Server};
+use super::{Asked, Level, PluginError, Server};
 use crate::keystore::mark::{Lost, Mark, StoreSeen};
 use crate::keystore::{KeySet, KeyStore, MarkError, MarkFile, Ring};
 
@@ -92,9 +92,14 @@ pub(super) fn note(
     before: &Ring,
     ring: &Ring,
     store: &dyn KeyStore,
+    asked: &Asked,
     server: &dyn Server,
 ) -> Result<(), PluginError> {
-    let Err(error) = file.change(|mark| learn(mark, ring, store)) else {
+    let written = file.change(|mark| {
+        learn(mark, ring, store);
+        mark.learn_numbers(|highest| asked.raise(highest));
+    });
+    let Err(error) = written else {
         return Ok(());
     };
     if ring.versions() > before.versions() {

@@ -35,7 +35,7 @@ impl Site {
 
     fn start_with(&self, accept_lost_keys: bool) -> Result<(Plugin, Recorder), PluginError> {
         let server = Recorder {
-            data_directory: Some(self.data.clone()),
+            data_elsewhere: Some(self.data.clone()),
             ..Recorder::default()
         };
         let settings = Settings {
@@ -209,7 +209,11 @@ fn two_data_directories_on_one_store_know_what_each_has_seen() {
 fn without_a_data_directory_there_is_no_mark() {
     let site = Site::new();
     site.write(&[&line(1, 1, ONE)]);
-    Plugin::start(settings(&site.keys), &Recorder::default()).unwrap();
+    let server = Recorder {
+        data: None,
+        ..Recorder::default()
+    };
+    Plugin::start(settings(&site.keys), &server).unwrap();
     assert_eq!(fs::read_dir(&site.data).unwrap().count(), 0);
     assert!(!Path::new("keyroll.mark").exists());
 }

@@ -1,7 +1,9 @@
 //! The running plugin: settings in, running state out; rotation and reload. No C types.
 
+pub mod asked;
 mod aws;
 pub mod error;
+mod first_use;
 pub mod log;
 mod mark;
 pub mod server;
@@ -19,8 +21,9 @@ mod tests;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+pub use asked::Asked;
 pub use error::PluginError;
 pub use server::{Level, Server, Wake};
 pub use settings::Settings;
@@ -30,8 +33,8 @@ pub use watcher::{Watched, Watcher};
 
 use crate::crypto::{Algorithm, CipherError, Direction, Padding, PageCipher};
 use crate::keystore::{
-    self, HighestVersions, KeyName, KeySet, KeySpec, KeyStore, MarkFile, NewVersions, News, Ring, Rotate,
-    VersionStep, Watch,
+    self, HighestVersions, KeyName, KeySet, KeyStore, MarkFile, NewVersions, News, Ring, Rotate, VersionStep,
+    Watch,
 };
 use crate::net::Url;
 
@@ -81,14 +84,12 @@ impl Published {
     }
 }
 
-/// How long a key that could not be made is not tried again: the server may ask for it many times a second.
-const CREATE_AGAIN_AFTER: Duration = Duration::from_secs(5);
-
 /// The plugin between a successful start and the shutdown of the server. Its methods can be called from any thread.
 pub struct Plugin {
     state: Mutex<State>,
     /// Changes of the master key wait here for each other: they ask a key service, and nothing else shall wait for that.
     master_key_changes: Mutex<()>,
+    asked: Arc<Asked>,
 }
 
 /// What changes, always as a whole. Rotations of data keys and reloads hold it while they are at work.
@@ -99,6 +100,8 @@ struct State {
     master_key: String,
     /// The mark beside the data; `None` where there is no data directory.
     mark: Option<MarkFile>,
+    /// What the server asked for in vain.
+    asked: Arc<Asked>,
     /// Keys that could not be made, and when.
     not_created: HashMap<u32, Instant>,
 }
@@ -131,15 +134,18 @@ impl Plugin {
         log::loaded(server, &published);
         let published = Arc::new(published);
         server.publish(Arc::clone(&published));
+        let asked = Arc::new(Asked::default());
         Ok(Plugin {
             state: Mutex::new(State {
                 store,
                 published,
                 master_key,
                 mark,
+                asked: Arc::clone(&asked),
                 not_created: HashMap::new(),
             }),
             master_key_changes: Mutex::new(()),
+            asked,
         })
     }
 
@@ -167,46 +173,6 @@ impl Plugin {
         status.count_rotation();
         log::rotated(server, &rotated.new, &before.ring, &state.published);
         Ok(())
-    }
-
-    /// The latest version of a key that is not in the ring, after it was made in the store and published; `None`
-    /// where the store makes no keys or this one could not be made, which is logged.
-    pub fn first_use(&self, id: u32, spec: KeySpec, server: &dyn Server, status: &Status) -> Option<u32> {
-        let mut state = self.state();
-        // Another thread may have been faster.
-        if let Some(latest) = state.published.ring.latest(id) {
-            return Some(latest);
-        }
-        if !state.store.creates_keys()
-            || state
-                .not_created
-                .get(&id)
-                .is_some_and(|at| at.elapsed() < CREATE_AGAIN_AFTER)
-        {
-            return None;
-        }
-        let created = state.store.create_key(id, spec, Some(&state.published.ring));
-        log::provider_said(server, state.store.as_ref());
-        let published = created.map_err(PluginError::from).and_then(|created| {
-            state.publish(&created.keys, server)?;
-            Ok(created.new)
-        });
-        match published {
-            Ok(new) => {
-                state.not_created.remove(&id);
-                status.count_created(new.len() as u64);
-                log::created(server, &new, &state.published);
-                state.published.ring.latest(id)
-            }
-            Err(error) => {
-                state
-                    .not_created
-                    .retain(|_, at| at.elapsed() < CREATE_AGAIN_AFTER);
-                state.not_created.insert(id, Instant::now());
-                log::failed(server, status, &format!("making key {id}"), &error);
-                None
-            }
-        }
     }
 
     /// Wraps the keystore anew, under a new version of the master key. Data and data keys stay as they are, and new
@@ -332,10 +298,12 @@ impl State {
         Ok(())
     }
 
-    /// The highest version of each key that the data or this server has seen.
+    /// The highest version of each key that the data knows or that this server was asked for.
     fn versions_seen(&self) -> HighestVersions {
         let mark = self.mark.as_ref();
-        mark.map(|file| file.mark().highest().clone()).unwrap_or_default()
+        let mut seen = mark.map(|file| file.mark().highest().clone()).unwrap_or_default();
+        self.asked.raise(&mut seen);
+        seen
     }
 
     /// Publishes what a store held that was not locked all the while: keys that were made meanwhile stay.
@@ -352,7 +320,7 @@ impl State {
         };
         // The data must know a version before a page can be encrypted with it.
         if let Some(file) = &mut self.mark {
-            mark::note(file, &now.ring, &ring, self.store.as_ref(), server)?;
+            mark::note(file, &now.ring, &ring, self.store.as_ref(), &self.asked, server)?;
         }
         let next = Arc::new(Published {
             ring,

@@ -41,9 +41,13 @@ pub trait Server: Sync {
     /// Wakes InnoDB's encryption threads, which sleep without a timeout and notice no new key version.
     fn wake_encryption_threads(&self) -> Wake;
 
-    /// Where the server's data is; `None` where there is none, or where it is another's (for mariadb-backup).
-    fn data_directory(&self) -> Option<PathBuf>;
-
     /// Whether the server has started up, so that it can run SQL.
     fn is_up(&self) -> bool;
+
+    /// Whether this thread runs a statement that makes or alters a table, in a server that has started up or makes its first
+    /// tables. `false` in a thread without a statement.
+    fn makes_or_alters_table(&self) -> bool;
+
+    /// The server's data directory, as an absolute path. `None` where the server does not tell it, and in mariadb-backup.
+    fn data_directory(&self) -> Option<PathBuf>;
 }

@@ -9,11 +9,26 @@ use crate::crypto::Algorithm;
 use crate::master_key::aws_kms::KmsSettings;
 use crate::secret::SecretBytes;
 
-#[derive(Default)]
+/// A server that runs a statement that makes a table, and has no data yet.
 pub(super) struct Recorder {
     pub(super) lines: Mutex<Vec<(Level, String)>>,
     pub(super) published: Mutex<Vec<Arc<Published>>>,
-    pub(super) data_directory: Option<PathBuf>,
+    pub(super) makes_table: bool,
+    pub(super) data: Option<tempfile::TempDir>,
+    /// The data directory, where it is not `data`.
+    pub(super) data_elsewhere: Option<PathBuf>,
+}
+
+impl Default for Recorder {
+    fn default() -> Recorder {
+        Recorder {
+            lines: Mutex::default(),
+            published: Mutex::default(),
+            makes_table: true,
+            data: Some(tempfile::tempdir().unwrap()),
+            data_elsewhere: None,
+        }
+    }
 }
 
 impl Server for Recorder {
@@ -26,11 +41,15 @@ impl Server for Recorder {
     fn wake_encryption_threads(&self) -> Wake {
         Wake::NotPossible
     }
-    fn data_directory(&self) -> Option<PathBuf> {
-        self.data_directory.clone()
-    }
     fn is_up(&self) -> bool {
         true
+    }
+    fn makes_or_alters_table(&self) -> bool {
+        self.makes_table
+    }
+    fn data_directory(&self) -> Option<PathBuf> {
+        let own = self.data.as_ref().map(|dir| dir.path().into());
+        self.data_elsewhere.clone().or(own)
     }
 }
 

@@ -131,6 +131,18 @@ struct sql_record {
 };
 extern struct sql_record sql;
 
+/* --- What the server tells of itself and of this thread's statement ------------------------------------- */
+
+struct server_state {
+  int command; /* the statement's number, -1: this thread runs none */
+  int is_killed;
+};
+extern struct server_state server;
+/* Not up, no bootstrap and no data directory until they are set. */
+void set_up(int is_up);
+void set_bootstrap(int is_bootstrap);
+void set_data_directory(const char *path);
+
 /* --- Bytes --------------------------------------------------------------------------------------------- */
 
 void random_bytes(void *to, size_t length);
@@ -180,6 +192,7 @@ int openssl_at_once(enum algorithm algorithm, const struct text *text, int flags
 
 void declarations(void);
 void lookups(void);
+void first_use(void);
 void contexts(void);
 void null_pointers(void);
 void panics(void);

@@ -8,6 +8,7 @@ static const struct {
     {"declarations", declarations}, {"lookups", lookups}, {"contexts", contexts}, {"null_pointers", null_pointers},
     {"panics", panics},             {"openssl", openssl}, {"threads", threads},   {"actions", actions},
     {"variables", variables},       {"secrets", secrets}, {"aes_256_xts", aes_256_xts},
+    {"first_use", first_use},
 };
 
 int main(int argc, char **argv) {

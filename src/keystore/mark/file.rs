@@ -113,7 +113,8 @@ mod tests {
         let mut file = MarkFile::read(directory.path()).unwrap();
         assert!(!file.is_there());
         let name = KeyName { id: 7, version: 5 };
-        file.change(|mark| mark.learn_number(name)).unwrap();
+        file.change(|mark| mark.learn_numbers(|highest| highest.raise(name)))
+            .unwrap();
         let again = MarkFile::read(directory.path()).unwrap();
         assert!(again.is_there());
         assert_eq!(again.mark().highest().of(7), 5);
@@ -135,7 +136,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let mut file = MarkFile::read(&directory.path().join("none")).unwrap();
         let name = KeyName { id: 7, version: 5 };
-        file.change(|mark| mark.learn_number(name)).unwrap_err();
+        file.change(|mark| mark.learn_numbers(|highest| highest.raise(name)))
+            .unwrap_err();
         assert_eq!(file.mark().highest().of(7), 0);
     }
 

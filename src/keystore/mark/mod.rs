@@ -102,9 +102,9 @@ impl Mark {
         }
     }
 
-    /// Remembers that a version of this number was asked for, whatever its bytes.
-    pub fn learn_number(&mut self, name: KeyName) {
-        self.highest.raise(name);
+    /// Remembers numbers of versions that were asked for, whatever their bytes.
+    pub fn learn_numbers(&mut self, learn: impl FnOnce(&mut HighestVersions)) {
+        learn(&mut self.highest);
     }
 
     /// Forgets versions that are lost for good. Their numbers stay taken.
@@ -189,7 +189,7 @@ mod tests {
         mark.forget(&gone);
         assert_eq!(mark.lost_in(&keys(&[(1, 1, 1)])), []);
         assert_eq!((mark.highest().of(7), mark.highest().of(8)), (5, 0));
-        mark.learn_number(KeyName { id: 8, version: 2 });
+        mark.learn_numbers(|highest| highest.raise(KeyName { id: 8, version: 2 }));
         assert_eq!(mark.highest().of(8), 2);
     }
 }

@@ -1,0 +1,8 @@
+//! What a server's data directory tells, read and never written: which key ids its tablespaces name.
+//!
+//! A file may be partial, foreign or damaged: what cannot be read says nothing, and nothing here fails or panics.
+
+pub mod tablespace;
+pub mod walk;
+
+pub use walk::{WalkError, file_in_use, key_ids_in_use};

@@ -1,0 +1,155 @@
+//! Page 0 of an InnoDB tablespace: which key encrypts it.
+//!
+//! ```text
+//! 54           flags, 4 bytes. Bit 4 set: full_crc32, page size 512 << bits 0-3. Else bits 1-4: the zip size
+//!              512 << n, 0 = none; bits 6-9: the page size 512 << n, 0 = 16 KiB
+//! 38           header, 150 bytes, then extent descriptors, one for each extent of as many pages as page 0 has bytes
+//! behind them  's' 0E 0C 'R' 'E' 't', scheme (1), length 16 (1), IV (16), lowest key version (4), key id (4),
+//!              encryption (1)
+//! ```
+//!
+//! Numbers are big endian. Page 0 is never encrypted. All of it lies within the first [`MOST`] bytes of the file.
+
+/// How many bytes of page 0 tell all, at the largest page size.
+pub const MOST: usize = 65_536;
+
+/// Where the flags are.
+const FLAGS: usize = 54;
+/// The bytes in front of an encryption's information.
+const MAGIC: [u8; 6] = [b's', 0x0E, 0x0C, b'R', b'E', b't'];
+/// The bytes of an encryption's information, with those in front.
+const INFORMATION: usize = MAGIC.len() + 2 + 16 + 4 + 4 + 1;
+/// The scheme of a tablespace with encrypted pages; 0 is that of one that has none.
+const ENCRYPTED: u8 = 1;
+/// The length of the IV, which is written, too.
+const IV_LENGTH: u8 = 16;
+
+/// The bytes in front of page 0 that tell where the rest is.
+pub const START: usize = FLAGS + 4;
+
+/// The id of the key that this tablespace's pages are encrypted with; `None` where none are, and where this is no page 0 of a
+/// tablespace. `page0` is the beginning of the file, mostly [`MOST`] bytes of it.
+pub fn key_id(page0: &[u8]) -> Option<u32> {
+    let at = place(page0)?;
+    key_id_of(page0.get(at..at + INFORMATION)?)
+}
+
+/// Where in page 0 the encryption's information stands if there is one, by its first [`START`] bytes, and how long it is.
+pub fn range(start: &[u8]) -> Option<(usize, usize)> {
+    Some((place(start)?, INFORMATION))
+}
+
+/// The id of the key in an encryption's information, which [`range`] tells the place of.
+pub fn key_id_of(information: &[u8]) -> Option<u32> {
+    let rest = information.strip_prefix(&MAGIC)?;
+    let (scheme, length) = (*rest.first()?, *rest.get(1)?);
+    let id = number(rest, 2 + usize::from(IV_LENGTH) + 4)?;
+    (scheme == ENCRYPTED && length == IV_LENGTH && id != 0).then_some(id)
+}
+
+fn place(start: &[u8]) -> Option<usize> {
+    let flags = number(start, FLAGS)?;
+    let size = |bits: u32| (3..=7).contains(&bits).then(|| 512_usize << bits);
+    // `page` is the page size of the server, `physical` what a page takes in the file.
+    let (page, physical) = if flags & 0x10 != 0 {
+        let page = size(flags & 0xF)?;
+        (page, page)
+    } else {
+        let page = match flags >> 6 & 0xF {
+            0 => 16_384,
+            bits => size(bits)?,
+        };
+        match flags >> 1 & 0xF {
+            0 => (page, page),
+            bits @ 1..=5 => (page, 512 << bits),
+            _ => return None,
+        }
+    };
+    // An extent has 1 MiB, from 32 KiB pages on 64 pages; its descriptor two bits for each page.
+    let pages_of_extent = (1_048_576 / page).max(64);
+    let descriptor = 24 + pages_of_extent / 4;
+    Some(38 + 150 + descriptor * (physical / pages_of_extent))
+}
+
+fn number(bytes: &[u8], at: usize) -> Option<u32> {
+    let bytes = bytes.get(at..at + 4)?;
+    Some(u32::from_be_bytes(bytes.try_into().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A page 0 with these flags, encrypted under key 7.
+    fn page(flags: u32, at: usize) -> Vec<u8> {
+        let mut page = vec![0; MOST];
+        page[FLAGS..][..4].copy_from_slice(&flags.to_be_bytes());
+        page[at..][..6].copy_from_slice(b"s\x0e\x0cREt");
+        page[at + 6..][..2].copy_from_slice(&[1, 16]);
+        page[at + 8..][..16].fill(0xAB);
+        page[at + 24..][..8].copy_from_slice(&[0, 0, 0, 3, 0, 0, 0, 7]);
+        page
+    }
+
+    /// Flags and places: of full_crc32 and of old ones at each page size, and of each zip size.
+    const PLACES: [(u32, usize); 14] = [
+        (0x13, 188 + 88 * 16),
+        (0x14, 188 + 56 * 64),
+        (0x15, 10_428),
+        (0x16, 188 + 40 * 512),
+        (0x17, 188 + 40 * 1024),
+        (3 << 6, 188 + 88 * 16),
+        (4 << 6, 188 + 56 * 64),
+        (0, 10_428),
+        (0x1_0000 | 0x15, 10_428),
+        (6 << 6, 188 + 40 * 512),
+        (7 << 6, 188 + 40 * 1024),
+        // ROW_FORMAT=COMPRESSED, KEY_BLOCK_SIZE 8, 4 and 1.
+        (4 << 1 | 1, 5_308),
+        (3 << 1 | 1, 188 + 40 * 64),
+        (1 << 1 | 1, 188 + 40 * 16),
+    ];
+
+    #[test]
+    fn the_key_id_is_found_at_each_page_and_zip_size() {
+        for (flags, at) in PLACES {
+            let page = page(flags, at);
+            assert_eq!(key_id(&page), Some(7), "{flags:#x}");
+            assert_eq!(key_id(&page[..at + INFORMATION]), Some(7));
+            assert_eq!(key_id(&page[..at + INFORMATION - 1]), None, "cut off");
+            assert_eq!(range(&page[..START]), Some((at, INFORMATION)));
+        }
+    }
+
+    #[test]
+    fn a_tablespace_that_has_no_encrypted_page_or_no_information_names_no_key() {
+        let at = 10_428;
+        for (offset, byte) in [(0, b'S'), (5, 0), (6, 0), (6, 2), (7, 15), (31, 0)] {
+            let mut page = page(0x15, at);
+            page[at + offset] = byte;
+            assert_eq!(key_id(&page), None, "{offset}");
+        }
+        assert_eq!(key_id(&[]), None);
+        assert_eq!(key_id(&[0; MOST]), None);
+        assert_eq!(key_id(&[0xFF; MOST]), None);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_without_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..200), flags in any::<u32>(),
+                                              fill in any::<u8>(), length in 0..70_000_usize) {
+            key_id(&bytes);
+            key_id_of(&bytes);
+            let mut page = vec![fill; length];
+            if let Some(place) = page.get_mut(FLAGS..FLAGS + 4) {
+                place.copy_from_slice(&flags.to_be_bytes());
+            }
+            key_id(&page);
+            if let Some((at, length)) = range(&page) {
+                prop_assert!(at + length <= MOST, "{at}");
+            }
+        }
+    }
+}

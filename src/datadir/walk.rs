@@ -1,0 +1,275 @@
+//! A walk over a data directory: the tablespaces in it, and those that its links lead to.
+//!
+//! ```text
+//! DIR/ibdata*, DIR/undo*         system and undo tablespaces
+//! DIR/DATABASE/*.ibd             a table, a partition, an index of words
+//! DIR/DATABASE/*.isl             a text: the path of a table's file that lies elsewhere
+//! ```
+//!
+//! Two small reads for each file, no lock, nothing is kept. It ends early when the work is no longer wanted ([`crate::cancel`]).
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::ffi::OsStr;
+use std::fs::{self, DirEntry, File, OpenOptions};
+use std::io::{self, Read};
+use std::ops::ControlFlow;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use super::tablespace::{self, START};
+use crate::cancel;
+
+/// The longest path that a link may hold, in bytes.
+const LONGEST_LINK: u64 = 4096;
+
+/// A walk that did not come to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum WalkError {
+    /// The directory itself cannot be read.
+    #[error("cannot read the data directory {}: {source}", directory.display())]
+    Unreadable {
+        /// The data directory.
+        directory: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+
+    /// Nobody wants the answer any more: the statement was killed, or the server ends.
+    #[error("the statement was killed")]
+    GivenUp,
+}
+
+/// The key ids that tablespaces of this data directory are encrypted with, each with the first such file by its name.
+///
+/// # Errors
+/// A directory that cannot be read, and work that is no longer wanted. A file that cannot be read names no key.
+pub fn key_ids_in_use(directory: &Path) -> Result<BTreeMap<u32, PathBuf>, WalkError> {
+    let mut found: BTreeMap<u32, PathBuf> = BTreeMap::new();
+    let end = walk(directory, |id, path| {
+        match found.entry(id) {
+            Entry::Occupied(first) if *first.get() <= path => {}
+            Entry::Occupied(mut first) => {
+                first.insert(path);
+            }
+            Entry::Vacant(first) => {
+                first.insert(path);
+            }
+        }
+        ControlFlow::Continue(())
+    })?;
+    debug_assert!(end.is_none());
+    Ok(found)
+}
+
+/// A file of this data directory that is encrypted with this key; `None` where there is none.
+///
+/// # Errors
+/// Those of [`key_ids_in_use`].
+pub fn file_in_use(directory: &Path, id: u32) -> Result<Option<PathBuf>, WalkError> {
+    walk(directory, |found, path| match found == id {
+        true => ControlFlow::Break(path),
+        false => ControlFlow::Continue(()),
+    })
+}
+
+/// Tells each encrypted tablespace, until `tell` has heard enough: what it broke off with.
+fn walk(
+    directory: &Path,
+    mut tell: impl FnMut(u32, PathBuf) -> ControlFlow<PathBuf>,
+) -> Result<Option<PathBuf>, WalkError> {
+    let unreadable = |source| WalkError::Unreadable {
+        directory: directory.into(),
+        source,
+    };
+    for entry in fs::read_dir(directory).map_err(unreadable)? {
+        let entry = entry.map_err(unreadable)?;
+        let name = entry.file_name();
+        // No database begins with a point; snapshots of file systems do.
+        if name.as_bytes().starts_with(b".") {
+            continue;
+        }
+        if !is_directory(&entry) {
+            let is_tablespace =
+                name.as_bytes().starts_with(b"ibdata") || name.as_bytes().starts_with(b"undo");
+            if is_tablespace && let ControlFlow::Break(path) = look_at(entry.path(), &mut tell)? {
+                return Ok(Some(path));
+            }
+            continue;
+        }
+        // A database that was dropped meanwhile, or that cannot be read, says nothing.
+        for table in fs::read_dir(entry.path()).into_iter().flatten().flatten() {
+            let path = match table.file_name().as_bytes() {
+                name if name.ends_with(b".ibd") => table.path(),
+                name if name.ends_with(b".isl") => match link(&table.path()) {
+                    Some(path) => path,
+                    None => continue,
+                },
+                _ => continue,
+            };
+            if let ControlFlow::Break(path) = look_at(path, &mut tell)? {
+                return Ok(Some(path));
+            }
+        }
+    }
+    Ok(None)
+}
+
+fn is_directory(entry: &DirEntry) -> bool {
+    match entry.file_type() {
+        Ok(kind) if kind.is_symlink() => fs::metadata(entry.path()).is_ok_and(|followed| followed.is_dir()),
+        Ok(kind) => kind.is_dir(),
+        Err(_) => false,
+    }
+}
+
+fn look_at(
+    path: PathBuf,
+    tell: &mut impl FnMut(u32, PathBuf) -> ControlFlow<PathBuf>,
+) -> Result<ControlFlow<PathBuf>, WalkError> {
+    if cancel::is_cancelled() {
+        return Err(WalkError::GivenUp);
+    }
+    Ok(match key_id(&path) {
+        Some(id) => tell(id, path),
+        None => ControlFlow::Continue(()),
+    })
+}
+
+/// The key of this file, if it is an encrypted tablespace that can be read.
+fn key_id(path: &Path) -> Option<u32> {
+    let file = open(path)?;
+    let mut bytes = [0; START];
+    file.read_exact_at(&mut bytes, 0).ok()?;
+    let (at, length) = tablespace::range(&bytes)?;
+    let information = bytes.get_mut(..length)?;
+    file.read_exact_at(information, at as u64).ok()?;
+    tablespace::key_id_of(information)
+}
+
+/// The absolute path that an .isl file holds.
+fn link(path: &Path) -> Option<PathBuf> {
+    let mut text = Vec::new();
+    open(path)?.take(LONGEST_LINK).read_to_end(&mut text).ok()?;
+    let path = Path::new(OsStr::from_bytes(text.trim_ascii()));
+    path.is_absolute().then(|| path.into())
+}
+
+/// Opens a regular file. Whatever else has such a name, a pipe above all, must not be waited for.
+fn open(path: &Path) -> Option<File> {
+    let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(flags)
+        .open(path)
+        .ok()?;
+    file.metadata().ok()?.is_file().then_some(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+    use crate::datadir::tablespace::MOST;
+
+    /// The beginning of a tablespace with pages of 16 KiB that is encrypted with this key.
+    fn tablespace(id: u32) -> Vec<u8> {
+        let mut page = vec![0; 16_384];
+        page[54..58].copy_from_slice(&[0, 0, 0, 0x15]);
+        page[10_428..][..8].copy_from_slice(b"s\x0e\x0cREt\x01\x10");
+        page[10_456..][..4].copy_from_slice(&id.to_be_bytes());
+        page
+    }
+
+    fn directory(files: &[(&str, &[u8])]) -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        for (name, bytes) in files {
+            let path = dir.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, bytes).unwrap();
+        }
+        dir
+    }
+
+    #[test]
+    fn every_encrypted_tablespace_is_found_wherever_the_server_keeps_it() {
+        let elsewhere = directory(&[("far/t.ibd", &tablespace(8)), ("whole/t.ibd", &tablespace(9))]);
+        let far = elsewhere.path().join("far/t.ibd");
+        let dir = directory(&[
+            ("ibdata1", &tablespace(1)),
+            ("undo001", &tablespace(2)),
+            ("a/t.ibd", &tablespace(3)),
+            ("a/t#P#p0.ibd", &tablespace(4)),
+            ("b/t.ibd", &tablespace(3)),
+            ("b/far.isl", format!("{}\n", far.display()).as_bytes()),
+        ]);
+        std::os::unix::fs::symlink(elsewhere.path().join("whole"), dir.path().join("linked")).unwrap();
+        let found = key_ids_in_use(dir.path()).unwrap();
+        let path = |name| dir.path().join(name);
+        let expected = [
+            (1, path("ibdata1")),
+            (2, path("undo001")),
+            (3, path("a/t.ibd")),
+            (4, path("a/t#P#p0.ibd")),
+            (8, far),
+            (9, path("linked/t.ibd")),
+        ];
+        assert_eq!(found, BTreeMap::from(expected));
+        for (id, path) in &found {
+            let file = file_in_use(dir.path(), *id).unwrap().unwrap();
+            assert_eq!(file.file_name(), path.file_name());
+        }
+        assert_eq!(file_in_use(dir.path(), 5).unwrap(), None);
+    }
+
+    #[test]
+    fn what_is_no_whole_tablespace_says_nothing_and_is_waited_for_by_nobody() {
+        let encrypted = tablespace(7);
+        let dir = directory(&[
+            ("a/short.ibd", &encrypted[..57]),
+            ("a/cut.ibd", &encrypted[..10_458]),
+            ("a/empty.ibd", b""),
+            ("a/noise.ibd", &[0xA5; MOST]),
+            ("a/relative.isl", b"a/hidden"),
+            ("a/nowhere.isl", b"/nowhere/at/all.ibd"),
+            ("a/noise.isl", &[0xFF; 9000]),
+            ("a/hidden", &encrypted),
+            ("a/b/deep.ibd", &encrypted),
+            (".snapshot/t.ibd", &encrypted),
+            ("t.ibd.copy", &encrypted),
+            ("a/folder.ibd/x", b""),
+        ]);
+        nix::unistd::mkfifo(&dir.path().join("a/pipe.ibd"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert_eq!(key_ids_in_use(dir.path()).unwrap(), BTreeMap::new());
+    }
+
+    #[test]
+    fn a_directory_that_cannot_be_read_is_an_error_that_names_it() {
+        let error = key_ids_in_use(Path::new("/nowhere")).unwrap_err();
+        assert!(error.to_string().contains("/nowhere"), "{error}");
+    }
+
+    #[test]
+    fn a_walk_that_nobody_wants_any_more_ends() {
+        let dir = directory(&[("a/t.ibd", &tablespace(7))]);
+        let ended = cancel::while_wanted(|| true, || file_in_use(dir.path(), 7));
+        assert!(matches!(ended, Err(WalkError::GivenUp)));
+    }
+
+    #[test]
+    fn ten_thousand_tables_are_walked_in_the_time_of_a_statement() {
+        let dir = directory(&[]);
+        let (plain, encrypted) = (vec![0; 16_384], tablespace(7));
+        fs::create_dir(dir.path().join("a")).unwrap();
+        for number in 0..10_000 {
+            let bytes = if number % 2 == 0 { &plain } else { &encrypted };
+            fs::write(dir.path().join(format!("a/t{number}.ibd")), bytes).unwrap();
+        }
+        let start = Instant::now();
+        assert_eq!(file_in_use(dir.path(), 9).unwrap(), None);
+        let took = start.elapsed();
+        assert!(took.as_secs() < 5, "{took:?}");
+    }
+}

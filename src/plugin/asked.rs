@@ -1,0 +1,356 @@
+//! What the server asked for in vain: each key and version is told once, and the highest version of each key is kept, so that
+//! no new version gets a number that data may already have.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::{Published, Server, log};
+use crate::keystore::{HighestVersions, KeyName};
+
+/// The most lines that are logged.
+const MOST_LINES: usize = 100;
+
+/// The most keys of which something is kept.
+const MOST_IDS: usize = 1000;
+
+/// How far above the latest version a version may lie that a key may have had: no rotation goes farther at once. A damaged page
+/// asks for any number.
+pub const FARTHEST: u32 = 1_000_000;
+
+/// What was asked for in vain since the start.
+#[derive(Debug, Default)]
+pub struct Asked {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    told: BTreeSet<Missing>,
+    highest: BTreeMap<u32, u32>,
+    /// Keys whose data was looked for.
+    looked_for: BTreeSet<u32>,
+    /// What a look at the store may still bring, with the number of looks that did not.
+    sought: Vec<(Missing, u8)>,
+}
+
+/// What is missing: a version of a key, or, where there is none of that id, the key. Then `version` is what was asked for first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Missing {
+    /// The key.
+    pub id: u32,
+    /// The version; `None` where only the key was asked for.
+    pub version: Option<u32>,
+    /// Whether there are other versions of the key.
+    is_known: bool,
+}
+
+impl Missing {
+    fn key(self) -> (u32, Option<u32>) {
+        (self.id, self.version.filter(|_| self.is_known))
+    }
+}
+
+impl Ord for Missing {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.key().cmp(&other.key())
+    }
+}
+
+impl PartialOrd for Missing {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Asked {
+    /// A version was asked for that these keys lack. `is_sought`: a look at the store may still bring it; it is told when that
+    /// did not.
+    pub fn version(&self, name: KeyName, keys: &Published, is_sought: bool, server: &dyn Server) {
+        let KeyName { id, version } = name;
+        // These are answers, and ask for nothing.
+        if id == 0 || version == 0 || version == u32::MAX {
+            return;
+        }
+        let latest = keys.ring.latest(id);
+        let missing = Missing {
+            id,
+            version: Some(version),
+            is_known: latest.is_some(),
+        };
+        let mut state = self.state();
+        if !is_implausible(version, latest) {
+            state.keep_highest(name);
+        }
+        let has_room = state.has_room();
+        if state.told.len() > MOST_LINES || !state.told.insert(missing) {
+            return;
+        }
+        if is_sought && has_room {
+            state.sought.push((missing, 0));
+            return;
+        }
+        drop(state);
+        tell(missing, has_room, keys, None, server);
+    }
+
+    /// A key was asked for that these keys lack, and that is not made. `file` is one that is encrypted with it.
+    pub fn key(&self, id: u32, file: Option<&Path>, keys: &Published, is_sought: bool, server: &dyn Server) {
+        let missing = Missing {
+            id,
+            version: None,
+            is_known: false,
+        };
+        let mut state = self.state();
+        let has_room = state.has_room();
+        if state.told.len() > MOST_LINES || !state.told.insert(missing) {
+            return;
+        }
+        if is_sought && has_room {
+            state.sought.push((missing, 0));
+            return;
+        }
+        drop(state);
+        tell(missing, has_room, keys, file, server);
+    }
+
+    /// Whether it is still to be found out whether data is encrypted with this key, which is not there: once, or for each
+    /// statement that names a key for a table.
+    pub fn is_news(&self, id: u32, is_of_statement: bool) -> bool {
+        let missing = Missing {
+            id,
+            version: None,
+            is_known: false,
+        };
+        let mut state = self.state();
+        if state.told.len() > MOST_LINES || state.told.contains(&missing) {
+            return false;
+        }
+        is_of_statement || (state.looked_for.len() < MOST_IDS && state.looked_for.insert(id))
+    }
+
+    /// A look at the store has ended, with these keys. Tells what was asked for before it began and did not come.
+    /// The keys that another look must see to, because they may have been asked for while this one was under way.
+    pub fn looked(&self, keys: &Published, server: &dyn Server) -> Vec<u32> {
+        let mut state = self.state();
+        let mut gone = Vec::new();
+        for (missing, looks) in std::mem::take(&mut state.sought) {
+            let is_there = match missing.version {
+                Some(version) => keys.ring.key(missing.id, version).is_some(),
+                None => keys.ring.latest(missing.id).is_some(),
+            };
+            if is_there {
+                state.told.remove(&missing);
+            } else if looks > 0 {
+                gone.push(missing);
+            } else {
+                state.sought.push((missing, 1));
+            }
+        }
+        let again = state.sought.iter().map(|(missing, _)| missing.id).collect();
+        drop(state);
+        for missing in gone {
+            tell(missing, true, keys, None, server);
+        }
+        again
+    }
+
+    /// The highest version of this key that was asked for in vain, but for those that are no version's number.
+    pub fn highest(&self, id: u32) -> Option<u32> {
+        self.state().highest.get(&id).copied()
+    }
+
+    /// Adds all that was asked for in vain to what was seen, but for numbers that are no version's.
+    pub fn raise(&self, seen: &mut HighestVersions) {
+        for (&id, &version) in &self.state().highest {
+            seen.raise(KeyName { id, version });
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Each change is one call, so that a panic leaves it whole.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Whether there is room for one more line; one more than that says that there is none.
+    fn has_room(&self) -> bool {
+        self.told.len() < MOST_LINES
+    }
+
+    fn keep_highest(&mut self, KeyName { id, version }: KeyName) {
+        if self.highest.len() < MOST_IDS || self.highest.contains_key(&id) {
+            let highest = self.highest.entry(id).or_default();
+            *highest = version.max(*highest);
+        }
+    }
+}
+
+/// Whether no key can have had this version, as far as the latest one tells.
+pub fn is_implausible(version: u32, latest: Option<u32>) -> bool {
+    version.saturating_sub(latest.unwrap_or(0)) > FARTHEST
+}
+
+fn tell(missing: Missing, has_room: bool, keys: &Published, file: Option<&Path>, server: &dyn Server) {
+    match has_room {
+        true => log::missing(server, missing, file, keys),
+        false => log::missing_no_more(server),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::super::tests::Recorder;
+    use super::*;
+    use crate::crypto::Algorithm;
+    use crate::keystore::{KeySet, Ring};
+    use crate::plugin::Level;
+    use crate::secret::DataKey;
+
+    fn published(names: &[(u32, u32)], source: &str) -> Arc<Published> {
+        let mut keys = KeySet::default();
+        for (id, version) in names {
+            let name = KeyName {
+                id: *id,
+                version: *version,
+            };
+            keys.insert(name, DataKey::new(&[1; 32]).unwrap());
+        }
+        Arc::new(Published {
+            ring: Ring::new(&keys, Algorithm::AesCbc).unwrap(),
+            source: source.into(),
+            master_key: String::new(),
+        })
+    }
+
+    fn name(id: u32, version: u32) -> KeyName {
+        KeyName { id, version }
+    }
+
+    fn lines(server: &Recorder) -> Vec<String> {
+        let lines = server.lines.lock().unwrap();
+        assert!(
+            lines
+                .iter()
+                .all(|(level, text)| *level == Level::Error && text.len() < 512)
+        );
+        lines.iter().map(|(_, text)| text.clone()).collect()
+    }
+
+    #[test]
+    fn each_version_is_told_once_with_what_there_is_and_what_to_do() {
+        let (asked, server) = (Asked::default(), Recorder::default());
+        let keys = published(&[(1, 1), (1, 3), (1, 5), (2, 7)], "keystore /srv/keys");
+        for _ in 0..3 {
+            for (id, version) in [(1, 7), (1, 2), (9, 4), (9, 5), (1, 1_655_319_526)] {
+                asked.version(name(id, version), &keys, false, &server);
+            }
+        }
+        let told = lines(&server);
+        let remedy =
+            "Put the right store back; until then drop and repair nothing: the data is locked, not damaged";
+        assert_eq!(
+            told,
+            [
+                format!(
+                    "keyroll: version 7 of key 1 was asked for, but the store lacks it: of key 1 it has versions 1, 3, 5. It is \
+                     keystore /srv/keys. The data is newer than this copy of the store. {remedy}"
+                ),
+                format!(
+                    "keyroll: version 2 of key 1 was asked for, but the store lacks it: of key 1 it has versions 1, 3, 5. It is \
+                     keystore /srv/keys. The store has lost it, or is not the one of this data. {remedy}"
+                ),
+                format!(
+                    "keyroll: version 4 of key 9 was asked for, but the store lacks it: it has keys 1, 2. It is keystore \
+                     /srv/keys. The data is newer than this copy of the store. {remedy}"
+                ),
+                format!(
+                    "keyroll: version 1655319526 of key 1 was asked for, but the store lacks it: of key 1 it has versions 1, 3, \
+                     5. It is keystore /srv/keys. That is far above all versions: a damaged page asks for any number. If no page \
+                     is damaged, the store is not the one of this data. {remedy}"
+                ),
+            ]
+        );
+    }
+
+    #[test]
+    fn the_highest_version_is_kept_but_for_numbers_that_no_key_can_have() {
+        let (asked, server) = (Asked::default(), Recorder::default());
+        let keys = published(&[(1, 5)], "a store");
+        assert_eq!(asked.highest(1), None);
+        for version in [7, 9, 8, 5 + FARTHEST + 1, u32::MAX, 0] {
+            asked.version(name(1, version), &keys, false, &server);
+        }
+        assert_eq!(asked.highest(1), Some(9));
+        asked.version(name(1, 5 + FARTHEST), &keys, false, &server);
+        assert_eq!(asked.highest(1), Some(5 + FARTHEST));
+        asked.version(name(3, FARTHEST), &keys, true, &server);
+        asked.version(name(0, 4), &keys, false, &server);
+        assert_eq!((asked.highest(3), asked.highest(0)), (Some(FARTHEST), None));
+    }
+
+    #[test]
+    fn a_hundred_lines_are_told_and_one_that_says_that_it_ends() {
+        let (asked, server) = (Asked::default(), Recorder::default());
+        let keys = published(&[(1, 5)], "a store");
+        for version in 6..500 {
+            asked.version(name(1, version), &keys, version > 300, &server);
+        }
+        asked.key(9, None, &keys, false, &server);
+        let told = lines(&server);
+        assert_eq!(told.len(), 101);
+        assert!(told[99].contains("version 105 of key 1"), "{}", told[99]);
+        assert!(told[100].contains("no more are told"), "{}", told[100]);
+        assert_eq!(asked.highest(1), Some(499), "what is not told is kept");
+        for id in 10..5000 {
+            asked.version(name(id, 1), &keys, false, &server);
+        }
+        assert!(asked.state().highest.len() <= MOST_IDS);
+    }
+
+    #[test]
+    fn a_long_path_and_many_keys_leave_the_facts_and_the_remedy_readable() {
+        let (asked, server) = (Asked::default(), Recorder::default());
+        let all: Vec<(u32, u32)> = (1..200)
+            .flat_map(|id| [(id * 20_000_000, 4_000_000_000), (id * 20_000_000, 4_100_000_000)])
+            .collect();
+        let keys = published(&all, &format!("keystore /{}", "d".repeat(100)));
+        asked.version(name(20_000_000, 4_200_000_000), &keys, false, &server);
+        asked.key(
+            7,
+            Some(Path::new("/var/lib/mysql/some_database/some_table.ibd")),
+            &keys,
+            false,
+            &server,
+        );
+        let told = lines(&server);
+        assert!(
+            told[1].contains("key 7 was asked for by some_database/some_table.ibd"),
+            "{}",
+            told[1]
+        );
+        assert!(told[1].contains("and 194 more up to 3980000000"), "{}", told[1]);
+    }
+
+    #[test]
+    fn what_a_look_may_bring_is_told_when_it_did_not() {
+        let (asked, server) = (Asked::default(), Recorder::default());
+        let before = published(&[(1, 1)], "Vault");
+        asked.version(name(1, 3), &before, true, &server);
+        asked.version(name(1, 5), &before, true, &server);
+        asked.key(9, None, &before, true, &server);
+        let after = published(&[(1, 1), (1, 3)], "Vault");
+        assert_eq!(asked.looked(&after, &server), [1, 9]);
+        assert_eq!(lines(&server), [""; 0], "the look may have begun before");
+        assert_eq!(asked.looked(&after, &server), [0; 0]);
+        let told = lines(&server);
+        assert_eq!(told.len(), 2);
+        assert!(told[0].contains("version 5 of key 1 was asked for"), "{told:?}");
+        assert!(told[1].contains("keyroll: key 9 was asked for"), "{told:?}");
+        assert_eq!(asked.looked(&after, &server), [0; 0]);
+        assert_eq!(lines(&server).len(), 2);
+    }
+}
