@@ -113,7 +113,11 @@ fn walk(
             }
         }
     }
-    Ok(None)
+    // An answer that nobody waits for any more must not be acted on.
+    match cancel::is_cancelled() {
+        true => Err(WalkError::GivenUp),
+        false => Ok(None),
+    }
 }
 
 fn is_directory(entry: &DirEntry) -> bool {

@@ -10,7 +10,8 @@ use crate::cancel;
 use crate::crypto::scrub;
 use crate::keystore::{KeyName, NewVersions, News, Pace, VersionStep};
 use crate::plugin::{
-    Level, Plugin, PluginError, Published, Server, Status, Wake, Watched, Watcher, log, start_reencryption,
+    Level, Plugin, PluginError, Published, Server, Statement, Status, Wake, Watched, Watcher, log,
+    start_reencryption,
 };
 
 /// The plugin between init and deinit.
@@ -144,7 +145,7 @@ pub(super) fn first_use(id: u32) -> Option<u32> {
     // The tool only reads what a server has written: it has no use for a new key, and must not change a keystore.
     let may_make = !is_sought && sysvar::auto_create_keys() && !services::is_backup_tool();
     let work = || {
-        if may_make && Host.makes_or_alters_table() && plugin.makes_keys() {
+        if may_make && Host.statement() == Statement::MakesOrAltersTable && plugin.makes_keys() {
             return scrub::around(|| plugin.first_use(id, sysvar::key_spec(), &Host, &STATUS));
         }
         plugin.lacks_key(id, keys, is_sought, &Host);
@@ -227,8 +228,8 @@ impl Server for Host {
         services::is_server_up()
     }
 
-    fn makes_or_alters_table(&self) -> bool {
-        services::makes_or_alters_table()
+    fn statement(&self) -> Statement {
+        services::statement()
     }
 
     fn data_directory(&self) -> Option<PathBuf> {

@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicPtr, AtomicU8, Ordering};
 use once_cell::sync::Lazy;
 
 use super::abi;
-use crate::plugin::{Level, Wake};
+use crate::plugin::{Level, Statement, Wake};
 
 /// `sql_service`: SQL in the server (10.7 and later).
 // SAFETY: the server looks the symbol up by this name in this library alone.
@@ -44,14 +44,19 @@ fn service<T>(exported: &AtomicPtr<T>) -> Option<&'static T> {
     unsafe { pointer.as_ref() }
 }
 
-/// Writes to the error log alone.
+/// Writes to the error log alone, or, in mariadb-backup, what failed to where it writes.
 pub(super) fn log(level: Level, text: &str) {
     let (nr, gravity) = match level {
         Level::Note => (0, abi::KR_ME_NOTE),
         Level::Warning => (0, abi::KR_ME_WARNING),
         Level::Error => (START_ERROR, 0),
     };
-    print(nr, text, (abi::KR_ME_ERROR_LOG_ONLY | gravity).into());
+    // mariadb-backup prints nothing that is for the error log only, and has no statement that an error could fail.
+    let log = match level {
+        Level::Error if is_backup_tool() => abi::KR_ME_ERROR_LOG,
+        _ => abi::KR_ME_ERROR_LOG_ONLY,
+    };
+    print(nr, text, (log | gravity).into());
 }
 
 /// Makes the start fail with this message: in the error log, and as the answer to INSTALL PLUGIN.
@@ -112,23 +117,27 @@ pub(super) fn current_thd() -> *mut c_void {
     }
 }
 
-/// Whether this thread runs CREATE TABLE or ALTER TABLE, of whatever kind, in a server that is up, or that makes its first
-/// tables (bootstrap).
-pub(super) fn makes_or_alters_table() -> bool {
+/// The statement that this thread runs. One that makes a table counts as such once the server is up, or in one that makes its
+/// first tables (bootstrap).
+pub(super) fn statement() -> Statement {
     static COMMAND: Lazy<abi::kr_sql_command> = Lazy::new(|| {
         // SAFETY: `thd_sql_command` has this type from 10.5 to 11.8 (include/abi_check.c); null becomes `None`.
         unsafe { std::mem::transmute::<*mut c_void, abi::kr_sql_command>(symbol(c"thd_sql_command")) }
     });
     let thd = current_thd();
     let Some(command) = *COMMAND else {
-        return false;
+        return Statement::None;
     };
-    if thd.is_null() || !(is_server_up() || is_true(c"opt_bootstrap")) {
-        return false;
+    if thd.is_null() {
+        return Statement::None;
     }
     // SAFETY: the connection is this thread's own.
-    let command = unsafe { command(thd) };
-    [abi::KR_SQLCOM_CREATE_TABLE, abi::KR_SQLCOM_ALTER_TABLE].contains(&(command as c_uint))
+    let command = unsafe { command(thd) } as c_uint;
+    let is_of_table = command == abi::KR_SQLCOM_CREATE_TABLE || command == abi::KR_SQLCOM_ALTER_TABLE;
+    match is_of_table && (is_server_up() || is_true(c"opt_bootstrap")) {
+        true => Statement::MakesOrAltersTable,
+        false => Statement::Other,
+    }
 }
 
 /// The server's symbol of this name, or null.

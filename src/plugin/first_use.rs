@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Asked, Plugin, PluginError, Published, Server, State, Status, log};
+use super::{Asked, Plugin, PluginError, Published, Server, State, Statement, Status, log};
 use crate::datadir::{self, WalkError};
 use crate::keystore::{KeyName, KeySpec};
 
@@ -76,34 +76,34 @@ impl Plugin {
         if id == OF_SYSTEM_DATA {
             return Ok(Some("System data (redo log, binary logs)".into()));
         }
-        // Asked for by a page, or known from before.
-        if self.state().versions_seen().of(id) > 0 {
-            return Ok(Some("Data that this data directory has or had".into()));
-        }
         let unseen = |reason| PluginError::DataUnseen { id, reason };
         let directory = server
             .data_directory()
             .ok_or_else(|| unseen("the server does not tell its data directory".into()))?;
         match datadir::file_in_use(&directory, id) {
-            Ok(file) => Ok(file.map(|file| log::file_name(&file))),
+            Ok(Some(file)) => Ok(Some(log::file_name(&file))),
+            // A page has asked for it, wherever it lies, or it is known from before.
+            Ok(None) if self.state().versions_seen().of(id) > 0 => {
+                Ok(Some("Data that this data directory has or had".into()))
+            }
+            Ok(None) => Ok(None),
             Err(WalkError::GivenUp) => Err(PluginError::StatementKilled),
             Err(error) => Err(unseen(error.to_string())),
         }
     }
 
-    /// A key was asked for that these keys lack, and that is not to be made now: tells it unless it was told. `is_sought`: a look
-    /// at the store may still bring it.
+    /// A key was asked for that these keys lack, and that is not to be made now: tells it once, with a file that is encrypted with
+    /// it. `is_sought`: a look at the store may still bring it.
     pub fn lacks_key(&self, id: u32, keys: &Published, is_sought: bool, server: &dyn Server) {
-        let is_of_statement = id != OF_TEMPORARY_DATA && server.makes_or_alters_table();
-        if !self.asked.is_news(id, is_of_statement) {
+        // The server asks for key 2 to see whether there is one for temporary data; a statement may name a key that is not there.
+        // Neither says anything of data.
+        let may_be_question = id == OF_TEMPORARY_DATA || server.statement() != Statement::None;
+        if !self.asked.is_news(id, id != OF_TEMPORARY_DATA && may_be_question) {
             return;
         }
         let directory = server.data_directory();
         let file = directory.and_then(|directory| datadir::file_in_use(&directory, id).ok()?);
-        // The server asks for key 2 to see whether there is one for temporary data, and a statement that names a key of its own
-        // for a new table is refused by the server.
-        let is_question = id == OF_TEMPORARY_DATA || is_of_statement;
-        if file.is_some() || !is_question {
+        if file.is_some() || !may_be_question {
             self.asked.key(id, file.as_deref(), keys, is_sought, server);
         }
     }

@@ -235,13 +235,22 @@ fn a_missing_key_is_told_with_the_file_that_needs_it_and_a_question_for_one_is_n
     // A statement that names a key for its own table, and the server's look for a key of temporary data.
     s.plugin.lacks_key(8, &keys, false, &s.server);
     s.plugin.lacks_key(2, &keys, false, &s.server);
+    s.server.statement = Statement::Other;
+    s.plugin.lacks_key(9, &keys, false, &s.server);
     assert!(!s.server.logged(Level::Error, ""));
-    s.server.makes_table = false;
     s.plugin.lacks_key(7, &keys, false, &s.server);
     s.plugin.lacks_key(7, &keys, false, &s.server);
+    // No statement of a user's: a thread that opens what is there.
+    s.server.statement = Statement::None;
+    s.plugin.lacks_key(9, &keys, false, &s.server);
+    s.plugin.lacks_key(2, &keys, false, &s.server);
     let lines = s.server.lines.lock().unwrap();
     let errors: Vec<_> = lines.iter().filter(|(level, _)| *level == Level::Error).collect();
-    assert_eq!(errors.len(), 1, "{errors:?}");
+    assert_eq!(errors.len(), 2, "{errors:?}");
+    assert!(
+        errors[1].1.starts_with("keyroll: key 9 was asked for, but"),
+        "{errors:?}"
+    );
     assert!(
         errors[0].1.starts_with(
             "keyroll: key 7 was asked for by shop/orders.ibd, but the store lacks it: it has keys 1, 2. It is keystore /"

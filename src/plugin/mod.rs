@@ -25,7 +25,7 @@ use std::time::Instant;
 
 pub use asked::Asked;
 pub use error::PluginError;
-pub use server::{Level, Server, Wake};
+pub use server::{Level, Server, Statement, Wake};
 pub use settings::Settings;
 pub use status::Status;
 pub use vault_settings::{PaceSettings, VaultSettings};

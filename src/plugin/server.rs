@@ -30,6 +30,17 @@ pub enum Wake {
     NotPossible,
 }
 
+/// What a thread of the server runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Statement {
+    /// CREATE TABLE or ALTER TABLE, of whatever kind, in a server that has started up or makes its first tables.
+    MakesOrAltersTable,
+    /// Any other statement.
+    Other,
+    /// None: a thread of the server's own, or one that opens what is there at a start.
+    None,
+}
+
 /// The server around the plugin.
 pub trait Server: Sync {
     /// Writes a line to the error log. The text holds no secret.
@@ -44,9 +55,8 @@ pub trait Server: Sync {
     /// Whether the server has started up, so that it can run SQL.
     fn is_up(&self) -> bool;
 
-    /// Whether this thread runs a statement that makes or alters a table, in a server that has started up or makes its first
-    /// tables. `false` in a thread without a statement.
-    fn makes_or_alters_table(&self) -> bool;
+    /// The statement that this thread runs.
+    fn statement(&self) -> Statement;
 
     /// The server's data directory, as an absolute path. `None` where the server does not tell it, and in mariadb-backup.
     fn data_directory(&self) -> Option<PathBuf>;

@@ -13,7 +13,7 @@ use crate::secret::SecretBytes;
 pub(super) struct Recorder {
     pub(super) lines: Mutex<Vec<(Level, String)>>,
     pub(super) published: Mutex<Vec<Arc<Published>>>,
-    pub(super) makes_table: bool,
+    pub(super) statement: Statement,
     pub(super) data: Option<tempfile::TempDir>,
     /// The data directory, where it is not `data`.
     pub(super) data_elsewhere: Option<PathBuf>,
@@ -24,7 +24,7 @@ impl Default for Recorder {
         Recorder {
             lines: Mutex::default(),
             published: Mutex::default(),
-            makes_table: true,
+            statement: Statement::MakesOrAltersTable,
             data: Some(tempfile::tempdir().unwrap()),
             data_elsewhere: None,
         }
@@ -44,8 +44,8 @@ impl Server for Recorder {
     fn is_up(&self) -> bool {
         true
     }
-    fn makes_or_alters_table(&self) -> bool {
-        self.makes_table
+    fn statement(&self) -> Statement {
+        self.statement
     }
     fn data_directory(&self) -> Option<PathBuf> {
         let own = self.data.as_ref().map(|dir| dir.path().into());
