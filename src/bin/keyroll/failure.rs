@@ -141,15 +141,6 @@ pub(crate) enum Failure {
         source: io::Error,
     },
 
-    /// The password file could not be made.
-    #[error("cannot make the password file {}: {source}", path.display())]
-    PasswordFile {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-
     /// A relative path, and nothing that it is relative to.
     #[error("cannot find out the working directory: {0}")]
     NoWorkingDirectory(io::Error),
@@ -240,9 +231,6 @@ impl Failure {
             }
             Failure::NoSuchSubcommand(_) => "`keyroll help` lists them".into(),
             Failure::ManPage { .. } => "check that the directory exists and that you may write there".into(),
-            Failure::PasswordFile { .. } => {
-                "check that its folder exists and that you may write there".into()
-            }
             Failure::NoWorkingDirectory(_) => "give absolute paths".into(),
             Failure::Output(_) => {
                 "what there was to do to the key store is done; only this report is cut off".into()

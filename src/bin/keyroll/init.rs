@@ -107,14 +107,10 @@ pub(crate) fn refuse_existing(path: &Path) -> Result<(), Failure> {
 }
 
 fn make_key_file(config: KeyFileConfig, keys: &[NewKey], owner: Option<Owner>) -> Result<(), Failure> {
-    if let FileKey::File(path) = &config.filekey {
-        let made = password_file::create_if_missing(path, owner);
-        if made.map_err(|source| Failure::PasswordFile {
-            path: path.clone(),
-            source,
-        })? {
-            terminal::say(&format!("made the password file {}", path.display()));
-        }
+    if let FileKey::File(path) = &config.filekey
+        && password_file::create_if_missing(path, owner)?
+    {
+        terminal::say(&format!("made the password file {}", path.display()));
     }
     let said = format!("made the key file {}", config.path.display());
     KeyFile::create(config, keys, owner)?;

@@ -1,50 +1,50 @@
 //! A new password file with a fresh random password.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{OpenOptionsExt, fchown};
 use std::path::Path;
 
+use keyroll::durable::{FileError, FileKind, lock, read, replace};
+use keyroll::keystore::KeyStoreError;
 use zeroize::Zeroizing;
+
+use crate::owner::Owner;
 
 /// The password's strength, in bytes: as much as the AES-256 key that is made from it.
 const RANDOM_LENGTH: usize = 32;
 
+static KIND: FileKind = FileKind {
+    name: "password file",
+    size_limit: 4096,
+    when_too_large: "it holds one line",
+    create_as_root: "run `keyroll init` as root",
+    replace_as_root: "run `keyroll init` as root",
+    when_not_put_back: "a password that nothing is encrypted with",
+};
+
 /// Makes the file with a random password in hexadecimal digits and a line feed, readable by its owner alone, and
-/// returns when it is durable. `false` if there is such a file already, which is left as it is.
-pub(crate) fn create_if_missing(path: &Path, owner: Option<(u32, u32)>) -> io::Result<bool> {
-    let file = match OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)
-    {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(false),
-        opened => opened?,
-    };
-    fill(file, owner)
-        .and_then(|()| sync_folder_of(path))
-        .inspect_err(|_| {
-            // Nothing is encrypted with it yet, and half a password must not be taken for one later.
-            let _ = fs::remove_file(path);
-        })?;
-    Ok(true)
-}
-
-fn fill(mut file: File, owner: Option<(u32, u32)>) -> io::Result<()> {
-    let mut random = Zeroizing::new([0; RANDOM_LENGTH]);
-    getrandom::fill(&mut *random).map_err(io::Error::other)?;
-    let mut line = Zeroizing::new([b'\n'; RANDOM_LENGTH * 2 + 1]);
-    hex::encode_to_slice(&random[..], &mut line[..RANDOM_LENGTH * 2]).map_err(io::Error::other)?;
-    if let Some((user, group)) = owner {
-        fchown(&file, Some(user), Some(group))?;
+/// returns when it is durable. `false` if there is such a file already, which is left as it is: half a password, which
+/// a crash might leave, would be taken for one.
+pub(crate) fn create_if_missing(path: &Path, owner: Option<Owner>) -> Result<bool, KeyStoreError> {
+    if path.symlink_metadata().is_ok() {
+        return Ok(false);
     }
-    file.write_all(&line[..])?;
-    file.sync_all()
+    let mut random = Zeroizing::new([0; RANDOM_LENGTH]);
+    getrandom::fill(&mut *random).map_err(KeyStoreError::NoRandomBytes)?;
+    let mut line = Zeroizing::new([b'\n'; RANDOM_LENGTH * 2 + 1]);
+    hex::encode_to_slice(&random[..], &mut line[..RANDOM_LENGTH * 2])
+        .unwrap_or_else(|_| unreachable!("a byte has two digits"));
+    match replace::create(path, &KIND, &line[..], owner, lock::TIMEOUT, || {
+        read_back(path, &line[..])
+    }) {
+        Ok(()) => Ok(true),
+        Err(FileError::FileExists { .. }) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
 }
 
-/// Makes the file's name durable.
-fn sync_folder_of(path: &Path) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+fn read_back(path: &Path, line: &[u8]) -> Result<(), FileError> {
+    let file = read::open_regular(path)?;
+    match read::whole(&file, path, &KIND)?.expose() == line {
+        true => Ok(()),
+        false => Err(FileError::NotAsWritten { path: path.into() }),
+    }
 }

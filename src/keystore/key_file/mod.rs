@@ -228,6 +228,8 @@ impl KeyFile {
             let path = path.clone();
             return Err(FileError::ReadFailed { path, source }.into());
         }
+        // A key file may soon hang on what a killed process has written.
+        replace::settle(&file, path);
         Ok(Some(password))
     }
 

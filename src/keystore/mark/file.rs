@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::{Mark, MarkError};
-use crate::durable::{FileError, FileKind, put, read};
+use crate::durable::{FileError, FileKind, put, read, replace};
 
 /// Its name in the data directory.
 pub const FILE_NAME: &str = "keyroll.mark";
@@ -48,11 +48,15 @@ impl MarkFile {
         };
         let bytes = read::whole(&file, &path, &KIND)?;
         match Mark::parse(bytes.expose()) {
-            Ok(mark) => Ok(MarkFile {
-                path,
-                written: Some(mark.clone()),
-                mark,
-            }),
+            // What is in it already is not written again, and whoever wrote it may have been killed before it was durable.
+            Ok(mark) => {
+                replace::settle(&file, &path);
+                Ok(MarkFile {
+                    path,
+                    written: Some(mark.clone()),
+                    mark,
+                })
+            }
             Err(source) => Err(MarkError::Unreadable { path, source }),
         }
     }

@@ -62,6 +62,8 @@ impl MasterKeyFile {
     fn read(&self) -> Result<KeyList, MasterKeyError> {
         let file = lock::shared_if_possible(&self.config.path, self.config.lock_timeout)?;
         let (_, keys) = read_and_parse(&file, &self.config.path)?;
+        // A keystore may soon hang on a version that a killed process has written.
+        replace::settle(&file, &self.config.path);
         Ok(keys)
     }
 }
