@@ -5,7 +5,9 @@
 //! write_secret_file PATH create TEXT
 //! write_secret_file PATH replace TEXT...     one after the other
 //! write_secret_file PATH keep TEXT...        the same; each file that is replaced is kept as PATH.previous
+//! write_secret_file PATH forget TEXT...      the same; what was kept before is removed
 //! write_secret_file PATH refuse TEXT         as keep, and then finds fault with what it reads back
+//! write_secret_file PATH put TEXT...         as a file that one process alone writes
 //! ```
 //!
 //! A failure ends with exit code 2 and, on standard error, `MESSAGE (HINT)`.
@@ -15,8 +17,8 @@ use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
-use keyroll::durable::replace::{self, Replacement};
-use keyroll::durable::{FileError, FileKind, lock, read};
+use keyroll::durable::replace::{self, Previous, Replacement};
+use keyroll::durable::{FileError, FileKind, lock, put, read};
 
 static KIND: FileKind = FileKind {
     name: "test file",
@@ -36,9 +38,11 @@ fn main() -> ExitCode {
         let path = Path::new(path);
         let done = match action.as_str() {
             "create" => create(path, text),
-            "replace" => put(path, text, false, text),
-            "keep" => put(path, text, true, text),
-            "refuse" => put(path, text, true, "something else"),
+            "replace" => replace(path, text, Previous::None, text),
+            "keep" => replace(path, text, Previous::Keep, text),
+            "forget" => replace(path, text, Previous::Remove, text),
+            "refuse" => replace(path, text, Previous::Keep, "something else"),
+            "put" => put::put(path, &KIND, text.as_bytes()),
             _ => return ExitCode::FAILURE,
         };
         if let Err(error) = done {
@@ -55,7 +59,7 @@ fn create(path: &Path, text: &str) -> Result<(), FileError> {
     })
 }
 
-fn put(path: &Path, text: &str, keep_previous: bool, wanted: &str) -> Result<(), FileError> {
+fn replace(path: &Path, text: &str, previous: Previous, wanted: &str) -> Result<(), FileError> {
     let path = read::resolve(path)?;
     let file = lock::exclusive(&path, &KIND, lock::TIMEOUT)?;
     let old = read::whole(&file, &path, &KIND)?;
@@ -65,9 +69,13 @@ fn put(path: &Path, text: &str, keep_previous: bool, wanted: &str) -> Result<(),
         locked: &file,
         old: old.expose(),
         new: text.as_bytes(),
-        keep_previous,
+        previous,
     };
-    replace::replace(&replacement, || read_back(&path, wanted))
+    let replaced = replace::replace(&replacement, || read_back(&path, wanted))?;
+    if let Err(error) = replaced.copy {
+        let _ = writeln!(std::io::stderr(), "{error} ({})", error.hint());
+    }
+    Ok(())
 }
 
 fn read_back(path: &Path, wanted: &str) -> Result<(), FileError> {

@@ -22,18 +22,19 @@ pub const ALL: &[&str] = &[
     "replace:prepare",
     "replace:write",
     "replace:sync",
-    // The file before it is kept.
+    // A copy of the file before it is made.
     "replace:previous",
     "previous:create",
     "previous:prepare",
     "previous:write",
     "previous:sync",
-    "previous:rename",
-    "previous:sync-directory",
     // The new file takes its place.
     "replace:rename",
     "replace:sync-directory",
     "replace:read-back",
+    // The copy of the one before takes its place, or is removed.
+    "previous:rename",
+    "previous:sync-directory",
     // After a failure from the rename on the old bytes are put back.
     "back:create",
     "back:prepare",

@@ -5,6 +5,7 @@
 //! that it is no longer the one the path names.
 
 use std::fs::{self, File, TryLockError};
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::thread::sleep;
@@ -41,16 +42,30 @@ pub fn exclusive(path: &Path, kind: &'static FileKind, timeout: Duration) -> Res
 }
 
 /// Opens the file that the path names when no replacement is at work on it: a reader must not take up what
-/// the replacement may yet take back. Where locks are not to be had, it is opened all the same, because a
-/// server that can read its keys must start.
+/// the replacement may yet take back. Where the file system has no locks, no replacement is at work either, and the file is
+/// opened without: a server that can read its keys must start.
 ///
 /// # Errors
-/// A file that is not there or is not regular.
+/// [`FileError::Locked`] after `timeout`; a file that is not there or is not regular.
 pub fn shared_if_possible(path: &Path, timeout: Duration) -> Result<File, FileError> {
     match open_locked(path, timeout, File::try_lock_shared)? {
         Ok(file) => Ok(file),
-        Err(_) => read::open_regular(path),
+        Err(TryLockError::WouldBlock) => Err(FileError::Locked {
+            path: path.into(),
+            waited: timeout,
+        }),
+        Err(TryLockError::Error(source)) if has_no_locks(&source) => read::open_regular(path),
+        Err(TryLockError::Error(source)) => Err(FileError::ReadFailed {
+            path: path.into(),
+            source,
+        }),
     }
+}
+
+/// Whether the error says that this file system has no locks, and not that one cannot be had now.
+fn has_no_locks(error: &io::Error) -> bool {
+    const NO_LOCKS: [i32; 4] = [libc::ENOLCK, libc::EOPNOTSUPP, libc::ENOSYS, libc::EINVAL];
+    error.raw_os_error().is_some_and(|code| NO_LOCKS.contains(&code))
 }
 
 /// Locks an open file or directory.

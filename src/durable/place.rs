@@ -107,6 +107,15 @@ impl Place {
         let _ = fs::remove_file(&self.temporary);
     }
 
+    /// Removes the file itself and the temporary one, durably.
+    pub(super) fn remove(&self, directory: &File) -> Result<(), Failure> {
+        self.remove_stale()?;
+        match fs::remove_file(&self.path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(self.failure(Step::Remove)(error)),
+            _ => self.sync(directory),
+        }
+    }
+
     /// Makes the temporary file: locked, prepared, with these bytes, durable. After an error it is gone.
     pub(super) fn stage(
         &self,

@@ -4,9 +4,12 @@
 //! ```text
 //! .NAME.keyroll-new           made, locked, given owner, attributes and mode of NAME, written, fsync
 //!         │   .NAME.previous.keyroll-new     the same with the old bytes, where the old file is to be kept
-//!         │           └─ rename ─> NAME.previous, fsync of the directory
-//!         └─ rename ─> NAME, fsync of the directory, read back; on failure the old bytes go the same way
+//!         └───────────│─ rename ─> NAME, fsync of the directory, read back; on failure the old bytes go the same way
+//!                     └─ rename ─> NAME.previous, fsync of the directory
 //! ```
+//!
+//! In this order NAME.previous is older than NAME at every moment: a file that is as old as its copy is itself an old copy that
+//! someone has put there.
 //!
 //! NAME.previous is a copy, not another name of the old file: that would need a file system with hard links, a
 //! crash before the last rename would leave a file of two names, and what an editor then wrote into the one
@@ -72,24 +75,45 @@ pub struct Replacement<'a> {
     pub old: &'a [u8],
     /// The bytes it is to have.
     pub new: &'a [u8],
-    /// Whether the old bytes are kept as [`previous_path`], in place of those kept there before.
-    pub keep_previous: bool,
+    /// What becomes of the copy in [`previous_path`].
+    pub previous: Previous,
+}
+
+/// What a replacement does with the copy of an older file beside it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Previous {
+    /// There is none, and none is made.
+    None,
+    /// The old bytes take its place.
+    Keep,
+    /// It is removed, for what it holds is not to be had any more.
+    Remove,
+}
+
+/// What a replacement came to: the new file is in place, durably.
+#[derive(Debug)]
+pub struct Replaced<T> {
+    /// The answer of reading it back.
+    pub read_back: T,
+    /// Whether the copy beside it is as it was to be.
+    pub copy: Result<(), FileError>,
 }
 
 /// Replaces the file by one with the new bytes, which has the same owner, mode and extended attributes, and
 /// returns when it is durable.
 ///
 /// `read_back` reads the path again, without its lock, and judges it; its answer is returned. If it or anything
-/// else after the rename fails, the old bytes are put back. What is kept of the old file is durable before the
-/// file is replaced; a failure after that leaves a copy of the file as it was in [`previous_path`].
+/// else after the rename fails, the old bytes are put back. Nobody reads the new file before that is decided, for it is
+/// locked. What is kept of the old file is durable, under another name, before the file is replaced.
 ///
 /// # Errors
 /// [`FileError::FileTooLarge`] for new bytes beyond the kind's limit; [`FileError::HardLinked`];
-/// [`FileError::NotWritten`], with what the disk holds then, also for a failure of `read_back`.
+/// [`FileError::NotWritten`], with what the disk holds then, also for a failure of `read_back`. A copy that is not as it
+/// was to be when the new file is in place is no error of the replacement.
 pub fn replace<T, E>(
     replacement: &Replacement<'_>,
     read_back: impl FnOnce() -> Result<T, E>,
-) -> Result<T, FileError>
+) -> Result<Replaced<T>, FileError>
 where
     E: Into<Box<dyn Error + Send + Sync>>,
 {
@@ -99,19 +123,17 @@ where
         locked,
         old,
         new,
-        keep_previous,
+        previous,
     } = replacement;
     check_size(new, path, kind)?;
     let place = Place::new(path, &REPLACE);
-    let previous = keep_previous.then(|| Place::new(&previous_path(path), &PREVIOUS));
+    let copy = Place::new(&previous_path(path), &PREVIOUS);
     let as_it_was = |failure: Failure| failure.with(DiskState::AsItWas, kind);
     place
         .reach("replace:remove-stale", Step::RemoveStale)
         .and_then(|()| place.remove_stale())
+        .and_then(|()| copy.remove_stale())
         .map_err(as_it_was)?;
-    if let Some(previous) = &previous {
-        previous.remove_stale().map_err(as_it_was)?;
-    }
     let meta = failpoint::reach("replace:examine")
         .and_then(|()| locked.metadata())
         .map_err(place.failure(Step::Examine))
@@ -129,9 +151,8 @@ where
     let staged = place
         .stage(new, |file| place.make_like(file, locked))
         .map_err(as_it_was)?;
-    // Only now, so that a failure to write the new file does not cost the copy that was kept before.
-    if let Some(previous) = &previous {
-        keep(previous, locked, old, &directory).map_err(|failure| {
+    if previous == Previous::Keep {
+        stage_copy(&copy, locked, old).map_err(|failure| {
             place.discard();
             as_it_was(failure)
         })?;
@@ -141,6 +162,7 @@ where
         && !lock::is_named_by(&staged, path)
     {
         place.discard();
+        copy.discard();
         return Err(as_it_was(failure));
     }
 
@@ -148,22 +170,52 @@ where
         .sync(&directory)
         .and_then(|()| place.reach("replace:read-back", Step::ReadBack))
         .and_then(|()| read_back().map_err(|error| place.failure(Step::ReadBack)(io::Error::other(error))));
-    done.map_err(|failure| {
+    let read_back = done.map_err(|failure| {
         let state = match put_back(path, old, &staged, &directory) {
             Ok(_) => DiskState::PutBack,
             Err(failure) => DiskState::MayHoldUnused { why: failure.source },
         };
+        copy.discard();
         failure.with(state, kind)
+    })?;
+    // The file is as it was to be. What becomes of the copy now changes nothing in that.
+    let copy = match previous {
+        Previous::None => Ok(()),
+        Previous::Keep => copy
+            .rename()
+            .and_then(|()| copy.sync(&directory))
+            .inspect_err(|_| copy.discard()),
+        Previous::Remove => copy.remove(&directory),
+    };
+    Ok(Replaced {
+        read_back,
+        copy: copy.map_err(|failure| failure.with(DiskState::Replaced, kind)),
     })
 }
 
-/// Writes the copy of the file as it was, durably.
-fn keep(previous: &Place, locked: &File, old: &[u8], directory: &File) -> Result<(), Failure> {
-    previous.reach("replace:previous", Step::Create)?;
-    previous.stage(old, |file| previous.make_like(file, locked))?;
-    previous.rename().inspect_err(|_| previous.discard())?;
-    // Before the file itself changes: a power failure must not take the new copy and leave the new file.
-    previous.sync(directory)
+/// Writes the copy of the file as it was, durably, under a name of its own.
+fn stage_copy(copy: &Place, locked: &File, old: &[u8]) -> Result<(), Failure> {
+    copy.reach("replace:previous", Step::Create)?;
+    // Nothing takes the place of a folder.
+    if copy.path.symlink_metadata().is_ok_and(|meta| meta.is_dir()) {
+        return Err(copy.failure(Step::Rename)(io::Error::from_raw_os_error(
+            libc::EISDIR,
+        )));
+    }
+    copy.stage(old, |file| copy.make_like(file, locked)).map(drop)
+}
+
+/// Removes the copy of a file as it was, durably; what is not there is removed.
+///
+/// Only under the file's lock.
+///
+/// # Errors
+/// [`FileError::NotWritten`]: the copy is still there, or may be after a power failure.
+pub fn remove_previous(path: &Path, kind: &'static FileKind) -> Result<(), FileError> {
+    let copy = Place::new(&previous_path(path), &PREVIOUS);
+    copy.open_directory()
+        .and_then(|directory| copy.remove(&directory))
+        .map_err(|failure| failure.with(DiskState::AsItWas, kind))
 }
 
 /// Puts the old bytes back. The file that it answers is locked while it is open.
@@ -224,12 +276,14 @@ pub fn create<T, E: From<FileError>>(
         .and_then(|()| place.reach("create:read-back", Step::ReadBack))
         .map_err(|failure| no_file(failure).into())
         .and_then(|()| read_back());
-    drop(made);
-    done.inspect_err(|_| {
+    let done = done.inspect_err(|_| {
         place.discard();
         let _ = fs::remove_file(path);
         let _ = directory.sync_all();
-    })
+    });
+    // Locked until here: nobody reads a file that is taken away again.
+    drop(made);
+    done
 }
 
 /// Gives the temporary file the path's name too: a link, unlike a rename, never replaces.
@@ -240,8 +294,8 @@ fn link(place: &Place) -> Result<(), Failure> {
         .inspect_err(|_| place.discard())
 }
 
-/// Where a replacement keeps the file as it was: `NAME.previous` beside it. It is always a whole file, and never
-/// a newer one than the file itself, unless someone has put an older file in its place.
+/// Where a replacement keeps the file as it was: `NAME.previous` beside it. It is always a whole file, and an older one than
+/// the file itself, unless someone has put an older file in its place.
 pub fn previous_path(path: &Path) -> PathBuf {
     let mut previous = OsString::from(path);
     previous.push(".previous");
@@ -262,10 +316,30 @@ pub fn leftovers(path: &Path) -> Vec<PathBuf> {
 
 /// Makes durable what was read, where that can be had: whoever wrote the file may have been killed, or may have
 /// been an editor, and nobody must use what a power failure would take away. A read-only disk loses nothing.
-pub fn settle(file: &File, path: &Path) {
-    let _ = file.sync_all();
-    if let Some(directory) = fs::canonicalize(path).ok().as_deref().and_then(Path::parent) {
-        let _ = File::open(directory).and_then(|directory| directory.sync_all());
+///
+/// # Errors
+/// [`FileError::ReadFailed`]: the disk does not take what was read, so that it may be gone after a power failure.
+pub fn settle(file: &File, path: &Path) -> Result<(), FileError> {
+    let failed = |source| FileError::ReadFailed {
+        path: path.into(),
+        source,
+    };
+    unless_not_here(file.sync_all()).map_err(failed)?;
+    // Whoever may not open the folder has not written there.
+    let directory = fs::canonicalize(path).ok();
+    let directory = directory.as_deref().and_then(Path::parent);
+    if let Some(directory) = directory.and_then(|directory| File::open(directory).ok()) {
+        unless_not_here(directory.sync_all()).map_err(failed)?;
+    }
+    Ok(())
+}
+
+/// Passes what says that nothing can be synced here: a read-only disk, a file system without it, a pipe.
+fn unless_not_here(synced: io::Result<()>) -> io::Result<()> {
+    const NOT_HERE: [i32; 4] = [libc::EROFS, libc::EINVAL, libc::ENOSYS, libc::EOPNOTSUPP];
+    match synced {
+        Err(error) if error.raw_os_error().is_some_and(|code| NOT_HERE.contains(&code)) => Ok(()),
+        synced => synced,
     }
 }
 

@@ -15,6 +15,8 @@ pub enum Step {
     Lock,
     /// Removing what a killed process left behind.
     RemoveStale,
+    /// Removing a file that is not to be there any more.
+    Remove,
     /// Making the temporary file.
     Create,
     /// Giving the new file its owner and group.
@@ -41,6 +43,7 @@ impl fmt::Display for Step {
             Step::Examine => "examine",
             Step::Lock => "lock",
             Step::RemoveStale => "remove the stale",
+            Step::Remove => "remove",
             Step::Create => "create",
             Step::Owner => "set the owner of",
             Step::Attributes => "set the access control lists and extended attributes of",
@@ -73,7 +76,7 @@ impl Step {
             ),
             (Step::Owner, _) => format!("only root can give a file to another owner or group: {as_root}"),
             (
-                Step::Examine | Step::Create | Step::RemoveStale | Step::Rename,
+                Step::Examine | Step::Create | Step::RemoveStale | Step::Remove | Step::Rename,
                 Some(libc::EACCES | libc::EPERM),
             ) => {
                 format!("the server's user may not read and write in {directory}: {as_root}")
@@ -94,6 +97,8 @@ impl Step {
 pub enum DiskState {
     /// The file is untouched.
     AsItWas,
+    /// The file was replaced as it was to be.
+    Replaced,
     /// The file was replaced, then its old bytes were put back durably.
     PutBack,
     /// The file was replaced and could not be put back.
@@ -110,6 +115,7 @@ impl DiskState {
         let (name, unused) = (kind.name, kind.when_not_put_back);
         match self {
             DiskState::AsItWas => format!("the {name} is as it was"),
+            DiskState::Replaced => format!("the {name} itself is written"),
             DiskState::PutBack => format!("the {name} was put back as it was"),
             DiskState::MayHoldUnused { why } => {
                 format!("to put the old {name} back failed too ({why}): it may still hold {unused}")

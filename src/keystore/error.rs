@@ -258,6 +258,13 @@ pub enum Warning {
     #[error("{0}; run `{chmod}`", chmod = .0.chmod)]
     LoosePermissions(LoosePermissions),
 
+    /// A copy of the keystore opens with a master key that was changed since.
+    #[error("{} opens with an older master key; the next change of the keystore removes it, or `rm {}`", path.display(), path.display())]
+    OlderMasterKeyOpens {
+        /// The copy.
+        path: PathBuf,
+    },
+
     /// The store cannot give a version that it once had.
     #[error("{name} is {how} in the key store; data that is encrypted with it cannot be read")]
     VersionGone {

@@ -1,7 +1,10 @@
 //! The mark beside the data, as the running plugin keeps it: looked at before a key store is accepted, written after each
 //! change of the keys and before they are published.
 
+use std::path::Path;
+
 use super::{Asked, Level, PluginError, Server};
+use crate::keystore::mark::format::FormatError;
 use crate::keystore::mark::{Lost, Mark, StoreSeen};
 use crate::keystore::{KeySet, KeyStore, MarkError, MarkFile, Ring};
 
@@ -9,6 +12,7 @@ use crate::keystore::{KeySet, KeyStore, MarkError, MarkFile, Ring};
 const TOLD: usize = 20;
 
 /// A key store that was compared with the mark, and what of the mark is given up.
+#[derive(Default)]
 pub(super) struct Accepted {
     file: Option<MarkFile>,
     lost: Vec<Lost>,
@@ -26,23 +30,17 @@ pub(super) fn accept(
     server: &dyn Server,
 ) -> Result<Accepted, MarkError> {
     let Some(directory) = server.data_directory() else {
-        return Ok(Accepted {
-            file: None,
-            lost: Vec::new(),
-        });
+        return Ok(Accepted::default());
     };
     let file = match MarkFile::read(&directory) {
-        Err(error @ MarkError::Unreadable { .. }) => {
-            let file = MarkFile::set_aside(&directory).map_err(|_| error)?;
-            let path = file.path().display();
-            let text = format!(
-                "keyroll: the mark {path} was damaged and is kept as {path}.unreadable; {} is accepted as it is. Make \
-                 sure that it is the newest",
-                store.describe()
-            );
-            server.log(Level::Warning, &text);
-            file
-        }
+        // One of another version of the format is whole, and says what this one cannot read: it is not passed over.
+        Err(MarkError::Unreadable {
+            path,
+            source: FormatError::Damaged,
+        }) => match set_aside(&path, store, server) {
+            Some(file) => file,
+            None => return Ok(Accepted::default()),
+        },
         file => file?,
     };
     let lost = file.mark().lost_in(keys);
@@ -121,6 +119,26 @@ pub(super) fn note(
 fn learn(mark: &mut Mark, ring: &Ring, store: &dyn KeyStore) {
     mark.learn(ring);
     mark.store = StoreSeen::of(store);
+}
+
+/// Moves a damaged mark out of the way. `None` where that cannot be: then there is none, and the damaged one stays.
+fn set_aside(path: &Path, store: &dyn KeyStore, server: &dyn Server) -> Option<MarkFile> {
+    let (text, file) = match MarkFile::set_aside(path) {
+        Ok((aside, file)) => (format!("is kept as {}", aside.display()), Some(file)),
+        Err(error) => (
+            format!("cannot be moved away ({error}), so that none is kept"),
+            None,
+        ),
+    };
+    server.log(
+        Level::Warning,
+        &format!(
+            "keyroll: the mark {} was damaged and {text}; {} is accepted as it is. Make sure that it is the newest",
+            path.display(),
+            store.describe()
+        ),
+    );
+    file
 }
 
 fn tell_given_up(lost: &[Lost], store: &dyn KeyStore, server: &dyn Server) {

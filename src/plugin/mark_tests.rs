@@ -188,6 +188,28 @@ fn a_damaged_mark_is_kept_aside_and_told() {
 }
 
 #[test]
+fn a_mark_of_a_newer_format_is_not_passed_over() {
+    let site = Site::new();
+    site.write(&[&line(1, 1, ONE)]);
+    site.start().unwrap();
+    let newer = fs::read_to_string(site.mark())
+        .unwrap()
+        .replace("\"version\":1,", "\"version\":2,");
+    fs::write(site.mark(), &newer).unwrap();
+    let error = site.start().err().unwrap();
+    assert!(
+        error.to_string().contains("it has version 2 of the format"),
+        "{error}"
+    );
+    assert!(
+        error.hint().starts_with("install the keyroll that wrote it"),
+        "{}",
+        error.hint()
+    );
+    assert_eq!(fs::read_to_string(site.mark()).unwrap(), newer);
+}
+
+#[test]
 fn two_data_directories_on_one_store_know_what_each_has_seen() {
     let one = Site::new();
     one.write(&[&line(1, 1, ONE)]);

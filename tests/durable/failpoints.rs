@@ -14,6 +14,7 @@ fn action_through(name: &str) -> &'static str {
         "create" => "create",
         "back" => "refuse",
         "replace" | "previous" => "keep",
+        "put" => "put",
         other => panic!("no action passes {other}"),
     }
 }
@@ -24,6 +25,9 @@ fn place_for(action: &str) -> Place {
         return Place::empty();
     }
     let place = Place::of("old");
+    if action == "put" {
+        return place;
+    }
     fs::write(&place.previous, "older").unwrap();
     place
 }
@@ -48,12 +52,10 @@ fn a_kill_at_any_step_leaves_whole_files_and_the_next_write_leaves_nothing_else(
                 assert_eq!(place.names(), ["secret"], "{name}");
             }
         } else {
-            match text.as_deref() {
-                Some("new") => assert_eq!(previous.as_deref(), Some("old"), "{name}"),
-                Some("old") => assert!(
-                    ["older", "old"].contains(&previous.as_deref().unwrap()),
-                    "{name}: {previous:?}"
-                ),
+            // The copy is older at every moment.
+            match (text.as_deref(), previous.as_deref()) {
+                (Some("new"), Some("old" | "older")) | (Some("old"), Some("older")) => {}
+                (Some("new" | "old"), None) if action == "put" => {}
                 other => panic!("{name}: {other:?}"),
             }
         }
@@ -71,15 +73,45 @@ fn a_failure_of_any_step_leaves_the_file_as_it_was_and_says_so() {
     for name in failpoint::ALL {
         let action = action_through(name);
         let place = place_for(action);
+        // When the new file is in place, what becomes of the copy is no failure of the write.
+        let is_of_copy = ["previous:rename", "previous:sync-directory"].contains(name);
         let failed = place.run(&format!("{name}=fail"), action, &["new"]);
         let message = stderr(&failed);
-        assert_eq!(failed.status.code(), Some(2), "{name}: {message}");
+        assert_eq!(
+            failed.status.code(),
+            Some(if is_of_copy { 0 } else { 2 }),
+            "{name}: {message}"
+        );
 
         let (text, previous) = (place.text(), place.previous_text());
         match action {
             "create" => {
                 assert!(message.contains("no test file was made"), "{name}: {message}");
                 assert_eq!(place.names(), [""; 0], "{name}");
+            }
+            "keep" if is_of_copy => {
+                assert!(
+                    message.contains("the test file itself is written"),
+                    "{name}: {message}"
+                );
+                assert_eq!(text.as_deref(), Some("new"), "{name}");
+                assert!(["older", "old"].contains(&previous.as_deref().unwrap()), "{name}");
+                assert_eq!(place.names(), ["secret", "secret.previous"], "{name}");
+            }
+            "put" => {
+                let in_place = ["put:sync-directory", "put:read-back"].contains(name);
+                let wanted = if in_place {
+                    "it may still hold the new text"
+                } else {
+                    "is as it was"
+                };
+                assert!(message.contains(wanted), "{name}: {message}");
+                assert_eq!(
+                    text.as_deref(),
+                    Some(if in_place { "new" } else { "old" }),
+                    "{name}"
+                );
+                assert_eq!(place.names(), ["secret"], "{name}");
             }
             "refuse" => {
                 assert!(
@@ -97,7 +129,7 @@ fn a_failure_of_any_step_leaves_the_file_as_it_was_and_says_so() {
                     "new"
                 };
                 assert_eq!(text.as_deref(), Some(wanted), "{name}");
-                assert_eq!(previous.as_deref(), Some("old"), "{name}");
+                assert_eq!(previous.as_deref(), Some("older"), "{name}");
                 assert_eq!(place.names(), ["secret", "secret.previous"], "{name}");
             }
             _ => {
@@ -111,7 +143,7 @@ fn a_failure_of_any_step_leaves_the_file_as_it_was_and_says_so() {
                 };
                 assert!(message.contains(wanted), "{name}: {message}");
                 assert_eq!(text.as_deref(), Some("old"), "{name}");
-                assert!(["older", "old"].contains(&previous.as_deref().unwrap()), "{name}");
+                assert_eq!(previous.as_deref(), Some("older"), "{name}");
                 assert_eq!(place.names(), ["secret", "secret.previous"], "{name}");
             }
         }
@@ -125,6 +157,8 @@ fn a_failure_to_write_the_new_file_does_not_cost_the_copy_kept_before() {
         "replace:write",
         "replace:sync",
         "previous:write",
+        "replace:rename",
+        "replace:read-back",
     ] {
         let place = place_for("keep");
         let failed = place.run(&format!("{name}=fail"), "keep", &["new"]);

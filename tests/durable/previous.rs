@@ -38,6 +38,30 @@ fn each_replacement_keeps_the_file_before_it() {
 }
 
 #[test]
+fn a_copy_that_is_to_be_had_no_more_is_removed_with_what_a_killed_process_left_of_it() {
+    let place = Place::of("1");
+    place.succeed("keep", &["2"]);
+    fs::write(place.directory.path().join(".secret.previous.keyroll-new"), "1").unwrap();
+    place.succeed("forget", &["3"]);
+    assert_eq!(place.text().as_deref(), Some("3"));
+    assert_eq!(place.names(), ["secret"]);
+    place.succeed("forget", &["4"]);
+    assert_eq!(place.names(), ["secret"]);
+}
+
+#[test]
+fn a_copy_that_cannot_be_removed_is_told_and_the_file_is_written() {
+    let place = Place::of("1");
+    fs::create_dir(&place.previous).unwrap();
+    let run = place.run("", "forget", &["2"]);
+    assert!(run.status.success());
+    let message = stderr(&run);
+    assert!(message.starts_with("Cannot remove "), "{message}");
+    assert!(message.contains("the test file itself is written"), "{message}");
+    assert_eq!(place.text().as_deref(), Some("2"));
+}
+
+#[test]
 fn a_reader_never_sees_half_a_copy() {
     let place = Place::of(&"0".repeat(1024));
     let texts: Vec<String> = (1..=60).map(|n| (n % 10).to_string().repeat(1024)).collect();

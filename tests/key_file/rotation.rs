@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::support::{PASSWORD, Place, TEXT, config, is_root};
 use crate::programs::{holds_all, plain_keys};
 use keyroll::crypto::Algorithm;
+use keyroll::durable::FileError;
 use keyroll::keystore::key_file::format::KeyText;
 use keyroll::keystore::key_file::{Digest, FILE_SIZE_LIMIT, KeyFile, KeyFileConfig};
 use keyroll::keystore::{KeyName, KeyStore, KeyStoreError, NewVersions, Ring, Rotate};
@@ -331,7 +332,7 @@ fn a_stale_temporary_file_is_cleaned_away_whatever_it_is() {
 }
 
 #[test]
-fn a_stuck_lock_holder_ends_the_rotation_and_not_the_load() {
+fn a_stuck_lock_holder_ends_the_rotation_and_the_load() {
     let place = Place::plain();
     let holder = File::open(&place.path).unwrap();
     holder.lock().unwrap();
@@ -346,9 +347,14 @@ fn a_stuck_lock_holder_ends_the_rotation_and_not_the_load() {
         error.hint(),
         format!("see who holds it with `fuser -v {path}`, then try again")
     );
-    assert_eq!(store.load().unwrap().keys.len(), 3);
+    // What a writer may yet take back must not be taken up.
+    assert!(matches!(
+        store.load(),
+        Err(KeyStoreError::File(FileError::Locked { .. }))
+    ));
     assert_eq!(place.bytes(), TEXT.as_bytes());
     drop(holder);
+    assert_eq!(store.load().unwrap().keys.len(), 3);
     store.rotate(Rotate::All, NewVersions::DEFAULT, None).unwrap();
 }
 

@@ -86,8 +86,9 @@ fn damage_a_wrong_master_key_and_a_provider_that_is_away_are_told_apart() {
     assert_eq!(
         error.hint(),
         format!(
-            "the master key is not the cause; put a good copy in its place: {path}.previous, which lacks the last \
-             change alone, or a newer backup; a server that runs still has all keys, so do not restart it before"
+            "the master key is not the cause; put the newest backup in its place. If there is none, {path}.previous lacks what \
+             the last change made: `keyroll check --keystore {path}.previous --master-key URI --datadir DIR` says whether \
+             data needs it, and `mv {path}.previous {path}` puts it in place. A server that still runs has all keys"
         )
     );
     assert!(matches!(&error, KeyStoreError::Envelope(error) if error.is_damage()));
@@ -159,7 +160,10 @@ fn a_missing_keystore_is_never_made_by_itself() {
         .unwrap();
     fs::remove_file(&place.path).unwrap();
     let hint = place.refused().hint();
-    assert!(hint.contains("keystore.previous is there: find out"), "{hint}");
+    assert!(
+        hint.contains("find out what took the keystore away; put the newest backup"),
+        "{hint}"
+    );
 }
 
 #[test]
@@ -222,7 +226,7 @@ fn an_older_copy_in_the_place_of_the_newer_is_noticed() {
         format!("keystore {path} is an older copy: it was written 1 times, {path}.previous 2 times")
     );
     assert!(
-        error.hint().contains(&format!("move {path}.previous away")),
+        error.hint().contains(&format!("`mv {path}.previous {path}`")),
         "{}",
         error.hint()
     );
@@ -240,6 +244,74 @@ fn an_older_copy_in_the_place_of_the_newer_is_noticed() {
     fs::write(&place.path, &old).unwrap();
     fs::remove_file(place.directory.path().join("keystore.previous")).unwrap();
     assert_eq!(place.keys().len(), 2);
+}
+
+#[test]
+fn a_copy_from_just_before_the_last_change_is_noticed_until_the_kept_copy_is_moved_into_its_place() {
+    let place = Place::new();
+    place
+        .store()
+        .rotate(Rotate::All, NewVersions::DEFAULT, None)
+        .unwrap();
+    let previous = place.directory.path().join("keystore.previous");
+    fs::copy(&previous, &place.path).unwrap();
+    let (path, error) = (place.path.display(), place.refused());
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "keystore {path} is an older copy: it was written 1 times, as was {path}.previous, which the keystore is always \
+             newer than"
+        )
+    );
+    fs::rename(&previous, &place.path).unwrap();
+    assert_eq!(place.keys().len(), 2);
+}
+
+#[test]
+fn two_copies_that_grew_apart_are_told_apart_by_whoever_saw_one() {
+    let place = Place::new();
+    let before = fs::read(&place.path).unwrap();
+    let server = place.store();
+    server.rotate(Rotate::All, NewVersions::DEFAULT, None).unwrap();
+    let one = fs::read(&place.path).unwrap();
+    fs::remove_file(place.directory.path().join("keystore.previous")).unwrap();
+    fs::write(&place.path, before).unwrap();
+    place
+        .store()
+        .rotate(Rotate::All, NewVersions::DEFAULT, None)
+        .unwrap();
+    let error = server.load().unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .ends_with("both were written 2 times, and differ"),
+        "{error}"
+    );
+    assert!(server.rotate(Rotate::All, NewVersions::DEFAULT, None).is_err());
+    fs::write(&place.path, one).unwrap();
+    server.load().unwrap();
+}
+
+#[test]
+fn no_copy_that_the_master_key_of_before_opens_is_left() {
+    let place = Place::new();
+    let store = place.store();
+    store.rotate(Rotate::All, NewVersions::DEFAULT, None).unwrap();
+    let previous = place.directory.path().join("keystore.previous");
+    let old = fs::read(&previous).unwrap();
+    store.rotate_master_key(None).unwrap();
+    assert_eq!(place.names(), ["keystore"]);
+
+    // Killed before it was removed: told at each load, and removed by the next change.
+    fs::write(&previous, &old).unwrap();
+    let warnings = place.store().load().unwrap().warnings;
+    assert!(
+        warnings[0].to_string().contains("opens with an older master key"),
+        "{warnings:?}"
+    );
+    store.rotate(Rotate::All, NewVersions::DEFAULT, None).unwrap();
+    assert_ne!(fs::read(&previous).unwrap(), old);
+    assert!(place.store().load().unwrap().warnings.is_empty());
 }
 
 #[test]

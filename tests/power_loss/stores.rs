@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use keyroll::crypto::Algorithm;
-use keyroll::durable::replace::{Replacement, leftovers, previous_path, replace};
+use keyroll::durable::replace::{Previous, Replacement, leftovers, previous_path, replace};
 use keyroll::durable::{FileError, FileKind, lock, read};
 use keyroll::keystore::envelope::{Envelope, EnvelopeConfig};
 use keyroll::keystore::key_file::{Digest, FileKey, KeyFile, KeyFileConfig};
@@ -241,7 +241,7 @@ fn replace_text(path: &Path, text: &str) -> Result<(), FileError> {
         locked: &file,
         old: old.expose(),
         new: text.as_bytes(),
-        keep_previous: true,
+        previous: Previous::Keep,
     };
-    replace(&replacement, || Ok::<(), FileError>(()))
+    replace(&replacement, || Ok::<(), FileError>(())).map(drop)
 }

@@ -163,7 +163,7 @@ impl ChosenStore {
         Ok(match self.place {
             Place::KeyFile(config) => OpenStore::KeyFile(KeyFile::new(config)?),
             Place::Keystore(place) => OpenStore::Keystore {
-                envelope: place.open()?,
+                envelope: Box::new(place.open()?),
                 place: Box::new(place),
             },
         })
@@ -185,7 +185,7 @@ pub(crate) enum OpenStore {
     /// A keystore.
     Keystore {
         /// The keystore.
-        envelope: Envelope,
+        envelope: Box<Envelope>,
         /// Where it is.
         place: Box<KeystorePlace>,
     },
@@ -195,7 +195,7 @@ impl OpenStore {
     fn store(&self) -> &dyn KeyStore {
         match self {
             OpenStore::KeyFile(key_file) => key_file,
-            OpenStore::Keystore { envelope, .. } => envelope,
+            OpenStore::Keystore { envelope, .. } => envelope.as_ref(),
         }
     }
 

@@ -8,12 +8,12 @@ use std::time::SystemTime;
 use super::error::EnvelopeError;
 use super::format::{Document, MasterKeyRecord};
 use super::keys::Keys;
-use super::open::{check_mac, open_all, parse};
+use super::open::{check_mac, is_of_older_master_key, open_all, parse, previous_of};
 use super::uuid::Uuid;
 use super::{Envelope, KIND};
 use crate::clock;
 use crate::crypto::scrub;
-use crate::durable::replace::{Replacement, replace, settle};
+use crate::durable::replace::{Previous, Replacement, remove_previous, replace, settle};
 use crate::durable::step::{DiskState, Step};
 use crate::durable::{FileError, failpoint, lock, read};
 use crate::keystore::{KeyName, KeySet, KeySpec, KeyStoreError, MasterKeyRotated, Ring, Rotated};
@@ -63,7 +63,7 @@ impl Envelope {
         let mut locked = self.lock(known)?;
         let new = names(&locked.data_keys)?;
         if new.is_empty() {
-            settle(&locked.file, &locked.path);
+            settle(&locked.file, &locked.path)?;
             self.held().remember(&locked.document);
             return Ok(Rotated {
                 keys: locked.data_keys,
@@ -80,7 +80,7 @@ impl Envelope {
             locked.document.add(record);
             locked.data_keys.insert_for(name, key, spec.algorithm);
         }
-        let keys = self.write(&mut locked)?;
+        let keys = self.write(&mut locked, Previous::Keep)?;
         self.held().remember(&locked.document);
         Ok(Rotated { keys, new })
     }
@@ -157,7 +157,8 @@ impl Envelope {
         }
         locked.document.rewrap(new.record, records);
         locked.keys = new.keys;
-        let keys = self.write(&mut locked)?;
+        // A copy under the old master key would open with it.
+        let keys = self.write(&mut locked, Previous::Remove)?;
         let mut held = self.held();
         held.keep(&new.key, &locked.document);
         held.remember(&locked.document);
@@ -189,6 +190,12 @@ impl Envelope {
         if let Some(ring) = known {
             ring.check_successor(&data_keys)?;
         }
+        // A change of the master key was killed before it removed it.
+        if previous_of(&path).is_some_and(|previous| is_of_older_master_key(&previous, &document))
+            && let Err(error) = remove_previous(&path, &KIND)
+        {
+            self.say(format!("{error}. Hint: {}", error.hint()));
+        }
         Ok(Locked {
             path,
             file,
@@ -200,7 +207,7 @@ impl Envelope {
     }
 
     /// Signs what is in `document` and puts it in the file's place.
-    fn write(&self, locked: &mut Locked) -> Result<KeySet, KeyStoreError> {
+    fn write(&self, locked: &mut Locked, previous: Previous) -> Result<KeySet, KeyStoreError> {
         locked.document.sign(&locked.keys);
         let text = locked.document.render();
         let replacement = Replacement {
@@ -209,12 +216,16 @@ impl Envelope {
             locked: &locked.file,
             old: locked.old.expose(),
             new: &text,
-            keep_previous: true,
+            previous,
         };
         let meant = &locked.data_keys;
-        Ok(replace(&replacement, || {
+        let replaced = replace(&replacement, || {
             read_back(&locked.path, &text, &locked.keys, meant)
-        })?)
+        })?;
+        if let Err(error) = replaced.copy {
+            self.say(format!("{error}. Hint: {}", error.hint()));
+        }
+        Ok(replaced.read_back)
     }
 }
 

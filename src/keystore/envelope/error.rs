@@ -96,20 +96,26 @@ pub enum EnvelopeError {
     },
 
     /// An older copy of the file has taken its place.
-    #[error(
-        "keystore {} is an older copy: it was written {generation} times, {} {newer} times",
-        path.display(),
-        seen_in(path, *in_memory)
-    )]
+    #[error("keystore {} is an older copy: it was written {generation} times, {}", path.display(),
+        newer_one(path, *generation, *newer, *in_memory))]
     Older {
         /// The file.
         path: PathBuf,
         /// Its generation.
         generation: u64,
-        /// The generation that there has been.
+        /// The generation that there has been, or that of the copy that is kept, which is always older than the keystore.
         newer: u64,
         /// Whether this process has seen the newer one; else it is the copy that is kept.
         in_memory: bool,
+    },
+
+    /// Another copy of the keystore in use, which was changed by itself, has taken its place.
+    #[error("keystore {} has grown apart from the one in use: both were written {generation} times, and differ", path.display())]
+    GrewApart {
+        /// The file.
+        path: PathBuf,
+        /// The generation of both.
+        generation: u64,
     },
 
     /// Another keystore has taken the place of the one in use.
@@ -152,20 +158,24 @@ fn unreadable(path: &Path, error: &FormatError) -> String {
     }
 }
 
-fn seen_in(path: &Path, in_memory: bool) -> String {
-    if in_memory {
-        "the one in use".into()
-    } else {
-        previous_path(path).display().to_string()
+fn newer_one(path: &Path, generation: u64, newer: u64, in_memory: bool) -> String {
+    let previous = previous_path(path);
+    let previous = previous.display();
+    match in_memory {
+        true => format!("the one in use {newer} times"),
+        false if newer > generation => format!("{previous} {newer} times"),
+        false => format!("as was {previous}, which the keystore is always newer than"),
     }
 }
 
-/// How to go on with another copy.
+/// How to go on with another copy. What a copy lacks is for the data to say.
 fn restore(path: &Path) -> String {
+    let previous = previous_path(path);
+    let (path, previous) = (path.display(), previous.display());
     format!(
-        "put a good copy in its place: {}, which lacks the last change alone, or a newer backup; a server that \
-         runs still has all keys, so do not restart it before",
-        previous_path(path).display()
+        "put the newest backup in its place. If there is none, {previous} lacks what the last change made: `keyroll check \
+         --keystore {previous} --master-key URI --datadir DIR` says whether data needs it, and `mv {previous} {path}` puts it \
+         in place. A server that still runs has all keys"
     )
 }
 
@@ -184,10 +194,9 @@ impl EnvelopeError {
                 "set keyroll_keystore to the path of a keystore; `keyroll init --keystore PATH` makes one".into()
             }
             EnvelopeError::MasterKey(error) => error.hint(),
-            EnvelopeError::Missing { path, previous: true } => format!(
-                "{} is there: find out what took the keystore away, then copy it back from there or from a backup",
-                previous_path(path).display()
-            ),
+            EnvelopeError::Missing { path, previous: true } => {
+                format!("find out what took the keystore away; {}", restore(path))
+            }
             EnvelopeError::Missing { path, .. } => format!(
                 "check the path and that its file system is mounted; `keyroll init --keystore {}` makes a new \
                  keystore, which cannot open data that is encrypted already",
@@ -226,13 +235,9 @@ impl EnvelopeError {
                  made since, and cannot read what they encrypted",
                 path.display()
             ),
-            EnvelopeError::Older { path, .. } => {
-                let previous = previous_path(path);
-                let (path, previous) = (path.display(), previous.display());
-                format!(
-                    "keys may be missing in {path}: put the newest backup in its place, or `cp -p {previous} {path}`; if \
-                     the older one is meant to be used, move {previous} away"
-                )
+            EnvelopeError::Older { path, .. } => restore(path),
+            EnvelopeError::GrewApart { .. } => {
+                "put the one in use back; `keyroll check --against PATH` tells what the two have".into()
             }
             EnvelopeError::Foreign { .. } => {
                 "put the keystore in use back; a server changes to another one by a restart".into()

@@ -299,6 +299,11 @@ impl Document {
         &self.keys
     }
 
+    /// Its MAC, by which two texts of one generation are told apart.
+    pub fn mac(&self) -> &[u8; DIGEST_LENGTH] {
+        &self.mac
+    }
+
     /// Whether the MAC is right: whether someone with the keystore key wrote all this.
     pub fn is_signed_by(&self, keys: &Keys) -> bool {
         keys.mac().verify(&self.signed_bytes(), &self.mac)

@@ -7,6 +7,7 @@ use super::error::EnvelopeError;
 use super::format::{Document, MasterKeyRecord};
 use super::keys::Keys;
 use super::uuid::Uuid;
+use crate::crypto::wrap::DIGEST_LENGTH;
 use crate::keystore::Identity;
 use crate::secret::{KeystoreKey, LockedMemory};
 
@@ -21,6 +22,7 @@ pub(super) struct Held {
 struct Seen {
     uuid: Uuid,
     generation: u64,
+    mac: [u8; DIGEST_LENGTH],
     master_key: String,
 }
 
@@ -53,11 +55,26 @@ impl Held {
         Ok(())
     }
 
+    /// Fails if the file, whose MAC is right, is another copy of this keystore that was changed as often. Every change counts,
+    /// so that of one generation there is one content.
+    pub(super) fn check_not_apart(&self, path: &Path, document: &Document) -> Result<(), EnvelopeError> {
+        match &self.seen {
+            Some(seen) if seen.generation == document.generation() && seen.mac != *document.mac() => {
+                Err(EnvelopeError::GrewApart {
+                    path: path.into(),
+                    generation: seen.generation,
+                })
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Remembers a keystore that was opened or written.
     pub(super) fn remember(&mut self, document: &Document) {
         self.seen = Some(Seen {
             uuid: *document.uuid(),
             generation: document.generation(),
+            mac: *document.mac(),
             master_key: in_words(document.master_key()),
         });
     }

@@ -67,6 +67,8 @@ pub struct Envelope {
     config: EnvelopeConfig,
     lock_timeout: Duration,
     held: Mutex<Held>,
+    /// What is to be told beside the answers.
+    messages: Mutex<Vec<String>>,
 }
 
 impl Envelope {
@@ -82,6 +84,7 @@ impl Envelope {
             config,
             lock_timeout: lock::TIMEOUT,
             held: Mutex::default(),
+            messages: Mutex::default(),
         })
     }
 
@@ -104,6 +107,14 @@ impl Envelope {
         }
     }
 
+    fn say(&self, message: String) {
+        self.messages().push(message);
+    }
+
+    fn messages(&self) -> MutexGuard<'_, Vec<String>> {
+        self.messages.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn held(&self) -> MutexGuard<'_, Held> {
         // What is held is replaced as a whole, so that a panic leaves it whole.
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
@@ -124,7 +135,9 @@ impl KeyStore for Envelope {
     }
 
     fn take_messages(&self) -> Vec<String> {
-        self.config.master_key.take_messages()
+        let mut messages = self.config.master_key.take_messages();
+        messages.append(&mut self.messages());
+        messages
     }
 
     fn load(&self) -> Result<Loaded, KeyStoreError> {
@@ -179,6 +192,7 @@ impl KeyStore for Envelope {
             },
             lock_timeout: self.lock_timeout,
             held: Mutex::new(self.held().without_key()),
+            messages: Mutex::default(),
         }))
     }
 

@@ -25,13 +25,18 @@ impl Envelope {
         let file = lock::shared_if_possible(path, self.lock_timeout).map_err(|error| missing(path, error))?;
         let warning = Warning::of_permissions(&file, path, self.config.strict_permissions)?;
         let (_, document) = self.read(path, &file)?;
-        replace::settle(&file, path);
+        let left = previous_of(path)
+            .is_some_and(|previous| is_of_older_master_key(&previous, &document))
+            .then(|| Warning::OlderMasterKeyOpens {
+                path: previous_path(path),
+            });
+        replace::settle(&file, path)?;
         // Not while the provider is asked.
         drop(file);
         let keys = self.unwrap(path, &document)?;
         let data_keys = open_all(path, &document, &keys)?;
         self.held().remember(&document);
-        Ok((data_keys, warning.into_iter().collect()))
+        Ok((data_keys, warning.into_iter().chain(left).collect()))
     }
 
     /// The file itself, behind symbolic links.
@@ -54,6 +59,7 @@ impl Envelope {
         let held = self.held().keys(document);
         if let Some(keys) = held {
             check_mac(path, document, &keys)?;
+            self.held().check_not_apart(path, document)?;
             return Ok(keys);
         }
         let master_key = self.config.master_key.as_ref();
@@ -70,6 +76,7 @@ impl Envelope {
             }));
         }
         check_mac(path, document, &keys)?;
+        self.held().check_not_apart(path, document)?;
         self.held().keep(&key, document);
         Ok(keys)
     }
@@ -136,16 +143,10 @@ fn provider_failed(path: &Path, document: &Document, source: MasterKeyError) -> 
     error.into()
 }
 
-/// The copy that a change keeps is never newer than the keystore, unless someone put an older one in its place.
+/// The copy that a change keeps is older than the keystore, unless someone put an older one in its place.
 fn check_previous(path: &Path, document: &Document) -> Result<(), EnvelopeError> {
-    let previous = previous_path(path);
-    // It is not needed to go on: a copy that is not there or cannot be read says nothing.
-    let readable = read::open_regular(&previous)
-        .and_then(|file| read::whole(&file, &previous, &KIND))
-        .ok()
-        .and_then(|bytes| Document::parse(bytes.expose()).ok());
-    match readable {
-        Some(kept) if kept.uuid() == document.uuid() && kept.generation() > document.generation() => {
+    match previous_of(path) {
+        Some(kept) if kept.uuid() == document.uuid() && kept.generation() >= document.generation() => {
             Err(EnvelopeError::Older {
                 path: path.into(),
                 generation: document.generation(),
@@ -155,4 +156,17 @@ fn check_previous(path: &Path, document: &Document) -> Result<(), EnvelopeError>
         }
         _ => Ok(()),
     }
+}
+
+/// The copy that a change keeps. It is not needed to go on: one that is not there or cannot be read says nothing.
+pub(super) fn previous_of(path: &Path) -> Option<Document> {
+    let previous = previous_path(path);
+    let file = read::open_regular(&previous).ok()?;
+    let bytes = read::whole(&file, &previous, &KIND).ok()?;
+    Document::parse(bytes.expose()).ok()
+}
+
+/// Whether the copy opens with a master key, or a version of it, that opens the keystore no more.
+pub(super) fn is_of_older_master_key(previous: &Document, document: &Document) -> bool {
+    previous.uuid() == document.uuid() && previous.master_key().wrapped != document.master_key().wrapped
 }

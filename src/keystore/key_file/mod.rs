@@ -17,7 +17,7 @@ use super::error::{KeyStoreError, Warning};
 use super::key_set::{Inserted, KeyName, KeySet};
 use super::new_versions::next_names;
 use super::{KeyStore, Loaded, NewVersions, Ring, Rotate, Rotated};
-use crate::durable::replace::Replacement;
+use crate::durable::replace::{Previous, Replacement};
 use crate::durable::{FileError, FileKind, lock, read, replace};
 use crate::secret::{DataKey, SecretBytes};
 
@@ -229,7 +229,7 @@ impl KeyFile {
             return Err(FileError::ReadFailed { path, source }.into());
         }
         // A key file may soon hang on what a killed process has written.
-        replace::settle(&file, path);
+        replace::settle(&file, path)?;
         Ok(Some(password))
     }
 
@@ -278,7 +278,7 @@ impl KeyStore for KeyFile {
         let file = lock::shared_if_possible(path, self.lock_timeout)?;
         let bytes = self.read(&file, &mut warnings)?;
         let keys = self.understand(&bytes, password.as_ref())?.into_keys();
-        replace::settle(&file, path);
+        replace::settle(&file, path)?;
         Ok(Loaded { keys, warnings })
     }
 
@@ -313,12 +313,15 @@ impl KeyStore for KeyFile {
             locked: &file,
             old: old.expose(),
             new: bytes.expose(),
-            keep_previous: false,
+            previous: Previous::None,
         };
-        let keys = replace::replace(&replacement, || {
+        let replaced = replace::replace(&replacement, || {
             self.read_back(&path, password.as_ref(), &bytes, &meant)
         })?;
-        Ok(Rotated { keys, new: names })
+        Ok(Rotated {
+            keys: replaced.read_back,
+            new: names,
+        })
     }
 }
 

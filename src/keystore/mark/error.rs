@@ -95,14 +95,23 @@ impl Mismatch {
             store, known, lost, ..
         } = self;
         match (&store.identity, &known.identity) {
-            (Some(is), Some(was)) if is.uuid == was.uuid && is.generation < was.generation => format!(
-                "it is an older copy, written {} times, and the data has seen {}: put the newest one back",
-                is.generation, was.generation
-            ),
+            (Some(is), Some(was))
+                if is.uuid == was.uuid
+                    && is.generation < was.generation
+                    && lost.iter().all(|lost| lost.found.is_none()) =>
+            {
+                format!(
+                    "it is an older copy, written {} times, and the data has seen {}: put the newest one back",
+                    is.generation, was.generation
+                )
+            }
             (Some(is), Some(was)) if is.uuid == was.uuid => {
                 "it has grown apart from the one that the data was worked on with: put that one back".into()
             }
-            (_, Some(was)) => format!("put {} with UUID {} back", known.described, was.uuid),
+            (_, Some(was)) => format!(
+                "put the one with UUID {} back, last seen as {}",
+                was.uuid, known.described
+            ),
             (_, None) if lost.iter().any(|lost| lost.found.is_some()) => {
                 format!("it is another store than {}: put that one back", known.described)
             }

@@ -50,7 +50,7 @@ impl MarkFile {
         match Mark::parse(bytes.expose()) {
             // What is in it already is not written again, and whoever wrote it may have been killed before it was durable.
             Ok(mark) => {
-                replace::settle(&file, &path);
+                replace::settle(&file, &path)?;
                 Ok(MarkFile {
                     path,
                     written: Some(mark.clone()),
@@ -61,18 +61,31 @@ impl MarkFile {
         }
     }
 
-    /// Moves a mark that is none out of the way, under a name that says so, and begins a new one.
+    /// Moves a mark that is none out of the way, under a name that says so and that nothing has, and begins a new one.
     ///
     /// # Errors
     /// The file cannot be renamed.
-    pub fn set_aside(data_directory: &Path) -> io::Result<MarkFile> {
-        let path = data_directory.join(FILE_NAME);
-        fs::rename(&path, data_directory.join("keyroll.mark.unreadable"))?;
-        Ok(MarkFile {
-            path,
+    pub fn set_aside(path: &Path) -> io::Result<(PathBuf, MarkFile)> {
+        let named = |number: u32| {
+            let number = if number == 0 {
+                String::new()
+            } else {
+                format!(".{number}")
+            };
+            path.with_extension(format!("mark.unreadable{number}"))
+        };
+        // There is an end of names long before the numbers end.
+        let free = (0..u32::MAX)
+            .map(named)
+            .find(|aside| aside.symlink_metadata().is_err());
+        let aside = free.unwrap_or_else(|| named(u32::MAX));
+        fs::rename(path, &aside)?;
+        let file = MarkFile {
+            path: path.into(),
             mark: Mark::default(),
             written: None,
-        })
+        };
+        Ok((aside, file))
     }
 
     /// Where it is.
@@ -151,9 +164,17 @@ mod tests {
         fs::write(directory.path().join(FILE_NAME), "garbage").unwrap();
         let error = MarkFile::read(directory.path()).unwrap_err();
         assert!(matches!(error, MarkError::Unreadable { .. }), "{error}");
-        let file = MarkFile::set_aside(directory.path()).unwrap();
-        assert!(!file.is_there());
-        let kept = fs::read(directory.path().join("keyroll.mark.unreadable")).unwrap();
-        assert_eq!(kept, b"garbage");
+        let path = directory.path().join(FILE_NAME);
+        for (number, name) in ["keyroll.mark.unreadable", "keyroll.mark.unreadable.1"]
+            .iter()
+            .enumerate()
+        {
+            let garbage = format!("garbage {number}");
+            fs::write(&path, &garbage).unwrap();
+            let (aside, file) = MarkFile::set_aside(&path).unwrap();
+            assert!(!file.is_there());
+            assert_eq!(aside, directory.path().join(name));
+            assert_eq!(fs::read_to_string(aside).unwrap(), garbage);
+        }
     }
 }

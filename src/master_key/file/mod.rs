@@ -16,7 +16,7 @@ pub use config::MasterKeyFileConfig;
 use super::key_list::KeyList;
 use super::{MasterKey, MasterKeyError, Wrapped};
 use crate::durable::permissions::owner_only;
-use crate::durable::replace::{self, Replacement};
+use crate::durable::replace::{self, Previous, Replacement};
 use crate::durable::{FileError, FileKind, lock, read};
 use crate::secret::{KeystoreKey, SecretBytes};
 
@@ -63,7 +63,7 @@ impl MasterKeyFile {
         let file = lock::shared_if_possible(&self.config.path, self.config.lock_timeout)?;
         let (_, keys) = read_and_parse(&file, &self.config.path)?;
         // A keystore may soon hang on a version that a killed process has written.
-        replace::settle(&file, &self.config.path);
+        replace::settle(&file, &self.config.path)?;
         Ok(keys)
     }
 }
@@ -100,9 +100,10 @@ impl MasterKey for MasterKeyFile {
             locked: &file,
             old: old.expose(),
             new: new.expose(),
-            keep_previous: false,
+            previous: Previous::None,
         };
-        Ok(replace::replace(&replacement, || read_back(&path, &new, &keys))?)
+        replace::replace(&replacement, || read_back(&path, &new, &keys))?;
+        Ok(())
     }
 }
 
