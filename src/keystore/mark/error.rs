@@ -63,7 +63,8 @@ impl MarkError {
             MarkError::Unreadable { path, .. } => {
                 let path = path.display();
                 format!(
-                    "`mv {path} {path}.unreadable` has the store accepted as it is; make sure that it is the newest"
+                    "install the keyroll that wrote it; or `mv {path} {path}.unreadable`, which has the store accepted as it is: \
+                     make sure that it is the newest"
                 )
             }
             MarkError::StoreLacks(mismatch) => format!(
