@@ -11,7 +11,7 @@ use std::os::unix::fs::chown;
 use std::path::Path;
 use std::process::Command;
 
-use keyroll::datadir::{file_in_use, key_ids_in_use};
+use keyroll::datadir::{aria, file_in_use, key_ids_in_use};
 
 /// Where packages put the server.
 const SERVERS: [&str; 2] = ["/usr/sbin/mariadbd", "/usr/libexec/mariadbd"];
@@ -153,4 +153,28 @@ fn a_table_elsewhere_is_found_by_its_link() {
     run(directory.path(), &statements, &[]);
     let found = key_ids_in_use(&directory.path().join("data")).unwrap();
     assert_eq!(found, BTreeMap::from([(7, elsewhere.join("d/far.ibd"))]));
+}
+
+#[test]
+fn encrypted_aria_tables_are_told_from_plain_ones() {
+    let columns = "(a INT PRIMARY KEY, b VARCHAR(100), c TEXT, KEY (b)) ENGINE=Aria";
+    let plain = format!(
+        "CREATE DATABASE d;\nCREATE TABLE d.t {columns};\nCREATE TABLE d.f (a INT) ENGINE=Aria ROW_FORMAT=FIXED TRANSACTIONAL=0;\n"
+    );
+    let directory = tempfile::tempdir().unwrap();
+    run(directory.path(), &plain, &["--aria-encrypt-tables=OFF"]);
+    let data = directory.path().join("data");
+    assert_eq!(aria::encrypted_table(&data), None);
+
+    for options in ["", "TRANSACTIONAL=1", "PAGE_CHECKSUM=0"] {
+        let table = format!("CREATE TABLE d.e {columns} {options};\n");
+        run(directory.path(), &table, &["--aria-encrypt-tables=ON"]);
+        assert_eq!(
+            aria::encrypted_table(&data),
+            Some(data.join("d/e.MAI")),
+            "{options}"
+        );
+        run(directory.path(), "DROP TABLE d.e;\n", &[]);
+        assert_eq!(aria::encrypted_table(&data), None);
+    }
 }

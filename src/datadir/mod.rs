@@ -1,7 +1,9 @@
-//! What a server's data directory tells, read and never written: which key ids its tablespaces name.
+//! What a server's data directory tells, read and never written: which key ids its tablespaces name, and whether an Aria table
+//! is encrypted.
 //!
 //! A file may be partial, foreign or damaged: what cannot be read says nothing, and nothing here fails or panics.
 
+pub mod aria;
 pub mod tablespace;
 pub mod walk;
 

@@ -215,6 +215,7 @@ fn refuse_start(error: &PluginError) -> InitStatus {
         crate::plugin::Level::Note,
         &format!("keyroll: hint: {}", error.hint()),
     );
+    running::end_before_recovery_without_keys();
     InitStatus(1)
 }
 

@@ -8,6 +8,7 @@ use once_cell::sync::Lazy;
 use super::{published, services, sysvar};
 use crate::cancel;
 use crate::crypto::scrub;
+use crate::datadir::aria;
 use crate::keystore::{KeyName, NewVersions, News, Pace, VersionStep};
 use crate::plugin::{
     Level, Plugin, PluginError, Published, Server, Statement, Status, Wake, Watched, Watcher, log,
@@ -96,6 +97,27 @@ pub(super) fn lacks_version(name: KeyName) {
     let is_sought = !services::is_backup_tool() && want(name.id);
     if let (Some(plugin), Some(keys)) = (plugin(), published::current()) {
         plugin.lacks_version(name, keys, is_sought, &Host);
+    }
+}
+
+/// Ends the server, whose start keyroll has refused, where going on would lose data: the server lets Aria recover from a crash
+/// without the plugin, which leaves encrypted tables out and then counts what was to be done to them as done.
+///
+/// Nothing but this library has run by then that wrote to the data directory; so it ends at once, as after a kill.
+pub(super) fn end_before_recovery_without_keys() {
+    if !services::is_server_starting() {
+        return;
+    }
+    let table = Host
+        .data_directory()
+        .and_then(|data| aria::encrypted_table(&data));
+    if let Some(table) = table {
+        let text = format!(
+            "keyroll: the server ends here: without its keys Aria's recovery would lose rows of encrypted tables, {} for one",
+            table.display()
+        );
+        Host.log(Level::Error, &text);
+        services::end_process();
     }
 }
 

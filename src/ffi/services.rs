@@ -164,8 +164,30 @@ fn shorten(text: &str) -> String {
 
 /// Whether the server has started up. One that does not tell has not.
 pub(super) fn is_server_up() -> bool {
-    // An int of the server in 10.11, a bool in others; exported for plugins from 10.5 to 11.8.
-    is_true(c"mysqld_server_started")
+    has_server_started() == Some(true)
+}
+
+/// Whether this is a server that has not started up yet; mariadb-backup is none.
+pub(super) fn is_server_starting() -> bool {
+    has_server_started() == Some(false) && !is_backup_tool()
+}
+
+fn has_server_started() -> Option<bool> {
+    // `mysqld_server_started`, a bool or an int of the server (little-endian, so the first byte tells), exported for
+    // plugins from 10.5 to 11.8.
+    let started = symbol(c"mysqld_server_started").cast::<u8>();
+    if started.is_null() {
+        return None;
+    }
+    // SAFETY: the symbol is a variable of at least one byte, which lives as long as the process; the server writes it
+    // once, and an atomic of one byte has no alignment.
+    Some(unsafe { AtomicU8::from_ptr(started) }.load(Ordering::Acquire) != 0)
+}
+
+/// Ends the process at once, as a failed one: nothing of it runs any more.
+pub(super) fn end_process() -> ! {
+    // SAFETY: it does not return, and runs nothing of the process.
+    unsafe { libc::_exit(1) }
 }
 
 /// Whether the server's variable of this name, a bool or an int, is there and not 0 (little-endian, so the first byte tells).
