@@ -86,9 +86,9 @@ fn damage_a_wrong_master_key_and_a_provider_that_is_away_are_told_apart() {
     assert_eq!(
         error.hint(),
         format!(
-            "the master key is not the cause; put the newest backup in its place. If there is none, {path}.previous lacks what \
-             the last change made: `keyroll check --keystore {path}.previous --master-key URI --datadir DIR` says whether \
-             data needs it, and `mv {path}.previous {path}` puts it in place. A server that still runs has all keys"
+            "the master key is not the cause; put the newest backup in its place. If there is none, `mv {path}.previous {path}`: \
+             it lacks what the last change made, and `keyroll check` tells whether the data needs that. A server that still \
+             runs has all keys"
         )
     );
     assert!(matches!(&error, KeyStoreError::Envelope(error) if error.is_damage()));

@@ -173,9 +173,8 @@ fn restore(path: &Path) -> String {
     let previous = previous_path(path);
     let (path, previous) = (path.display(), previous.display());
     format!(
-        "put the newest backup in its place. If there is none, {previous} lacks what the last change made: `keyroll check \
-         --keystore {previous} --master-key URI --datadir DIR` says whether data needs it, and `mv {previous} {path}` puts it \
-         in place. A server that still runs has all keys"
+        "put the newest backup in its place. If there is none, `mv {previous} {path}`: it lacks what the last change made, and \
+         `keyroll check` tells whether the data needs that. A server that still runs has all keys"
     )
 }
 
