@@ -137,7 +137,7 @@ fn provider_failed(path: &Path, document: &Document, source: MasterKeyError) -> 
 }
 
 /// The copy that a change keeps is never newer than the keystore, unless someone put an older one in its place.
-fn check_previous(path: &Path, document: &Document) -> Result<(), EnvelopeError> {
+pub(super) fn check_previous(path: &Path, document: &Document) -> Result<(), EnvelopeError> {
     let previous = previous_path(path);
     // It is not needed to go on: a copy that is not there or cannot be read says nothing.
     let readable = read::open_regular(&previous)
