@@ -7,6 +7,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
+use keyroll::keystore::Fingerprint;
 use tempfile::TempDir;
 
 const KEY: &str = "c0ffee01c0ffee01c0ffee01c0ffee01";
@@ -422,10 +423,12 @@ fn json_of_list_names_every_version_and_marks_the_latest() {
     );
     let json: serde_json::Value =
         serde_json::from_str(&run_well(&folder, &["list", "--filename", "keys", "--json"])).unwrap();
+    let of = |key: &str| Fingerprint::of(&hex::decode(key).unwrap()).to_string();
+    let (key, other) = (of(KEY), of(OTHER_KEY));
     let expected = serde_json::json!([
-        {"id": 1, "version": 1, "latest": false, "bits": 128},
-        {"id": 1, "version": 4, "latest": true, "bits": 256},
-        {"id": 2, "version": 1, "latest": true, "bits": 128},
+        {"id": 1, "version": 1, "latest": false, "bits": 128, "fingerprint": key},
+        {"id": 1, "version": 4, "latest": true, "bits": 256, "fingerprint": other},
+        {"id": 2, "version": 1, "latest": true, "bits": 128, "fingerprint": key},
     ]);
     assert_eq!(json, expected);
 }

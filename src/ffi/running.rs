@@ -202,6 +202,11 @@ pub(super) fn rotate_master_key() -> Result<(), String> {
     })
 }
 
+/// Writes all keys into a new keystore; otherwise the statement's error.
+pub(super) fn save_keys(request: &[u8]) -> Result<(), String> {
+    run("saving the keys", |plugin| plugin.save_keys(request, &Host))
+}
+
 /// Goes on with another master key; otherwise the statement's error.
 pub(super) fn adopt_master_key(uri: &str) -> Result<(), String> {
     run("change of the master key", |plugin| {

@@ -163,6 +163,13 @@ pub enum KeyStoreError {
         store: String,
     },
 
+    /// Keys were to be saved under a master key that the store has not, or not in memory.
+    #[error("{store} has no master key in memory that the keys could be saved under")]
+    NoMasterKeyHeld {
+        /// The store.
+        store: String,
+    },
+
     /// The algorithm and the length that a new version was to have do not go together.
     #[error("a key of {bits} bits cannot be made for {}", algorithm.name())]
     ImpossibleSpec {
@@ -239,6 +246,9 @@ impl KeyStoreError {
             KeyStoreError::NoMasterKey { .. } => {
                 "`keyroll import` moves the keys into a keystore, which has a master key".into()
             }
+            KeyStoreError::NoMasterKeyHeld { .. } => {
+                "name a master key file, which is made if need be: SET GLOBAL keyroll_save_keys = 'PATH file:MASTERKEYPATH'".into()
+            }
             KeyStoreError::ImpossibleSpec { .. } => {
                 "aes_256_xts needs keys of 256 bits: set keyroll_key_spec = AES_256, or another \
                  keyroll_key_algorithm"
@@ -282,7 +292,10 @@ pub enum Warning {
     },
 
     /// The store no longer has a version that the server holds.
-    #[error("{name} is {how} in the key store; this server goes on with it, but could not start again")]
+    #[error(
+        "{name} is {how} in the key store; this server goes on with it, but a restart will fail: save the keys with \
+         SET GLOBAL keyroll_save_keys = 'PATH file:MASTERKEYPATH', and start with what that makes"
+    )]
     HeldVersionGone {
         /// The version.
         name: KeyName,

@@ -24,6 +24,8 @@ pub use open::{StoreConfig, open};
 pub use ring::Ring;
 pub use watch::{News, Pace, Watch};
 
+use std::path::Path;
+
 /// Which keys a rotation makes a new version of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rotate {
@@ -130,6 +132,15 @@ pub trait KeyStore: Send + Sync {
     fn rotate_master_key(&self, known: Option<&Ring>) -> Result<MasterKeyRotated, KeyStoreError> {
         let _ = known;
         Err(KeyStoreError::NoMasterKey {
+            store: self.describe(),
+        })
+    }
+
+    /// Writes these keys into a new keystore at this path, never over a file, under the master key that is in force. Works
+    /// from memory alone: neither the store nor the provider is asked.
+    fn save(&self, keys: &KeySet, path: &Path) -> Result<(), KeyStoreError> {
+        let _ = (keys, path);
+        Err(KeyStoreError::NoMasterKeyHeld {
             store: self.describe(),
         })
     }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 use crate::durable::FileError;
+use crate::durable::permissions::shell_word;
 use crate::keystore::{KeyStoreError, MarkError};
 use crate::master_key::MasterKeyError;
 use crate::master_key::aws_kms::DEFAULT_KEYSTORE;
@@ -108,6 +109,30 @@ pub enum PluginError {
         uri: String,
     },
 
+    /// Keys were to be saved at something else than a path.
+    #[error("{path:?} is not an absolute path")]
+    SaveTo {
+        /// What was asked for.
+        path: String,
+    },
+
+    /// Keys were to be saved under a master key that a statement may not name.
+    #[error(
+        "the keys are not saved under {uri}: a statement may name a file: alone, as it must neither send keys to another \
+         host nor run a program"
+    )]
+    SaveUnder {
+        /// What was asked for.
+        uri: String,
+    },
+
+    /// Keys were to be saved where there is a file.
+    #[error("{} exists, and is not overwritten", path.display())]
+    SaveOver {
+        /// The file.
+        path: PathBuf,
+    },
+
     /// The number in SET GLOBAL keyroll_rotate_key is no key id.
     #[error("{request} is not a key id: 1 to 4294967295, or -1 for all keys")]
     NotAKeyId {
@@ -189,6 +214,16 @@ impl PluginError {
                 "set keyroll_master_key in my.cnf and restart the server; until then it goes on with the keys \
                  that it has"
                     .into()
+            }
+            PluginError::SaveTo { .. } => {
+                "SET GLOBAL keyroll_save_keys = '/PATH', or '/PATH file:/MASTERKEYPATH'".into()
+            }
+            PluginError::SaveUnder { .. } => {
+                "save them under file:/PATH; `keyroll rotate-master-key --to` moves that keystore to another master key".into()
+            }
+            PluginError::SaveOver { path } => {
+                let path = shell_word(path);
+                format!("name another path, or move a damaged file away: `mv -n {path} {path}.damaged`")
             }
             PluginError::NotAKeyId { .. } => "SELECT keyroll_keys() lists the key ids".into(),
             PluginError::KeyInUse { .. } => {

@@ -150,6 +150,24 @@ pub fn master_key_adopted(server: &dyn Server, now: &Published) {
     );
 }
 
+/// Keys that were saved in a new keystore, under this master key.
+pub fn saved(server: &dyn Server, keystore: &Path, master_key: &str, now: &Published) {
+    let master_key = match master_key {
+        "" => String::new(),
+        uri => format!(", keyroll_master_key = {uri}"),
+    };
+    server.log(
+        Level::Note,
+        &format!(
+            "keyroll: saved {} in keystore {}. To start with it, write into my.cnf, in place of keyroll_filename and \
+             keyroll_vault_url: keyroll_keystore = {}{master_key}",
+            amount(now),
+            keystore.display(),
+            keystore.display(),
+        ),
+    );
+}
+
 /// What the master key's provider had to say.
 pub fn provider_said(server: &dyn Server, store: &dyn KeyStore) {
     for line in store.take_messages() {

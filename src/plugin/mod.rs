@@ -6,6 +6,7 @@ pub mod error;
 mod first_use;
 pub mod log;
 mod mark;
+mod save;
 pub mod server;
 pub mod settings;
 pub mod status;
@@ -16,6 +17,8 @@ pub mod watcher;
 mod keystore_tests;
 #[cfg(test)]
 mod mark_tests;
+#[cfg(test)]
+mod save_tests;
 #[cfg(test)]
 mod tests;
 

@@ -35,7 +35,7 @@ pub const FILEKEY_VARIABLE: &str = "KEYROLL_FILEKEY";
 /// Kinds: `text`, `adopted_text` (text that a SET puts in force only where it works), `secret` (text that is not
 /// shown), `choice` (one of the names, with the index of the default), `number` (u32), `wide_number` (i64 from 0 up), `flag`,
 /// `key_action` (a SET of it acts on a key id, and it always shows 0), `flag_action` (a SET to ON acts, and it
-/// always shows OFF).
+/// always shows OFF), `text_action` (a SET to a text acts, and it always shows nothing).
 macro_rules! with_system_variables {
     ($callback:ident) => {
         $callback! {
@@ -128,6 +128,9 @@ macro_rules! with_system_variables {
                 "SET GLOBAL keyroll_rotate_master_key = 1 wraps the keystore anew, under a new version of the master key";
             flag_action reload_keys, live,
                 "SET GLOBAL keyroll_reload_keys = 1 takes up key versions that were added to the key store";
+            text_action save_keys, live,
+                "SET GLOBAL keyroll_save_keys = 'PATH' writes all keys in memory into a new keystore under the same master key; \
+                 'PATH file:MASTERKEYPATH' under one in a file, which is made if need be";
         }
     };
 }
@@ -170,6 +173,7 @@ macro_rules! document {
     (@default flag $default:literal) => { if $default { "ON" } else { "OFF" }.to_string() };
     (@default key_action) => { "0".to_string() };
     (@default flag_action) => { "OFF".to_string() };
+    (@default text_action) => { String::new() };
     (@values text $default:literal) => { "text".to_string() };
     (@values adopted_text $default:literal) => { "text".to_string() };
     (@values secret $default:literal) => { "text, never shown".to_string() };
@@ -179,6 +183,7 @@ macro_rules! document {
     (@values flag $default:literal) => { "ON, OFF".to_string() };
     (@values key_action) => { "a key id, -1 = all".to_string() };
     (@values flag_action) => { "1".to_string() };
+    (@values text_action) => { "PATH, or PATH file:MASTERKEYPATH".to_string() };
     (@live start) => { false };
     (@live live) => { true };
     (@live watched) => { true };

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::Published;
 use crate::clock;
+use crate::keystore::Fingerprint;
 
 /// Counters and the last error since the plugin was loaded.
 #[derive(Debug, Default)]
@@ -98,12 +99,13 @@ struct KeyRow {
     latest: bool,
     bits: usize,
     algorithm: &'static str,
+    fingerprint: String,
 }
 
-/// All key versions as a JSON array of `{id, version, latest, bits, algorithm}`, in order of id and version.
+/// All key versions as a JSON array of `{id, version, latest, bits, algorithm, fingerprint}`, in order of id and version.
 pub fn keys_as_json(published: &Published) -> String {
-    let rows: Vec<KeyRow> = published
-        .ring
+    let ring = &published.ring;
+    let rows: Vec<KeyRow> = ring
         .held()
         .into_iter()
         .map(|held| KeyRow {
@@ -112,6 +114,10 @@ pub fn keys_as_json(published: &Published) -> String {
             latest: held.latest,
             bits: held.len * 8,
             algorithm: held.algorithm.name(),
+            fingerprint: ring
+                .key(held.name.id, held.name.version)
+                .map(|bytes| Fingerprint::of(bytes).to_string())
+                .unwrap_or_default(),
         })
         .collect();
     // Plain numbers, booleans and ASCII names cannot fail to serialise.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use keyroll::keystore::{KeyName, KeySet};
+use keyroll::keystore::{Fingerprint, KeyName, KeySet};
 use serde::Serialize;
 
 use crate::failure::Failure;
@@ -13,8 +13,8 @@ use crate::terminal;
 
 /// Lists the keys of a key store and their versions, never their bytes
 ///
-/// The latest version of a key encrypts; the older ones only decrypt. A keystore also records what each version
-/// encrypts with and when it was made (UTC).
+/// The latest version of a key encrypts; the older ones only decrypt. The fingerprint tells the bytes of two keys apart
+/// and is no secret. A keystore also records what each version encrypts with and when it was made (UTC).
 #[derive(clap::Args)]
 #[command(after_long_help = "\
 Examples:
@@ -27,7 +27,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     store: StoreArgs,
 
-    /// Print an array of {id, version, latest, bits}, and {algorithm, created} of a keystore, for scripts
+    /// Print an array of {id, version, latest, bits, fingerprint}, and {algorithm, created} of a keystore, for scripts
     #[arg(long)]
     json: bool,
 }
@@ -39,6 +39,7 @@ struct Row {
     version: u32,
     latest: bool,
     bits: usize,
+    fingerprint: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     algorithm: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -68,6 +69,7 @@ fn rows(keys: &KeySet, created: &BTreeMap<KeyName, String>) -> Vec<Row> {
             version: name.version,
             latest: keys.latest(name.id) == Some(name),
             bits: key.len() * 8,
+            fingerprint: Fingerprint::of(key.expose()).to_string(),
             algorithm: keys.algorithm(name).map(|algorithm| algorithm.name()),
             created: created.get(&name).cloned(),
         })
@@ -92,6 +94,7 @@ fn table(rows: &[Row], width: Option<usize>) -> (String, bool) {
         column("version", true, &|row| row.version.to_string()),
         column("", false, &mark),
         column("bits", true, &|row| row.bits.to_string()),
+        column("fingerprint", false, &|row| row.fingerprint.clone()),
     ];
     if rows.iter().any(|row| row.algorithm.is_some()) {
         columns.push(column("algorithm", false, &|row| {

@@ -122,6 +122,24 @@ pub(super) unsafe extern "C" fn rotate_master_key(
     unsafe { check(thd, save, || switch(value), USAGE, rotate) }
 }
 
+pub(super) unsafe extern "C" fn save_keys(
+    thd: *mut c_void,
+    _var: *mut abi::kr_sys_var,
+    save: *mut c_void,
+    value: *mut abi::kr_value,
+) -> c_int {
+    const USAGE: &str = "keyroll: keyroll_save_keys takes PATH, or PATH file:MASTERKEYPATH";
+    let save_keys = |request: Vec<u8>| {
+        // What the variable shows, and is handed back.
+        if request.is_empty() {
+            return Ok(());
+        }
+        running::save_keys(&request)
+    };
+    // SAFETY: as above; the place is that of a pointer, which has 8 bytes.
+    unsafe { check(thd, save, || word(value), USAGE, save_keys) }
+}
+
 /// Texts that a SET has put in force, for as long as the server may show one of them.
 static ADOPTED: Mutex<Vec<CString>> = Mutex::new(Vec::new());
 

@@ -45,6 +45,7 @@ macro_rules! declare {
     (@type flag) => { c_char };
     (@type key_action) => { i64 };
     (@type flag_action) => { c_char };
+    (@type text_action) => { *mut c_char };
 
     // What a SET does beside storing the value; `None`: the server stores it.
     (@update start $type:ty) => { None };
@@ -60,6 +61,7 @@ macro_rules! declare {
     (@initial flag $default:literal) => { $default as c_char };
     (@initial key_action) => { 0 };
     (@initial flag_action) => { 0 };
+    (@initial text_action) => { declare!(@initial text "") };
 
     (@variable text $name:ident [$default:literal] [] $when:ident, $comment:literal) => {
         declare!(@text $name, $default, when::$when, $comment, None, None);
@@ -74,6 +76,9 @@ macro_rules! declare {
             // Never null: mariadb-backup builds --name=value from what is shown and crashes on a NULL.
             def_val: concat!($default, "\0").as_ptr().cast(),
         });
+    };
+    (@variable text_action $name:ident [] [] $when:ident, $comment:literal) => {
+        declare!(@text $name, "", when::$when, $comment, Some(action::$name), Some(action::stay_at_rest));
     };
     (@variable secret $($row:tt)*) => { declare!(@variable text $($row)*); };
     (@variable choice $name:ident [[$index:literal of $($choice:literal),*]] [] $when:ident, $comment:literal) => {
@@ -300,15 +305,17 @@ pub(super) fn rest_actions() {
     unsafe {
         let asked = *value::rotate_key.get() != 0
             || *value::rotate_master_key.get() != 0
-            || *value::reload_keys.get() != 0;
+            || *value::reload_keys.get() != 0
+            || !text(*value::save_keys.get()).is_empty();
         *value::rotate_key.get() = 0;
         *value::rotate_master_key.get() = 0;
         *value::reload_keys.get() = 0;
+        *value::save_keys.get() = c"".as_ptr().cast_mut();
         if asked {
             services::log(
                 Level::Warning,
-                "keyroll: keyroll_rotate_key, keyroll_rotate_master_key and keyroll_reload_keys act by SET \
-                 GLOBAL alone; their values in my.cnf or on the command line are ignored",
+                "keyroll: keyroll_rotate_key, keyroll_rotate_master_key, keyroll_reload_keys and keyroll_save_keys act \
+                 by SET GLOBAL alone; their values in my.cnf or on the command line are ignored",
             );
         }
     }

@@ -109,7 +109,7 @@ impl Envelope {
     }
 }
 
-fn spec_of(key: &DataKey, algorithm: Algorithm) -> KeySpec {
+pub(super) fn spec_of(key: &DataKey, algorithm: Algorithm) -> KeySpec {
     // A data key has 16, 24 or 32 bytes.
     let bits = key.len() as u32 * 8;
     KeySpec { algorithm, bits }

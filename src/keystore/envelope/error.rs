@@ -174,7 +174,8 @@ fn restore(path: &Path) -> String {
     let (path, previous) = (path.display(), previous.display());
     format!(
         "put the newest backup in its place. If there is none, `mv {previous} {path}`: it lacks what the last change made, and \
-         `keyroll check` tells whether the data needs that. A server that still runs has all keys"
+         `keyroll check` tells whether the data needs that. A server that still runs saves its keys by SET GLOBAL \
+         keyroll_save_keys"
     )
 }
 
@@ -197,8 +198,9 @@ impl EnvelopeError {
                 format!("find out what took the keystore away; {}", restore(path))
             }
             EnvelopeError::Missing { path, .. } => format!(
-                "check the path and that its file system is mounted; `keyroll init --keystore {}` makes a new \
-                 keystore, which cannot open data that is encrypted already",
+                "check the path and that its file system is mounted; a server that still runs writes it anew by SET GLOBAL \
+                 keyroll_save_keys; `keyroll init --keystore {}` makes a new keystore, which cannot open data that is encrypted \
+                 already",
                 path.display()
             ),
             EnvelopeError::Unreadable { path, source } => match source {

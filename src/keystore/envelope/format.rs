@@ -220,6 +220,11 @@ impl Document {
         }
     }
 
+    /// Lets a document that has not been signed be the next one after this generation.
+    pub(super) fn follow(&mut self, generation: u64) {
+        self.generation = generation;
+    }
+
     /// Reads a text. Its checksum is right then, and every member that is known here has a possible value.
     ///
     /// # Errors

@@ -23,14 +23,23 @@ struct Seen {
     uuid: Uuid,
     generation: u64,
     mac: [u8; DIGEST_LENGTH],
+    created: String,
     master_key: String,
 }
 
-/// The keystore key, and what it is wrapped to in the file: it serves for that file alone.
+/// The keystore key, and what the file says of how it is wrapped: it serves for that file alone.
 #[derive(Debug)]
 struct HeldKey {
-    wrapped: Vec<u8>,
+    record: MasterKeyRecord,
     key: LockedMemory,
+}
+
+/// All that a keystore's file needs beside its data keys, from memory alone.
+pub(super) struct FromMemory {
+    /// The document without data keys, of the last generation that was seen.
+    pub(super) document: Document,
+    /// The keys of the keystore.
+    pub(super) keys: Keys,
 }
 
 impl Held {
@@ -75,6 +84,7 @@ impl Held {
             uuid: *document.uuid(),
             generation: document.generation(),
             mac: *document.mac(),
+            created: document.created().to_owned(),
             master_key: in_words(document.master_key()),
         });
     }
@@ -108,16 +118,27 @@ impl Held {
     /// The keys of this keystore, if its key is held.
     pub(super) fn keys(&self, document: &Document) -> Option<Keys> {
         let held = self.key.as_ref()?;
-        if held.wrapped != document.master_key().wrapped.bytes {
+        if held.record.wrapped.bytes != document.master_key().wrapped.bytes {
             return None;
         }
         Some(Keys::new(held.key.first_chunk()?, document.uuid()))
     }
 
+    /// The keystore as it was last opened or written, without its data keys; `None` before that.
+    pub(super) fn in_memory(&self) -> Option<FromMemory> {
+        let (seen, held) = (self.seen.as_ref()?, self.key.as_ref()?);
+        let mut document = Document::new(seen.uuid, seen.created.clone(), held.record.clone());
+        document.follow(seen.generation);
+        Some(FromMemory {
+            document,
+            keys: Keys::new(held.key.first_chunk()?, &seen.uuid),
+        })
+    }
+
     /// Keeps the key to what the document holds wrapped.
     pub(super) fn keep(&mut self, key: &KeystoreKey, document: &Document) {
         self.key = Some(HeldKey {
-            wrapped: document.master_key().wrapped.bytes.clone(),
+            record: document.master_key().clone(),
             key: LockedMemory::copy_of(key.expose()),
         });
     }

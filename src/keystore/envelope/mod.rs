@@ -13,6 +13,7 @@
 //! | `open` | from a file to its data keys |
 //! | `create`, `change` | from data keys to a file |
 //! | `held` | what a process remembers between calls |
+//! | `save` | from what is held to a new file |
 //! | [`metadata`] | what a file tells without its master key |
 //!
 //! `docs/keystore-format.md` describes the file so that a second implementation could be written from it.
@@ -30,9 +31,10 @@ mod members;
 pub mod metadata;
 mod open;
 mod render;
+mod save;
 pub mod uuid;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -45,8 +47,8 @@ pub use metadata::Metadata;
 use self::held::Held;
 use super::new_versions::next_names;
 use super::{
-    Identity, KeyName, KeySpec, KeyStore, KeyStoreError, Loaded, MasterKeyRotated, NewVersions, Ring, Rotate,
-    Rotated,
+    Identity, KeyName, KeySet, KeySpec, KeyStore, KeyStoreError, Loaded, MasterKeyRotated, NewVersions, Ring,
+    Rotate, Rotated,
 };
 use crate::durable::{FileKind, lock, read, replace};
 use crate::master_key;
@@ -194,6 +196,10 @@ impl KeyStore for Envelope {
             held: Mutex::new(self.held().without_key()),
             messages: Mutex::default(),
         }))
+    }
+
+    fn save(&self, keys: &KeySet, path: &Path) -> Result<(), KeyStoreError> {
+        self.save_from_memory(keys, path)
     }
 
     fn rotate_master_key(&self, known: Option<&Ring>) -> Result<MasterKeyRotated, KeyStoreError> {

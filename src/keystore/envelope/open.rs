@@ -144,7 +144,7 @@ fn provider_failed(path: &Path, document: &Document, source: MasterKeyError) -> 
 }
 
 /// The copy that a change keeps is older than the keystore, unless someone put an older one in its place.
-fn check_previous(path: &Path, document: &Document) -> Result<(), EnvelopeError> {
+pub(super) fn check_previous(path: &Path, document: &Document) -> Result<(), EnvelopeError> {
     match previous_of(path) {
         Some(kept) if kept.uuid() == document.uuid() && kept.generation() >= document.generation() => {
             Err(EnvelopeError::Older {

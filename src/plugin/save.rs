@@ -1,0 +1,185 @@
+//! `SET GLOBAL keyroll_save_keys`: all keys in memory into a new keystore, whatever became of the key store.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::{Plugin, PluginError, Server, State, log, mark};
+use crate::durable::FileError;
+use crate::keystore::envelope::{Envelope, EnvelopeConfig};
+use crate::keystore::{KeySet, KeySpec, KeyStoreError};
+use crate::master_key::file::MasterKeyFile;
+use crate::master_key::open::DEFAULT_REQUEST_TIMEOUT;
+use crate::master_key::{self, MasterKeyError, Options};
+
+/// The only scheme that a statement may name.
+const FILE: &str = "file:";
+
+/// Where keys are to be saved.
+#[derive(Debug, PartialEq, Eq)]
+struct Request {
+    keystore: PathBuf,
+    /// A master key file; `None`: the master key stays the one of the server's keystore.
+    master_key: Option<PathBuf>,
+}
+
+impl Request {
+    /// Reads `PATH` or `PATH file:MASTERKEYPATH`. A path may have spaces in it.
+    ///
+    /// # Errors
+    /// Whoever may set variables may not thereby have keys sent to another host, nor run programs: any other master key.
+    fn parse(text: &[u8]) -> Result<Request, PluginError> {
+        let text = std::str::from_utf8(text).map_err(|_| PluginError::SaveTo {
+            path: String::from_utf8_lossy(text).into_owned(),
+        })?;
+        let uri = text
+            .match_indices(char::is_whitespace)
+            .map(|(at, space)| (&text[..at], &text[at + space.len()..]))
+            .find(|(_, rest)| has_scheme(rest));
+        let (keystore, master_key) = match uri {
+            None => (text, None),
+            Some((keystore, uri)) => match uri.trim_end().strip_prefix(FILE) {
+                Some(path) => (keystore, Some(absolute(path)?)),
+                None => return Err(PluginError::SaveUnder { uri: uri.into() }),
+            },
+        };
+        Ok(Request {
+            keystore: absolute(keystore)?,
+            master_key,
+        })
+    }
+}
+
+fn has_scheme(text: &str) -> bool {
+    text.split_once(':').is_some_and(|(scheme, _)| {
+        !scheme.is_empty()
+            && scheme
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b))
+    })
+}
+
+/// A path in it would be one below the data directory, and be taken for another in my.cnf.
+fn absolute(path: &str) -> Result<PathBuf, PluginError> {
+    let path = path.trim();
+    match Path::new(path) {
+        absolute if absolute.is_absolute() => Ok(absolute.into()),
+        _ => Err(PluginError::SaveTo { path: path.into() }),
+    }
+}
+
+impl Plugin {
+    /// Writes all keys of the ring durably into a new keystore, from memory alone.
+    ///
+    /// # Errors
+    /// There is no new file then.
+    pub fn save_keys(&self, request: &[u8], server: &dyn Server) -> Result<(), PluginError> {
+        let request = Request::parse(request)?;
+        let mut state = self.state();
+        let keys = state.published.ring.keys_with(&KeySet::default())?;
+        match &request.master_key {
+            None => state.store.save(&keys, &request.keystore).map_err(in_the_way)?,
+            Some(file) => save_under(file, &request.keystore, &keys)?,
+        }
+        state.mark_again(server);
+        let master_key = match &request.master_key {
+            Some(file) => format!("{FILE}{}", file.display()),
+            None => state.master_key.clone(),
+        };
+        log::saved(server, &request.keystore, &master_key, &state.published);
+        Ok(())
+    }
+}
+
+impl State {
+    /// Writes the mark for the same keys in a store that may have been written anew.
+    fn mark_again(&mut self, server: &dyn Server) {
+        if let Some(file) = &mut self.mark {
+            let ring = &self.published.ring;
+            // Without new versions a failure is told, and nothing more.
+            let _ = mark::note(file, ring, ring, self.store.as_ref(), &self.asked, server);
+        }
+    }
+}
+
+/// A new keystore under a master key file, which is made where there is none.
+fn save_under(master_key: &Path, keystore: &Path, keys: &KeySet) -> Result<(), PluginError> {
+    let options = Options::of_this_process(DEFAULT_REQUEST_TIMEOUT);
+    let uri = format!("{FILE}{}", master_key.display());
+    let failed = |error: MasterKeyError| PluginError::MasterKey(Box::new(error));
+    let envelope = Envelope::new(EnvelopeConfig {
+        path: keystore.into(),
+        master_key: master_key::open(&uri, &options).map_err(failed)?,
+        options,
+        strict_permissions: false,
+    })?;
+    let is_new = master_key.symlink_metadata().is_err();
+    if is_new {
+        MasterKeyFile::create(master_key, None).map_err(failed)?;
+    }
+    match envelope.import(keys, KeySpec::DEFAULT.algorithm, None) {
+        Ok(_) => Ok(()),
+        Err(error) => {
+            // Nothing is wrapped with it, unless the new keystore could not be taken away.
+            let is_unused =
+                keystore == master_key || keystore.symlink_metadata().is_err() || is_in_the_way(&error);
+            if is_new && is_unused {
+                let _ = fs::remove_file(master_key);
+            }
+            Err(in_the_way(error))
+        }
+    }
+}
+
+fn is_in_the_way(error: &KeyStoreError) -> bool {
+    matches!(error, KeyStoreError::File(FileError::FileExists { .. }))
+}
+
+fn in_the_way(error: KeyStoreError) -> PluginError {
+    match error {
+        KeyStoreError::File(FileError::FileExists { path }) => PluginError::SaveOver { path },
+        error => error.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_names_a_keystore_and_at_most_a_master_key_file() {
+        let parsed = |text: &str| {
+            let request = Request::parse(text.as_bytes()).unwrap();
+            let master_key = request.master_key.map(|path| path.display().to_string());
+            (request.keystore.display().to_string(), master_key)
+        };
+        assert_eq!(parsed("/a/keystore"), ("/a/keystore".into(), None));
+        assert_eq!(parsed("/a b/k c"), ("/a b/k c".into(), None));
+        assert_eq!(
+            parsed("/a b/k  file:/m n/o"),
+            ("/a b/k".into(), Some("/m n/o".into()))
+        );
+    }
+
+    #[test]
+    fn no_statement_runs_a_program_or_sends_keys_away() {
+        for uri in [
+            "exec:/bin/sh",
+            "aws-kms:alias/mine",
+            "vault-transit:https://elsewhere/transit/k",
+            "credential:x",
+            "EXEC:/bin/sh",
+            "exec:/bin/sh file:/m",
+        ] {
+            let error = Request::parse(format!("/a/keystore {uri}").as_bytes()).unwrap_err();
+            assert!(matches!(error, PluginError::SaveUnder { .. }), "{uri}: {error}");
+        }
+    }
+
+    #[test]
+    fn paths_are_absolute() {
+        for text in ["keystore", "./k", "file:/m", " ", "/k file:m", "/k file:"] {
+            let error = Request::parse(text.as_bytes()).unwrap_err();
+            assert!(matches!(error, PluginError::SaveTo { .. }), "{text}: {error}");
+        }
+    }
+}
