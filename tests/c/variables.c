@@ -144,6 +144,18 @@ static void set_while_running(void) {
   stop();
 }
 
+/* Takes the fingerprints out of a list of keys: 16 digits each, of keys that are random. Returns how many there were. */
+static int take_fingerprints_out(char *list) {
+  static const char member[] = ",\"fingerprint\":\"";
+  const size_t length = sizeof member - 1 + 16 + 1;
+  int found = 0;
+  for (char *at = list; (at = strstr(at, member)); found++) {
+    REQUIRE(strspn(at + sizeof member - 1, "0123456789abcdef") == 16 && at[length - 1] == '"');
+    memmove(at, at + length, strlen(at + length) + 1);
+  }
+  return found;
+}
+
 static void status(void) {
   char shown[2000];
   start(AES_CBC);
@@ -159,6 +171,7 @@ static void status(void) {
   show_status("rotations", shown);
   CHECK(strtoull(shown, NULL, 10) == rotations + 1, "and rotations");
   show_keys(shown, sizeof shown);
+  CHECK(take_fingerprints_out(shown) == 5, "keyroll_keys() tells each version's fingerprint");
   CHECK(strcmp(shown, "[{\"id\":1,\"version\":1,\"latest\":false,\"bits\":128,\"algorithm\":\"aes_cbc\"},"
                       "{\"id\":1,\"version\":4,\"latest\":false,\"bits\":128,\"algorithm\":\"aes_cbc\"},"
                       "{\"id\":1,\"version\":6,\"latest\":true,\"bits\":128,\"algorithm\":\"aes_cbc\"},"
