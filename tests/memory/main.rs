@@ -34,7 +34,7 @@ fn built() -> &'static Built {
         let host = target.join("memory");
         let mut sources = c_host::sources("c");
         sources.retain(|source| {
-            ["host.c", "services.c", "cipher_calls.c"]
+            ["host.c", "server.c", "services.c", "cipher_calls.c"]
                 .contains(&source.file_name().unwrap().to_str().unwrap())
         });
         sources.extend(c_host::sources("c/memory"));
