@@ -6,11 +6,14 @@
 //! change_keystore PATH MASTER_KEY_URI LOCK_TIMEOUT_MS create
 //! change_keystore PATH MASTER_KEY_URI LOCK_TIMEOUT_MS rotate ID|all [TIMES]
 //! change_keystore PATH MASTER_KEY_URI LOCK_TIMEOUT_MS create-key ID
+//! change_keystore PATH MASTER_KEY_URI LOCK_TIMEOUT_MS add-all
 //! change_keystore PATH MASTER_KEY_URI LOCK_TIMEOUT_MS rotate-master-key
 //! change_keystore PATH MASTER_KEY_URI LOCK_TIMEOUT_MS move-to MASTER_KEY_URI
 //! ```
 //!
-//! Prints `ID;VERSION` of the new keys (rotate, create-key), else of all. A failure ends with exit code 2 and, on
+//! `add-all` adds versions 1 and 3 of key 9, as another store has them.
+//!
+//! Prints `ID;VERSION` of the new keys (rotate, create-key, add-all), else of all. A failure ends with exit code 2 and, on
 //! standard error, `change_keystore: MESSAGE (HINT)`.
 
 use std::io::Write;
@@ -21,6 +24,7 @@ use keyroll::crypto::Algorithm;
 use keyroll::keystore::envelope::{Envelope, EnvelopeConfig, EnvelopeError, NewKey};
 use keyroll::keystore::{KeyName, KeySet, KeySpec, KeyStore, KeyStoreError, NewVersions, Rotate};
 use keyroll::master_key::{self, Options};
+use keyroll::secret::DataKey;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -55,7 +59,7 @@ fn usage() -> ExitCode {
     let _ = writeln!(
         std::io::stderr(),
         "usage: change_keystore PATH MASTER_KEY_URI LOCK_TIMEOUT_MS load|create|rotate ID|all [TIMES]|create-key \
-         ID|rotate-master-key|move-to URI"
+         ID|add-all|rotate-master-key|move-to URI"
     );
     ExitCode::from(1)
 }
@@ -106,11 +110,26 @@ fn act(
             Ok(id) => store.create_key(id, KeySpec::DEFAULT, None)?.new,
             Err(_) => return Ok(None),
         },
+        ["add-all"] => {
+            store
+                .add_all("another store", &of_another_store(), Algorithm::AesCtr)?
+                .new
+        }
         ["rotate-master-key"] => names(&store.rotate_master_key(None)?.keys),
         ["move-to", uri] => names(&store.move_to(open(uri)?.as_ref(), None)?.keys),
         _ => return Ok(None),
     };
     Ok(Some(new))
+}
+
+fn of_another_store() -> KeySet {
+    let mut keys = KeySet::default();
+    for version in [1, 3] {
+        if let Some(key) = DataKey::new(&[version as u8; 16]) {
+            keys.insert(KeyName { id: 9, version }, key);
+        }
+    }
+    keys
 }
 
 fn names(keys: &KeySet) -> Vec<KeyName> {

@@ -74,7 +74,7 @@ pub fn owner_only(meta: &Metadata, path: &Path) -> Result<(), FileError> {
 }
 
 /// The path as one word for a shell.
-pub(crate) fn shell_word(path: &Path) -> String {
+pub fn shell_word(path: &Path) -> String {
     let text = path.display().to_string();
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=:,@".contains(c);
     if text.chars().all(plain) {

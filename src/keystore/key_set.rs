@@ -105,6 +105,11 @@ impl KeySet {
         self.keys.iter().map(|(&name, version)| (name, &version.key))
     }
 
+    /// Leaves nothing in the set but the versions of these keys.
+    pub fn retain_ids(&mut self, ids: &[u32]) {
+        self.keys.retain(|name, _| ids.contains(&name.id));
+    }
+
     /// The number of key versions.
     pub fn len(&self) -> usize {
         self.keys.len()
@@ -132,6 +137,16 @@ mod tests {
         assert_eq!(set.insert(name, key(1)), Inserted::Same);
         assert_eq!(set.insert(name, key(2)), Inserted::Conflict);
         assert!(set.get(name).unwrap().same_bytes(&[1; 16]));
+    }
+
+    #[test]
+    fn the_versions_of_some_keys_remain() {
+        let mut set = KeySet::default();
+        for (id, version) in [(1, 1), (2, 1), (2, 3), (7, 1)] {
+            set.insert(KeyName { id, version }, key(0));
+        }
+        set.retain_ids(&[2, 7, 9]);
+        assert_eq!((set.ids(), set.len()), (vec![2, 7], 3));
     }
 
     #[test]

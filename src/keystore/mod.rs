@@ -3,11 +3,13 @@
 //! A [`KeyStore`] reads all its keys into a [`KeySet`] and makes new versions durably. A [`Ring`] is the
 //! immutable in-memory form with fast lookups. Nothing here knows of C, of system variables or of a server.
 
+pub mod compare;
 pub mod envelope;
 pub mod error;
 pub mod fingerprint;
 pub mod key_file;
 pub mod key_set;
+pub mod kind;
 pub mod mark;
 pub mod new_versions;
 pub mod open;
@@ -15,9 +17,11 @@ pub mod ring;
 pub mod vault_kv;
 pub mod watch;
 
+pub use compare::{Comparison, Content, Differing};
 pub use error::{KeyStoreError, Warning};
 pub use fingerprint::Fingerprint;
 pub use key_set::{KeyName, KeySet, LAST_VERSION};
+pub use kind::StoreFile;
 pub use mark::{Identity, MarkError, MarkFile};
 pub use new_versions::{HighestVersions, KeySpec, NewVersions, VersionStep};
 pub use open::{StoreConfig, open};

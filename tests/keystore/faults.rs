@@ -95,7 +95,7 @@ pub(crate) fn driver() -> PathBuf {
     programs::example_with_failpoints("change_keystore")
 }
 
-const CHANGES: [&str; 4] = ["rotate", "create-key", "rotate-master-key", "move-to"];
+const CHANGES: [&str; 5] = ["rotate", "create-key", "add-all", "rotate-master-key", "move-to"];
 
 /// The steps that the action passes, and which time. A new version of the master key is written into its file, by the
 /// same steps, before the keystore is.
@@ -107,7 +107,7 @@ fn steps(action: &str) -> Vec<String> {
     };
     let names: Vec<String> = match action {
         "create" => of_a_file(&["create"]).map(|name| format!("{name}@1")).collect(),
-        "rotate" | "create-key" => of_a_file(&["replace", "previous"])
+        "rotate" | "create-key" | "add-all" => of_a_file(&["replace", "previous"])
             .map(|name| format!("{name}@1"))
             .collect(),
         "move-to" => of_a_file(&["replace", "previous"])

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod adding;
 mod damage;
 mod faults;
 mod lifecycle;

@@ -97,6 +97,15 @@ pub(crate) const KINDS: &[Kind] = &[
         ..CHANGED_KEYSTORE
     },
     Kind {
+        name: "versions of another store added",
+        act: |root| {
+            let uri = uri(root, MASTER);
+            let words = [&text(root, KEYSTORE), &uri, "60000", "add-all"];
+            Step::of(&programs::example("change_keystore"), &words)
+        },
+        ..CHANGED_KEYSTORE
+    },
+    Kind {
         name: "master key rotated, with its file",
         act: |root| keyroll(&["rotate-master-key"], &of_keystore(root)),
         ..CHANGED_KEYSTORE

@@ -1,6 +1,6 @@
 //! The server's data directory, whose mark says which key versions its data may need.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use keyroll::keystore::mark::StoreSeen;
 use keyroll::keystore::{HighestVersions, KeySet, MarkError, MarkFile};
@@ -44,11 +44,7 @@ pub(crate) enum Compared {
 ///
 /// # Errors
 /// The store lacks what the data knows; a mark that cannot be read.
-pub(crate) fn compare(
-    directory: &std::path::Path,
-    store: &OpenStore,
-    keys: &KeySet,
-) -> Result<Compared, MarkError> {
+pub(crate) fn compare(directory: &Path, store: &OpenStore, keys: &KeySet) -> Result<Compared, MarkError> {
     let file = MarkFile::read(directory)?;
     if !file.is_there() {
         return Ok(Compared::NoMark);
@@ -63,6 +59,26 @@ pub(crate) fn compare(
         older: older(&store, &mark.store),
         seen: mark.highest().clone(),
     })
+}
+
+/// Refuses keys that the data in this directory knows with other bytes under the same names. What they lack is another matter.
+pub(crate) fn refuse_other_bytes(
+    directory: &Path,
+    store: &StoreSeen,
+    keys: &KeySet,
+) -> Result<(), MarkError> {
+    let file = MarkFile::read(directory)?;
+    let mut others = file.mark().lost_in(keys);
+    others.retain(|lost| lost.found.is_some());
+    match others.is_empty() {
+        true => Ok(()),
+        false => Err(MarkError::store_lacks(
+            file.path(),
+            store.clone(),
+            file.mark(),
+            others,
+        )),
+    }
 }
 
 fn older(store: &StoreSeen, known: &StoreSeen) -> Option<(u64, u64)> {

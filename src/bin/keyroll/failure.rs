@@ -7,6 +7,7 @@ use keyroll::durable::FileError;
 use keyroll::keystore::{KeyStoreError, MarkError};
 use keyroll::master_key::MasterKeyError;
 use keyroll::master_key::aws_kms::AwsError;
+use keyroll::master_key::aws_kms::data_keys::Gap;
 use thiserror::Error;
 
 use crate::option_files::OptionFileError;
@@ -58,6 +59,28 @@ pub(crate) enum Failure {
     /// A directory without keys of aws_key_management.
     #[error("no keys of aws_key_management (aws-kms-key.ID.VERSION) are in {}", .0.display())]
     NoKeysOfAws(PathBuf),
+
+    /// Keys of aws_key_management of which some must have been lost.
+    #[error("{} lacks files of aws_key_management: those of {}", directory.display(), named(gaps))]
+    MissingOfAws {
+        /// The directory.
+        directory: PathBuf,
+        /// What is missing: at least one version.
+        gaps: Vec<Gap>,
+    },
+
+    /// A key that was asked for is not there.
+    #[error("there is no key {id} in {described}")]
+    NotInSource {
+        /// The key id.
+        id: u32,
+        /// The store, or what else is imported.
+        described: String,
+    },
+
+    /// A second keystore whose master key nothing names.
+    #[error("{} is a keystore, and no master key is named for it", .0.display())]
+    NoOtherMasterKey(PathBuf),
 
     /// A directory that cannot be read.
     #[error("cannot read the directory {}: {source}", path.display())]
@@ -150,6 +173,16 @@ pub(crate) enum Failure {
     Output(io::Error),
 }
 
+/// The first of what is missing.
+fn named(gaps: &[Gap]) -> String {
+    const SHOWN: usize = 20;
+    let shown: Vec<String> = gaps.iter().take(SHOWN).map(Gap::to_string).collect();
+    match gaps.len() - shown.len() {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
+}
+
 impl From<KeyStoreError> for Failure {
     fn from(error: KeyStoreError) -> Failure {
         Failure::Store(error.into())
@@ -181,6 +214,7 @@ impl Failure {
             Failure::LiteralFilekey
             | Failure::NoAlgorithms
             | Failure::NoLength
+            | Failure::NoOtherMasterKey(_)
             | Failure::NotInsecure
             | Failure::NoSuchSubcommand(_) => EXIT_USAGE,
             _ => EXIT_FAILED,
@@ -205,6 +239,11 @@ impl Failure {
             Failure::NoKeysOfAws(_) | Failure::Directory { .. } => {
                 "give --from-aws the data directory of the server that ran aws_key_management".into()
             }
+            Failure::MissingOfAws { .. } => "bring the files back from a backup of that data directory. If they are lost for good, so \
+                                             is the data that needs them: --allow-missing imports the others"
+                .into(),
+            Failure::NotInSource { .. } => "`keyroll list` shows what a store holds".into(),
+            Failure::NoOtherMasterKey(_) => "give --against-master-key".into(),
             Failure::AwsSettings(_) => "docs/aws-kms.md has all settings".into(),
             Failure::KeyOfAws { source, .. } => source.hint(),
             Failure::LiteralFilekey => "write the password into a file of mode 0600 and give --filekey FILE:PATH, or set \

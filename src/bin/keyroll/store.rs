@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf, absolute};
 use std::time::Duration;
 
+use keyroll::crypto::Algorithm;
 use keyroll::keystore::envelope::{Envelope, EnvelopeConfig};
 use keyroll::keystore::key_file::{KeyFile, KeyFileConfig};
 use keyroll::keystore::mark::StoreSeen;
 use keyroll::keystore::{
-    KeyName, KeyStore, KeyStoreError, Loaded, MasterKeyRotated, NewVersions, Rotate, Rotated,
+    KeyName, KeySet, KeyStore, KeyStoreError, Loaded, MasterKeyRotated, NewVersions, Rotate, Rotated,
 };
 use keyroll::master_key::MasterKey;
 use keyroll::master_key::aws_kms::{AwsKmsConfig, KmsSettings};
@@ -49,6 +50,17 @@ impl Place {
             Place::KeyFile(_) => "key file",
             Place::Keystore(_) => "keystore",
         }
+    }
+
+    /// The store, ready to be read.
+    pub(crate) fn open(self) -> Result<OpenStore, Failure> {
+        Ok(match self {
+            Place::KeyFile(config) => OpenStore::KeyFile(KeyFile::new(config)?),
+            Place::Keystore(place) => OpenStore::Keystore {
+                envelope: Box::new(place.open()?),
+                place: Box::new(place),
+            },
+        })
     }
 
     /// Refuses files that others may read or change.
@@ -160,13 +172,7 @@ pub(crate) struct ChosenStore {
 impl ChosenStore {
     /// The store, ready to be read.
     pub(crate) fn open(self) -> Result<OpenStore, Failure> {
-        Ok(match self.place {
-            Place::KeyFile(config) => OpenStore::KeyFile(KeyFile::new(config)?),
-            Place::Keystore(place) => OpenStore::Keystore {
-                envelope: Box::new(place.open()?),
-                place: Box::new(place),
-            },
-        })
+        self.place.open()
     }
 
     /// The ciphers that the settings name.
@@ -223,6 +229,21 @@ impl OpenStore {
     /// Makes new versions.
     pub(crate) fn rotate(&self, which: Rotate, new: NewVersions<'_>) -> Result<Rotated, Failure> {
         self.patiently(|store| store.rotate(which, new, None))
+    }
+
+    /// Adds all versions of another store that this one lacks.
+    pub(crate) fn add_all(
+        &self,
+        other: &StoreSeen,
+        keys: &KeySet,
+        algorithm: Algorithm,
+    ) -> Result<Rotated, Failure> {
+        self.patiently(|store| match self {
+            OpenStore::Keystore { envelope, .. } => envelope.add_all(&other.described, keys, algorithm),
+            OpenStore::KeyFile(_) => Err(KeyStoreError::NoMasterKey {
+                store: store.describe(),
+            }),
+        })
     }
 
     /// Which store it is, as it was read last.

@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use super::create::{for_keystore, spec_of};
 use super::error::EnvelopeError;
 use super::format::{Document, MasterKeyRecord};
 use super::keys::Keys;
@@ -12,11 +13,11 @@ use super::open::{check_mac, is_of_older_master_key, open_all, parse, previous_o
 use super::uuid::Uuid;
 use super::{Envelope, KIND};
 use crate::clock;
-use crate::crypto::scrub;
+use crate::crypto::{Algorithm, scrub};
 use crate::durable::replace::{Previous, Replacement, remove_previous, replace, settle};
 use crate::durable::step::{DiskState, Step};
 use crate::durable::{FileError, failpoint, lock, read};
-use crate::keystore::{KeyName, KeySet, KeySpec, KeyStoreError, MasterKeyRotated, Ring, Rotated};
+use crate::keystore::{Comparison, KeyName, KeySet, KeySpec, KeyStoreError, MasterKeyRotated, Ring, Rotated};
 use crate::master_key::{MAX_WRAPPED, MasterKey};
 use crate::secret::{DataKey, KeystoreKey, SecretBytes};
 
@@ -60,29 +61,72 @@ impl Envelope {
         names: impl FnOnce(&KeySet) -> Result<Vec<KeyName>, KeyStoreError>,
     ) -> Result<Rotated, KeyStoreError> {
         check_spec(spec)?;
+        self.append(known, |locked| {
+            let random = |name| Ok((name, random_key(spec)?, spec.algorithm));
+            names(&locked.data_keys)?.into_iter().map(random).collect()
+        })
+    }
+
+    /// Adds all versions of another store, called `other`, that this one lacks: with their numbers, bytes and algorithms, or
+    /// this algorithm where that store records none. Nothing else changes. `new` is empty if there was nothing to add.
+    ///
+    /// # Errors
+    /// [`EnvelopeError::OthersUnderOneName`] if a version that both hold is not the same in both. Nothing is added then.
+    pub fn add_all(
+        &self,
+        other: &str,
+        keys: &KeySet,
+        algorithm: Algorithm,
+    ) -> Result<Rotated, KeyStoreError> {
+        let meant = for_keystore(keys, algorithm)?;
+        self.append(None, |locked| {
+            let compared = Comparison::of(&locked.data_keys, &meant);
+            if !compared.differing.is_empty() {
+                return Err(EnvelopeError::OthersUnderOneName {
+                    path: locked.path.clone(),
+                    other: other.into(),
+                    differing: compared.differing,
+                }
+                .into());
+            }
+            let copy = |name| {
+                let key = DataKey::new(meant.get(name)?.expose())?;
+                Some((name, key, meant.algorithm(name)?))
+            };
+            Ok(compared.first_lacks.into_iter().filter_map(copy).collect())
+        })
+    }
+
+    /// Adds the versions that `new` gives for the keystore as it is under its lock, in one durable replacement.
+    fn append(
+        &self,
+        known: Option<&Ring>,
+        new: impl FnOnce(&Locked) -> Result<Vec<(KeyName, DataKey, Algorithm)>, KeyStoreError>,
+    ) -> Result<Rotated, KeyStoreError> {
         let mut locked = self.lock(known)?;
-        let new = names(&locked.data_keys)?;
+        let new = new(&locked)?;
         if new.is_empty() {
             settle(&locked.file, &locked.path)?;
             self.held().remember(&locked.document);
             return Ok(Rotated {
                 keys: locked.data_keys,
-                new,
+                new: Vec::new(),
             });
         }
         let created = clock::rfc3339(SystemTime::now());
-        for &name in &new {
-            let key = random_key(spec)?;
+        let mut names = Vec::with_capacity(new.len());
+        for (name, key, algorithm) in new {
             let record = locked
                 .keys
-                .seal(name, spec, &created, &key)
+                .seal(name, spec_of(&key, algorithm), &created, &key)
                 .map_err(|source| EnvelopeError::CannotSeal { name, source })?;
             locked.document.add(record);
-            locked.data_keys.insert_for(name, key, spec.algorithm);
+            locked.data_keys.insert_for(name, key, algorithm);
+            names.push(name);
         }
         let keys = self.write(&mut locked, Previous::Keep)?;
         self.held().remember(&locked.document);
-        Ok(Rotated { keys, new })
+        Ok(Rotated { keys, new: names })
     }
 
     /// Wraps the keystore anew for another master key, under a new keystore key, in one durable replacement. No data

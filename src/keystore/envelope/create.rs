@@ -60,22 +60,7 @@ impl Envelope {
         algorithm: Algorithm,
         owner: Option<(u32, u32)>,
     ) -> Result<KeySet, KeyStoreError> {
-        let mut meant = KeySet::default();
-        for (name, key) in keys.iter() {
-            let algorithm = keys.algorithm(name).unwrap_or(algorithm);
-            let bits = key.len() * 8;
-            if algorithm.derives_keys() && !spec_of(key, algorithm).is_possible() {
-                return Err(KeyStoreError::KeyTooShort {
-                    name,
-                    bits,
-                    algorithm,
-                });
-            }
-            // The bytes of a data key are those of a data key.
-            if let Some(copy) = DataKey::new(key.expose()) {
-                meant.insert_for(name, copy, algorithm);
-            }
-        }
+        let meant = for_keystore(keys, algorithm)?;
         self.make(&meant, owner)
     }
 
@@ -107,6 +92,30 @@ impl Envelope {
         held.remember(&document);
         Ok(keys)
     }
+}
+
+/// A copy of keys in which each version has an algorithm; this one where none is recorded.
+///
+/// # Errors
+/// A key whose length its algorithm cannot have.
+pub(super) fn for_keystore(keys: &KeySet, algorithm: Algorithm) -> Result<KeySet, KeyStoreError> {
+    let mut meant = KeySet::default();
+    for (name, key) in keys.iter() {
+        let algorithm = keys.algorithm(name).unwrap_or(algorithm);
+        let bits = key.len() * 8;
+        if algorithm.derives_keys() && !spec_of(key, algorithm).is_possible() {
+            return Err(KeyStoreError::KeyTooShort {
+                name,
+                bits,
+                algorithm,
+            });
+        }
+        // The bytes of a data key are those of a data key.
+        if let Some(copy) = DataKey::new(key.expose()) {
+            meant.insert_for(name, copy, algorithm);
+        }
+    }
+    Ok(meant)
 }
 
 pub(super) fn spec_of(key: &DataKey, algorithm: Algorithm) -> KeySpec {

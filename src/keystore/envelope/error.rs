@@ -9,7 +9,7 @@ use super::format::{FORMAT, FormatError, VERSION};
 use super::uuid::Uuid;
 use crate::crypto::wrap::SealError;
 use crate::durable::replace::previous_path;
-use crate::keystore::{KeyName, KeyStoreError};
+use crate::keystore::{Differing, KeyName, KeyStoreError};
 use crate::master_key::MasterKeyError;
 
 /// A failure of a keystore. Nothing was changed unless the variant says so.
@@ -129,6 +129,18 @@ pub enum EnvelopeError {
         known: Uuid,
     },
 
+    /// Versions of another store were to be added, and some of them are there with other bytes or for another algorithm.
+    #[error("keystore {} and {other} hold other keys under one name, so nothing was added: {}", path.display(),
+        named(differing))]
+    OthersUnderOneName {
+        /// The keystore's file.
+        path: PathBuf,
+        /// Kind and place of the other store.
+        other: String,
+        /// What is not the same in both, the keystore's first: at least one version.
+        differing: Vec<Differing>,
+    },
+
     /// A key could not be wrapped.
     #[error("cannot wrap {name}: {source}")]
     CannotSeal {
@@ -137,6 +149,16 @@ pub enum EnvelopeError {
         /// Why.
         source: SealError,
     },
+}
+
+/// The first of them.
+fn named(differing: &[Differing]) -> String {
+    const SHOWN: usize = 20;
+    let shown: Vec<String> = differing.iter().take(SHOWN).map(Differing::to_string).collect();
+    match differing.len() - shown.len() {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
 }
 
 fn unreadable(path: &Path, error: &FormatError) -> String {
@@ -242,6 +264,22 @@ impl EnvelopeError {
             }
             EnvelopeError::Foreign { .. } => {
                 "put the keystore in use back; a server changes to another one by a restart".into()
+            }
+            EnvelopeError::OthersUnderOneName { other, differing, .. } => {
+                if differing.iter().any(Differing::has_other_bytes) {
+                    format!(
+                        "another number would not help: each page names the key id and the version that it was encrypted \
+                         with. Start a server on the data that needs {other} with {other}; dump its tables there, or ALTER \
+                         them to an ENCRYPTION_KEY_ID that {other} alone holds, and add that key with --from-id ID. Then \
+                         change stores. Remove neither store while data needs it"
+                    )
+                } else {
+                    format!(
+                        "the bytes are the same, and data is encrypted in one of the two ways: if {other} is a key file, give \
+                         --from-encryption-algorithm as its server had it in keyroll_encryption_algorithm or \
+                         file_key_management_encryption_algorithm"
+                    )
+                }
             }
             EnvelopeError::CannotSeal { .. } => "check the system log".into(),
         }

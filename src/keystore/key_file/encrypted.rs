@@ -18,7 +18,7 @@ const SALTED_MAGIC: &[u8] = b"Salted__";
 const SALT_LENGTH: usize = 8;
 
 /// Whether the file is encrypted at all.
-pub(super) fn is_encrypted(file: &[u8]) -> bool {
+pub(in crate::keystore) fn is_encrypted(file: &[u8]) -> bool {
     file.starts_with(SALTED_MAGIC)
 }
 

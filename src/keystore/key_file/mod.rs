@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use config::{Digest, FileKey, KeyFileConfig};
+pub(super) use encrypted::is_encrypted;
 
 use self::format::KeyText;
 use super::error::{KeyStoreError, Warning};

@@ -1,6 +1,7 @@
 //! The key files of aws_key_management: `aws-kms-key.ID.VERSION`, each one data key as KMS has encrypted it, without a
 //! context.
 
+use std::fmt;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -52,6 +53,58 @@ fn key_name(name: &str) -> Option<(u32, u32)> {
         digits.parse().ok().filter(|_| is_number)
     };
     Some((number(id)?, number(version)?))
+}
+
+/// Versions in a row that have no file, though a file shows that there were such versions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gap {
+    /// There is no file of this key at all.
+    Key(u32),
+    /// The first and the last of the versions.
+    Versions {
+        /// The key's id.
+        id: u32,
+        /// The lowest version without a file.
+        first: u32,
+        /// The highest one, below a version that has a file.
+        last: u32,
+    },
+}
+
+impl fmt::Display for Gap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Gap::Key(id) => write!(f, "key {id}"),
+            Gap::Versions { id, first, last } if first == last => write!(f, "version {first} of key {id}"),
+            Gap::Versions { id, first, last } => write!(f, "versions {first} to {last} of key {id}"),
+        }
+    }
+}
+
+/// What these files, in the order of [`find`], show to be missing: key 1, which the peer makes first, and versions below
+/// others of the same key, which the peer counts from 1 without a gap. That the latest versions are missing shows nowhere.
+pub fn gaps(files: &[DataKeyFile]) -> Vec<Gap> {
+    const SYSTEM_DATA: u32 = 1;
+    let mut found = Vec::new();
+    if files.first().is_none_or(|file| file.id != SYSTEM_DATA) {
+        found.push(Gap::Key(SYSTEM_DATA));
+    }
+    let mut before = None;
+    for &DataKeyFile { id, version, .. } in files {
+        let expected = match before {
+            Some((same, latest)) if same == id => latest + 1,
+            _ => 1,
+        };
+        if version > expected {
+            found.push(Gap::Versions {
+                id,
+                first: expected,
+                last: version - 1,
+            });
+        }
+        before = Some((id, version));
+    }
+    found
 }
 
 /// Decrypts the files of a directory. The KMS key of the settings is for messages: each file names the one that made it,
@@ -123,5 +176,35 @@ mod tests {
         let found = find(directory.path()).unwrap();
         let names: Vec<_> = found.iter().map(|file| (file.id, file.version)).collect();
         assert_eq!(names, [(2, 1), (2, 2), (10, 1), (4_294_967_295, 1)]);
+    }
+
+    #[test]
+    fn versions_that_the_peer_must_have_had_and_that_have_no_file_are_named() {
+        let gaps_of = |names: &[(u32, u32)]| {
+            let files: Vec<_> = names
+                .iter()
+                .map(|&(id, version)| DataKeyFile {
+                    id,
+                    version,
+                    path: PathBuf::new(),
+                })
+                .collect();
+            gaps(&files).iter().map(Gap::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(gaps_of(&[(1, 1), (1, 2), (2, 1), (9, 1)]), [""; 0]);
+        assert_eq!(gaps_of(&[(1, 1), (1, 3)]), ["version 2 of key 1"]);
+        assert_eq!(gaps_of(&[(2, 1)]), ["key 1"]);
+        assert_eq!(
+            gaps_of(&[(1, 2), (7, 4_294_967_295)]),
+            ["version 1 of key 1", "versions 1 to 4294967294 of key 7"]
+        );
+        assert_eq!(
+            gaps_of(&[(1, 1), (1, 4), (1, 5), (1, 7)]),
+            ["versions 2 to 3 of key 1", "version 6 of key 1"]
+        );
+        assert_eq!(
+            gaps_of(&[(1, 4_294_967_295), (2, 2)]),
+            ["versions 1 to 4294967294 of key 1", "version 1 of key 2"]
+        );
     }
 }

@@ -1,5 +1,6 @@
 //! `keyroll check`: what the plugin would say about a key store, and what a careful look at its files finds.
 
+mod against;
 mod files;
 mod report;
 
@@ -14,6 +15,7 @@ use crate::datadir::{self, Compared, DatadirArg};
 use crate::failure::Failure;
 use crate::store::{ChosenStore, OpenStore, Place};
 use crate::store_args::StoreArgs;
+use against::{AgainstArgs, Second};
 use files::Files;
 use report::{Outcome, Report};
 
@@ -32,11 +34,16 @@ Examples:
       The key store of the server that is installed here.
   keyroll check --filename /var/lib/keyroll/keys --quiet || echo 'look at the keys'
   keyroll check --json | jq -r .verdict
+  keyroll check --against /backup/keystore --against-master-key file:/backup/master
+      What the server's store and another one do not have in common.
 
 Exit codes:
    0  the plugin accepts the store (\"ok\" in JSON)
-   1  the plugin accepts the store, but there are warnings (\"warnings\")
-   2  the plugin would refuse the store (\"refused\"), or no store is named
+   1  the plugin accepts the store, but there are warnings (\"warnings\"); with --against
+      also if one of the stores lacks a version that the other holds
+   2  the plugin would refuse the store (\"refused\"), or no store is named; with --against
+      also if both hold a version with other bytes or for another algorithm (\"differs\"),
+      or the second store does not open (\"not compared\")
   64  the arguments make no sense")]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -53,7 +60,11 @@ pub(crate) struct Args {
     #[arg(long, short)]
     quiet: bool,
 
-    /// Print {store, verdict, steps: [{result, what, hint}]} for scripts
+    #[command(flatten)]
+    against: AgainstArgs,
+
+    /// Print {store, verdict, steps: [{result, what, hint}]} for scripts; with --against also against: {store, same,
+    /// lacks, lacked, differs}, with fingerprints
     #[arg(long, conflicts_with = "quiet")]
     json: bool,
 }
@@ -64,22 +75,26 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
         chosen.place.be_strict();
     }
     let directory = args.datadir.directory(&chosen);
-    let report = check(chosen, directory.as_deref());
+    let second = args.against.second(&chosen);
+    if let Err(failure @ (Failure::NoOtherMasterKey(_) | Failure::LiteralFilekey)) = second {
+        return Err(failure);
+    }
+    let report = check(chosen, second, directory.as_deref());
     report.print(args.quiet, args.json)?;
     Ok(match report.verdict() {
         Outcome::Ok => ExitCode::SUCCESS,
         Outcome::Warning => ExitCode::from(1),
-        Outcome::Failed => ExitCode::from(2),
+        Outcome::NotCompared | Outcome::Differs | Outcome::Failed => ExitCode::from(2),
     })
 }
 
-fn check(chosen: ChosenStore, directory: Option<&Path>) -> Report {
+fn check(chosen: ChosenStore, second: Result<Option<Second>, Failure>, directory: Option<&Path>) -> Report {
     let store = format!("{} {}", chosen.place.kind(), chosen.place.path().display());
     let mut report = Report::new(store);
     let files = Files::of(&chosen.place);
     files.check(&mut report);
     leftovers(&chosen.place, &mut report);
-    if let Err(failure) = contents(chosen, &files, directory, &mut report) {
+    if let Err(failure) = contents(chosen, second, &files, directory, &mut report) {
         report.failed(failure.to_string(), failure.hint());
     }
     report
@@ -88,6 +103,7 @@ fn check(chosen: ChosenStore, directory: Option<&Path>) -> Report {
 /// Opens the store and says what is in it.
 fn contents(
     chosen: ChosenStore,
+    second: Result<Option<Second>, Failure>,
     files: &Files,
     directory: Option<&Path>,
     report: &mut Report,
@@ -119,6 +135,13 @@ fn contents(
         Some(directory) => mark(directory, &store, keys, report),
         None => report
             .ok("no data directory is known (--datadir), so the store was not compared with its data".into()),
+    }
+    let compared = second.and_then(|second| match second {
+        Some(second) => second.compare(&store.seen(), keys, directory, report),
+        None => Ok(()),
+    });
+    if let Err(failure) = compared {
+        report.not_compared(failure.to_string(), failure.hint());
     }
     Ok(())
 }

@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use keyroll::crypto::Algorithm;
+use keyroll::keystore::{Comparison, Content, KeyName, KeySet};
 use serde::Serialize;
 
 use crate::failure::Failure;
@@ -14,6 +16,10 @@ pub(super) enum Outcome {
     Ok,
     /// The plugin accepts it, but it should be mended.
     Warning,
+    /// The plugin accepts it, but another store could not be compared with it.
+    NotCompared,
+    /// The plugin accepts it, but another store holds something else under one name.
+    Differs,
     /// The plugin refuses it.
     Failed,
 }
@@ -23,7 +29,8 @@ impl Outcome {
         match self {
             Outcome::Ok => "ok",
             Outcome::Warning => "warning",
-            Outcome::Failed => "failed",
+            Outcome::Differs => "differs",
+            Outcome::NotCompared | Outcome::Failed => "failed",
         }
     }
 
@@ -31,7 +38,88 @@ impl Outcome {
         match self {
             Outcome::Ok => "ok",
             Outcome::Warning => "warnings",
+            Outcome::NotCompared => "not compared",
+            Outcome::Differs => "differs",
             Outcome::Failed => "refused",
+        }
+    }
+}
+
+/// How a second store differs from the one that is checked.
+pub(super) struct Difference<'a> {
+    /// Kind and place of the second store.
+    pub(super) second: String,
+    /// What the first one holds.
+    pub(super) first_keys: &'a KeySet,
+    /// What the second one holds.
+    pub(super) second_keys: &'a KeySet,
+    /// What was found.
+    pub(super) found: Comparison,
+}
+
+#[derive(Serialize)]
+struct JsonAgainst {
+    store: String,
+    same: usize,
+    lacks: Vec<JsonVersion>,
+    lacked: Vec<JsonVersion>,
+    differs: Vec<JsonDiffering>,
+}
+
+#[derive(Serialize)]
+struct JsonVersion {
+    id: u32,
+    version: u32,
+    #[serde(flatten)]
+    content: JsonContent,
+}
+
+#[derive(Serialize)]
+struct JsonContent {
+    fingerprint: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    algorithm: Option<&'static str>,
+}
+
+#[derive(Serialize)]
+struct JsonDiffering {
+    id: u32,
+    version: u32,
+    here: JsonContent,
+    there: JsonContent,
+}
+
+impl From<Content> for JsonContent {
+    fn from(content: Content) -> JsonContent {
+        JsonContent {
+            fingerprint: content.fingerprint.to_string(),
+            algorithm: content.algorithm.map(Algorithm::name),
+        }
+    }
+}
+
+impl Difference<'_> {
+    fn into_json(self) -> JsonAgainst {
+        let versions = |names: &[KeyName], keys: &KeySet| {
+            let version = |&name: &KeyName| {
+                let content = Content::of(keys, name)?.into();
+                let KeyName { id, version } = name;
+                Some(JsonVersion { id, version, content })
+            };
+            names.iter().filter_map(version).collect()
+        };
+        let differing = self.found.differing.iter().map(|differing| JsonDiffering {
+            id: differing.name.id,
+            version: differing.name.version,
+            here: differing.first.into(),
+            there: differing.second.into(),
+        });
+        JsonAgainst {
+            store: self.second,
+            same: self.found.same,
+            lacks: versions(&self.found.first_lacks, self.second_keys),
+            lacked: versions(&self.found.second_lacks, self.first_keys),
+            differs: differing.collect(),
         }
     }
 }
@@ -46,12 +134,16 @@ struct Step {
 pub(super) struct Report {
     store: String,
     steps: Vec<Step>,
+    against: Option<JsonAgainst>,
 }
 
 impl Report {
     pub(super) fn new(store: String) -> Report {
-        let steps = Vec::new();
-        Report { store, steps }
+        Report {
+            store,
+            steps: Vec::new(),
+            against: None,
+        }
     }
 
     pub(super) fn ok(&mut self, what: String) {
@@ -64,6 +156,19 @@ impl Report {
 
     pub(super) fn failed(&mut self, what: String, hint: String) {
         self.add(Outcome::Failed, what, hint);
+    }
+
+    pub(super) fn not_compared(&mut self, what: String, hint: String) {
+        self.add(Outcome::NotCompared, what, hint);
+    }
+
+    pub(super) fn differs(&mut self, what: String, hint: String) {
+        self.add(Outcome::Differs, what, hint);
+    }
+
+    /// Keeps for scripts how a second store differs.
+    pub(super) fn compared(&mut self, difference: Difference<'_>) {
+        self.against = Some(difference.into_json());
     }
 
     fn add(&mut self, outcome: Outcome, what: String, hint: String) {
@@ -100,6 +205,10 @@ impl Report {
                 (Outcome::Ok, _) => "the plugin accepts it".into(),
                 (Outcome::Warning, 1) => "the plugin accepts it, with 1 warning".into(),
                 (Outcome::Warning, count) => format!("the plugin accepts it, with {count} warnings"),
+                (Outcome::NotCompared, _) => "the plugin accepts it, but it could not be compared".into(),
+                (Outcome::Differs, _) => {
+                    "the plugin accepts it, but the other store holds something else".into()
+                }
                 (Outcome::Failed, _) => "the plugin refuses it".to_owned(),
             };
             let _ = writeln!(text, "{}: {verdict}", self.store);
@@ -120,6 +229,8 @@ impl Report {
             store: &'a str,
             verdict: &'static str,
             steps: Vec<JsonStep<'a>>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            against: Option<&'a JsonAgainst>,
         }
         let json = Json {
             store: &self.store,
@@ -133,6 +244,7 @@ impl Report {
                     hint: &step.hint,
                 })
                 .collect(),
+            against: self.against.as_ref(),
         };
         let mut text = serde_json::to_string_pretty(&json).map_err(|error| Failure::Output(error.into()))?;
         text.push('\n');

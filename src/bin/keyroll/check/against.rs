@@ -1,0 +1,278 @@
+//! `--against`: a second store beside the one that is checked, and which of the two belongs to the data.
+
+use std::path::{Path, PathBuf};
+
+use keyroll::crypto::password::Digest;
+use keyroll::durable::permissions::shell_word;
+use keyroll::keystore::key_file::{FileKey, KeyFileConfig};
+use keyroll::keystore::mark::{Lost, StoreSeen};
+use keyroll::keystore::{Comparison, Differing, KeyName, KeySet, MarkFile, StoreFile};
+use keyroll::secret::LockedMemory;
+
+use super::report::{Difference, Report};
+use crate::failure::Failure;
+use crate::store::{ChosenStore, KeystorePlace, OpenStore, Place, absolute_uri};
+use crate::store_args::{FilekeyArg, digest_parser, filekey_of_environment, filekey_parser};
+
+/// Above the options, in the help text.
+const SECOND: &str = "Second store";
+
+/// How many versions are named in one step.
+const SHOWN: usize = 20;
+
+#[derive(clap::Args)]
+pub(super) struct AgainstArgs {
+    /// Compare the store with another keystore or key file, which its text tells apart
+    ///
+    /// A version that one of them lacks is a warning: data that needs it cannot be opened with that store. A version
+    /// that differs is a failure: only one of the two belongs to the data.
+    #[arg(long, value_name = "PATH", help_heading = SECOND)]
+    against: Option<PathBuf>,
+
+    /// The second keystore's master key [default: the same]
+    #[arg(long, value_name = "URI", requires = "against", help_heading = SECOND)]
+    against_master_key: Option<String>,
+
+    /// The file with the second key file's password [default: that of the first one, or KEYROLL_FILEKEY]
+    #[arg(long, value_name = "FILE:PATH", requires = "against", help_heading = SECOND, value_parser = filekey_parser())]
+    against_filekey: Option<FilekeyArg>,
+
+    /// The second key file's digest [default: that of the first one, or sha1]
+    #[arg(long, value_name = "NAME", requires = "against", help_heading = SECOND, value_parser = digest_parser())]
+    against_digest: Option<Digest>,
+
+    /// The second key file's number of PBKDF2 rounds [default: that of the first one, or 0]
+    #[arg(long, value_name = "N", requires = "against", help_heading = SECOND)]
+    against_use_pbkdf2: Option<u32>,
+}
+
+/// The store that is compared with.
+pub(super) struct Second {
+    store: OpenStore,
+    /// What adds its versions to the first store, where that is a keystore.
+    add: Option<String>,
+}
+
+impl AgainstArgs {
+    /// The second store, if one is named; nothing of its keys is read yet.
+    pub(super) fn second(&self, chosen: &ChosenStore) -> Result<Option<Second>, Failure> {
+        let Some(path) = &self.against else {
+            return Ok(None);
+        };
+        let place = match StoreFile::at(path)? {
+            StoreFile::Keystore => Place::Keystore(self.keystore(path, chosen)?),
+            kind => Place::KeyFile(self.key_file(path, kind, chosen)?),
+        };
+        let add = match &chosen.place {
+            Place::Keystore(first) => Some(add_command(first, &place)),
+            Place::KeyFile(_) => None,
+        };
+        let store = place.open()?;
+        Ok(Some(Second { store, add }))
+    }
+
+    fn keystore(&self, path: &Path, chosen: &ChosenStore) -> Result<KeystorePlace, Failure> {
+        let master_key = match (&self.against_master_key, &chosen.place) {
+            (Some(uri), _) => absolute_uri(uri)?,
+            (None, Place::Keystore(first)) => first.master_key.clone(),
+            (None, Place::KeyFile(_)) => return Err(Failure::NoOtherMasterKey(path.into())),
+        };
+        let (request_timeout, kms) = match &chosen.place {
+            Place::Keystore(first) => (first.request_timeout, first.kms.clone()),
+            Place::KeyFile(_) => (chosen.settings.request_timeout, chosen.settings.kms.clone()),
+        };
+        Ok(KeystorePlace {
+            path: path.into(),
+            master_key,
+            request_timeout,
+            strict_permissions: false,
+            kms,
+        })
+    }
+
+    fn key_file(&self, path: &Path, kind: StoreFile, chosen: &ChosenStore) -> Result<KeyFileConfig, Failure> {
+        let first = match &chosen.place {
+            Place::KeyFile(first) => Some(first),
+            Place::Keystore(_) => None,
+        };
+        let filekey = match (&self.against_filekey, first.map(|first| &first.filekey)) {
+            (Some(filekey), _) => filekey.filekey()?,
+            // What opens the first one is no reason to refuse a plain file.
+            _ if kind == StoreFile::PlainKeyFile => FileKey::None,
+            (None, Some(FileKey::File(path))) => FileKey::File(path.clone()),
+            (None, Some(FileKey::Password(password))) => FileKey::Password(LockedMemory::copy_of(password)),
+            _ => filekey_of_environment(),
+        };
+        Ok(KeyFileConfig {
+            path: path.into(),
+            filekey,
+            digest: self
+                .against_digest
+                .or(first.map(|first| first.digest))
+                .unwrap_or(Digest::Sha1),
+            pbkdf2_rounds: self
+                .against_use_pbkdf2
+                .or(first.map(|first| first.pbkdf2_rounds))
+                .unwrap_or(0),
+            strict_permissions: false,
+        })
+    }
+}
+
+/// The command that adds to the first store what it lacks of the second one.
+fn add_command(first: &KeystorePlace, second: &Place) -> String {
+    let word = |text: &str| shell_word(Path::new(text));
+    let from = match second {
+        Place::Keystore(second) if second.master_key == first.master_key => {
+            format!("--from-keystore {}", shell_word(&second.path))
+        }
+        Place::Keystore(second) => format!(
+            "--from-keystore {} --from-master-key {}",
+            shell_word(&second.path),
+            word(&second.master_key)
+        ),
+        Place::KeyFile(second) => {
+            let mut from = format!("--from-filename {}", shell_word(&second.path));
+            if let FileKey::File(path) = &second.filekey {
+                from += &format!(" --from-filekey FILE:{}", shell_word(path));
+            }
+            if !matches!(second.filekey, FileKey::None) {
+                from += &format!(
+                    " --from-digest {} --from-use-pbkdf2 {}",
+                    second.digest.name(),
+                    second.pbkdf2_rounds
+                );
+            }
+            from + " --from-encryption-algorithm ALGORITHM"
+        }
+    };
+    format!(
+        "keyroll import --add --keystore {} --master-key {} {from}",
+        shell_word(&first.path),
+        word(&first.master_key)
+    )
+}
+
+impl Second {
+    /// Reads the second store and tells how the first one, which has been read, differs from it.
+    ///
+    /// # Errors
+    /// The second store does not open.
+    pub(super) fn compare(
+        &self,
+        first: &StoreSeen,
+        keys: &KeySet,
+        directory: Option<&Path>,
+        report: &mut Report,
+    ) -> Result<(), Failure> {
+        let second_keys = self.store.load()?.keys;
+        let second = self.store.seen();
+        let found = Comparison::of(keys, &second_keys);
+        report.ok(format!(
+            "compared with {}{}; versions that are the same in both: {}",
+            second.described,
+            relation(first, &second),
+            found.same
+        ));
+        if !found.first_lacks.is_empty() {
+            report.warning(
+                lacks(first, &found.first_lacks, &second),
+                match &self.add {
+                    Some(command) if found.differing.is_empty() => {
+                        format!("`{command}` adds what it lacks, which does no harm")
+                    }
+                    _ => format!("data that needs them opens with {} alone", second.described),
+                },
+            );
+        }
+        if !found.second_lacks.is_empty() {
+            report.warning(
+                lacks(&second, &found.second_lacks, first),
+                format!("data that needs them opens with {} alone", first.described),
+            );
+        }
+        let belongs = belongs_to_data(directory, keys, &second_keys, &found.differing, first, &second);
+        for (at, differing) in found.differing.iter().enumerate() {
+            let is_last = at + 1 == found.differing.len();
+            let hint = if is_last { belongs.clone() } else { String::new() };
+            report.differs(format!("not the same in both: {differing}"), hint);
+        }
+        report.compared(Difference {
+            second: second.described,
+            second_keys: &second_keys,
+            first_keys: keys,
+            found,
+        });
+        Ok(())
+    }
+}
+
+/// How the keystores are related, in words.
+fn relation(first: &StoreSeen, second: &StoreSeen) -> String {
+    match (&first.identity, &second.identity) {
+        (Some(one), Some(two)) if one.uuid == two.uuid => format!(
+            ", a copy of the same keystore: that one was written {} times, this one {}",
+            two.generation, one.generation
+        ),
+        (Some(_), Some(_)) => ", another keystore".into(),
+        (Some(_), None) => ", which records no algorithms".into(),
+        (None, _) => String::new(),
+    }
+}
+
+fn lacks(one: &StoreSeen, names: &[KeyName], other: &StoreSeen) -> String {
+    format!(
+        "{} lacks {}, which {} holds",
+        one.described,
+        named(names),
+        other.described
+    )
+}
+
+fn named(names: &[KeyName]) -> String {
+    let shown: Vec<String> = names.iter().take(SHOWN).map(KeyName::to_string).collect();
+    match names.len() - shown.len() {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
+}
+
+/// Which of two stores, which hold other bytes under one name, the data was worked on with, as far as its mark knows.
+fn belongs_to_data(
+    directory: Option<&Path>,
+    first_keys: &KeySet,
+    second_keys: &KeySet,
+    differing: &[Differing],
+    first: &StoreSeen,
+    second: &StoreSeen,
+) -> String {
+    const KEEP: &str = "keep both for as long as any data or backup needs them";
+    let unknown = format!(
+        "the data tells which one it needs, by the mark in its data directory: give --datadir DIR, or see which of the two \
+         a server starts with; {KEEP}"
+    );
+    let Some(file) = directory.and_then(|directory| MarkFile::read(directory).ok()) else {
+        return unknown;
+    };
+    let mark = file.mark();
+    let is_known = |name: KeyName| mark.versions().any(|(known, _)| known == name);
+    if !differing.iter().any(|differing| is_known(differing.name)) {
+        return unknown;
+    }
+    let lost = |keys| -> Vec<Lost> { mark.lost_in(keys) };
+    let path = file.path().display();
+    match (lost(first_keys).is_empty(), lost(second_keys).is_empty()) {
+        (true, false) => format!("{} belongs to the data, as {path} says; {KEEP}", first.described),
+        (false, true) => format!(
+            "{} belongs to the data, as {path} says: put it in place; {KEEP}",
+            second.described
+        ),
+        (true, true) => format!(
+            "{path} knows the bytes and not the algorithm: the one belongs to the data with which a server reads it; {KEEP}"
+        ),
+        (false, false) => format!(
+            "neither belongs to the data alone, as {path} says: look for the store that it was worked on with, {}; {KEEP}",
+            mark.store.described
+        ),
+    }
+}

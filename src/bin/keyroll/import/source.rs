@@ -1,0 +1,232 @@
+//! What is imported: a key file, a keystore, or the keys of aws_key_management.
+
+use std::path::{Path, PathBuf};
+
+use clap::value_parser;
+use keyroll::crypto::Algorithm;
+use keyroll::crypto::password::Digest;
+use keyroll::keystore::key_file::KeyFileConfig;
+use keyroll::keystore::mark::StoreSeen;
+use keyroll::keystore::{KeyName, KeySet, KeySpec};
+use keyroll::master_key::aws_kms::data_keys::{self, DataKeyReader};
+
+use crate::failure::Failure;
+use crate::option_files::OptionFileArgs;
+use crate::server_settings::Plugin;
+use crate::spec_args::algorithm_parser;
+use crate::store::{KeystorePlace, Place, absolute_uri, say_warnings};
+use crate::store_args::{
+    FilekeyArg, digest_parser, filekey_of_environment, filekey_parser, key_file_of, read_option_files,
+};
+use crate::terminal;
+
+/// Above the options that name what is imported, in the help text.
+const SOURCE: &str = "What to import (without these: the key file that the server's option files name)";
+
+#[derive(clap::Args)]
+pub(super) struct SourceArgs {
+    /// The key file, as in file_key_management_filename
+    #[arg(long, value_name = "PATH", help_heading = SOURCE)]
+    from_filename: Option<PathBuf>,
+
+    /// The file with the key file's password, as in file_key_management_filekey; without it KEYROLL_FILEKEY is read
+    #[arg(long, value_name = "FILE:PATH", requires = "from_filename", help_heading = SOURCE,
+          value_parser = filekey_parser())]
+    from_filekey: Option<FilekeyArg>,
+
+    /// As in file_key_management_digest [default: sha1]
+    #[arg(long, value_name = "NAME", requires = "from_filename", help_heading = SOURCE, value_parser = digest_parser())]
+    from_digest: Option<Digest>,
+
+    /// As in file_key_management_use_pbkdf2 [default: 0]
+    #[arg(long, value_name = "N", requires = "from_filename", help_heading = SOURCE)]
+    from_use_pbkdf2: Option<u32>,
+
+    /// What the data is encrypted with, as in file_key_management_encryption_algorithm [default: aes_cbc]
+    #[arg(long, value_name = "ALGORITHM", help_heading = SOURCE, value_parser = algorithm_parser())]
+    from_encryption_algorithm: Option<Algorithm>,
+
+    /// The data directory with the keys of aws_key_management: the files aws-kms-key.ID.VERSION
+    #[arg(long, value_name = "DIR", help_heading = SOURCE,
+          conflicts_with_all = ["from_filename", "from_encryption_algorithm"])]
+    from_aws: Option<PathBuf>,
+
+    /// Import the keys of aws_key_management though files of some versions are missing; data that needs them is lost
+    #[arg(long, requires = "from_aws", help_heading = SOURCE, conflicts_with_all = ["from_filename", "from_keystore"])]
+    allow_missing: bool,
+
+    /// With --add: another keystore
+    #[arg(long, value_name = "PATH", requires = "add", help_heading = SOURCE,
+          conflicts_with_all = ["from_filename", "from_encryption_algorithm", "from_aws"])]
+    from_keystore: Option<PathBuf>,
+
+    /// The other keystore's master key [default: the same]
+    #[arg(long, value_name = "URI", requires = "from_keystore", help_heading = SOURCE)]
+    from_master_key: Option<String>,
+
+    /// With --add: no key but the one with this id; may be given more than once
+    #[arg(long, value_name = "ID", requires = "add", help_heading = SOURCE, value_parser = value_parser!(u32).range(1..))]
+    from_id: Vec<u32>,
+}
+
+/// What is imported.
+pub(super) struct Source {
+    /// Which store it is.
+    pub(super) store: StoreSeen,
+    /// Its keys.
+    pub(super) keys: KeySet,
+    /// What the keys encrypt with whose store records nothing.
+    pub(super) algorithm: Algorithm,
+}
+
+impl SourceArgs {
+    /// Reads the keys, for this keystore.
+    pub(super) fn load(
+        &self,
+        option_files: &OptionFileArgs,
+        keystore: &KeystorePlace,
+    ) -> Result<Source, Failure> {
+        let mut source = match (&self.from_aws, &self.from_keystore) {
+            (Some(directory), _) => self.of_aws(directory, keystore)?,
+            (None, Some(path)) => self.of_keystore(path, keystore)?,
+            (None, None) => self.of_key_file(option_files)?,
+        };
+        if !self.from_id.is_empty() {
+            let missing = self.from_id.iter().find(|id| source.keys.latest(**id).is_none());
+            if let Some(&id) = missing {
+                let described = source.store.described;
+                return Err(Failure::NotInSource { id, described });
+            }
+            source.keys.retain_ids(&self.from_id);
+        }
+        check_lengths(&source.keys, source.algorithm)?;
+        Ok(source)
+    }
+
+    fn of_keystore(&self, path: &Path, keystore: &KeystorePlace) -> Result<Source, Failure> {
+        let master_key = match &self.from_master_key {
+            Some(uri) => absolute_uri(uri)?,
+            None => keystore.master_key.clone(),
+        };
+        let place = KeystorePlace {
+            path: path.into(),
+            ..keystore.with_master_key(&master_key)
+        };
+        // Each of its versions has an algorithm.
+        load(Place::Keystore(place), KeySpec::DEFAULT.algorithm)
+    }
+
+    fn of_key_file(&self, option_files: &OptionFileArgs) -> Result<Source, Failure> {
+        let Some(path) = &self.from_filename else {
+            return self.of_option_files(option_files);
+        };
+        let config = KeyFileConfig {
+            path: path.clone(),
+            filekey: match &self.from_filekey {
+                Some(filekey) => filekey.filekey()?,
+                None => filekey_of_environment(),
+            },
+            digest: self.from_digest.unwrap_or(Digest::Sha1),
+            pbkdf2_rounds: self.from_use_pbkdf2.unwrap_or(0),
+            strict_permissions: false,
+        };
+        load(
+            Place::KeyFile(config),
+            self.from_encryption_algorithm.unwrap_or(Algorithm::AesCbc),
+        )
+    }
+
+    fn of_option_files(&self, option_files: &OptionFileArgs) -> Result<Source, Failure> {
+        for plugin in [Plugin::Keyroll, Plugin::FileKeyManagement] {
+            let settings = read_option_files(option_files, plugin)?;
+            if !settings.filename.as_os_str().is_empty() {
+                let algorithm = self.from_encryption_algorithm;
+                return load(
+                    Place::KeyFile(key_file_of(&settings)),
+                    algorithm.unwrap_or(settings.encryption_algorithm),
+                );
+            }
+        }
+        Err(Failure::NothingToImport)
+    }
+
+    /// The keys that aws_key_management left in its data directory, decrypted by KMS. Its only cipher is aes_cbc.
+    fn of_aws(&self, directory: &Path, keystore: &KeystorePlace) -> Result<Source, Failure> {
+        let files = data_keys::find(directory).map_err(|source| Failure::Directory {
+            path: directory.into(),
+            source,
+        })?;
+        if files.is_empty() {
+            return Err(Failure::NoKeysOfAws(directory.into()));
+        }
+        let gaps = data_keys::gaps(&files);
+        if !gaps.is_empty() {
+            let missing = Failure::MissingOfAws {
+                directory: directory.into(),
+                gaps,
+            };
+            match self.allow_missing {
+                true => terminal::say(&format!("keyroll: warning: {missing}")),
+                false => return Err(missing),
+            }
+        }
+        let reader = DataKeyReader::new(keystore.aws_kms()?);
+        let waiting = format!("waiting for AWS KMS to decrypt {} keys ...", files.len());
+        let keys = terminal::while_waiting(&waiting, || {
+            let mut keys = KeySet::default();
+            for file in &files {
+                let key = reader.read(file).map_err(|source| Failure::KeyOfAws {
+                    path: file.path.clone(),
+                    source: Box::new(source),
+                })?;
+                let (id, version) = (file.id, file.version);
+                keys.insert(KeyName { id, version }, key);
+            }
+            Ok::<_, Failure>(keys)
+        });
+        for message in reader.take_messages() {
+            terminal::say(&message);
+        }
+        let described = format!("the keys of aws_key_management in {}", directory.display());
+        Ok(Source {
+            store: StoreSeen {
+                described,
+                identity: None,
+            },
+            keys: keys?,
+            algorithm: Algorithm::AesCbc,
+        })
+    }
+}
+
+fn load(place: Place, algorithm: Algorithm) -> Result<Source, Failure> {
+    let store = place.open()?;
+    let loaded = store.load()?;
+    say_warnings(&loaded);
+    Ok(Source {
+        store: store.seen(),
+        keys: loaded.keys,
+        algorithm,
+    })
+}
+
+/// Before a master key is made for nothing. Making the keystore looks again.
+fn check_lengths(keys: &KeySet, algorithm: Algorithm) -> Result<(), Failure> {
+    for (name, key) in keys.iter() {
+        let algorithm = keys.algorithm(name).unwrap_or(algorithm);
+        let bits = key.len() * 8;
+        // A data key has 16, 24 or 32 bytes.
+        let spec = KeySpec {
+            algorithm,
+            bits: bits as u32,
+        };
+        if !spec.is_possible() {
+            return Err(Failure::NotItsAlgorithm {
+                name,
+                bits,
+                algorithm: algorithm.name(),
+            });
+        }
+    }
+    Ok(())
+}
