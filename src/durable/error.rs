@@ -10,7 +10,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::FileKind;
-use super::permissions::LoosePermissions;
+use super::permissions::{LoosePermissions, shell_word};
 use super::step::{DiskState, Step};
 
 /// A failure to read or to write a file. Nothing was changed unless the variant says so.
@@ -110,6 +110,14 @@ impl FileError {
                 )
             }
             FileError::ReadFailed { path, source } => match source.raw_os_error() {
+                Some(libc::EROFS) => format!(
+                    "its file system was made read-only after an error, and may show what is not on the disk: check the disk \
+                     and the system log, then unmount and mount what {} is on",
+                    path.display()
+                ),
+                Some(libc::ENOLCK) => {
+                    "no lock can be had now: on NFS see that the server's lock service can be reached".into()
+                }
                 Some(_) => "check the disk and the system log".into(),
                 None => format!("{}: {source}", path.display()),
             },
@@ -122,11 +130,11 @@ impl FileError {
             FileError::Locked { path, .. } => {
                 format!(
                     "see who holds it with `fuser -v {}`, then try again",
-                    path.display()
+                    shell_word(path)
                 )
             }
             FileError::HardLinked { path, .. } => {
-                let path = path.display();
+                let path = shell_word(path);
                 format!(
                     "remove its other names, which `find / -xdev -samefile {path}` shows, or make them \
                      symbolic links"

@@ -62,9 +62,10 @@ pub fn shared_if_possible(path: &Path, timeout: Duration) -> Result<File, FileEr
     }
 }
 
-/// Whether the error says that this file system has no locks, and not that one cannot be had now.
+/// Whether the error says that this file system has no locks, and not that one cannot be had now (ENOLCK: the kernel has no room
+/// for it, or an NFS server's lock service is away).
 fn has_no_locks(error: &io::Error) -> bool {
-    const NO_LOCKS: [i32; 4] = [libc::ENOLCK, libc::EOPNOTSUPP, libc::ENOSYS, libc::EINVAL];
+    const NO_LOCKS: [i32; 3] = [libc::EOPNOTSUPP, libc::ENOSYS, libc::EINVAL];
     error.raw_os_error().is_some_and(|code| NO_LOCKS.contains(&code))
 }
 

@@ -315,7 +315,7 @@ pub fn leftovers(path: &Path) -> Vec<PathBuf> {
 }
 
 /// Makes durable what was read, where that can be had: whoever wrote the file may have been killed, or may have
-/// been an editor, and nobody must use what a power failure would take away. A read-only disk loses nothing.
+/// been an editor, and nobody must use what a power failure would take away.
 ///
 /// # Errors
 /// [`FileError::ReadFailed`]: the disk does not take what was read, so that it may be gone after a power failure.
@@ -325,18 +325,20 @@ pub fn settle(file: &File, path: &Path) -> Result<(), FileError> {
         source,
     };
     unless_not_here(file.sync_all()).map_err(failed)?;
-    // Whoever may not open the folder has not written there.
     let directory = fs::canonicalize(path).ok();
     let directory = directory.as_deref().and_then(Path::parent);
-    if let Some(directory) = directory.and_then(|directory| File::open(directory).ok()) {
-        unless_not_here(directory.sync_all()).map_err(failed)?;
-    }
-    Ok(())
+    let synced = match directory.and_then(|directory| File::open(directory).ok()) {
+        Some(directory) => directory.sync_all(),
+        // Root may have written in a folder that this user may not open.
+        None => nix::unistd::syncfs(file).map_err(io::Error::from),
+    };
+    unless_not_here(synced).map_err(failed)
 }
 
-/// Passes what says that nothing can be synced here: a read-only disk, a file system without it, a pipe.
+/// Passes what says that nothing can be synced here: a file system without it, a pipe. EROFS is another matter: a disk that is
+/// mounted read-only syncs, one that was made so after an error does not, and shows what it has not stored.
 fn unless_not_here(synced: io::Result<()>) -> io::Result<()> {
-    const NOT_HERE: [i32; 4] = [libc::EROFS, libc::EINVAL, libc::ENOSYS, libc::EOPNOTSUPP];
+    const NOT_HERE: [i32; 3] = [libc::EINVAL, libc::ENOSYS, libc::EOPNOTSUPP];
     match synced {
         Err(error) if error.raw_os_error().is_some_and(|code| NOT_HERE.contains(&code)) => Ok(()),
         synced => synced,
