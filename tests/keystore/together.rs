@@ -1,11 +1,14 @@
 //! Several servers and commands at one keystore.
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::process::{Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use keyroll::keystore::envelope::{Envelope, EnvelopeConfig};
-use keyroll::keystore::{KeyStore, NewVersions, Rotate};
+use keyroll::keystore::envelope::{Envelope, EnvelopeConfig, EnvelopeError};
+use keyroll::keystore::{KeyStore, KeyStoreError, NewVersions, Rotate};
 use keyroll::master_key::{MasterKey, MasterKeyError, Wrapped};
 use keyroll::secret::KeystoreKey;
 
@@ -129,4 +132,69 @@ fn a_server_asks_the_provider_again_when_another_has_rotated_the_master_key() {
     );
     assert_eq!(two.load().unwrap().keys.len(), 5);
     assert_eq!(place.master_key.calls().0, unwraps + 1);
+}
+
+/// A provider whose first answer comes when it is let go.
+struct Late {
+    good: Handle,
+    held_back: Arc<Mutex<Option<Receiver<()>>>>,
+}
+
+impl MasterKey for Late {
+    fn describe(&self) -> String {
+        self.good.describe()
+    }
+
+    fn wrap(&self, key: &KeystoreKey, keystore: &str) -> Result<Wrapped, MasterKeyError> {
+        self.good.wrap(key, keystore)
+    }
+
+    fn unwrap(&self, wrapped: &Wrapped, keystore: &str) -> Result<KeystoreKey, MasterKeyError> {
+        let held_back = self.held_back.lock().unwrap().take();
+        if let Some(held_back) = held_back {
+            held_back.recv().unwrap();
+        }
+        self.good.unwrap(wrapped, keystore)
+    }
+
+    fn rotate(&self) -> Result<(), MasterKeyError> {
+        self.good.rotate()
+    }
+}
+
+#[test]
+fn a_late_answer_of_the_provider_does_not_make_a_server_forget_what_it_has_written_since() {
+    let place = Place::new();
+    let old = fs::read(&place.path).unwrap();
+    let (let_go, held_back) = channel();
+    let held_back = Arc::new(Mutex::new(Some(held_back)));
+    let store = Envelope::new(EnvelopeConfig {
+        path: place.path.clone(),
+        master_key: Box::new(Late {
+            good: Handle(Arc::clone(&place.master_key)),
+            held_back: Arc::clone(&held_back),
+        }),
+        options: options(),
+        strict_permissions: false,
+    })
+    .unwrap();
+    std::thread::scope(|scope| {
+        let loading = scope.spawn(|| store.load().map(drop));
+        while held_back.lock().unwrap().is_some() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        store.rotate(Rotate::All, NewVersions::DEFAULT, None).unwrap();
+        let_go.send(()).unwrap();
+        loading.join().unwrap().unwrap();
+    });
+    fs::write(&place.path, old).unwrap();
+    fs::remove_file(place.directory.path().join("keystore.previous")).unwrap();
+    let error = store.load().map(drop).unwrap_err();
+    assert!(
+        matches!(
+            error,
+            KeyStoreError::Envelope(EnvelopeError::Older { in_memory: true, .. })
+        ),
+        "{error}"
+    );
 }

@@ -80,6 +80,11 @@ impl Held {
 
     /// Remembers a keystore that was opened or written.
     pub(super) fn remember(&mut self, document: &Document) {
+        // Whoever waited for the provider may come after a thread that has written a newer one.
+        let is_newer = |seen: &Seen| seen.uuid == *document.uuid() && seen.generation > document.generation();
+        if self.seen.as_ref().is_some_and(is_newer) {
+            return;
+        }
         self.seen = Some(Seen {
             uuid: *document.uuid(),
             generation: document.generation(),
