@@ -1,6 +1,6 @@
 //! What can go wrong in the running plugin.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
@@ -131,6 +131,8 @@ pub enum PluginError {
     SaveOver {
         /// The file.
         path: PathBuf,
+        /// Whether it is a whole keystore, as far as can be told without its master key.
+        is_keystore: bool,
     },
 
     /// The number in SET GLOBAL keyroll_rotate_key is no key id.
@@ -191,7 +193,7 @@ impl PluginError {
             }
             PluginError::LoginLacks { .. } => "docs/vault.md shows each login".into(),
             PluginError::SeveralStores { .. } => {
-                "unset one of them; `keyroll import` moves the keys of a key file into a keystore".into()
+                "unset one of them; `keyroll import --keystore PATH --master-key URI` moves the keys of a key file into a keystore".into()
             }
             PluginError::NoMasterKey => {
                 "set it to the master key that the keystore was made with: file:PATH, credential:NAME, exec:PATH, aws-kms:KEY or vault-transit:URL"
@@ -205,10 +207,11 @@ impl PluginError {
                 master_key,
                 ..
             } => format!(
-                "run `keyroll import --from-aws {0} --keystore {0}/{1} --master-key {master_key} --owner \
-                 mysql`, which decrypts each key once and leaves the files as they are; then start the server again",
-                directory.display(),
-                DEFAULT_KEYSTORE
+                "run `keyroll import --from-aws {} --keystore {} --master-key {} --owner mysql`, which decrypts each key once \
+                 and leaves the files as they are; then start the server again",
+                shell_word(directory),
+                shell_word(&directory.join(DEFAULT_KEYSTORE)),
+                shell_word(Path::new(master_key))
             ),
             PluginError::ExecByStatement { .. } | PluginError::VaultByStatement { .. } => {
                 "set keyroll_master_key in my.cnf and restart the server; until then it goes on with the keys \
@@ -219,9 +222,14 @@ impl PluginError {
                 "SET GLOBAL keyroll_save_keys = '/PATH', or '/PATH file:/MASTERKEYPATH'".into()
             }
             PluginError::SaveUnder { .. } => {
-                "save them under file:/PATH; `keyroll rotate-master-key --to` moves that keystore to another master key".into()
+                "save them under file:/PATH and start with that; then `keyroll rotate-master-key --to URI` moves the keystore to \
+                 another master key"
+                    .into()
             }
-            PluginError::SaveOver { path } => {
+            PluginError::SaveOver { is_keystore: true, .. } => {
+                "name another path: this keystore is whole, and may hold versions that this server has not seen".into()
+            }
+            PluginError::SaveOver { path, .. } => {
                 let path = shell_word(path);
                 format!("name another path, or move a damaged file away: `mv -n {path} {path}.damaged`")
             }

@@ -1,11 +1,10 @@
 //! `SET GLOBAL keyroll_save_keys`: all keys in memory into a new keystore, whatever became of the key store.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::{Plugin, PluginError, Server, State, log, mark};
 use crate::durable::FileError;
-use crate::keystore::envelope::{Envelope, EnvelopeConfig};
+use crate::keystore::envelope::{Envelope, EnvelopeConfig, Metadata};
 use crate::keystore::{KeySet, KeySpec, KeyStoreError};
 use crate::master_key::file::MasterKeyFile;
 use crate::master_key::open::DEFAULT_REQUEST_TIMEOUT;
@@ -71,7 +70,7 @@ impl Plugin {
     /// Writes all keys of the ring durably into a new keystore, from memory alone.
     ///
     /// # Errors
-    /// There is no new file then.
+    /// There is no new keystore then. A master key file that was made stays, and the next try takes it.
     pub fn save_keys(&self, request: &[u8], server: &dyn Server) -> Result<(), PluginError> {
         let request = Request::parse(request)?;
         let mut state = self.state();
@@ -112,32 +111,31 @@ fn save_under(master_key: &Path, keystore: &Path, keys: &KeySet) -> Result<(), P
         options,
         strict_permissions: false,
     })?;
-    let is_new = master_key.symlink_metadata().is_err();
-    if is_new {
+    // Told before a master key is made for nothing.
+    if keystore.symlink_metadata().is_ok() || keystore == master_key {
+        return Err(save_over(keystore.into()));
+    }
+    if master_key.symlink_metadata().is_err() {
+        // It stays whatever comes: another server that saves at this moment may have wrapped its keys with it.
         MasterKeyFile::create(master_key, None).map_err(failed)?;
     }
-    match envelope.import(keys, KeySpec::DEFAULT.algorithm, None) {
-        Ok(_) => Ok(()),
-        Err(error) => {
-            // Nothing is wrapped with it, unless the new keystore could not be taken away.
-            let is_unused =
-                keystore == master_key || keystore.symlink_metadata().is_err() || is_in_the_way(&error);
-            if is_new && is_unused {
-                let _ = fs::remove_file(master_key);
-            }
-            Err(in_the_way(error))
-        }
-    }
-}
-
-fn is_in_the_way(error: &KeyStoreError) -> bool {
-    matches!(error, KeyStoreError::File(FileError::FileExists { .. }))
+    envelope
+        .import(keys, KeySpec::DEFAULT.algorithm, None)
+        .map_err(in_the_way)?;
+    Ok(())
 }
 
 fn in_the_way(error: KeyStoreError) -> PluginError {
     match error {
-        KeyStoreError::File(FileError::FileExists { path }) => PluginError::SaveOver { path },
+        KeyStoreError::File(FileError::FileExists { path }) => save_over(path),
         error => error.into(),
+    }
+}
+
+fn save_over(path: PathBuf) -> PluginError {
+    PluginError::SaveOver {
+        is_keystore: Metadata::read(&path).is_ok(),
+        path,
     }
 }
 

@@ -209,7 +209,6 @@ fn nothing_is_left_of_what_could_not_be_saved() {
     assert!(matches!(over, PluginError::SaveOver { .. }), "{over}");
     let twice = s.save(&plugin, "one", Some("one")).unwrap_err();
     assert!(matches!(twice, PluginError::SaveOver { .. }), "{twice}");
-    s.save(&plugin, "nowhere/saved", Some("new-master")).unwrap_err();
     s.save(&plugin, "saved", Some("nowhere/new-master")).unwrap_err();
     assert_eq!(s.files(), ["keys"]);
     // A master key file that others may read is none.
@@ -217,6 +216,62 @@ fn nothing_is_left_of_what_could_not_be_saved() {
     fs::set_permissions(s.path("loose"), fs::Permissions::from_mode(0o644)).unwrap();
     s.save(&plugin, "saved", Some("loose")).unwrap_err();
     assert_eq!(s.files(), ["keys", "loose"]);
+}
+
+#[test]
+fn a_master_key_file_that_was_made_stays_and_the_next_try_takes_it() {
+    let s = Site::new();
+    let keys = s.path("keys");
+    fs::write(&keys, "1;00112233445566778899aabbccddeeff\n").unwrap();
+    let plugin = s.start(settings(&keys));
+    s.save(&plugin, "nowhere/saved", Some("new-master")).unwrap_err();
+    // Another server may have saved its keys with it meanwhile, to which this one must not put an end.
+    assert_eq!(s.files(), ["keys", "new-master"]);
+    let made = fs::read(s.path("new-master")).unwrap();
+    s.save(&plugin, "saved", Some("new-master")).unwrap();
+    assert_eq!(fs::read(s.path("new-master")).unwrap(), made);
+    assert!(same_keys(&s.start(s.keystore("saved", "new-master")), &plugin));
+}
+
+#[test]
+fn of_servers_that_save_the_same_keystore_at_once_one_does_and_its_master_key_stays() {
+    let s = Site::new();
+    let keys = s.path("keys");
+    fs::write(&keys, "1;00112233445566778899aabbccddeeff\n").unwrap();
+    let servers = [(); 6].map(|()| s.start(settings(&keys)));
+    let saved = std::thread::scope(|scope| {
+        let saving: Vec<_> = servers
+            .iter()
+            .map(|plugin| scope.spawn(|| s.save(plugin, "saved", Some("new-master")).is_ok()))
+            .collect();
+        saving
+            .into_iter()
+            .filter_map(|one| one.join().unwrap().then_some(()))
+            .count()
+    });
+    assert_eq!(saved, 1);
+    assert!(same_keys(
+        &s.start(s.keystore("saved", "new-master")),
+        &servers[0]
+    ));
+}
+
+#[test]
+fn a_keystore_that_may_hold_more_is_not_to_be_moved_away() {
+    let s = Site::with_keystore();
+    let plugin = s.start(s.keystore("keystore", "master"));
+    let other = s.start(s.keystore("keystore", "master"));
+    rotate(&other, &s.server);
+    let error = s.save(&plugin, "keystore", None).unwrap_err();
+    assert!(
+        error
+            .hint()
+            .starts_with("name another path: this keystore is whole"),
+        "{}",
+        error.hint()
+    );
+    s.save(&plugin, "elsewhere", None).unwrap();
+    assert!(same_keys(&s.start(s.keystore("keystore", "master")), &other));
 }
 
 #[test]
