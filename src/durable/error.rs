@@ -10,7 +10,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::FileKind;
-use super::permissions::LoosePermissions;
+use super::permissions::{LoosePermissions, shell_word};
 use super::step::{DiskState, Step};
 
 /// A failure to read or to write a file. Nothing was changed unless the variant says so.
@@ -122,11 +122,11 @@ impl FileError {
             FileError::Locked { path, .. } => {
                 format!(
                     "see who holds it with `fuser -v {}`, then try again",
-                    path.display()
+                    shell_word(path)
                 )
             }
             FileError::HardLinked { path, .. } => {
-                let path = path.display();
+                let path = shell_word(path);
                 format!(
                     "remove its other names, which `find / -xdev -samefile {path}` shows, or make them \
                      symbolic links"

@@ -1,12 +1,14 @@
 //! Who may read a file that holds secrets.
 
 use std::fs::Metadata;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
 use super::FileError;
+use crate::one_line::one_line;
 
 /// Others may read a secret file, or change it.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -73,14 +75,21 @@ pub fn owner_only(meta: &Metadata, path: &Path) -> Result<(), FileError> {
     }))
 }
 
-/// The path as one word for a shell.
+/// The path as one word for a shell, in one line.
 pub fn shell_word(path: &Path) -> String {
-    let text = path.display().to_string();
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=:,@".contains(c);
-    if text.chars().all(plain) {
-        text
-    } else {
-        format!("'{}'", text.replace('\'', r"'\''"))
+    let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"/._-+=:,@".contains(byte);
+    let bytes = path.as_os_str().as_bytes();
+    match path.to_str() {
+        Some(text) if bytes.iter().all(is_plain) => text.into(),
+        Some(text) if one_line(text) == text => format!("'{}'", text.replace('\'', r"'\''")),
+        _ => {
+            let escaped = |byte: &u8| match is_plain(byte) {
+                true => char::from(*byte).to_string(),
+                false => format!("\\{byte:03o}"),
+            };
+            let word: String = bytes.iter().map(escaped).collect();
+            format!("\"$(printf '{word}')\"")
+        }
     }
 }
 
@@ -138,6 +147,14 @@ mod tests {
             fault("my 'keys'", 0o644).unwrap().1,
             r"chmod o-rwx 'DIR/my '\''keys'\'''"
         );
+    }
+
+    #[test]
+    fn the_chmod_is_one_line_and_works_for_names_of_several() {
+        for name in ["my\nkeys'%d", "\x1b[2K\t\\"] {
+            let chmod = fault(name, 0o644).unwrap().1;
+            assert!(!chmod.contains(|c: char| c.is_control()), "{chmod:?}");
+        }
     }
 
     #[test]
