@@ -3,8 +3,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::fs::{self, Permissions};
+use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use tempfile::TempDir;
@@ -32,8 +34,13 @@ impl Place {
 
     /// Runs the command; sees that what it prints tells of the forger, and not in a line of his own.
     fn run(&self, arguments: &[&str]) {
+        self.run_with(&[], arguments);
+    }
+
+    fn run_with(&self, environment: &[(&str, &str)], arguments: &[&str]) {
         let output = Command::new(env!("CARGO_BIN_EXE_keyroll"))
             .args(arguments)
+            .envs(environment.iter().copied())
             .current_dir(self.0.path())
             .output()
             .unwrap();
@@ -170,17 +177,45 @@ fn a_user_name_a_uri_and_an_option_forge_no_line() {
 fn what_a_provider_says_forges_no_line() {
     let place = Place::new();
     let store = place.keystore("keystore");
-    let quoted = r"a\n\r\033[2KFORGED line";
-    for (n, script) in [
-        format!("printf '{quoted}\\n' >&2; exit 1"),
-        r#"printf '{"ciphertext":"AQIDBA==","key_version":"a\\n\\rFORGED line"}'"#
-            .replace("FORGED line", "x"),
+    let says = r"printf 'a\n\r\033[2KFORGED line\n' >&2; exit 1";
+    let to = place.script(NAME, says);
+    place.run(&[&["rotate-master-key", "--to", &to], &words(&store)[..]].concat());
+}
+
+#[test]
+fn what_a_service_answers_and_where_it_is_forges_no_line() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let answering = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for client in listener.incoming() {
+            let mut client = client.unwrap();
+            let _ = client.read(&mut [0; 8192]);
+            let body = r#"{"__type":"x#AccessDeniedException","message":"a\n\r\u001b[2KFORGED line"}"#;
+            let head = "HTTP/1.1 400 Bad Request\r\nConnection: close\r\n";
+            let _ = write!(client, "{head}Content-Length: {}\r\n\r\n{body}", body.len());
+        }
+    });
+    let place = Place::new();
+    let store = place.keystore("keystore");
+    let endpoint = format!("http://{NAME}");
+    let arguments = [
+        &["rotate-master-key", "--to", "aws-kms:alias/x"],
+        &words(&store)[..],
     ]
-    .iter()
-    .enumerate()
-    {
-        let to = place.script(&format!("{NAME} {n}").replace('/', ""), script);
-        place.run(&[&["rotate-master-key", "--to", &to], &words(&store)[..]].concat());
+    .concat();
+    for (region, endpoint) in [
+        (NAME, &*answering),
+        ("eu-west-1", &*endpoint),
+        ("eu-west-1", &*answering),
+    ] {
+        let environment = [
+            ("AWS_ACCESS_KEY_ID", "x"),
+            ("AWS_SECRET_ACCESS_KEY", "x"),
+            ("AWS_EC2_METADATA_DISABLED", "true"),
+            ("AWS_REGION", region),
+            ("AWS_ENDPOINT_URL", endpoint),
+        ];
+        place.run_with(&environment, &arguments);
     }
 }
 
@@ -198,5 +233,4 @@ fn what_stands_in_a_key_file_forges_no_line() {
         let said = String::from_utf8(output.stderr).unwrap();
         assert!(!said.contains("FORGED") && said.lines().count() <= 3, "{said}");
     }
-    assert!(Path::new(&keys).exists());
 }
