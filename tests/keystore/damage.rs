@@ -1,13 +1,17 @@
 //! Chance: files that are cut, flipped, old, or not the right one. And what a DBA is told then.
 
+use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
-use keyroll::keystore::envelope::EnvelopeError;
 use keyroll::keystore::envelope::format::FormatError;
 use keyroll::keystore::envelope::json::Value;
+use keyroll::keystore::envelope::{Envelope, EnvelopeConfig, EnvelopeError};
 use keyroll::keystore::{KeyStore, KeyStoreError, NewVersions, Rotate};
+use keyroll::master_key::{self, Options};
 
 use super::support::{Forgery, Place, TestMasterKey, XTS, base64, plain_keys};
 
@@ -418,4 +422,41 @@ fn a_keystore_that_others_may_read_is_warned_about_or_refused() {
             .rotate(Rotate::All, NewVersions::DEFAULT, None)
             .is_err()
     );
+}
+
+#[test]
+fn a_token_for_the_master_key_that_others_may_read_is_refused_before_anyone_is_asked() {
+    use std::os::unix::fs::PermissionsExt;
+    let place = Place::new();
+    let token = place.path.with_file_name("token");
+    fs::write(&token, "hvs.x").unwrap();
+    let mut environment = BTreeMap::new();
+    let mut setting = OsString::from("FILE:");
+    setting.push(&token);
+    environment.insert("VAULT_TOKEN".into(), setting);
+    let options = Options {
+        request_timeout: Duration::from_secs(5),
+        environment,
+        vault: None,
+    };
+    let nobody_there = "vault-transit:https://127.0.0.1:1/transit/key";
+    let error_of = |mode, strict_permissions| {
+        fs::set_permissions(&token, fs::Permissions::from_mode(mode)).unwrap();
+        let config = EnvelopeConfig {
+            path: place.path.clone(),
+            master_key: master_key::open(nobody_there, &options).unwrap(),
+            options: options.clone(),
+            strict_permissions,
+        };
+        Envelope::new(config).unwrap().load().unwrap_err().to_string()
+    };
+    let refused = format!("others may read or change {}", token.display());
+    assert!(
+        error_of(0o644, true).starts_with(&refused),
+        "{}",
+        error_of(0o644, true)
+    );
+    for (mode, strict) in [(0o600, true), (0o644, false)] {
+        assert!(!error_of(mode, strict).contains("others may read"));
+    }
 }
