@@ -257,7 +257,7 @@ mod tests {
                 let found: Vec<PathBuf> = access.loose_files().into_iter().map(|loose| loose.path).collect();
                 match is_loose && !is_certificate {
                     true => assert_eq!(found, [secret.clone(), key.clone()]),
-                    false => assert_eq!(found, [key.clone()]),
+                    false => assert_eq!(found, std::slice::from_ref(&key)),
                 }
             }
         }
