@@ -425,23 +425,25 @@ fn a_keystore_that_others_may_read_is_warned_about_or_refused() {
 }
 
 #[test]
-fn a_token_for_the_master_key_that_others_may_read_is_refused_before_anyone_is_asked() {
+fn a_secret_to_reach_the_master_key_with_that_others_may_read_is_refused_before_anyone_is_asked() {
     use std::os::unix::fs::PermissionsExt;
     let place = Place::new();
-    let token = place.path.with_file_name("token");
-    fs::write(&token, "hvs.x").unwrap();
-    let mut environment = BTreeMap::new();
+    let secret = place.path.with_file_name("secret");
     let mut setting = OsString::from("FILE:");
-    setting.push(&token);
-    environment.insert("VAULT_TOKEN".into(), setting);
+    setting.push(&secret);
     let options = Options {
         request_timeout: Duration::from_secs(5),
-        environment,
+        environment: BTreeMap::from([
+            ("VAULT_TOKEN".into(), setting),
+            ("AWS_SHARED_CREDENTIALS_FILE".into(), secret.clone().into()),
+            ("AWS_REGION".into(), "eu-west-1".into()),
+            ("AWS_ENDPOINT_URL".into(), "http://127.0.0.1:1".into()),
+        ]),
         vault: None,
     };
-    let nobody_there = "vault-transit:https://127.0.0.1:1/transit/key";
-    let error_of = |mode, strict_permissions| {
-        fs::set_permissions(&token, fs::Permissions::from_mode(mode)).unwrap();
+    let refused = format!("others may read or change {}", secret.display());
+    let error_of = |nobody_there, mode, strict_permissions| {
+        fs::set_permissions(&secret, fs::Permissions::from_mode(mode)).unwrap();
         let config = EnvelopeConfig {
             path: place.path.clone(),
             master_key: master_key::open(nobody_there, &options).unwrap(),
@@ -450,13 +452,17 @@ fn a_token_for_the_master_key_that_others_may_read_is_refused_before_anyone_is_a
         };
         Envelope::new(config).unwrap().load().unwrap_err().to_string()
     };
-    let refused = format!("others may read or change {}", token.display());
-    assert!(
-        error_of(0o644, true).starts_with(&refused),
-        "{}",
-        error_of(0o644, true)
-    );
-    for (mode, strict) in [(0o600, true), (0o644, false)] {
-        assert!(!error_of(mode, strict).contains("others may read"));
+    let keys = "[default]\naws_access_key_id = x\naws_secret_access_key = x\n";
+    for (text, nobody_there) in [
+        ("hvs.x", "vault-transit:https://127.0.0.1:1/transit/key"),
+        (keys, "aws-kms:alias/x"),
+    ] {
+        fs::write(&secret, text).unwrap();
+        let error = error_of(nobody_there, 0o644, true);
+        assert!(error.starts_with(&refused), "{error}");
+        for (mode, strict) in [(0o600, true), (0o644, false)] {
+            let error = error_of(nobody_there, mode, strict);
+            assert!(!error.contains("others may read"), "{error}");
+        }
     }
 }
