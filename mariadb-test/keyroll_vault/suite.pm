@@ -60,6 +60,7 @@ sub make_secrets {
   bao("kv put keys/2 data=\$(openssl rand -hex 32)");
   bao("policy write keyroll $dir/policy.hcl");
   bao("token create -policy=keyroll -period=1h -field=token >$dir/token");
+  chmod 0600, "$dir/token" or die "$dir/token: $!";
   my $server= $config->group('mysqld.1');
   make_keystore($port) if $server->if_exist('loose-keyroll-keystore');
   # A token that my.cnf can name before it is made, with the one more right that hashicorp_key_management needs.

@@ -124,9 +124,11 @@ impl FileError {
             FileError::FileTooLarge { kind, .. } => {
                 format!("check that it is the right file; {}", kind.when_too_large)
             }
-            FileError::LoosePermissions(loose) | FileError::NotOwnerOnly(loose) => {
-                format!("run `{}`", loose.chmod)
-            }
+            FileError::LoosePermissions(loose) => loose.remedy(),
+            FileError::NotOwnerOnly(loose) => format!(
+                "{}; a file that cannot be changed, as in a volume of Kubernetes, can be named as credential:NAME",
+                loose.remedy()
+            ),
             FileError::Locked { path, .. } => {
                 format!(
                     "see who holds it with `fuser -v {}`, then try again",

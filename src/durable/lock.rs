@@ -4,9 +4,9 @@
 //! as well, so whoever comes later waits on the new file and whoever waited on the old one notices
 //! that it is no longer the one the path names.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -32,7 +32,16 @@ pub fn exclusive(path: &Path, kind: &'static FileKind, timeout: Duration) -> Res
         kind,
     };
     failpoint::reach("replace:lock").map_err(failed)?;
-    open_locked(path, timeout, File::try_lock)?.map_err(|error| match error {
+    let locked = match open_locked(path, timeout, read::open_regular, File::try_lock)? {
+        Err(TryLockError::Error(error)) if is_for_writers(&error) => open_locked(
+            path,
+            timeout,
+            |path| open_to_write(path).map_err(failed),
+            File::try_lock,
+        )?,
+        locked => locked,
+    };
+    locked.map_err(|error| match error {
         TryLockError::WouldBlock => FileError::Locked {
             path: path.into(),
             waited: timeout,
@@ -48,7 +57,7 @@ pub fn exclusive(path: &Path, kind: &'static FileKind, timeout: Duration) -> Res
 /// # Errors
 /// [`FileError::Locked`] after `timeout`; a file that is not there or is not regular.
 pub fn shared_if_possible(path: &Path, timeout: Duration) -> Result<File, FileError> {
-    match open_locked(path, timeout, File::try_lock_shared)? {
+    match open_locked(path, timeout, read::open_regular, File::try_lock_shared)? {
         Ok(file) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(FileError::Locked {
             path: path.into(),
@@ -83,14 +92,29 @@ pub(super) fn wait_for(
     }
 }
 
+/// Whether the error says that only who has the file open for writing may lock it, as on NFS: flock(2).
+fn is_for_writers(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(libc::EBADF)
+}
+
+/// Opens a file, which was a regular one a moment ago, for reading and writing. Nobody writes into it: it is replaced.
+fn open_to_write(path: &Path) -> io::Result<File> {
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .custom_flags(libc::O_NONBLOCK)
+        .open(path)
+}
+
 fn open_locked(
     path: &Path,
     timeout: Duration,
+    open: impl Fn(&Path) -> Result<File, FileError>,
     try_lock: impl Fn(&File) -> Result<(), TryLockError>,
 ) -> Result<Result<File, TryLockError>, FileError> {
     let deadline = Instant::now() + timeout;
     loop {
-        let file = read::open_regular(path)?;
+        let file = open(path)?;
         if let Err(error) = wait_for(&file, deadline, &try_lock) {
             return Ok(Err(error));
         }

@@ -1,12 +1,15 @@
 //! Who may read a file that holds secrets.
 
-use std::fs::Metadata;
+use std::fs::{self, Metadata};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use nix::unistd::{Gid, getegid, geteuid, getgroups};
 use thiserror::Error;
 
 use super::FileError;
+use crate::one_line::one_line;
 
 /// Others may read a secret file, or change it.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -16,12 +19,47 @@ pub struct LoosePermissions {
     pub path: PathBuf,
     /// Its permission bits.
     pub mode: u32,
-    /// The command that mends it, ready for a shell.
-    pub chmod: String,
+    /// The command that mends it, ready for a shell. Whoever reads the file now can read it afterwards.
+    pub mend: String,
+    /// Whether the server can read the file afterwards only if it runs as root: nobody says here who it runs as.
+    readable_for_root_alone: bool,
+}
+
+impl LoosePermissions {
+    /// What a DBA can do about it.
+    pub fn remedy(&self) -> String {
+        let owner = match self.readable_for_root_alone {
+            true => ", and `chown` it to the server's user, unless that is root",
+            false => "",
+        };
+        format!("run `{}`{owner}", self.mend)
+    }
+}
+
+/// Who is to be able to read the file.
+struct Reader {
+    user: u32,
+    groups: Vec<u32>,
+}
+
+impl Reader {
+    fn us() -> Reader {
+        let mut groups: Vec<u32> = getgroups()
+            .unwrap_or_default()
+            .into_iter()
+            .map(Gid::as_raw)
+            .collect();
+        groups.push(getegid().as_raw());
+        Reader {
+            user: geteuid().as_raw(),
+            groups,
+        }
+    }
 }
 
 /// All bits of a mode that are not its owner's to read and write.
 const BEYOND_OWNER_ONLY: u32 = 0o7777 & !0o600;
+const GROUP_READ: u32 = 0o040;
 const OTHERS_READ: u32 = 0o004;
 const OTHERS_WRITE: u32 = 0o002;
 const GROUP_WRITE: u32 = 0o020;
@@ -31,6 +69,15 @@ const GROUP_WRITE: u32 = 0o020;
 ///
 /// `meta` must come from the opened file, not from its path, so that it speaks of the bytes that are read.
 pub fn check(meta: &Metadata, path: &Path) -> Option<LoosePermissions> {
+    check_for(&Reader::us(), meta, path)
+}
+
+/// The same of a file that someone else reads: what is not there or cannot be seen is found out then.
+pub fn check_path(path: &Path) -> Option<LoosePermissions> {
+    check(&fs::metadata(path).ok()?, path)
+}
+
+fn check_for(reader: &Reader, meta: &Metadata, path: &Path) -> Option<LoosePermissions> {
     // A pipe or a terminal (`FILE:/dev/stdin`) lies nowhere for others to read.
     if !meta.is_file() {
         return None;
@@ -46,12 +93,33 @@ pub fn check(meta: &Metadata, path: &Path) -> Option<LoosePermissions> {
     if mend.is_empty() {
         return None;
     }
-    let chmod = format!("chmod {} {}", mend.join(","), shell_word(path));
-    Some(LoosePermissions {
+    let group = (mode & GROUP_READ != 0).then_some(meta.gid());
+    Some(mended_by(reader, meta, path, &mend.join(","), group))
+}
+
+/// What is wrong, and the chmod that mends it. The owner, and `group` where one is named, can read the file afterwards: where
+/// `reader` is not among them, it must be given to him.
+fn mended_by(
+    reader: &Reader,
+    meta: &Metadata,
+    path: &Path,
+    mode: &str,
+    group: Option<u32>,
+) -> LoosePermissions {
+    let file = shell_word(path);
+    let chmod = format!("chmod {mode} {file}");
+    let can_read = reader.user == 0
+        || reader.user == meta.uid()
+        || group.is_some_and(|group| reader.groups.contains(&group));
+    LoosePermissions {
         path: path.to_owned(),
-        mode,
-        chmod,
-    })
+        mode: meta.mode() & 0o7777,
+        mend: match can_read {
+            true => chmod,
+            false => format!("chown {} {file} && {chmod}", reader.user),
+        },
+        readable_for_root_alone: reader.user == 0 && meta.uid() == 0 && group.is_none_or(|group| group == 0),
+    }
 }
 
 /// Refuses a file that is not of mode 0600 or stricter: one whose secret nobody but its owner has to know.
@@ -66,21 +134,30 @@ pub fn owner_only(meta: &Metadata, path: &Path) -> Result<(), FileError> {
     if mode & BEYOND_OWNER_ONLY == 0 {
         return Ok(());
     }
-    Err(FileError::NotOwnerOnly(LoosePermissions {
-        path: path.to_owned(),
-        mode,
-        chmod: format!("chmod 0600 {}", shell_word(path)),
-    }))
+    Err(FileError::NotOwnerOnly(mended_by(
+        &Reader::us(),
+        meta,
+        path,
+        "0600",
+        None,
+    )))
 }
 
-/// The path as one word for a shell.
+/// The path as one word for a shell, in one line.
 pub fn shell_word(path: &Path) -> String {
-    let text = path.display().to_string();
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=:,@".contains(c);
-    if text.chars().all(plain) {
-        text
-    } else {
-        format!("'{}'", text.replace('\'', r"'\''"))
+    let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"/._-+=:,@".contains(byte);
+    let bytes = path.as_os_str().as_bytes();
+    match path.to_str() {
+        Some(text) if bytes.iter().all(is_plain) => text.into(),
+        Some(text) if one_line(text) == text => format!("'{}'", text.replace('\'', r"'\''")),
+        _ => {
+            let escaped = |byte: &u8| match is_plain(byte) {
+                true => char::from(*byte).to_string(),
+                false => format!("\\{byte:03o}"),
+            };
+            let word: String = bytes.iter().map(escaped).collect();
+            format!("\"$(printf '{word}')\"")
+        }
     }
 }
 
@@ -99,7 +176,7 @@ mod tests {
         let found = check(&file.metadata().unwrap(), &path)?;
         assert_eq!(found.path, path);
         let run = std::process::Command::new("sh")
-            .args(["-c", &found.chmod])
+            .args(["-c", &found.mend])
             .status()
             .unwrap();
         assert!(run.success());
@@ -110,7 +187,7 @@ mod tests {
         );
         Some((
             found.mode,
-            found.chmod.replace(dir.path().to_str().unwrap(), "DIR"),
+            found.mend.replace(dir.path().to_str().unwrap(), "DIR"),
         ))
     }
 
@@ -141,6 +218,56 @@ mod tests {
     }
 
     #[test]
+    fn who_reads_the_file_now_can_read_it_afterwards() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let (path, name) = (file.path(), file.path().display());
+        let mend = |reader: &Reader, mode| {
+            let open = file.as_file();
+            open.set_permissions(Permissions::from_mode(mode)).unwrap();
+            check_for(reader, &open.metadata().unwrap(), path).unwrap().mend
+        };
+        let meta = file.as_file().metadata().unwrap();
+        let of = |user, group| Reader {
+            user,
+            groups: vec![group],
+        };
+        let (stranger, member) = (of(meta.uid() + 1, meta.gid() + 1), of(meta.uid() + 1, meta.gid()));
+        let chmod = format!("chmod o-rwx {name}");
+        let chown = format!("chown {} {name} && {chmod}", stranger.user);
+        assert_eq!(mend(&of(meta.uid(), meta.gid()), 0o604), chmod);
+        assert_eq!(mend(&member, 0o644), chmod);
+        assert_eq!(mend(&member, 0o604), chown);
+        assert_eq!(mend(&stranger, 0o644), chown);
+    }
+
+    #[test]
+    fn where_nobody_says_who_the_server_runs_as_a_file_of_root_is_to_be_given_to_it() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        file.as_file()
+            .set_permissions(Permissions::from_mode(0o604))
+            .unwrap();
+        let meta = file.as_file().metadata().unwrap();
+        let root = Reader {
+            user: 0,
+            groups: vec![0],
+        };
+        let remedy = check_for(&root, &meta, file.path()).unwrap().remedy();
+        assert_eq!(
+            remedy.contains("`chown` it to the server's user"),
+            meta.uid() == 0,
+            "{remedy}"
+        );
+    }
+
+    #[test]
+    fn the_chmod_is_one_line_and_works_for_names_of_several() {
+        for name in ["my\nkeys'%d", "\x1b[2K\t\\"] {
+            let chmod = fault(name, 0o644).unwrap().1;
+            assert!(!chmod.contains(|c: char| c.is_control()), "{chmod:?}");
+        }
+    }
+
+    #[test]
     fn what_is_its_owners_alone_has_mode_0600_or_stricter() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let judge = |mode| {
@@ -154,7 +281,10 @@ mod tests {
         for mode in [0o640, 0o604, 0o620, 0o602, 0o601, 0o610, 0o700, 0o4600, 0o1600] {
             let refused = judge(mode).unwrap_err();
             let path = file.path().display();
-            assert_eq!(refused.hint(), format!("run `chmod 0600 {path}`"), "{mode:o}");
+            assert!(
+                refused.hint().starts_with(&format!("run `chmod 0600 {path}`")),
+                "{mode:o}"
+            );
             assert!(
                 refused.to_string().ends_with(&format!("its mode is {mode:04o}")),
                 "{refused}"

@@ -82,6 +82,9 @@ impl Step {
                 format!("the server's user may not read and write in {directory}: {as_root}")
             }
             (Step::Attributes | Step::Mode, _) => as_root.into(),
+            (Step::Lock, Some(libc::EACCES | libc::EPERM)) => format!(
+                "on NFS only who may write the file itself may lock it: let the server's user write it, or {as_root}"
+            ),
             (Step::Lock, _) => "the file system must support locks (flock)".into(),
             _ => "check the disk and the system log".into(),
         };

@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicPtr, AtomicU8, Ordering};
 use once_cell::sync::Lazy;
 
 use super::abi;
+use crate::one_line::one_line;
 use crate::plugin::{Level, Statement, Wake};
 
 /// `sql_service`: SQL in the server (10.7 and later).
@@ -74,8 +75,8 @@ fn print(nr: c_uint, text: &str, flags: c_ulong) {
         // SAFETY: `my_printf_error` has this type from 10.5 to 11.8 (include/abi_check.c); null becomes `None`.
         unsafe { std::mem::transmute::<*mut c_void, abi::kr_printf_error>(symbol(c"my_printf_error")) }
     });
-    // A NUL would cut the text: our texts have none, but a path in them might.
-    let text = CString::new(shorten(&text.replace('\0', "\\0"))).unwrap_or_default();
+    // One line, and no NUL, which would cut it: our texts are that, but what they quote may be anything.
+    let text = CString::new(shorten(&one_line(text))).unwrap_or_default();
     match *PRINTF_ERROR {
         // SAFETY: the format takes one string, and both live until the call returns.
         Some(printf_error) => unsafe { printf_error(nr, c"%s".as_ptr(), flags, text.as_ptr()) },

@@ -8,6 +8,7 @@ use super::declare::ServerCell;
 use super::guard::{Answer, guard};
 use super::published;
 use super::running::STATUS;
+use crate::one_line::one_line;
 
 /// 0: the value is in the buffer.
 struct ShowStatus(c_int);
@@ -80,6 +81,7 @@ unsafe fn write(value: Shown, var: *mut abi::kr_show_var, buffer: *mut c_char) -
         }
         Shown::Text(text) => {
             var.type_ = abi::KR_SHOW_CHAR;
+            let text = one_line(&text);
             let room = abi::KR_SHOW_BUFFER as usize - 1;
             // Never in the midst of a character.
             let end = (0..=room.min(text.len()))

@@ -265,7 +265,7 @@ impl KeyStoreError {
 #[derive(Debug, PartialEq, Eq, Error)]
 pub enum Warning {
     /// Others may read the file or change it.
-    #[error("{0}; run `{chmod}`", chmod = .0.chmod)]
+    #[error("{0}; {remedy}", remedy = .0.remedy())]
     LoosePermissions(LoosePermissions),
 
     /// A copy of the keystore opens with a master key that was changed since.
@@ -315,9 +315,15 @@ impl Warning {
             path: path.into(),
             source,
         })?;
-        match permissions::check(&meta, path) {
-            Some(loose) if strict => Err(loose.into()),
-            loose => Ok(loose.map(Warning::LoosePermissions)),
+        let loose = permissions::check(&meta, path);
+        loose.map(|loose| Warning::of_loose(loose, strict)).transpose()
+    }
+
+    /// A warning, or an error where that is refused.
+    pub(super) fn of_loose(loose: LoosePermissions, strict: bool) -> Result<Warning, FileError> {
+        match strict {
+            true => Err(loose.into()),
+            false => Ok(Warning::LoosePermissions(loose)),
         }
     }
 }

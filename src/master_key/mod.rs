@@ -15,6 +15,7 @@ pub mod vault_transit;
 pub use error::MasterKeyError;
 pub use open::{Options, open};
 
+use crate::durable::LoosePermissions;
 use crate::secret::KeystoreKey;
 
 /// The most bytes that a wrapped keystore key may have. AWS KMS answers with some 200, an RSA key with 512.
@@ -51,6 +52,11 @@ pub trait MasterKey: Send + Sync {
     /// Makes a new version of the master key, or has the provider name its newest, durably: the next
     /// [`wrap`](Self::wrap) uses it. Older versions go on unwrapping.
     fn rotate(&self) -> Result<(), MasterKeyError>;
+
+    /// Files that hold secrets to reach the master key with, and that others may read or change.
+    fn loose_files(&self) -> Vec<LoosePermissions> {
+        Vec::new()
+    }
 
     /// What the provider said since the last call that a DBA should see, line by line, without secrets.
     fn take_messages(&self) -> Vec<String> {

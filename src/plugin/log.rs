@@ -272,7 +272,7 @@ pub fn file_name(file: &Path) -> String {
         .map(|part| part.as_os_str().to_string_lossy())
         .collect();
     parts.reverse();
-    parts.join("/").escape_debug().to_string()
+    parts.join("/")
 }
 
 /// `versions 1, 3, 5 and 12 more up to 29`.

@@ -114,8 +114,8 @@ macro_rules! with_system_variables {
             flag vault_allow_http = false, start,
                 "Allow http:// to other hosts than this one: anyone on the network can read the keys then";
             flag strict_permissions = false, start,
-                "Refuse a key file or password file that others can read or anyone but its owner can write; \
-                 OFF = warn";
+                "Refuse a file with keys, a password, a token or another secret to log in with that others can read or anyone \
+                 but its owner can write; OFF = warn";
             flag accept_lost_keys = false, start,
                 "Start although the key store lacks key versions that the data directory knows, and give up all data that \
                  needs them. For one start alone, when they are lost for good";
@@ -274,7 +274,7 @@ impl Settings {
         match is_set {
             [_, false, false] => Ok(self.key_file()),
             [false, true, false] => self.envelope(),
-            [false, false, true] => self.vault.store(),
+            [false, false, true] => self.vault.store(self.strict_permissions),
             _ => Err(PluginError::SeveralStores {
                 set: ["keyroll_filename", "keyroll_keystore", "keyroll_vault_url"]
                     .into_iter()

@@ -101,7 +101,7 @@ impl VaultSettings {
     ///
     /// # Errors
     /// A URL that is none, and a login that lacks a setting.
-    pub fn store(self) -> Result<StoreConfig, PluginError> {
+    pub fn store(self, strict_permissions: bool) -> Result<StoreConfig, PluginError> {
         let (address, path) = parse_url(&text(&self.url)).map_err(KeyStoreError::from)?;
         let pace = self.pace.pace();
         Ok(StoreConfig::VaultKv(Box::new(VaultKvConfig {
@@ -109,6 +109,7 @@ impl VaultSettings {
             check_kv_version: self.check_kv_version,
             version_interval: pace.version_interval,
             key_interval: pace.key_interval,
+            strict_permissions,
             vault: VaultConfig {
                 address,
                 access: self.access()?,

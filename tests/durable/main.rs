@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod failpoints;
+mod nfs;
 mod previous;
 #[path = "../programs/mod.rs"]
 mod programs;

@@ -1,13 +1,17 @@
 //! Chance: files that are cut, flipped, old, or not the right one. And what a DBA is told then.
 
+use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
-use keyroll::keystore::envelope::EnvelopeError;
 use keyroll::keystore::envelope::format::FormatError;
 use keyroll::keystore::envelope::json::Value;
+use keyroll::keystore::envelope::{Envelope, EnvelopeConfig, EnvelopeError};
 use keyroll::keystore::{KeyStore, KeyStoreError, NewVersions, Rotate};
+use keyroll::master_key::{self, Options};
 
 use super::support::{Forgery, Place, TestMasterKey, XTS, base64, plain_keys};
 
@@ -418,4 +422,47 @@ fn a_keystore_that_others_may_read_is_warned_about_or_refused() {
             .rotate(Rotate::All, NewVersions::DEFAULT, None)
             .is_err()
     );
+}
+
+#[test]
+fn a_secret_to_reach_the_master_key_with_that_others_may_read_is_refused_before_anyone_is_asked() {
+    use std::os::unix::fs::PermissionsExt;
+    let place = Place::new();
+    let secret = place.path.with_file_name("secret");
+    let mut setting = OsString::from("FILE:");
+    setting.push(&secret);
+    let options = Options {
+        request_timeout: Duration::from_secs(5),
+        environment: BTreeMap::from([
+            ("VAULT_TOKEN".into(), setting),
+            ("AWS_SHARED_CREDENTIALS_FILE".into(), secret.clone().into()),
+            ("AWS_REGION".into(), "eu-west-1".into()),
+            ("AWS_ENDPOINT_URL".into(), "http://127.0.0.1:1".into()),
+        ]),
+        vault: None,
+    };
+    let refused = format!("others may read or change {}", secret.display());
+    let error_of = |nobody_there, mode, strict_permissions| {
+        fs::set_permissions(&secret, fs::Permissions::from_mode(mode)).unwrap();
+        let config = EnvelopeConfig {
+            path: place.path.clone(),
+            master_key: master_key::open(nobody_there, &options).unwrap(),
+            options: options.clone(),
+            strict_permissions,
+        };
+        Envelope::new(config).unwrap().load().unwrap_err().to_string()
+    };
+    let keys = "[default]\naws_access_key_id = x\naws_secret_access_key = x\n";
+    for (text, nobody_there) in [
+        ("hvs.x", "vault-transit:https://127.0.0.1:1/transit/key"),
+        (keys, "aws-kms:alias/x"),
+    ] {
+        fs::write(&secret, text).unwrap();
+        let error = error_of(nobody_there, 0o644, true);
+        assert!(error.starts_with(&refused), "{error}");
+        for (mode, strict) in [(0o600, true), (0o644, false)] {
+            let error = error_of(nobody_there, mode, strict);
+            assert!(!error.contains("others may read"), "{error}");
+        }
+    }
 }

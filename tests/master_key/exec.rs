@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use keyroll::cancel;
 use keyroll::master_key::{MasterKeyError, Wrapped};
+use nix::sys::signal::{SigSet, Signal};
 
 use super::support::{KEYSTORE, PATIENT, Place, new_key, refused, wrap};
 
@@ -325,7 +326,7 @@ fn a_command_that_others_may_change_is_not_run() {
     fs::set_permissions(place.directory.path(), Permissions::from_mode(0o757)).unwrap();
     let error = wrap_error(&place);
     assert!(
-        error.to_string().contains("is not run") && error.hint().contains("chmod o-w"),
+        error.to_string().contains("is not run") && error.hint().contains("chmod go-w"),
         "{error}"
     );
     assert!(!place.path("ran").exists());
@@ -434,25 +435,83 @@ fn unreachable_wrong_key_and_bad_answer_read_differently() {
     assert!(hints[0] != hints[1] && hints[1] != hints[2] && hints[0] != hints[2]);
 }
 
+/// Runs the test of this name in a process of its own, which `sh` starts with these lines; whether this is that process.
+fn is_alone(test: &str, start: &str) -> bool {
+    if std::env::var_os("KEYROLL_TEST_ALONE").is_some() {
+        return true;
+    }
+    let alone = std::process::Command::new("sh")
+        .args(["-c", &format!("{start}\nexec \"$0\" \"$@\"")])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", &format!("exec::{test}"), "--test-threads=1"])
+        .env("KEYROLL_TEST_ALONE", "1")
+        .output()
+        .unwrap();
+    assert!(alone.status.success(), "{alone:?}");
+    let said = String::from_utf8_lossy(&alone.stdout);
+    assert!(said.contains("1 passed"), "{said}");
+    false
+}
+
+/// The server blocks these signals, and ignores PIPE; who starts it may ignore others, as mysqld_safe and nohup do.
+#[test]
+fn no_signal_is_blocked_or_ignored_in_a_command_and_a_timeout_an_alarm_and_a_pipe_work() {
+    let ignoring = "trap '' HUP INT QUIT PIPE ALRM TERM TSTP";
+    if !is_alone(
+        "no_signal_is_blocked_or_ignored_in_a_command_and_a_timeout_an_alarm_and_a_pipe_work",
+        ignoring,
+    ) {
+        return;
+    }
+    let mask = |path: &str, name: &str| {
+        let status = fs::read_to_string(path).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
+        u64::from_str_radix(line.unwrap().trim(), 16).unwrap()
+    };
+    let ours = [
+        Signal::SIGHUP,
+        Signal::SIGINT,
+        Signal::SIGQUIT,
+        Signal::SIGPIPE,
+        Signal::SIGALRM,
+        Signal::SIGTERM,
+        Signal::SIGTSTP,
+    ];
+    SigSet::from_iter(ours).thread_block().unwrap();
+    let bits = ours.iter().map(|&signal| 1 << (signal as i32 - 1)).sum::<u64>();
+    for name in ["SigBlk:", "SigIgn:"] {
+        assert_eq!(mask("/proc/thread-self/status", name) & bits, bits, "{name}");
+    }
+
+    let place = Place::script(&format!(
+        r#"d=$KEYROLL_EXEC_DIRECTORY
+cat /proc/self/status > $d/status
+timeout 1 sleep 1000; echo $? >> $d/ends
+perl -e 'alarm 1; sleep 1000'; echo $? >> $d/ends
+yes | head -n 1 > /dev/null
+bash -c 'set -o pipefail; yes | head -n 1 > /dev/null'; echo $? >> $d/ends
+bash -c 'trap "exit 7" TERM; kill -TERM $$; sleep 1000'; echo $? >> $d/ends
+{ANSWERS}"#
+    ));
+    wrap(&*place.open());
+    let status = place.path("status");
+    for name in ["SigBlk:", "SigIgn:"] {
+        // Of all signals with a name; the C library keeps two for itself.
+        assert_eq!(mask(status.to_str().unwrap(), name) & 0x7fff_ffff, 0, "{name}");
+    }
+    let killed_by = |signal: Signal| 128 + signal as i32;
+    let ends = format!(
+        "124\n{}\n{}\n7\n",
+        killed_by(Signal::SIGALRM),
+        killed_by(Signal::SIGPIPE)
+    );
+    assert_eq!(place.read("ends"), ends);
+}
+
 #[test]
 fn no_process_and_no_descriptor_is_left_behind() {
     // In a process of its own, whose children and descriptors are nobody else's.
-    if std::env::var_os("KEYROLL_TEST_ALONE").is_none() {
-        let this = std::env::current_exe().unwrap();
-        let alone = std::process::Command::new(this)
-            .args([
-                "--exact",
-                "exec::no_process_and_no_descriptor_is_left_behind",
-                "--test-threads=1",
-            ])
-            .env("KEYROLL_TEST_ALONE", "1")
-            .output()
-            .unwrap();
-        assert!(alone.status.success(), "{alone:?}");
-        assert!(
-            String::from_utf8_lossy(&alone.stdout).contains("1 passed"),
-            "{alone:?}"
-        );
+    if !is_alone("no_process_and_no_descriptor_is_left_behind", "") {
         return;
     }
     let count = |what: &str| fs::read_dir(format!("/proc/self/{what}")).unwrap().count();

@@ -14,4 +14,5 @@ mod file;
 #[path = "../openbao/mod.rs"]
 mod openbao;
 mod support;
+mod trust;
 mod vault_transit;

@@ -268,6 +268,7 @@ pub(crate) fn kv_store(url: &str, login: Login, tls: TlsOptions, timeout: Durati
         check_kv_version: true,
         version_interval: Duration::from_secs(60),
         key_interval: Duration::MAX,
+        strict_permissions: false,
     })
     .unwrap()
 }

@@ -4,7 +4,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use keyroll::keystore::KeyStore;
-use keyroll::keystore::vault_kv::VaultKv;
+use keyroll::keystore::vault_kv::{VaultKv, VaultKvConfig};
 use keyroll::net::ClientCertificate;
 use keyroll::net::vault::{Login, SecretSource};
 use keyroll::secret::SecretBytes;
@@ -52,6 +52,39 @@ fn a_token_is_taken_from_a_setting_or_a_file_that_is_read_anew() {
     store.load().unwrap();
     std::fs::remove_file(&path).unwrap();
     store.load().unwrap();
+}
+
+#[test]
+fn a_token_file_that_others_may_read_is_warned_about_at_every_load_or_refused() {
+    use std::os::unix::fs::PermissionsExt;
+    let bao = Bao::shared();
+    let mount = mount_with_key(bao);
+    let path = secret_file(
+        bao,
+        &format!("{mount}-loose"),
+        &bao.token(&reading(&mount), &json!({})),
+    );
+    let store = |strict_permissions| {
+        let login = Some(Login::Token(SecretSource::File(path.clone())));
+        let url = bao.url(&format!("v1/{mount}"));
+        VaultKv::new(VaultKvConfig {
+            strict_permissions,
+            ..config(&url, access(bao, login))
+        })
+        .unwrap()
+    };
+    let set_mode = |mode| std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+    set_mode(0o644);
+    let words = format!("others may read or change {}: its mode is 0644", path.display());
+    let lax = store(false);
+    for _ in 0..2 {
+        let warnings = lax.load().unwrap().warnings;
+        assert_eq!(warnings.len(), 1);
+        assert!(warnings[0].to_string().starts_with(&words), "{}", warnings[0]);
+    }
+    refused(&store(true), &words);
+    set_mode(0o600);
+    assert!(store(true).load().unwrap().warnings.is_empty());
 }
 
 #[test]

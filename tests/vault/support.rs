@@ -42,6 +42,7 @@ pub(crate) fn config(url: &str, access: VaultAccess) -> VaultKvConfig {
         check_kv_version: true,
         version_interval: Duration::from_secs(60),
         key_interval: Duration::MAX,
+        strict_permissions: false,
     }
 }
 

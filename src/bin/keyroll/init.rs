@@ -94,7 +94,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         }
     };
     terminal::print(&lines)?;
-    terminal::say(next);
+    terminal::say_lines(next);
     Ok(())
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use keyroll::keystore::{Fingerprint, KeyName, KeySet};
+use keyroll::one_line::one_line;
 use serde::Serialize;
 
 use crate::failure::Failure;
@@ -101,7 +102,7 @@ fn table(rows: &[Row], width: Option<usize>) -> (String, bool) {
             row.algorithm.unwrap_or_default().into()
         }));
         columns.push(column("created", false, &|row| {
-            row.created.clone().unwrap_or_default()
+            row.created.as_deref().map(one_line).unwrap_or_default().into()
         }));
     }
     table::render(columns, width)

@@ -112,7 +112,8 @@ fn main() -> ExitCode {
         Command::Man(args) => man::run(args).map(|()| ExitCode::SUCCESS),
     };
     done.unwrap_or_else(|failure: Failure| {
-        terminal::say(&format!("keyroll: {failure}\nhint: {}", failure.hint()));
+        terminal::say(&format!("keyroll: {failure}"));
+        terminal::say(&format!("hint: {}", failure.hint()));
         failure.exit_code().into()
     })
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::CommandFactory;
 use clap_mangen::Man;
+use keyroll::one_line::one_line;
 
 use crate::failure::Failure;
 use crate::{Cli, terminal};
@@ -32,7 +33,9 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         for page in &pages {
             write(dir, page)?;
         }
-        return terminal::print(format!("{} pages in {}\n", pages.len(), dir.display()).as_bytes());
+        return terminal::print(
+            format!("{} pages in {}\n", pages.len(), one_line(&dir.to_string_lossy())).as_bytes(),
+        );
     }
     let name = match &args.subcommand {
         Some(subcommand) => format!("keyroll-{subcommand}"),

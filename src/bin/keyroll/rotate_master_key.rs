@@ -1,5 +1,7 @@
 //! `keyroll rotate-master-key`: a keystore wrapped anew, by the same provider or by another one.
 
+use keyroll::one_line::one_line;
+
 use crate::failure::Failure;
 use crate::rotate::RELOAD;
 use crate::store::{Place, absolute_uri};
@@ -52,13 +54,14 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let moved = store.move_to(&*target.provider()?)?;
     let line = my_cnf::uri(&to);
     let line = String::from_utf8_lossy(&line);
-    terminal::say(&format!(
-        "put this into the server's configuration:\nkeyroll_master_key = {line}"
-    ));
+    terminal::say("put this into the server's configuration:");
+    terminal::say(&format!("keyroll_master_key = {line}"));
     print(&moved.master_key, &sql(&to))
 }
 
 fn print(master_key: &str, sql: &str) -> Result<(), Failure> {
+    // What goes on behind a line feed would be SQL.
+    let master_key = one_line(master_key);
     terminal::print(format!("-- the keystore is wrapped by {master_key} now\n{sql}").as_bytes())
 }
 
@@ -69,7 +72,10 @@ fn sql(uri: &str) -> String {
         return "-- a server that runs goes on with the keys that it has; it takes up this master key at its next start\n"
             .into();
     }
-    let quoted = uri.replace('\\', "\\\\").replace('\'', "\\'");
+    let quoted = uri
+        .replace('\\', "\\\\")
+        .replace('\'', "\\'")
+        .replace('\n', "\\n");
     format!("SET GLOBAL keyroll_master_key = '{quoted}';\n{RELOAD}")
 }
 
@@ -80,8 +86,8 @@ mod tests {
     #[test]
     fn the_master_key_is_set_before_the_keys_are_read_again() {
         assert_eq!(
-            sql(r"file:/a'b\c"),
-            "SET GLOBAL keyroll_master_key = 'file:/a\\'b\\\\c';\nSET GLOBAL keyroll_reload_keys = 1;\n"
+            sql("file:/a'b\\c\nd"),
+            "SET GLOBAL keyroll_master_key = 'file:/a\\'b\\\\c\\nd';\nSET GLOBAL keyroll_reload_keys = 1;\n"
         );
         assert!(!sql("exec:/x").contains("SET GLOBAL"));
     }

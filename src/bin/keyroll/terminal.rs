@@ -5,6 +5,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use indicatif::ProgressBar;
+use keyroll::one_line::one_line;
 
 use crate::failure::Failure;
 
@@ -27,7 +28,12 @@ pub(crate) fn print(bytes: &[u8]) -> Result<(), Failure> {
 /// Writes a line to standard error.
 pub(crate) fn say(line: &str) {
     // Where standard error is gone there is nobody to tell; the exit code still tells the outcome.
-    let _ = writeln!(io::stderr(), "{line}");
+    let _ = writeln!(io::stderr(), "{}", one_line(line));
+}
+
+/// Writes lines of our own to standard error.
+pub(crate) fn say_lines(lines: &str) {
+    lines.lines().for_each(say);
 }
 
 /// The width of the terminal that standard output is, in characters; `None` for a pipe or a file.
@@ -45,7 +51,7 @@ pub(crate) fn while_waiting<T>(text: &str, work: impl FnOnce() -> T) -> T {
         let (done, is_done) = mpsc::channel::<()>();
         scope.spawn(move || {
             if is_done.recv_timeout(PATIENCE) == Err(mpsc::RecvTimeoutError::Timeout) {
-                let spinner = ProgressBar::new_spinner().with_message(text.to_owned());
+                let spinner = ProgressBar::new_spinner().with_message(one_line(text).into_owned());
                 spinner.enable_steady_tick(TURN);
                 // Until the work is done and the other end is dropped.
                 let _ = is_done.recv();

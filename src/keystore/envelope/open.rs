@@ -31,12 +31,20 @@ impl Envelope {
                 path: previous_path(path),
             });
         replace::settle(&file, path)?;
+        let strict = self.config.strict_permissions;
+        let loose = self.config.master_key.loose_files().into_iter();
+        let of_provider = loose
+            .map(|loose| Warning::of_loose(loose, strict))
+            .collect::<Result<Vec<_>, _>>()?;
         // Not while the provider is asked.
         drop(file);
         let keys = self.unwrap(path, &document)?;
         let data_keys = open_all(path, &document, &keys)?;
         self.held().remember(&document);
-        Ok((data_keys, warning.into_iter().chain(left).collect()))
+        Ok((
+            data_keys,
+            warning.into_iter().chain(left).chain(of_provider).collect(),
+        ))
     }
 
     /// The file itself, behind symbolic links.

@@ -22,6 +22,8 @@ pub struct VaultKvConfig {
     pub version_interval: Duration,
     /// The bytes of all versions are compared with Vault's after this time (`keyroll_cache_timeout`).
     pub key_interval: Duration,
+    /// Refuse files to log in with that others may read or change, instead of a warning (`keyroll_strict_permissions`).
+    pub strict_permissions: bool,
 }
 
 /// Takes `keyroll_vault_url` apart: Vault's address, and the path after `/v1/`.

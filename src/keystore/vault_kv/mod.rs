@@ -29,6 +29,7 @@ const MOST_AT_ONCE: u32 = 16;
 pub struct VaultKv {
     client: Arc<KvClient>,
     intervals: Arc<refresh::Intervals>,
+    strict_permissions: bool,
 }
 
 impl VaultKv {
@@ -39,6 +40,7 @@ impl VaultKv {
     pub fn new(config: VaultKvConfig) -> Result<VaultKv, KeyStoreError> {
         let intervals = refresh::Intervals::new(config.version_interval, config.key_interval);
         Ok(VaultKv {
+            strict_permissions: config.strict_permissions,
             client: Arc::new(KvClient::new(config)?),
             intervals: Arc::new(intervals),
         })
@@ -72,9 +74,12 @@ impl KeyStore for VaultKv {
     }
 
     fn load(&self) -> Result<Loaded, KeyStoreError> {
+        let loose = self.client.vault.access().loose_files().into_iter();
         let mut loaded = Loaded {
             keys: KeySet::default(),
-            warnings: Vec::new(),
+            warnings: loose
+                .map(|loose| Warning::of_loose(loose, self.strict_permissions))
+                .collect::<Result<_, _>>()?,
         };
         for id in self.client.ids()? {
             let Some(metadata) = self.client.metadata(id)? else {
@@ -84,9 +89,10 @@ impl KeyStore for VaultKv {
         }
         if loaded.keys.is_empty() {
             let store = self.describe();
-            return Err(match loaded.warnings.is_empty() {
-                true => KvError::NoKeys { store },
-                false => KvError::NothingLeft { store },
+            let is_gone = |warning: &Warning| matches!(warning, Warning::VersionGone { .. });
+            return Err(match loaded.warnings.iter().any(is_gone) {
+                true => KvError::NothingLeft { store },
+                false => KvError::NoKeys { store },
             }
             .into());
         }

@@ -41,6 +41,7 @@ use self::client::Kms;
 use self::config::Arn;
 use self::error::Class;
 use super::{MAX_WRAPPED, MasterKey, MasterKeyError, Wrapped};
+use crate::durable::{LoosePermissions, permissions};
 use crate::net::NetError;
 use crate::secret::{KEYSTORE_KEY_LENGTH, KeystoreKey};
 
@@ -171,6 +172,13 @@ impl MasterKey for AwsKms {
     /// left to be done here.
     fn rotate(&self) -> Result<(), MasterKeyError> {
         Ok(())
+    }
+
+    /// The file with access keys. Tokens that Kubernetes puts into a pod have the modes that Kubernetes gives them.
+    fn loose_files(&self) -> Vec<LoosePermissions> {
+        let file = profile::credentials_file(&self.kms.config.variables);
+        let loose = file.and_then(|path| permissions::check_path(&path));
+        loose.into_iter().collect()
     }
 
     fn take_messages(&self) -> Vec<String> {

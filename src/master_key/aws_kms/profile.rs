@@ -19,7 +19,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
@@ -61,6 +61,11 @@ enum Kind {
     Credentials,
 }
 
+/// Where the file with access keys is.
+pub(super) fn credentials_file(variables: &Variables) -> Option<PathBuf> {
+    variables.path_or_in_home("AWS_SHARED_CREDENTIALS_FILE", ".aws/credentials")
+}
+
 impl Profiles {
     /// Reads both files. One that is not there has no profiles.
     ///
@@ -72,15 +77,12 @@ impl Profiles {
             services: BTreeMap::new(),
             chosen: variables.text("AWS_PROFILE").map(str::to_owned),
         };
-        for (kind, variable, in_home) in [
-            (Kind::Config, "AWS_CONFIG_FILE", ".aws/config"),
-            (
-                Kind::Credentials,
-                "AWS_SHARED_CREDENTIALS_FILE",
-                ".aws/credentials",
-            ),
+        let config = variables.path_or_in_home("AWS_CONFIG_FILE", ".aws/config");
+        for (kind, path) in [
+            (Kind::Config, config),
+            (Kind::Credentials, credentials_file(variables)),
         ] {
-            if let Some(path) = variables.path_or_in_home(variable, in_home) {
+            if let Some(path) = path {
                 all.read_file(kind, &path)?;
             }
         }

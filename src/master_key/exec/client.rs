@@ -7,9 +7,6 @@
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::process::CommandExt;
-use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -17,13 +14,14 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, killpg};
-use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
 use nix::unistd::Pid;
 use zeroize::Zeroizing;
 
 use super::ExecConfig;
 use super::protocol::ANSWER_LIMIT;
-use super::said;
+use super::trust::Program;
+use super::{said, spawn};
 use crate::cancel;
 use crate::net::Deadline;
 use crate::secret::SecretBytes;
@@ -43,8 +41,10 @@ const PIPE_CAPACITY: usize = 64 * 1024;
 
 /// How a command ended.
 pub(super) enum End {
-    /// By itself, or by a signal that was not ours.
-    Exited(ExitStatus),
+    /// By itself, with this code.
+    Exited(i32),
+    /// By a signal that was not ours.
+    Killed(Signal),
     /// Killed, because the time was over.
     TimedOut,
     /// Killed, because nobody waits for it any more.
@@ -63,36 +63,27 @@ pub(super) struct Outcome {
     pub(super) said: Vec<String>,
 }
 
-/// Runs the file, without a shell, and gives it the request.
+/// Runs the program, without a shell, and gives it the request.
 ///
 /// # Errors
 /// It cannot be run.
 pub(super) fn run(
     config: &ExecConfig,
-    file: &Path,
+    program: &Program,
     request: &SecretBytes,
     deadline: Deadline,
 ) -> io::Result<Outcome> {
-    // While we hold its reading end ourselves, a command that does not read its request cannot have the writer killed by
-    // SIGPIPE, whatever the process that we are in does with that signal.
-    let (reading_end, writing_end) = io::pipe()?;
-    let mut child = Command::new(file)
-        .arg0(&config.path)
-        .env_clear()
-        .envs(&config.environment)
-        .current_dir("/")
-        .process_group(0)
-        .stdin(reading_end.try_clone()?)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()?;
-    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-    let mut running = Running { child, reaped: false };
+    let spawned = spawn::spawn(config, program)?;
+    let _kept_open = spawned.kept_open;
+    let mut running = Running {
+        pid: spawned.pid,
+        reaped: false,
+    };
     let mut pipes = Pipes {
-        request: Some((nonblocking(writing_end)?, request.expose())),
-        stdout: stdout.map(nonblocking).transpose()?,
+        request: Some((nonblocking(spawned.stdin)?, request.expose())),
+        stdout: Some(nonblocking(spawned.stdout)?),
         answer: Answer::new(),
-        stderr: stderr.map(nonblocking).transpose()?,
+        stderr: Some(nonblocking(spawned.stderr)?),
         said: Said::new(),
     };
 
@@ -121,9 +112,10 @@ pub(super) fn run(
     let end = match (killed, status) {
         (Some(end @ (End::TimedOut | End::Cancelled)), _) => end,
         (_, _) if pipes.answer.is_too_much() => End::TooMuch,
-        (_, Some(status)) => End::Exited(status),
-        // Someone else in this process has reaped it, and only that process knows how it ended.
-        (_, None) => return Err(io::Error::other("how it ended is not to be known")),
+        (_, Some(WaitStatus::Exited(_, code))) => End::Exited(code),
+        (_, Some(WaitStatus::Signaled(_, signal, _))) => End::Killed(signal),
+        // Someone else in this process has reaped it, or a signal without a name has killed it.
+        (_, _) => return Err(io::Error::other("how it ended is not to be known")),
     };
     Ok(Outcome {
         end,
@@ -140,38 +132,35 @@ fn nonblocking(pipe: impl Into<OwnedFd>) -> io::Result<File> {
 
 /// A command and the process group that it leads. Dropped, all of it is killed.
 struct Running {
-    child: Child,
+    pid: Pid,
     reaped: bool,
 }
 
 impl Running {
-    fn pid(&self) -> Pid {
-        Pid::from_raw(self.child.id().cast_signed())
-    }
-
     /// Whether the command has ended. It is not reaped yet: until then nobody else gets its number.
     fn has_ended(&self) -> bool {
         let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
         !matches!(
-            waitid(Id::Pid(self.pid()), flags),
+            waitid(Id::Pid(self.pid), flags),
             Ok(WaitStatus::StillAlive) | Err(Errno::EINTR)
         )
     }
 
     /// Kills what is left of the group and reaps the command; how it ended.
-    fn finish(&mut self) -> Option<ExitStatus> {
+    fn finish(&mut self) -> Option<WaitStatus> {
         if self.reaped {
             return None;
         }
         self.reaped = true;
         // It fails where nothing is left to be killed.
-        let _ = killpg(self.pid(), Signal::SIGKILL);
+        let _ = killpg(self.pid, Signal::SIGKILL);
         let deadline = Deadline::after(REAP_TIMEOUT);
         loop {
-            match self.child.try_wait() {
-                Ok(None) if !deadline.is_over() => sleep(SHORTEST_WAIT),
-                Ok(status) => return status,
-                Err(_) => return None,
+            match waitpid(self.pid, Some(WaitPidFlag::WNOHANG)) {
+                Ok(WaitStatus::StillAlive) | Err(Errno::EINTR) if !deadline.is_over() => {
+                    sleep(SHORTEST_WAIT);
+                }
+                status => return status.ok(),
             }
         }
     }

@@ -6,6 +6,7 @@
 //! | [`config`](ExecConfig) | the command and its environment |
 //! | `trust` | whether it may be trusted with a key |
 //! | `client` | running it once |
+//! | `spawn` | starting it, and what it inherits |
 //! | `protocol` | the texts of requests and answers |
 //! | `said` | what it says on stderr, without keys |
 
@@ -13,11 +14,10 @@ mod client;
 mod config;
 mod protocol;
 mod said;
+mod spawn;
 mod trust;
 
 use std::collections::VecDeque;
-use std::os::unix::process::ExitStatusExt;
-use std::process::ExitStatus;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -80,8 +80,8 @@ impl Exec {
     }
 
     fn run(&self, request: &SecretBytes, remaining: Duration) -> Result<Outcome, MasterKeyError> {
-        let file = trust::resolve(&self.config.path)?;
-        client::run(&self.config, &file, request, Deadline::after(remaining)).map_err(|source| {
+        let program = trust::resolve(&self.config.path)?;
+        client::run(&self.config, &program, request, Deadline::after(remaining)).map_err(|source| {
             MasterKeyError::CannotRun {
                 path: self.config.path.clone(),
                 source,
@@ -92,8 +92,9 @@ impl Exec {
     /// The answer, if the command says by its end that it gave one.
     fn judge<'a>(&self, operation: &'static str, outcome: &'a Outcome) -> Result<&'a [u8], CallError> {
         let provider = self.describe();
-        let status = match outcome.end {
-            End::Exited(status) => status,
+        let (code, ended) = match outcome.end {
+            End::Exited(code) => (Some(code), meaning(code)),
+            End::Killed(signal) => (None, format!("signal {} killed it", signal as i32)),
             End::TimedOut => {
                 let waited = self.config.request_timeout;
                 return Err(MasterKeyError::Timeout { provider, waited }.into());
@@ -109,10 +110,10 @@ impl Exec {
             }
         };
         let reason = match outcome.said.last() {
-            Some(last) => format!("{}; it said: {last}", ended(status)),
-            None => format!("{}; it said nothing", ended(status)),
+            Some(last) => format!("{ended}; it said: {last}"),
+            None => format!("{ended}; it said nothing"),
         };
-        Err(match status.code() {
+        Err(match code {
             Some(0) => return Ok(outcome.answer.expose()),
             Some(EXIT_UNKNOWN_OPERATION) => return Err(CallError::UnknownOperation(reason)),
             Some(EXIT_WRONG_KEY) if operation == "unwrap" => MasterKeyError::WrongKey { provider, reason },
@@ -219,16 +220,13 @@ impl From<MasterKeyError> for CallError {
     }
 }
 
-/// `it exited with code 65`, `it was killed by signal 9`.
-fn ended(status: ExitStatus) -> String {
-    match (status.code(), status.signal()) {
-        (Some(EXIT_WRONG_KEY), _) => format!("exit code {EXIT_WRONG_KEY}, which means a wrong key"),
-        (Some(EXIT_TRY_AGAIN), _) => format!("exit code {EXIT_TRY_AGAIN}, which means to try again later"),
-        (Some(EXIT_UNKNOWN_OPERATION), _) => {
-            format!("exit code {EXIT_UNKNOWN_OPERATION}, which means an unknown operation")
-        }
-        (Some(code), _) => format!("exit code {code}"),
-        (None, Some(signal)) => format!("signal {signal} killed it"),
-        (None, None) => "it did not end by itself".into(),
-    }
+/// `exit code 65, which means a wrong key`.
+fn meaning(code: i32) -> String {
+    let known = match code {
+        EXIT_WRONG_KEY => ", which means a wrong key",
+        EXIT_TRY_AGAIN => ", which means to try again later",
+        EXIT_UNKNOWN_OPERATION => ", which means an unknown operation",
+        _ => "",
+    };
+    format!("exit code {code}{known}")
 }

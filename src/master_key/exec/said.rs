@@ -7,6 +7,8 @@
 //! - 24 or more hexadecimal digits with nothing but separators between them (`ab:cd:..`, `[171, 205, ..`, `\xab\xcd..`);
 //! - all of it, if any byte of it is not text, for a key's raw bytes look like anything.
 
+use crate::one_line::one_line;
+
 /// The most that is kept of what a command says, in bytes; the end counts.
 pub(super) const KEPT: usize = 16 * 1024;
 
@@ -52,18 +54,10 @@ fn clean(line: &str) -> String {
         |c| c.is_ascii_hexdigit(),
         is_separator,
     );
-    let mut shown = String::new();
-    for c in hidden.chars() {
-        if shown.len() >= LINE_LENGTH {
-            shown.push_str("...");
-            break;
-        }
-        match c {
-            '\t' => shown.push(' '),
-            // A line that moves the cursor or changes the colour of the terminal that shows the log.
-            c if c.is_control() => shown.extend(c.escape_default()),
-            c => shown.push(c),
-        }
+    let mut shown = one_line(&hidden.replace('\t', " ")).into_owned();
+    if let Some((end, _)) = shown.char_indices().find(|&(at, _)| at >= LINE_LENGTH) {
+        shown.truncate(end);
+        shown.push_str("...");
     }
     shown
 }

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::MasterKeyError;
 use super::VaultTransitConfig;
+use crate::durable::LoosePermissions;
 use crate::net::vault::{SecretText, VaultClient, VaultError};
 use crate::net::{Deadline, NetError};
 use crate::secret::SecretBytes;
@@ -55,6 +56,11 @@ impl TransitClient {
     pub(super) fn describe(&self) -> String {
         let VaultTransitConfig { vault, mount, key } = &self.config;
         format!("Vault transit key {mount}/{key} at {}", vault.address.authority())
+    }
+
+    /// Files to log in with that others may read or change.
+    pub(super) fn loose_files(&self) -> Vec<LoosePermissions> {
+        self.config.vault.access.loose_files()
     }
 
     /// The ciphertext of some bytes, as Vault writes it.

@@ -8,6 +8,7 @@ pub use config::VaultTransitConfig;
 
 use self::client::TransitClient;
 use super::{MasterKey, MasterKeyError, Wrapped};
+use crate::durable::LoosePermissions;
 use crate::secret::KeystoreKey;
 
 /// The most bytes of a ciphertext; a wrapped keystore key has some 90.
@@ -31,6 +32,10 @@ impl VaultTransit {
 impl MasterKey for VaultTransit {
     fn describe(&self) -> String {
         self.client.describe()
+    }
+
+    fn loose_files(&self) -> Vec<LoosePermissions> {
+        self.client.loose_files()
     }
 
     fn wrap(&self, key: &KeystoreKey, keystore: &str) -> Result<Wrapped, MasterKeyError> {

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::VaultError;
+use crate::durable::{LoosePermissions, permissions};
 use crate::net::{ClientCertificate, PlainHttp, TlsOptions, Url};
 use crate::secret::SecretBytes;
 
@@ -44,6 +45,26 @@ pub struct VaultAccess {
 }
 
 impl VaultAccess {
+    /// Finds fault with the files that hold what we log in with, where others may read or change them. The token that
+    /// Kubernetes itself puts into a pod has the mode that Kubernetes gives it.
+    pub fn loose_files(&self) -> Vec<LoosePermissions> {
+        let secret = match &self.login {
+            Some(Login::Token(source))
+            | Some(Login::AppRole {
+                secret_id: source, ..
+            })
+            | Some(Login::Jwt { jwt: source, .. }) => Some(source),
+            Some(Login::Certificate { .. }) | None => None,
+        };
+        let secret = secret.and_then(|source| match source {
+            SecretSource::File(path) if path != Path::new(KUBERNETES_TOKEN) => Some(path),
+            _ => None,
+        });
+        let key = self.tls.client_certificate.as_ref().map(|files| &files.key);
+        let files = secret.into_iter().chain(key);
+        files.filter_map(|path| permissions::check_path(path)).collect()
+    }
+
     /// What the environment says, in the variables of Vault's own command: `VAULT_TOKEN`, `VAULT_NAMESPACE`,
     /// `VAULT_CACERT`, `VAULT_CLIENT_CERT`, `VAULT_CLIENT_KEY`.
     pub fn from_environment<'a>(
@@ -183,4 +204,68 @@ pub(super) fn copy(bytes: &[u8]) -> SecretBytes {
     let mut copy = SecretBytes::with_capacity(bytes.len());
     copy.expose_mut().extend_from_slice(bytes);
     copy
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn each_file_that_we_log_in_with_is_looked_at() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str, mode| {
+            let path = directory.path().join(name);
+            fs::write(&path, "x").unwrap();
+            fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+            path
+        };
+        let logins = |file: PathBuf| {
+            let secret = || SecretSource::File(file.clone());
+            let name = String::new;
+            [
+                Login::Token(secret()),
+                Login::AppRole {
+                    mount: name(),
+                    role_id: name(),
+                    secret_id: secret(),
+                },
+                Login::Jwt {
+                    mount: name(),
+                    role: name(),
+                    jwt: secret(),
+                },
+                Login::Certificate {
+                    mount: name(),
+                    name: name(),
+                },
+            ]
+        };
+        let key = path("key", 0o644);
+        for (mode, is_loose) in [(0o600, false), (0o640, false), (0o644, true), (0o660, true)] {
+            let secret = path("secret", mode);
+            for login in logins(secret.clone()) {
+                let is_certificate = matches!(login, Login::Certificate { .. });
+                let mut access = VaultAccess::from_environment(|_| None, Duration::ZERO);
+                access.login = Some(login);
+                access.tls.client_certificate = Some(ClientCertificate {
+                    certificate: secret.clone(),
+                    key: key.clone(),
+                });
+                let found: Vec<PathBuf> = access.loose_files().into_iter().map(|loose| loose.path).collect();
+                match is_loose && !is_certificate {
+                    true => assert_eq!(found, [secret.clone(), key.clone()]),
+                    false => assert_eq!(found, std::slice::from_ref(&key)),
+                }
+            }
+        }
+        // What is not there, and what lies in no file.
+        let mut access = VaultAccess::from_environment(|_| None, Duration::ZERO);
+        access.login = Some(Login::Token(SecretSource::File(directory.path().join("none"))));
+        assert!(access.loose_files().is_empty());
+        access.login = Some(Login::Token(SecretSource::Value(copy(b"x"))));
+        assert!(access.loose_files().is_empty());
+    }
 }

@@ -126,6 +126,11 @@ impl VaultClient {
         })
     }
 
+    /// How Vault is asked.
+    pub fn access(&self) -> &VaultAccess {
+        &self.config.access
+    }
+
     /// Host and port, for messages.
     pub fn host(&self) -> &str {
         self.config.address.authority()

@@ -131,7 +131,7 @@ fn directory_of(path: &Path) -> Option<PathBuf> {
 
 fn mode_of(file: &File, meta: &Metadata, report: &mut Report) {
     match permissions::check(meta, &file.path) {
-        Some(loose) => report.warning(loose.to_string(), format!("run `{}`", loose.chmod)),
+        Some(loose) => report.warning(loose.to_string(), loose.remedy()),
         None => report.ok(format!(
             "{} {}: mode {:04o}, owner {}",
             file.kind,

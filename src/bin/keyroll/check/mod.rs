@@ -114,7 +114,7 @@ fn contents(
         match warning {
             Warning::LoosePermissions(loose) if files.tell_of(&loose.path) => {}
             Warning::LoosePermissions(loose) => {
-                report.warning(loose.to_string(), format!("run `{}`", loose.chmod));
+                report.warning(loose.to_string(), loose.remedy());
             }
             gone => report.warning(
                 gone.to_string(),

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use keyroll::crypto::Algorithm;
 use keyroll::keystore::{Comparison, Content, KeyName, KeySet};
+use keyroll::one_line::one_line;
 use serde::Serialize;
 
 use crate::failure::Failure;
@@ -194,9 +195,9 @@ impl Report {
                 continue;
             }
             // Writing to a String cannot fail.
-            let _ = writeln!(text, "{:7}  {}", step.outcome.word(), step.what);
+            let _ = writeln!(text, "{:7}  {}", step.outcome.word(), one_line(&step.what));
             if !step.hint.is_empty() {
-                let _ = writeln!(text, "{:7}  hint: {}", "", step.hint);
+                let _ = writeln!(text, "{:7}  hint: {}", "", one_line(&step.hint));
             }
         }
         if !quiet {
@@ -211,7 +212,7 @@ impl Report {
                 }
                 (Outcome::Failed, _) => "the plugin refuses it".to_owned(),
             };
-            let _ = writeln!(text, "{}: {verdict}", self.store);
+            let _ = writeln!(text, "{}: {verdict}", one_line(&self.store));
         }
         text
     }

@@ -88,7 +88,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     new_keystore::make_of(keystore, &source.keys, source.algorithm, owner)?;
     terminal::say(&said);
     terminal::print(&lines)?;
-    terminal::say(NEXT_STEPS);
+    terminal::say_lines(NEXT_STEPS);
     Ok(())
 }
 
