@@ -1,9 +1,8 @@
 """Restored data: older and newer than the key store, to a point in time, on a replica."""
 
 import shutil
-import socket
 
-from host import Host, copy_while_it_runs, obey, put_in_place, require, run
+from host import Host, copy_while_it_runs, free_port, obey, put_in_place, require, run
 from server import Failure
 from store_moves import LACKS, OUT_OF_DATE
 
@@ -57,8 +56,7 @@ def a_backup_and_its_store_are_restored_over_a_newer_data_directory(site):
     host.copy_back(backup)
     host.written = written
     host.store = saved
-    said = host.refused(LACKS, OUT_OF_DATE)
-    obey(said, "rm ")
+    obey(host.refused(LACKS, OUT_OF_DATE), "rm ")
     host.start()
     host.rotate()
     host.restart()
@@ -94,7 +92,7 @@ def a_cold_copy_older_than_the_store_is_restored(site):
     host.stop()
     shutil.rmtree(host.data)
     shutil.copytree(copy, host.data)
-    newest, host.written = list(host.written), written
+    host.written = written
     host.start()
     host.rotate()
     host.stop()
@@ -166,16 +164,15 @@ def a_point_in_time_is_restored_where_a_newer_mark_was_left(site):
     store = site.keystore()
     host = site.host(store)
     backup, until = _accident(site, host)
-    saved = site.copied(store, "saved")
-    # The data directory of a server that went on, on another copy of the store.
-    other = site.host(saved, "other", of=None)
+    # The data directory of a server that goes on on a copy of the store.
+    other = site.host(site.copied(store, "its-own"), "other")
     other.rotate()
     other.rotate()
     other.stop()
     other.copy_back(backup)
     other.written = host.written[:2]
     other.store = store
-    obey(other.refused("holds other bytes|" + LACKS, OUT_OF_DATE), "rm ")
+    obey(other.refused(LACKS, OUT_OF_DATE), "rm ")
     _replay(host, other, until)
 
 
@@ -209,8 +206,7 @@ def _replay(host, restored, until):
 def a_replica_is_seeded_by_a_backup_of_a_primary_that_rotates(site):
     store = site.keystore()
     primary = site.host(store, "primary")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     primary.more = ["skip-networking = OFF", "bind-address = 127.0.0.1", f"port = {port}"]
     primary.restart()
     primary.sql("CREATE USER replica@'127.0.0.1'", "GRANT REPLICATION SLAVE ON *.* TO replica@'127.0.0.1'")

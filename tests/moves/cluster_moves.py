@@ -1,12 +1,10 @@
 """Nodes of a Galera cluster that get all data from another one (SST)."""
 
-import shutil
-import socket
 import time
 
-from host import Host, at_folder, obey, put_in_place, require, run
+from host import Host, at_folder, free_port, obey, put_in_place, require, run
 from server import Failure
-from store_moves import LACKS, OUT_OF_DATE
+from store_moves import OUT_OF_DATE
 
 NEWER = "version [0-9]+ of key 1 was asked for.* but the store lacks it"
 USER = "mysql"
@@ -91,8 +89,7 @@ def _share(site, method):
 def a_server_of_another_keystore_joins_by_rsync(site):
     """Its mark stays, and is of data that is gone: the message says what to do."""
     joiner, donor = _with_another_mark(site, "rsync")
-    said = joiner.fails_to_join(donor, LACKS + "|holds other bytes", OUT_OF_DATE)
-    obey(said, "rm ")
+    obey(joiner.fails_to_join(donor, "holds other bytes than this data knows", OUT_OF_DATE), "rm ")
     joiner.join(donor)
 
 
@@ -120,11 +117,6 @@ def _first_node(site, method):
     return store, donor
 
 
-def _free_port():
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return free.getsockname()[1]
-
-
 class _Node(Host):
     """A node in a mount namespace of its own, where one and the same path shows its own copy of the key store: what a
     backup's options name is never the donor's by accident."""
@@ -134,9 +126,10 @@ class _Node(Host):
         here.mkdir(exist_ok=True)
         super().__init__(site, name, at_folder(own, here), data)
         self.own = own
-        self.group, incremental, self.sst = _free_port(), _free_port(), _free_port()
+        self.group, incremental, self.sst = free_port(), free_port(), free_port()
         self.more = [
-            "wsrep_on = ON", "wsrep_sync_wait = 7", "wsrep_mode = REPLICATE_ARIA", "wsrep_provider = /usr/lib/galera/libgalera_smm.so", "wsrep_cluster_name = moves",
+            "wsrep_on = ON", "wsrep_sync_wait = 7", "wsrep_mode = REPLICATE_ARIA",
+            "wsrep_provider = /usr/lib/galera/libgalera_smm.so", "wsrep_cluster_name = moves",
             "innodb_autoinc_lock_mode = 2", "wsrep_node_address = 127.0.0.1", f"wsrep_node_name = {name}",
             f"wsrep_sst_method = {method}", "wsrep_sst_auth = root:", f"wsrep_sst_receive_address = 127.0.0.1:{self.sst}",
             "wsrep_provider_options = " + ";".join([

@@ -1,12 +1,15 @@
 """A place for one move: key stores, data directories with rows in them, and the servers that are started on these."""
 
+import contextlib
 import copy
 import getpass
+import itertools
 import os
 import random
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import time
 
@@ -21,15 +24,17 @@ TABLES = {
     "aria": "ENGINE=Aria TRANSACTIONAL=1",
 }
 ROWS = 300
+# Below those that outgoing connections get, or one of these could take a port before its server does.
+PORTS = itertools.count(random.randrange(10240, 30720))
 BY_THE_MARK = re.compile("that this data knows|than this data knows|of the format")
 BEHIND = """SELECT COUNT(*) FROM information_schema.INNODB_TABLESPACES_ENCRYPTION WHERE ENCRYPTION_SCHEME = 1
             AND (MIN_KEY_VERSION < CURRENT_KEY_VERSION OR ROTATING_OR_FLUSHING)"""
 
 
-def run(*command, environment=None, codes=(0,), text=None):
+def run(*command, codes=(0,), text=None):
     """What a program prints, which must end with one of the codes within a minute."""
     done = subprocess.run([str(word) for word in command], input=text, capture_output=True, text=True, timeout=60,
-                          check=False, env={**os.environ, **(environment or {})})
+                          check=False)
     if done.returncode not in codes:
         raise Failure(f"{' '.join(map(str, command))} ended with {done.returncode}:\n{(done.stdout + done.stderr)[-4000:]}")
     return done.stdout + done.stderr
@@ -72,6 +77,7 @@ class Site:
         if of:
             host.written = list(of.written)
         else:
+            host.start()
             host.make_tables()
         return host
 
@@ -83,9 +89,14 @@ class Site:
         return target
 
     def end(self):
-        """Ends all servers, whatever their state."""
+        """Ends all servers, whatever their state. Fails if a process is left all the same."""
         for host in self.hosts:
             host.server.end()
+        deadline = time.monotonic() + 10
+        while left := run("pgrep", "--full", "--list-full", f"{self.folder}/", codes=(0, 1)):
+            if time.monotonic() > deadline:
+                raise Failure(f"these still run:\n{left}")
+            time.sleep(0.1)
 
 
 def at_folder(store, folder):
@@ -110,9 +121,9 @@ def put_in_place(store, saved):
 class Host:
     """A data directory, its server, and what was written to it."""
 
-    def __init__(self, site, name, store, data, kind=Server):
+    def __init__(self, site, name, store, data):
         self.site, self.store, self.more = site, store, []
-        self.server = kind(site.folder / name, data, site.plugins, lambda: [*self.store.settings(), *self.more])
+        self.server = Server(site.folder / name, data, site.plugins, lambda: [*self.store.settings(), *self.more])
         self.data = self.server.folder / "data"
         self.mark = self.data / "keyroll.mark"
         self.written = []
@@ -124,8 +135,7 @@ class Host:
         self.server.user = name
 
     def make_tables(self):
-        """The first start of a new data directory."""
-        self.start()
+        """What a new data directory begins with."""
         self.sql("CREATE DATABASE moved", "CREATE FUNCTION keyroll_keys RETURNS STRING SONAME 'keyroll.so'",
                  *[f"CREATE TABLE moved.{table} (id INT PRIMARY KEY, a VARCHAR(200), KEY(a)) {options}"
                    for table, options in TABLES.items()])
@@ -167,7 +177,7 @@ class Host:
                 connection.query(f"SHOW BINLOG EVENTS IN '{log[0]}'")
 
     def start(self, warns=(), errors=()):
-        """Starts it: it must hold every row. Warnings of keyroll and errors must be those that the texts tell, or none."""
+        """Starts it: it must hold every row. keyroll must warn of what these texts tell, or of nothing; likewise errors."""
         self._checks_out(0, 1)
         self.server.launch()
         try:
@@ -271,6 +281,13 @@ def obey(said, pattern):
 def user():
     """The user who runs this, who owns all files that the command makes."""
     return getpass.getuser()
+
+
+def free_port():
+    """A port on loopback that no other server here uses."""
+    for port in PORTS:
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
 
 
 def copy_while_it_runs(host, name):

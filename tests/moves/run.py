@@ -64,14 +64,15 @@ def passes(number, move, folder, arguments, template, plugins):
     started = time.monotonic()
     site = Site(folder / str(number), template, plugins, arguments.command)
     try:
-        move(site)
+        try:
+            move(site)
+        finally:
+            site.end()
         failure = None
     except (Failure, StatementFailed, ConnectionLost, OSError, subprocess.SubprocessError, LookupError) as error:
         steps = [f"{Path(frame.filename).name}:{frame.lineno}: {frame.line}" for frame in traceback.extract_tb(error.__traceback__)
                  if Path(frame.filename).parent == Path(__file__).parent]
         failure = "\n".join([*steps[1:], str(error) or repr(error)])
-    finally:
-        site.end()
     name = sentence(move.__name__)
     print(f"{'FAILED' if failure else 'ok'}  {name} ({time.monotonic() - started:.1f} s)", file=sys.stderr, flush=True)
     if failure:
