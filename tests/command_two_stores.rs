@@ -153,6 +153,27 @@ fn check_says_which_of_two_stores_belongs_to_the_data_as_far_as_the_mark_knows()
 }
 
 #[test]
+fn check_refuses_a_mark_of_a_newer_format_and_warns_of_a_damaged_one() {
+    let folder = folder(&line(1, 1, 1), &line(1, 1, 1));
+    let path = folder.path().join("data/keyroll.mark");
+    mark(&folder.path().join("data"), &[(1, 1, 1)]);
+    let newer = fs::read_to_string(&path)
+        .unwrap()
+        .replace("\"version\":1,", "\"version\":2,");
+    // As a start does: what is damaged is set aside, what is whole is not passed over.
+    for (text, code, says) in [
+        ("garbage", 1, "it is damaged or no mark"),
+        (newer.as_str(), 2, "it has version 2 of the format"),
+    ] {
+        fs::write(&path, text).unwrap();
+        let output = run(&folder, &[&["check", "--datadir", "data"], &FIRST[..]].concat());
+        assert_eq!(output.status.code(), Some(code), "{output:?}");
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert!(said.contains(says), "{said}");
+    }
+}
+
+#[test]
 fn keys_that_the_data_knows_with_other_bytes_are_not_added() {
     let folder = folder(
         &line(1, 1, 1),

@@ -6,10 +6,12 @@
 Once with a key file and once with a keystore, at each version: mariadb-upgrade; every row is compared with what was
 written; all keys are rotated until InnoDB has re-encrypted all pages (in a keystore, the master key as well); rows are
 changed and added; the version's own mariadb-backup makes a backup, prepares it, and a server on it is asked for every
-row, too. KEYROLL_SO and KEYROLL_BIN name what is tested. Everything is below a temporary directory, which is removed.
+row, too. The mark beside the data, which the first version wrote, is accepted by each and knows all keys, and each refuses
+the key store of before the rotation by it. KEYROLL_SO and KEYROLL_BIN name what is tested. Everything is below a temporary directory, which is removed.
 """
 
 import getpass
+import json
 import os
 import subprocess
 import sys
@@ -198,6 +200,34 @@ def back_up(server, ledger):
     return f"{rows} rows in the restored backup" + (f" (the backup's {tries}. try)" if tries > 1 else "")
 
 
+def check_mark(server, keyroll, store):
+    """The mark must know exactly the versions that the store holds, and no start may have had anything to say about it."""
+    mark = json.loads((server.data / "keyroll.mark").read_text())
+    known = {(key["id"], int(number)) for key in mark["keys"] for number in key["versions"]}
+    held = {(key["id"], key["version"]) for key in json.loads(run(keyroll, "list", "--no-defaults", "--json", *store))}
+    if known != held:
+        raise Failure(f"{server.version.name}: the mark knows {sorted(known)}, the store has {sorted(held)}")
+    if told := [line for line in server.log.read_text().splitlines()
+                if "[Warning]" in line and "keyroll: " in line and ("mark" in line or "older copy" in line)]:
+        raise Failure(f"{server.version.name}: {told[0]}")
+
+
+def refuse_older(server, version, path, older):
+    """With an older copy of the store the server must not start, and say by what it knows that."""
+    newest = path.read_bytes()
+    path.write_bytes(older)
+    try:
+        server.start(version)
+    except Failure as failure:
+        if "lacks key versions that this data knows" not in str(failure):
+            raise
+    else:
+        raise Failure(f"{version.name} started with an older copy of {path}")
+    finally:
+        server.kill()
+        path.write_bytes(newest)
+
+
 def climb(kind, versions, folder, keyroll):
     """Takes one data directory of this kind of key store up through all versions."""
     home, data = folder / kind, folder / kind / "data"
@@ -224,10 +254,14 @@ def climb(kind, versions, folder, keyroll):
             else:
                 run(version.client("mariadb-upgrade"), *server.options(), "--force")
             ledger.check(server, f"{version.name} after the upgrade")
+            check_mark(server, keyroll, store)
+            older = Path(store[1]).read_bytes()
             page_version = rotate(server, kind)
             ledger.change(server, f"{version.name} rotated")
             server.stop()
+            refuse_older(server, version, Path(store[1]), older)
             server.start(version)
+            check_mark(server, keyroll, store)
             rows = ledger.check(server, f"{version.name} after a restart")
             backup = back_up(server, ledger)
             server.stop()

@@ -87,7 +87,6 @@ fn a_store_that_lacks_a_version_is_refused_and_the_version_is_named() {
     assert!(text.contains("version 3 of key 1 (fingerprint "), "{text}");
     assert!(text.contains("version 1 of key 7"), "{text}");
     assert!(text.contains("put the lines that are missing"), "{text}");
-    assert!(text.len() < 500, "{} bytes: {text}", text.len());
     assert_eq!(fs::read(site.mark()).unwrap(), mark, "a refusal changes nothing");
 }
 

@@ -7,6 +7,7 @@ use thiserror::Error;
 use super::format::FormatError;
 use super::{Lost, Mark, StoreSeen};
 use crate::durable::FileError;
+use crate::durable::permissions::shell_word;
 
 /// How many lost versions are named in a message.
 const SHOWN: usize = 3;
@@ -60,17 +61,28 @@ impl MarkError {
     pub fn hint(&self) -> String {
         match self {
             MarkError::File(error) => error.hint(),
-            MarkError::Unreadable { path, .. } => {
-                let path = path.display();
+            MarkError::Unreadable {
+                path,
+                source: FormatError::UnknownVersion(_),
+            } => {
+                let path = shell_word(path);
                 format!(
                     "install the keyroll that wrote it; or `mv {path} {path}.unreadable`, which has the store accepted as it is: \
                      make sure that it is the newest"
                 )
             }
+            MarkError::Unreadable {
+                source: FormatError::Damaged,
+                ..
+            } => {
+                "a start sets it aside and accepts the store as it is: make sure that it is the newest".into()
+            }
             MarkError::StoreLacks(mismatch) => format!(
-                "{}; drop and repair nothing. If they are lost for good: start once with keyroll_accept_lost_keys=ON, \
-                 which gives up all data that needs them",
-                mismatch.remedy()
+                "{}; drop and repair nothing. The mark is out of date if all data here was replaced since (restore, SST) or \
+                 decrypted, or if a start with a wrong store failed: then `rm {}`. If the keys are lost for good, \
+                 keyroll_accept_lost_keys=ON for one start gives up all data that needs them",
+                mismatch.remedy(),
+                shell_word(&mismatch.path)
             ),
         }
     }
@@ -107,7 +119,9 @@ impl Mismatch {
                 )
             }
             (Some(is), Some(was)) if is.uuid == was.uuid => {
-                "it has grown apart from the one that the data was worked on with: put that one back".into()
+                "it has grown apart from the copy that this data was worked on with: put that one back (`keyroll check \
+                 --datadir DIR --against COPY` tells which it is)"
+                    .into()
             }
             (_, Some(was)) => format!(
                 "put the one with UUID {} back, last seen as {}",
@@ -116,7 +130,11 @@ impl Mismatch {
             (_, None) if lost.iter().any(|lost| lost.found.is_some()) => {
                 format!("it is another store than {}: put that one back", known.described)
             }
-            (_, None) if known.described.starts_with("key file") => {
+            (Some(_), None) if known.described.starts_with("key file") => format!(
+                "add them by `keyroll import --add --from-filename PATH`, or start with {} again",
+                known.described
+            ),
+            (None, None) if known.described.starts_with("key file") => {
                 format!(
                     "put the lines that are missing, or the newest copy of {}, back",
                     known.described
@@ -127,5 +145,141 @@ impl Mismatch {
                 known.described
             ),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keystore::mark::Identity;
+    use crate::keystore::{Fingerprint, KeyName};
+
+    /// A longer path than most.
+    const STORE: &str = "/srv/mariadb/production-cluster-7/keyroll/keys/of-node-1";
+    const MARK: &str = "/srv/mariadb/production-cluster-7/data/node-1/keyroll.mark";
+    /// The server cuts a message that is longer; before it stands `keyroll: hint: `.
+    const LONGEST: usize = 511 - 15;
+
+    fn keystore(uuid: char, generation: u64) -> StoreSeen {
+        StoreSeen {
+            described: format!("keystore {STORE}/keystore"),
+            identity: Some(Identity {
+                uuid: uuid.to_string().repeat(36),
+                generation,
+            }),
+        }
+    }
+
+    fn other(kind: &str) -> StoreSeen {
+        StoreSeen {
+            described: format!("{kind} {STORE}"),
+            identity: None,
+        }
+    }
+
+    /// The message and the hint where the data knows the second store, and many versions are missing or different.
+    fn told(store: StoreSeen, known: StoreSeen, differs: bool) -> (String, String) {
+        let lost = Lost {
+            name: KeyName {
+                id: u32::MAX,
+                version: u32::MAX - 1,
+            },
+            known: Fingerprint::of(b"known"),
+            found: differs.then(|| Fingerprint::of(b"found")),
+        };
+        let error = MarkError::StoreLacks(Box::new(Mismatch {
+            path: MARK.into(),
+            store,
+            known,
+            lost: vec![lost; 1000],
+        }));
+        (error.to_string(), error.hint())
+    }
+
+    #[test]
+    fn each_case_has_the_remedy_that_is_right_in_it_and_no_message_is_cut_by_the_server() {
+        let (file, vault) = (|| other("key file"), || other("Vault KV"));
+        let cases = [
+            (
+                keystore('a', 7),
+                keystore('a', 9),
+                false,
+                "it is an older copy, written 7 times, and the data has seen 9: put the",
+            ),
+            (
+                keystore('a', 7),
+                keystore('a', 9),
+                true,
+                "it has grown apart from the copy that this data was worked on with",
+            ),
+            (
+                keystore('a', 9),
+                keystore('a', 9),
+                false,
+                "it has grown apart from the copy that this data was worked on with",
+            ),
+            (
+                keystore('a', 9),
+                keystore('b', 7),
+                true,
+                "put the one with UUID bbbb",
+            ),
+            (
+                keystore('a', 9),
+                keystore('b', 7),
+                false,
+                "put the one with UUID bbbb",
+            ),
+            (file(), keystore('b', 7), false, "put the one with UUID bbbb"),
+            (
+                keystore('a', 1),
+                file(),
+                false,
+                "add them by `keyroll import --add --from-filename PATH`, or start with key file",
+            ),
+            (
+                keystore('a', 1),
+                file(),
+                true,
+                "it is another store than key file",
+            ),
+            (
+                file(),
+                file(),
+                false,
+                "put the lines that are missing, or the newest copy of key file",
+            ),
+            (file(), file(), true, "it is another store than key file"),
+            (vault(), vault(), false, "bring the versions back into Vault KV"),
+        ];
+        for (store, known, differs, remedy) in cases {
+            let (message, hint) = told(store, known, differs);
+            assert!(hint.starts_with(remedy), "{hint}");
+            for part in [
+                "; drop and repair nothing.",
+                &format!("`rm {MARK}`"),
+                "lost for good, keyroll_accept_lost_keys=ON",
+            ] {
+                assert!(hint.contains(part), "{hint}");
+            }
+            for text in [message, hint] {
+                assert!(text.len() <= LONGEST, "{} bytes: {text}", text.len());
+            }
+        }
+    }
+
+    #[test]
+    fn a_command_in_a_hint_can_be_copied_whatever_the_path() {
+        let error = |source| MarkError::Unreadable {
+            path: "/my data/keyroll.mark".into(),
+            source,
+        };
+        let hint = error(FormatError::UnknownVersion(2)).hint();
+        assert!(
+            hint.contains("`mv '/my data/keyroll.mark' '/my data/keyroll.mark'.unreadable`"),
+            "{hint}"
+        );
+        // A start does it by itself.
+        assert!(!error(FormatError::Damaged).hint().contains("mv "));
     }
 }

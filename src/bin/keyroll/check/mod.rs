@@ -9,6 +9,7 @@ use std::process::ExitCode;
 
 use keyroll::durable::replace;
 use keyroll::keystore::key_file::FileKey;
+use keyroll::keystore::mark::format::FormatError;
 use keyroll::keystore::{KeySet, MarkError, Warning};
 
 use crate::datadir::{self, Compared, DatadirArg};
@@ -168,7 +169,13 @@ fn mark(directory: &Path, store: &OpenStore, keys: &KeySet, report: &mut Report)
             "put the newest copy in its place if there is one: an older copy may be opened by an older master key".into(),
         ),
         // A server starts with a mark that is damaged; one that cannot be read here may be readable for the server's user.
-        Err(error @ (MarkError::Unreadable { .. } | MarkError::File(_))) => report.warning(error.to_string(), error.hint()),
+        Err(
+            error @ (MarkError::File(_)
+            | MarkError::Unreadable {
+                source: FormatError::Damaged,
+                ..
+            }),
+        ) => report.warning(error.to_string(), error.hint()),
         Err(error) => report.failed(error.to_string(), error.hint()),
     }
 }
