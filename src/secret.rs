@@ -1,11 +1,13 @@
 //! Secrets: bytes that are wiped when dropped, never printed and never copied by accident.
 
+mod key_memory;
 mod locked_memory;
 
 use std::fmt;
 
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
+pub use key_memory::{KeyBytes, KeyMemory};
 pub use locked_memory::LockedMemory;
 
 /// The lengths, in bytes, that a data key may have (AES-128, AES-192, AES-256; FIPS 197).
@@ -54,6 +56,11 @@ impl DataKey {
     /// The key's bytes.
     pub fn expose(&self) -> &[u8] {
         &self.bytes[..self.len]
+    }
+
+    /// The key's bytes, as those of a ring are handed about.
+    pub fn bytes(&self) -> KeyBytes<'_> {
+        KeyBytes::of(self.expose())
     }
 
     /// The key's length in bytes.

@@ -4,6 +4,7 @@
 
 use keyroll::crypto::derive::{Origin, RingId};
 use keyroll::crypto::{CipherError, Direction, Padding, PageCipher};
+use keyroll::secret::KeyBytes;
 use openssl::cipher::Cipher;
 use openssl::cipher_ctx::CipherCtx;
 use openssl::md::Md;
@@ -78,7 +79,7 @@ impl Case {
             ring,
             key_id: self.key_id,
             key_version: self.key_version,
-            data_key: &self.data_key,
+            data_key: KeyBytes::of(&self.data_key),
         };
         PageCipher::derived(&origin, padding, direction, &self.salt, &self.iv)
     }

@@ -72,7 +72,7 @@ fn mark(data: &Path, versions: &[(u32, u32, u8)]) {
     }
     let ring = Ring::new(&keys, Algorithm::AesCbc).unwrap();
     let mut file = MarkFile::read(data).unwrap();
-    file.change(|mark| mark.learn(&ring)).unwrap();
+    file.change(|mark| mark.learn(ring.each_key())).unwrap();
 }
 
 /// What stands between the first two backticks.

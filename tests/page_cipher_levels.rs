@@ -6,6 +6,7 @@ use std::ops::Range;
 
 use keyroll::crypto::derive::{Origin, RingId};
 use keyroll::crypto::{Algorithm, CipherError, Direction, Level, Padding, PageCipher};
+use keyroll::secret::KeyBytes;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -42,7 +43,7 @@ impl Message {
             ring: RingId::new(),
             key_id: 1,
             key_version: 1,
-            data_key: &[0xDA; 32],
+            data_key: KeyBytes::of(&[0xDA; 32]),
         };
         PageCipher::derived_at(level, &origin, padding, direction, &self.key, &self.iv).unwrap()
     }

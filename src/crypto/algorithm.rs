@@ -32,6 +32,18 @@ impl Algorithm {
         self == Algorithm::Aes256Xts
     }
 
+    /// Its number among [`ALL`](Self::ALL).
+    #[inline]
+    pub const fn number(self) -> u8 {
+        self as u8
+    }
+
+    /// The algorithm with this number.
+    #[inline]
+    pub fn from_number(number: u8) -> Option<Self> {
+        Self::ALL.get(usize::from(number)).copied()
+    }
+
     /// The algorithm with exactly this name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|algorithm| algorithm.name() == name)

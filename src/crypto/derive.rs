@@ -24,6 +24,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 use super::x86_64::{NativeXtsKeys, ssse3::Ssse3XtsKeys};
 use super::xts::{KEYS_LENGTH, PortableXtsKeys};
 use super::{CipherError, Direction, IV_LENGTH, Keyed, Level};
+use crate::secret::KeyBytes;
 use cache::{Cache, Name, Salt};
 
 pub use cache::CAPACITY;
@@ -63,7 +64,7 @@ pub struct Origin<'a> {
     /// The key version.
     pub key_version: u32,
     /// The key's bytes, [`DATA_KEY_LENGTH`] of them.
-    pub data_key: &'a [u8],
+    pub data_key: KeyBytes<'a>,
 }
 
 /// Room for keys, aligned as loads of blocks want it.
@@ -210,8 +211,9 @@ fn expand(origin: &Origin<'_>, salt: &[u8], label: &[u8], out: &mut [u8]) -> Res
         &origin.key_id.to_be_bytes(),
         &origin.key_version.to_be_bytes(),
     ];
-    Hkdf::<Sha256>::new(Some(salt), origin.data_key)
-        .expand_multi_info(&info, out)
+    origin
+        .data_key
+        .with(|data_key| Hkdf::<Sha256>::new(Some(salt), data_key).expand_multi_info(&info, out))
         // HKDF ends after 255 digests; both uses need one or two.
         .map_err(|_| CipherError::KeyLength)
 }
@@ -231,7 +233,7 @@ mod tests {
             ring,
             key_id: 1,
             key_version: 1,
-            data_key: &DATA_KEY,
+            data_key: KeyBytes::of(&DATA_KEY),
         }
     }
 
@@ -299,7 +301,7 @@ mod tests {
     fn another_ring_with_another_key_of_the_same_name_never_sees_old_keys() {
         let old = gcm_key(&origin(RingId::new()), &salt(0));
         let other = Origin {
-            data_key: &[0xDB; 32],
+            data_key: KeyBytes::of(&[0xDB; 32]),
             ..origin(RingId::new())
         };
         assert_ne!(gcm_key(&other, &salt(0)), old);
@@ -348,7 +350,7 @@ mod tests {
     #[test]
     fn a_failed_derivation_is_not_kept() {
         let short = Origin {
-            data_key: &DATA_KEY[..16],
+            data_key: KeyBytes::of(&DATA_KEY[..16]),
             ..origin(RingId::new())
         };
         for _ in 0..2 {

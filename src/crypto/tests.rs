@@ -5,6 +5,7 @@ use std::cell::Cell;
 use aes::{Aes256, Aes256Enc};
 
 use super::*;
+use crate::secret::KeyBytes;
 
 fn hex(digits: &str) -> Vec<u8> {
     hex::decode(digits).unwrap()
@@ -30,7 +31,7 @@ fn try_new(
         ring: derive::RingId::new(),
         key_id: 1,
         key_version: 2,
-        data_key: &[0xDA; 32],
+        data_key: KeyBytes::of(&[0xDA; 32]),
     };
     PageCipher::derived_at(LEVEL.get(), &origin, padding, direction, key, iv)
 }

@@ -10,8 +10,8 @@ use super::running::{self, Host};
 use super::{abi, published, services, sysvar};
 use crate::crypto::{self, Algorithm, CipherError, Direction, Padding, PageCipher, derive, scrub};
 use crate::keystore::KeyName;
-use crate::plugin::{Plugin, PluginError, settings};
-use crate::secret::SecretBytes;
+use crate::plugin::{Plugin, PluginError, settings, start_cipher};
+use crate::secret::{KeyBytes, SecretBytes};
 
 /// A key version, or what get_key answers: after a panic "invalid", which is also an error of get_key.
 struct VersionOrStatus(c_uint);
@@ -45,7 +45,7 @@ impl Answer for InitStatus {
 
 pub(super) unsafe extern "C" fn get_latest_key_version(key_id: c_uint) -> c_uint {
     guard(|| {
-        let latest = published::current().and_then(|keys| keys.ring.latest(key_id));
+        let latest = published::current().and_then(|ring| ring.latest(key_id));
         let latest = latest.or_else(|| running::first_use(key_id));
         VersionOrStatus(latest.unwrap_or(abi::KR_KEY_VERSION_INVALID))
     })
@@ -59,7 +59,7 @@ pub(super) unsafe extern "C" fn get_key(
     length: *mut c_uint,
 ) -> c_uint {
     guard(|| {
-        let look = || published::current().and_then(|keys| keys.ring.key(key_id, version));
+        let look = || published::current().and_then(|ring| ring.key(key_id, version));
         let Some(key) = look().or_else(|| running::look_again().then(look).flatten()) else {
             running::lacks_version(KeyName { id: key_id, version });
             return VersionOrStatus(abi::KR_KEY_VERSION_INVALID);
@@ -75,7 +75,7 @@ pub(super) unsafe extern "C" fn get_key(
 /// # Safety
 /// `length` is null or writable; where `buffer` is not null, `*length` is initialised and the buffer's size.
 #[inline(always)]
-unsafe fn hand_over(key: &[u8], buffer: *mut u8, length: *mut c_uint) -> c_uint {
+unsafe fn hand_over(key: KeyBytes<'_>, buffer: *mut u8, length: *mut c_uint) -> c_uint {
     if length.is_null() {
         return abi::KR_KEY_VERSION_INVALID;
     }
@@ -91,15 +91,10 @@ unsafe fn hand_over(key: &[u8], buffer: *mut u8, length: *mut c_uint) -> c_uint 
         return abi::KR_KEY_BUFFER_TOO_SMALL;
     }
     if !buffer.is_null() {
-        // The usual lengths are copied without a call of memcpy, which takes longer than the lookup.
-        // SAFETY: the buffer has room for the key, and it is not the ring's memory.
-        unsafe {
-            match key.len() {
-                16 => buffer.copy_from_nonoverlapping(key.as_ptr(), 16),
-                32 => buffer.copy_from_nonoverlapping(key.as_ptr(), 32),
-                length => buffer.copy_from_nonoverlapping(key.as_ptr(), length),
-            }
-        }
+        key.for_each_word(|at, word| {
+            // SAFETY: the buffer has room for the key, and it is not the ring's memory.
+            unsafe { buffer.cast::<[u8; 8]>().add(at).write(word) };
+        });
     }
     0
 }
@@ -130,7 +125,7 @@ pub(super) unsafe extern "C" fn crypt_ctx_init(
                 iv.ok_or(CipherError::IvLength)?,
             );
             match published::current() {
-                Some(keys) => keys.start(cipher, name, padding, direction, key, iv),
+                Some(ring) => start_cipher(ring, cipher, name, padding, direction, key, iv),
                 None => cipher.start(BEFORE_THE_START, padding, direction, key, iv),
             }
         };
@@ -163,8 +158,7 @@ pub(super) unsafe extern "C" fn crypt_ctx_finish(ctx: *mut c_void, dst: *mut u8,
 
 pub(super) unsafe extern "C" fn encrypted_length(slen: c_uint, key_id: c_uint, version: c_uint) -> c_uint {
     guard(|| {
-        let name = KeyName { id: key_id, version };
-        let algorithm = published::current().and_then(|keys| keys.algorithm(name));
+        let algorithm = published::current().and_then(|ring| ring.algorithm(key_id, version));
         Length(crypto::encrypted_length(
             algorithm.unwrap_or(BEFORE_THE_START),
             slen,

@@ -4,27 +4,29 @@ use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::plugin::Published;
+use crate::keystore::Ring;
 
-static CURRENT: AtomicPtr<Published> = AtomicPtr::new(ptr::null_mut());
+static CURRENT: AtomicPtr<Ring> = AtomicPtr::new(ptr::null_mut());
 
-/// Every published state since the start, the current one last.
+/// Every ring since the start, the current one last.
 ///
-/// A lookup may still read a state that has been replaced, and must not pay for saying so; so replaced states
-/// live until the plugin ends. They share their key bytes: each costs its two tables alone.
-static KEPT: Mutex<Vec<Arc<Published>>> = Mutex::new(Vec::new());
+/// A lookup may still read a ring that has been replaced, and must not pay for saying so; so replaced rings
+/// live until the plugin ends. There are few: a ring is replaced by one of twice the size, when its tables are full.
+static KEPT: Mutex<Vec<Arc<Ring>>> = Mutex::new(Vec::new());
 
 /// Makes these keys the ones that every lookup from now on answers from.
-pub(super) fn publish(keys: Arc<Published>) {
+pub(super) fn publish(ring: &Arc<Ring>) {
     let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
-    let current = Arc::as_ptr(&keys).cast_mut();
-    kept.push(keys);
-    CURRENT.store(current, Ordering::Release);
+    if kept.last().is_some_and(|last| Arc::ptr_eq(last, ring)) {
+        return;
+    }
+    kept.push(Arc::clone(ring));
+    CURRENT.store(Arc::as_ptr(ring).cast_mut(), Ordering::Release);
 }
 
 /// The published keys; `None` before the start and after the end.
 #[inline(always)]
-pub(super) fn current() -> Option<&'static Published> {
+pub(super) fn current() -> Option<&'static Ring> {
     // SAFETY: the pointer is null or was made from an Arc that KEPT holds until `clear`, and the server calls
     // no entry after the deinit that clears. So it is valid for as long as any entry runs.
     unsafe { CURRENT.load(Ordering::Acquire).as_ref() }

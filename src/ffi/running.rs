@@ -95,8 +95,8 @@ pub(super) fn look_again() -> bool {
 pub(super) fn lacks_version(name: KeyName) {
     // The tool has just read the store.
     let is_sought = !services::is_backup_tool() && want(name.id);
-    if let (Some(plugin), Some(keys)) = (plugin(), published::current()) {
-        plugin.lacks_version(name, keys, is_sought, &Host);
+    if let (Some(plugin), Some(ring)) = (plugin(), published::current()) {
+        plugin.lacks_version(name, ring, is_sought, &Host);
     }
 }
 
@@ -125,14 +125,14 @@ pub(super) fn end_before_recovery_without_keys() {
 struct Running;
 
 impl Watched for Running {
-    fn published(&self) -> Option<Arc<Published>> {
+    fn published(&self) -> Option<Published> {
         plugin().map(|plugin| plugin.published())
     }
 
     fn take_up(&self, news: &News) -> Result<bool, PluginError> {
         let plugin = plugin().ok_or(PluginError::NotRunning)?;
         let is_new = plugin.take_up(news, &Host)?;
-        for id in plugin.asked().looked(&plugin.published(), &Host) {
+        for id in plugin.looked(&Host) {
             want(id);
         }
         Ok(is_new)
@@ -163,14 +163,14 @@ impl Watched for Running {
 pub(super) fn first_use(id: u32) -> Option<u32> {
     let is_sought = id != 0 && want(id);
     let plugin = plugin().filter(|_| id != 0)?;
-    let keys = published::current()?;
+    let ring = published::current()?;
     // The tool only reads what a server has written: it has no use for a new key, and must not change a keystore.
     let may_make = !is_sought && sysvar::auto_create_keys() && !services::is_backup_tool();
     let work = || {
         if may_make && Host.statement() == Statement::MakesOrAltersTable && plugin.makes_keys() {
             return scrub::around(|| plugin.first_use(id, sysvar::key_spec(), &Host, &STATUS));
         }
-        plugin.lacks_key(id, keys, is_sought, &Host);
+        plugin.lacks_key(id, ring, is_sought, &Host);
         None
     };
     let thd = services::current_thd();
@@ -243,8 +243,9 @@ impl Server for Host {
         services::log(level, text);
     }
 
-    fn publish(&self, keys: Arc<Published>) {
-        published::publish(keys);
+    fn publish(&self, now: &Published) {
+        published::publish(&now.ring);
+        STATUS.tell_store(&now.source, &now.master_key);
     }
 
     fn wake_encryption_threads(&self) -> Wake {

@@ -48,10 +48,10 @@ macro_rules! status_variables {
 }
 
 status_variables! {
-    key_store = Shown::Text(published::current().map(|keys| keys.source.clone()).unwrap_or_default());
-    master_key = Shown::Text(published::current().map(|keys| keys.master_key.clone()).unwrap_or_default());
-    keys = Shown::Number(published::current().map_or(0, |keys| keys.ring.keys() as u64));
-    key_versions = Shown::Number(published::current().map_or(0, |keys| keys.ring.versions() as u64));
+    key_store = Shown::Text(STATUS.key_store());
+    master_key = Shown::Text(STATUS.master_key());
+    keys = Shown::Number(published::current().map_or(0, |ring| ring.keys() as u64));
+    key_versions = Shown::Number(published::current().map_or(0, |ring| ring.versions() as u64));
     rotations = Shown::Number(STATUS.rotations());
     master_key_rotations = Shown::Number(STATUS.master_key_rotations());
     keys_created = Shown::Number(STATUS.created());

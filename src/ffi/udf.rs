@@ -70,8 +70,8 @@ pub(super) unsafe extern "C" fn keyroll_keys(
         // SAFETY: by this function's contract, or null.
         let (length, is_null) = unsafe { (length.as_mut(), is_null.as_mut()) };
         match (list, length, published::current()) {
-            (Some(list), Some(length), Some(keys)) => {
-                *list = status::keys_as_json(keys);
+            (Some(list), Some(length), Some(ring)) => {
+                *list = status::keys_as_json(ring);
                 *length = list.len() as c_ulong;
                 Text(list.as_ptr().cast())
             }

@@ -25,7 +25,7 @@ pub use kind::StoreFile;
 pub use mark::{Identity, MarkError, MarkFile};
 pub use new_versions::{HighestVersions, KeySpec, NewVersions, VersionStep};
 pub use open::{StoreConfig, open};
-pub use ring::Ring;
+pub use ring::{Added, Additions, Ring};
 pub use watch::{News, Pace, Watch};
 
 use std::path::Path;

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::{Published, Server, log};
-use crate::keystore::{HighestVersions, KeyName};
+use super::{Server, log};
+use crate::keystore::{HighestVersions, KeyName, Ring};
 
 /// The most lines that are logged.
 const MOST_LINES: usize = 100;
@@ -17,6 +17,15 @@ const MOST_IDS: usize = 1000;
 /// How far above the latest version a version may lie that a key may have had: no rotation goes farther at once. A damaged page
 /// asks for any number.
 pub const FARTHEST: u32 = 1_000_000;
+
+/// What the key store has, as far as lookups know.
+#[derive(Clone, Copy)]
+pub struct StoreHas<'a> {
+    /// Its keys.
+    pub ring: &'a Ring,
+    /// Its kind and place.
+    pub source: &'a str,
+}
 
 /// What was asked for in vain since the start.
 #[derive(Debug, Default)]
@@ -66,13 +75,13 @@ impl PartialOrd for Missing {
 impl Asked {
     /// A version was asked for that these keys lack. `is_sought`: a look at the store may still bring it; it is told when that
     /// did not.
-    pub fn version(&self, name: KeyName, keys: &Published, is_sought: bool, server: &dyn Server) {
+    pub fn version(&self, name: KeyName, store: StoreHas<'_>, is_sought: bool, server: &dyn Server) {
         let KeyName { id, version } = name;
         // These are answers, and ask for nothing.
         if id == 0 || version == 0 || version == u32::MAX {
             return;
         }
-        let latest = keys.ring.latest(id);
+        let latest = store.ring.latest(id);
         let missing = Missing {
             id,
             version: Some(version),
@@ -91,11 +100,18 @@ impl Asked {
             return;
         }
         drop(state);
-        tell(missing, has_room, keys, None, server);
+        tell(missing, has_room, store, None, server);
     }
 
     /// A key was asked for that these keys lack, and that is not made. `file` is one that is encrypted with it.
-    pub fn key(&self, id: u32, file: Option<&Path>, keys: &Published, is_sought: bool, server: &dyn Server) {
+    pub fn key(
+        &self,
+        id: u32,
+        file: Option<&Path>,
+        store: StoreHas<'_>,
+        is_sought: bool,
+        server: &dyn Server,
+    ) {
         let missing = Missing {
             id,
             version: None,
@@ -111,7 +127,7 @@ impl Asked {
             return;
         }
         drop(state);
-        tell(missing, has_room, keys, file, server);
+        tell(missing, has_room, store, file, server);
     }
 
     /// Whether it is still to be found out whether data is encrypted with this key, which is not there: once, or for each
@@ -131,13 +147,13 @@ impl Asked {
 
     /// A look at the store has ended, with these keys. Tells what was asked for before it began and did not come.
     /// The keys that another look must see to, because they may have been asked for while this one was under way.
-    pub fn looked(&self, keys: &Published, server: &dyn Server) -> Vec<u32> {
+    pub fn looked(&self, store: StoreHas<'_>, server: &dyn Server) -> Vec<u32> {
         let mut state = self.state();
         let mut gone = Vec::new();
         for (missing, looks) in std::mem::take(&mut state.sought) {
             let is_there = match missing.version {
-                Some(version) => keys.ring.key(missing.id, version).is_some(),
-                None => keys.ring.latest(missing.id).is_some(),
+                Some(version) => store.ring.key(missing.id, version).is_some(),
+                None => store.ring.latest(missing.id).is_some(),
             };
             if is_there {
                 state.told.remove(&missing);
@@ -150,7 +166,7 @@ impl Asked {
         let again = state.sought.iter().map(|(missing, _)| missing.id).collect();
         drop(state);
         for missing in gone {
-            tell(missing, true, keys, None, server);
+            tell(missing, true, store, None, server);
         }
         again
     }
@@ -192,25 +208,23 @@ pub fn is_implausible(version: u32, latest: Option<u32>) -> bool {
     version.saturating_sub(latest.unwrap_or(0)) > FARTHEST
 }
 
-fn tell(missing: Missing, has_room: bool, keys: &Published, file: Option<&Path>, server: &dyn Server) {
+fn tell(missing: Missing, has_room: bool, store: StoreHas<'_>, file: Option<&Path>, server: &dyn Server) {
     match has_room {
-        true => log::missing(server, missing, file, keys),
+        true => log::missing(server, missing, file, store),
         false => log::missing_no_more(server),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::super::tests::Recorder;
     use super::*;
     use crate::crypto::Algorithm;
-    use crate::keystore::{KeySet, Ring};
+    use crate::keystore::KeySet;
     use crate::plugin::Level;
     use crate::secret::DataKey;
 
-    fn published(names: &[(u32, u32)], source: &str) -> Arc<Published> {
+    fn ring(names: &[(u32, u32)]) -> Ring {
         let mut keys = KeySet::default();
         for (id, version) in names {
             let name = KeyName {
@@ -219,11 +233,7 @@ mod tests {
             };
             keys.insert(name, DataKey::new(&[1; 32]).unwrap());
         }
-        Arc::new(Published {
-            ring: Ring::new(&keys, Algorithm::AesCbc).unwrap(),
-            source: source.into(),
-            master_key: String::new(),
-        })
+        Ring::new(&keys, Algorithm::AesCbc).unwrap()
     }
 
     fn name(id: u32, version: u32) -> KeyName {
@@ -243,10 +253,14 @@ mod tests {
     #[test]
     fn each_version_is_told_once_with_what_there_is_and_what_to_do() {
         let (asked, server) = (Asked::default(), Recorder::default());
-        let keys = published(&[(1, 1), (1, 3), (1, 5), (2, 7)], "keystore /srv/keys");
+        let keys_ring = ring(&[(1, 1), (1, 3), (1, 5), (2, 7)]);
+        let keys = StoreHas {
+            ring: &keys_ring,
+            source: "keystore /srv/keys",
+        };
         for _ in 0..3 {
             for (id, version) in [(1, 7), (1, 2), (9, 4), (9, 5), (1, 1_655_319_526)] {
-                asked.version(name(id, version), &keys, false, &server);
+                asked.version(name(id, version), keys, false, &server);
             }
         }
         let told = lines(&server);
@@ -279,34 +293,42 @@ mod tests {
     #[test]
     fn the_highest_version_is_kept_but_for_numbers_that_no_key_can_have() {
         let (asked, server) = (Asked::default(), Recorder::default());
-        let keys = published(&[(1, 5)], "a store");
+        let keys_ring = ring(&[(1, 5)]);
+        let keys = StoreHas {
+            ring: &keys_ring,
+            source: "a store",
+        };
         assert_eq!(asked.highest(1), None);
         for version in [7, 9, 8, 5 + FARTHEST + 1, u32::MAX, 0] {
-            asked.version(name(1, version), &keys, false, &server);
+            asked.version(name(1, version), keys, false, &server);
         }
         assert_eq!(asked.highest(1), Some(9));
-        asked.version(name(1, 5 + FARTHEST), &keys, false, &server);
+        asked.version(name(1, 5 + FARTHEST), keys, false, &server);
         assert_eq!(asked.highest(1), Some(5 + FARTHEST));
-        asked.version(name(3, FARTHEST), &keys, true, &server);
-        asked.version(name(0, 4), &keys, false, &server);
+        asked.version(name(3, FARTHEST), keys, true, &server);
+        asked.version(name(0, 4), keys, false, &server);
         assert_eq!((asked.highest(3), asked.highest(0)), (Some(FARTHEST), None));
     }
 
     #[test]
     fn a_hundred_lines_are_told_and_one_that_says_that_it_ends() {
         let (asked, server) = (Asked::default(), Recorder::default());
-        let keys = published(&[(1, 5)], "a store");
+        let keys_ring = ring(&[(1, 5)]);
+        let keys = StoreHas {
+            ring: &keys_ring,
+            source: "a store",
+        };
         for version in 6..500 {
-            asked.version(name(1, version), &keys, version > 300, &server);
+            asked.version(name(1, version), keys, version > 300, &server);
         }
-        asked.key(9, None, &keys, false, &server);
+        asked.key(9, None, keys, false, &server);
         let told = lines(&server);
         assert_eq!(told.len(), 101);
         assert!(told[99].contains("version 105 of key 1"), "{}", told[99]);
         assert!(told[100].contains("no more are told"), "{}", told[100]);
         assert_eq!(asked.highest(1), Some(499), "what is not told is kept");
         for id in 10..5000 {
-            asked.version(name(id, 1), &keys, false, &server);
+            asked.version(name(id, 1), keys, false, &server);
         }
         assert!(asked.state().highest.len() <= MOST_IDS);
     }
@@ -317,12 +339,16 @@ mod tests {
         let all: Vec<(u32, u32)> = (1..200)
             .flat_map(|id| [(id * 20_000_000, 4_000_000_000), (id * 20_000_000, 4_100_000_000)])
             .collect();
-        let keys = published(&all, &format!("keystore /{}", "d".repeat(100)));
-        asked.version(name(20_000_000, 4_200_000_000), &keys, false, &server);
+        let keys_ring = ring(&all);
+        let keys = StoreHas {
+            ring: &keys_ring,
+            source: &format!("keystore /{}", "d".repeat(100)),
+        };
+        asked.version(name(20_000_000, 4_200_000_000), keys, false, &server);
         asked.key(
             7,
             Some(Path::new("/var/lib/mysql/some_database/some_table.ibd")),
-            &keys,
+            keys,
             false,
             &server,
         );
@@ -338,19 +364,27 @@ mod tests {
     #[test]
     fn what_a_look_may_bring_is_told_when_it_did_not() {
         let (asked, server) = (Asked::default(), Recorder::default());
-        let before = published(&[(1, 1)], "Vault");
-        asked.version(name(1, 3), &before, true, &server);
-        asked.version(name(1, 5), &before, true, &server);
-        asked.key(9, None, &before, true, &server);
-        let after = published(&[(1, 1), (1, 3)], "Vault");
-        assert_eq!(asked.looked(&after, &server), [1, 9]);
+        let before_ring = ring(&[(1, 1)]);
+        let before = StoreHas {
+            ring: &before_ring,
+            source: "Vault",
+        };
+        asked.version(name(1, 3), before, true, &server);
+        asked.version(name(1, 5), before, true, &server);
+        asked.key(9, None, before, true, &server);
+        let after_ring = ring(&[(1, 1), (1, 3)]);
+        let after = StoreHas {
+            ring: &after_ring,
+            source: "Vault",
+        };
+        assert_eq!(asked.looked(after, &server), [1, 9]);
         assert_eq!(lines(&server), [""; 0], "the look may have begun before");
-        assert_eq!(asked.looked(&after, &server), [0; 0]);
+        assert_eq!(asked.looked(after, &server), [0; 0]);
         let told = lines(&server);
         assert_eq!(told.len(), 2);
         assert!(told[0].contains("version 5 of key 1 was asked for"), "{told:?}");
         assert!(told[1].contains("keyroll: key 9 was asked for"), "{told:?}");
-        assert_eq!(asked.looked(&after, &server), [0; 0]);
+        assert_eq!(asked.looked(after, &server), [0; 0]);
         assert_eq!(lines(&server).len(), 2);
     }
 }

@@ -4,12 +4,12 @@
 //! this id: an older copy of a key store beside newer data lacks keys that the data needs, and another key under their id would
 //! make both unreadable in turn.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Asked, Plugin, PluginError, Published, Server, State, Statement, Status, log};
+use super::asked::StoreHas;
+use super::{Plugin, PluginError, Server, State, Statement, Status, log};
 use crate::datadir::{self, WalkError};
-use crate::keystore::{KeyName, KeySpec};
+use crate::keystore::{KeyName, KeySpec, Ring};
 
 /// The key of the redo log and all else that is not a table's own; the server's number. Its data need not name it.
 const OF_SYSTEM_DATA: u32 = 1;
@@ -94,7 +94,7 @@ impl Plugin {
 
     /// A key was asked for that these keys lack, and that is not to be made now: tells it once, with a file that is encrypted with
     /// it. `is_sought`: a look at the store may still bring it.
-    pub fn lacks_key(&self, id: u32, keys: &Published, is_sought: bool, server: &dyn Server) {
+    pub fn lacks_key(&self, id: u32, ring: &Ring, is_sought: bool, server: &dyn Server) {
         // The server asks for key 2 to see whether there is one for temporary data; a statement may name a key that is not there.
         // Neither says anything of data.
         let may_be_question = id == OF_TEMPORARY_DATA || server.statement() != Statement::None;
@@ -104,19 +104,29 @@ impl Plugin {
         let directory = server.data_directory();
         let file = directory.and_then(|directory| datadir::file_in_use(&directory, id).ok()?);
         if file.is_some() || !may_be_question {
-            self.asked.key(id, file.as_deref(), keys, is_sought, server);
+            self.asked
+                .key(id, file.as_deref(), self.has(ring), is_sought, server);
         }
     }
 
     /// A version was asked for that these keys lack: tells it unless it was told. `is_sought`: a look at the store may still
     /// bring it.
-    pub fn lacks_version(&self, name: KeyName, keys: &Published, is_sought: bool, server: &dyn Server) {
-        self.asked.version(name, keys, is_sought, server);
+    pub fn lacks_version(&self, name: KeyName, ring: &Ring, is_sought: bool, server: &dyn Server) {
+        self.asked.version(name, self.has(ring), is_sought, server);
     }
 
-    /// What the server asked for in vain.
-    pub fn asked(&self) -> &Asked {
-        &self.asked
+    /// What the store has. It waits for nothing.
+    fn has<'a>(&'a self, ring: &'a Ring) -> StoreHas<'a> {
+        StoreHas {
+            ring,
+            source: &self.source,
+        }
+    }
+
+    /// A look at the store has ended: tells what it was hoped to bring and did not. The keys that another look must see to.
+    pub fn looked(&self, server: &dyn Server) -> Vec<u32> {
+        let ring = self.published().ring;
+        self.asked.looked(self.has(&ring), server)
     }
 }
 
@@ -152,9 +162,8 @@ impl State {
             let store = self.published.source.clone();
             return Err(PluginError::KeyInUse { id, file, store });
         }
-        let before = Arc::clone(&self.published);
-        self.publish(&loaded.keys, server)?;
-        log::noticed(server, &before.ring, &self.published);
+        let added = self.publish(&loaded.keys, server)?;
+        log::noticed(server, &added, &self.published);
         Ok(())
     }
 }

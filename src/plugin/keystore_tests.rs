@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::first_use::CREATE_AGAIN_AFTER;
 use super::tests::{Recorder, settings};
 use super::*;
+use crate::crypto::Algorithm;
 use crate::keystore::KeySpec;
 use crate::keystore::envelope::{Envelope, EnvelopeConfig, NewKey};
 use crate::master_key::aws_kms::KmsSettings;
@@ -184,9 +185,9 @@ fn a_key_that_data_is_encrypted_with_is_never_made_another_time() {
 #[test]
 fn a_key_of_system_data_or_that_a_page_asked_for_is_never_made() {
     let s = started();
-    let keys = s.plugin.published();
+    let ring = s.plugin.published().ring;
     s.plugin
-        .lacks_version(KeyName { id: 7, version: 3 }, &keys, false, &s.server);
+        .lacks_version(KeyName { id: 7, version: 3 }, &ring, false, &s.server);
     assert_eq!(s.first_use(7, FAST), None);
     let error = s.plugin.data_under(1, &s.server).unwrap();
     assert!(error.is_some_and(|what| what.contains("redo log")));
@@ -222,7 +223,7 @@ fn a_key_that_another_server_made_comes_with_its_table() {
     assert!(s.server.logged(Level::Note, "noticed in keystore"));
     let bytes = |server: &Recorder| {
         let published = server.published.lock().unwrap().last().unwrap().clone();
-        published.ring.key(7, 1).unwrap().to_vec()
+        published.ring.key(7, 1).unwrap().with(<[u8]>::to_vec)
     };
     assert_eq!(bytes(&s.server), bytes(&other));
 }
@@ -231,19 +232,19 @@ fn a_key_that_another_server_made_comes_with_its_table() {
 fn a_missing_key_is_told_with_the_file_that_needs_it_and_a_question_for_one_is_not() {
     let mut s = started();
     s.add_table(7);
-    let keys = s.plugin.published();
+    let ring = s.plugin.published().ring;
     // A statement that names a key for its own table, and the server's look for a key of temporary data.
-    s.plugin.lacks_key(8, &keys, false, &s.server);
-    s.plugin.lacks_key(2, &keys, false, &s.server);
+    s.plugin.lacks_key(8, &ring, false, &s.server);
+    s.plugin.lacks_key(2, &ring, false, &s.server);
     s.server.statement = Statement::Other;
-    s.plugin.lacks_key(9, &keys, false, &s.server);
+    s.plugin.lacks_key(9, &ring, false, &s.server);
     assert!(!s.server.logged(Level::Error, ""));
-    s.plugin.lacks_key(7, &keys, false, &s.server);
-    s.plugin.lacks_key(7, &keys, false, &s.server);
+    s.plugin.lacks_key(7, &ring, false, &s.server);
+    s.plugin.lacks_key(7, &ring, false, &s.server);
     // No statement of a user's: a thread that opens what is there.
     s.server.statement = Statement::None;
-    s.plugin.lacks_key(9, &keys, false, &s.server);
-    s.plugin.lacks_key(2, &keys, false, &s.server);
+    s.plugin.lacks_key(9, &ring, false, &s.server);
+    s.plugin.lacks_key(2, &ring, false, &s.server);
     let lines = s.server.lines.lock().unwrap();
     let errors: Vec<_> = lines.iter().filter(|(level, _)| *level == Level::Error).collect();
     assert_eq!(errors.len(), 2, "{errors:?}");
@@ -284,8 +285,14 @@ fn a_rotation_of_the_master_key_keeps_every_data_key() {
     let keys = |s: &Started| {
         let published = s.server.published.lock().unwrap().last().unwrap().clone();
         let held = published.ring.held().into_iter();
-        held.map(|v| published.ring.key(v.name.id, v.name.version).unwrap().to_vec())
-            .collect::<Vec<_>>()
+        held.map(|v| {
+            published
+                .ring
+                .key(v.name.id, v.name.version)
+                .unwrap()
+                .with(<[u8]>::to_vec)
+        })
+        .collect::<Vec<_>>()
     };
     let before = keys(&s);
     s.plugin.rotate_master_key(&s.server, &s.status).unwrap();

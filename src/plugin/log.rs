@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use crate::crypto::Algorithm;
-use crate::keystore::{KeyName, KeyStore, Ring, VersionStep, Warning};
+use crate::keystore::{Added, KeyName, KeyStore, Ring, VersionStep, Warning};
 
-use super::asked::{Missing, is_implausible};
+use super::asked::{Missing, StoreHas, is_implausible};
 use super::{Level, PluginError, Published, Server, Wake};
 
 /// The statement that makes InnoDB's encryption threads look for new key versions.
@@ -62,15 +62,11 @@ pub fn reloaded(server: &dyn Server, published: &Published, new: usize) {
 }
 
 /// New versions that someone else has added to the store.
-pub fn noticed(server: &dyn Server, before: &Ring, now: &Published) {
-    for id in now.ring.ids() {
-        let (was, is) = (before.latest(id), now.ring.latest(id));
-        let Some(latest) = is.filter(|_| was != is) else {
-            continue;
-        };
-        let text = match was {
-            Some(was) => format!("version {latest} of key {id} is the latest now, after version {was}"),
-            None => format!("key {id} is there now, with version {latest}"),
+pub fn noticed(server: &dyn Server, added: &[Added], now: &Published) {
+    for Added { name, before, .. } in added.iter().filter(|added| added.latest) {
+        let text = match before {
+            Some((was, _)) => format!("{name} is the latest now, after version {was}"),
+            None => format!("key {} is there now, with version {}", name.id, name.version),
         };
         server.log(
             Level::Note,
@@ -95,12 +91,14 @@ pub fn look_succeeded(server: &dyn Server) {
 }
 
 /// A rotation. A key that changed its cipher is pointed out.
-pub fn rotated(server: &dyn Server, new: &[KeyName], before: &Ring, now: &Published) {
+pub fn rotated(server: &dyn Server, new: &[KeyName], added: &[Added], now: &Published) {
     for name in new {
-        let cipher = |ring: &Ring, version| ring.algorithm(name.id, version).map(Algorithm::name);
-        let was = before.latest(name.id).and_then(|version| cipher(before, version));
-        let changed = match (was, cipher(&now.ring, name.version)) {
-            (Some(was), Some(is)) if was != is => format!(" (encrypts with {is}, before with {was})"),
+        let changed = match added.iter().find(|added| added.name == *name) {
+            Some(Added {
+                algorithm: is,
+                before: Some((_, was)),
+                ..
+            }) if was != is => format!(" (encrypts with {}, before with {})", is.name(), was.name()),
             _ => String::new(),
         };
         server.log(
@@ -216,16 +214,16 @@ const REMEDY: &str =
     "Put the right store back; until then drop and repair nothing: the data is locked, not damaged";
 
 /// A key, or a version of one, that was asked for and is not there. `file` is encrypted with it.
-pub fn missing(server: &dyn Server, missing: Missing, file: Option<&Path>, keys: &Published) {
+pub fn missing(server: &dyn Server, missing: Missing, file: Option<&Path>, store: StoreHas<'_>) {
     let Missing { id, version, .. } = missing;
-    let latest = keys.ring.latest(id);
+    let latest = store.ring.latest(id);
     let what = match version {
         Some(version) => format!("version {version} of key {id}"),
         None => format!("key {id}"),
     };
     let has = match latest {
         Some(_) => {
-            let versions: Vec<u32> = keys
+            let versions: Vec<u32> = store
                 .ring
                 .versions_of(id)
                 .iter()
@@ -233,7 +231,7 @@ pub fn missing(server: &dyn Server, missing: Missing, file: Option<&Path>, keys:
                 .collect();
             format!("of key {id} it has {}", list("version", &versions))
         }
-        None => format!("it has {}", list("key", &keys.ring.ids())),
+        None => format!("it has {}", list("key", &store.ring.ids())),
     };
     let file = file
         .map(|file| format!(" by {}", file_name(file)))
@@ -250,7 +248,7 @@ pub fn missing(server: &dyn Server, missing: Missing, file: Option<&Path>, keys:
     };
     let text = format!(
         "keyroll: {what} was asked for{file}, but the store lacks it: {has}. It is {}. {why}. {REMEDY}",
-        keys.source
+        store.source
     );
     server.log(Level::Error, &text);
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::{Asked, Level, PluginError, Server};
 use crate::keystore::mark::format::FormatError;
 use crate::keystore::mark::{Lost, Mark, StoreSeen};
-use crate::keystore::{KeySet, KeyStore, MarkError, MarkFile, Ring};
+use crate::keystore::{Additions, KeySet, KeyStore, MarkError, MarkFile, Ring};
 
 /// How many lost versions are told one by one.
 const TOLD: usize = 20;
@@ -68,7 +68,8 @@ impl Accepted {
         let mut file = self.file?;
         let written = file.change(|mark| {
             mark.forget(&self.lost);
-            learn(mark, ring, store);
+            mark.learn(ring.each_key());
+            mark.store = StoreSeen::of(store);
         });
         if let Err(error) = written {
             let text = format!(
@@ -81,26 +82,27 @@ impl Accepted {
     }
 }
 
-/// Writes what a new ring adds, before it is published. Where it adds no version, a failure is told and nothing more.
+/// Writes what comes to the ring, before it does. Where that is no version, a failure is told and nothing more.
 ///
 /// # Errors
 /// The mark does not know the new versions: they are in the store, and must not be used.
 pub(super) fn note(
     file: &mut MarkFile,
-    before: &Ring,
     ring: &Ring,
+    additions: &Additions<'_>,
     store: &dyn KeyStore,
     asked: &Asked,
     server: &dyn Server,
 ) -> Result<(), PluginError> {
     let written = file.change(|mark| {
-        learn(mark, ring, store);
+        mark.learn(ring.each_key().chain(additions.each_key()));
+        mark.store = StoreSeen::of(store);
         mark.learn_numbers(|highest| asked.raise(highest));
     });
     let Err(error) = written else {
         return Ok(());
     };
-    if ring.versions() > before.versions() {
+    if !additions.is_empty() {
         return Err(PluginError::NotMarked {
             store: store.describe(),
             source: error,
@@ -114,11 +116,6 @@ pub(super) fn note(
         ),
     );
     Ok(())
-}
-
-fn learn(mark: &mut Mark, ring: &Ring, store: &dyn KeyStore) {
-    mark.learn(ring);
-    mark.store = StoreSeen::of(store);
 }
 
 /// Moves a damaged mark out of the way. `None` where that cannot be: then there is none, and the damaged one stays.

@@ -34,57 +34,48 @@ pub use status::Status;
 pub use vault_settings::{PaceSettings, VaultSettings};
 pub use watcher::{Watched, Watcher};
 
-use crate::crypto::{Algorithm, CipherError, Direction, Padding, PageCipher};
+use crate::crypto::{CipherError, Direction, Padding, PageCipher};
 use crate::keystore::{
-    self, HighestVersions, KeyName, KeySet, KeyStore, MarkFile, NewVersions, News, Ring, Rotate, VersionStep,
-    Watch,
+    self, Added, HighestVersions, KeyName, KeySet, KeyStore, MarkFile, NewVersions, News, Ring, Rotate,
+    VersionStep, Watch,
 };
 use crate::net::Url;
 
-/// What every lookup reads: the keys and how they encrypt. Immutable; a change publishes a new one.
-#[derive(Debug)]
+/// The keys in force, and where they come from.
+#[derive(Clone, Debug)]
 pub struct Published {
-    /// All data keys, with their cipher.
-    pub ring: Ring,
+    /// All data keys, with their cipher: what every lookup reads.
+    pub ring: Arc<Ring>,
     /// Where they live for good.
     pub source: String,
     /// What wraps them there, or nothing.
     pub master_key: String,
 }
 
-impl Published {
-    /// The cipher of this version of a key; `None` where the ring lacks the version and has more than one cipher.
-    #[inline]
-    pub fn algorithm(&self, name: KeyName) -> Option<Algorithm> {
-        self.ring.algorithm(name.id, name.version)
+/// Starts a cipher of a message. `key` is what the server passes, mostly derived from the data key `name`;
+/// the algorithm encrypts with it or derives keys from both.
+///
+/// # Errors
+/// Those of [`PageCipher::start`] and [`PageCipher::start_derived`]; [`CipherError::NoDataKey`] if the ring
+/// lacks the version and the algorithm needs it.
+#[inline]
+pub fn start_cipher(
+    ring: &Ring,
+    cipher: &mut PageCipher,
+    name: KeyName,
+    padding: Padding,
+    direction: Direction,
+    key: &[u8],
+    iv: &[u8],
+) -> Result<(), CipherError> {
+    let algorithm = ring
+        .algorithm(name.id, name.version)
+        .ok_or(CipherError::NoDataKey)?;
+    if !algorithm.derives_keys() {
+        return cipher.start(algorithm, padding, direction, key, iv);
     }
-
-    /// Starts a cipher of a message. `key` is what the server passes, mostly derived from the data key `name`;
-    /// the algorithm encrypts with it or derives keys from both.
-    ///
-    /// # Errors
-    /// Those of [`PageCipher::start`] and [`PageCipher::start_derived`]; [`CipherError::NoDataKey`] if the ring
-    /// lacks the version and the algorithm needs it.
-    #[inline]
-    pub fn start(
-        &self,
-        cipher: &mut PageCipher,
-        name: KeyName,
-        padding: Padding,
-        direction: Direction,
-        key: &[u8],
-        iv: &[u8],
-    ) -> Result<(), CipherError> {
-        let algorithm = self.algorithm(name).ok_or(CipherError::NoDataKey)?;
-        if !algorithm.derives_keys() {
-            return cipher.start(algorithm, padding, direction, key, iv);
-        }
-        let origin = self
-            .ring
-            .origin(name.id, name.version)
-            .ok_or(CipherError::NoDataKey)?;
-        cipher.start_derived(&origin, padding, direction, key, iv)
-    }
+    let origin = ring.origin(name.id, name.version).ok_or(CipherError::NoDataKey)?;
+    cipher.start_derived(&origin, padding, direction, key, iv)
 }
 
 /// The plugin between a successful start and the shutdown of the server. Its methods can be called from any thread.
@@ -93,12 +84,14 @@ pub struct Plugin {
     /// Changes of the master key wait here for each other: they ask a key service, and nothing else shall wait for that.
     master_key_changes: Mutex<()>,
     asked: Arc<Asked>,
+    /// Where the keys live for good.
+    source: String,
 }
 
 /// What changes, always as a whole. Rotations of data keys and reloads hold it while they are at work.
 struct State {
     store: Arc<dyn KeyStore>,
-    published: Arc<Published>,
+    published: Published,
     /// The URI of the master key in force.
     master_key: String,
     /// The mark beside the data; `None` where there is no data directory.
@@ -129,14 +122,14 @@ impl Plugin {
         let ring = Ring::new(&loaded.keys, algorithm)?;
         let accepted = mark::accept(store.as_ref(), &loaded.keys, accept_lost, server)?;
         let mark = accepted.write(&ring, store.as_ref(), server);
+        let source = store.describe();
         let published = Published {
-            ring,
-            source: store.describe(),
+            ring: Arc::new(ring),
+            source: source.clone(),
             master_key: store.master_key().unwrap_or_default(),
         };
         log::loaded(server, &published);
-        let published = Arc::new(published);
-        server.publish(Arc::clone(&published));
+        server.publish(&published);
         let asked = Arc::new(Asked::default());
         Ok(Plugin {
             state: Mutex::new(State {
@@ -149,6 +142,7 @@ impl Plugin {
             }),
             master_key_changes: Mutex::new(()),
             asked,
+            source,
         })
     }
 
@@ -171,10 +165,9 @@ impl Plugin {
         let rotated = state.store.rotate(which, new, Some(&state.published.ring));
         log::provider_said(server, state.store.as_ref());
         let rotated = rotated?;
-        let before = Arc::clone(&state.published);
-        state.publish(&rotated.keys, server)?;
+        let added = state.publish(&rotated.keys, server)?;
         status.count_rotation();
-        log::rotated(server, &rotated.new, &before.ring, &state.published);
+        log::rotated(server, &rotated.new, &added, &state.published);
         Ok(())
     }
 
@@ -187,9 +180,9 @@ impl Plugin {
         let _no_other = self.change_master_key();
         let (store, known) = {
             let state = self.state();
-            (Arc::clone(&state.store), Arc::clone(&state.published))
+            (Arc::clone(&state.store), Arc::clone(&state.published.ring))
         };
-        let rotated = store.rotate_master_key(Some(&known.ring));
+        let rotated = store.rotate_master_key(Some(&known));
         log::provider_said(server, store.as_ref());
         let rotated = rotated?;
         let mut state = self.state();
@@ -236,10 +229,9 @@ impl Plugin {
         log::provider_said(server, state.store.as_ref());
         let loaded = loaded?;
         log::warnings(server, &loaded.warnings);
-        let before = state.published.ring.versions();
-        state.publish(&loaded.keys, server)?;
+        let added = state.publish(&loaded.keys, server)?;
         status.count_reload();
-        log::reloaded(server, &state.published, state.published.ring.versions() - before);
+        log::reloaded(server, &state.published, added.len());
         Ok(())
     }
 
@@ -249,8 +241,8 @@ impl Plugin {
     }
 
     /// What is published now.
-    pub fn published(&self) -> Arc<Published> {
-        Arc::clone(&self.state().published)
+    pub fn published(&self) -> Published {
+        self.state().published.clone()
     }
 
     /// Publishes what a look at the store has brought. `true` if there were new versions.
@@ -260,14 +252,14 @@ impl Plugin {
     pub fn take_up(&self, news: &News, server: &dyn Server) -> Result<bool, PluginError> {
         let mut state = self.state();
         log::warnings(server, &news.warnings);
-        let before = Arc::clone(&state.published);
+        let ring = &state.published.ring;
         // Also compares what the ring holds already.
-        let all = before.ring.keys_with(&news.keys)?;
-        if all.len() == before.ring.versions() {
+        let all = ring.keys_with(&news.keys)?;
+        if all.len() == ring.versions() {
             return Ok(false);
         }
-        state.publish(&all, server)?;
-        log::noticed(server, &before.ring, &state.published);
+        let added = state.publish(&all, server)?;
+        log::noticed(server, &added, &state.published);
         Ok(true)
     }
 
@@ -312,27 +304,31 @@ impl State {
     /// Publishes what a store held that was not locked all the while: keys that were made meanwhile stay.
     fn publish_more(&mut self, keys: &KeySet, server: &dyn Server) -> Result<(), PluginError> {
         let all = self.published.ring.keys_with(keys)?;
-        self.publish(&all, server)
+        self.publish(&all, server).map(drop)
     }
 
-    fn publish(&mut self, keys: &KeySet, server: &dyn Server) -> Result<(), PluginError> {
-        let now = &self.published;
-        let ring = match self.store.keeps_versions_that_are_gone() {
-            true => now.ring.successor(&now.ring.keys_with(keys)?)?,
-            false => now.ring.successor(keys)?,
+    /// Has lookups answer from what these keys add, which is returned.
+    fn publish(&mut self, keys: &KeySet, server: &dyn Server) -> Result<Vec<Added>, PluginError> {
+        let ring = &self.published.ring;
+        let with_gone;
+        let keys = match self.store.keeps_versions_that_are_gone() {
+            true => {
+                with_gone = ring.keys_with(keys)?;
+                &with_gone
+            }
+            false => keys,
         };
+        let additions = ring.additions(keys)?;
         // The data must know a version before a page can be encrypted with it.
         if let Some(file) = &mut self.mark {
-            mark::note(file, &now.ring, &ring, self.store.as_ref(), &self.asked, server)?;
+            mark::note(file, ring, &additions, self.store.as_ref(), &self.asked, server)?;
         }
-        let next = Arc::new(Published {
-            ring,
-            source: now.source.clone(),
-            master_key: self.store.master_key().unwrap_or_default(),
-        });
-        server.publish(Arc::clone(&next));
-        self.published = next;
-        Ok(())
+        if let Some(larger) = ring.add(&additions) {
+            self.published.ring = Arc::new(larger);
+        }
+        self.published.master_key = self.store.master_key().unwrap_or_default();
+        server.publish(&self.published);
+        Ok(additions.iter().map(|addition| addition.added).collect())
     }
 }
 

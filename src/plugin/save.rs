@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::{Plugin, PluginError, Server, State, log, mark};
 use crate::durable::FileError;
 use crate::keystore::envelope::{Envelope, EnvelopeConfig, Metadata};
-use crate::keystore::{KeySet, KeySpec, KeyStoreError};
+use crate::keystore::{Additions, KeySet, KeySpec, KeyStoreError};
 use crate::master_key::file::MasterKeyFile;
 use crate::master_key::open::DEFAULT_REQUEST_TIMEOUT;
 use crate::master_key::{self, MasterKeyError, Options};
@@ -93,9 +93,9 @@ impl State {
     /// Writes the mark for the same keys in a store that may have been written anew.
     fn mark_again(&mut self, server: &dyn Server) {
         if let Some(file) = &mut self.mark {
-            let ring = &self.published.ring;
             // Without new versions a failure is told, and nothing more.
-            let _ = mark::note(file, ring, ring, self.store.as_ref(), &self.asked, server);
+            let (ring, nothing) = (&self.published.ring, Additions::default());
+            let _ = mark::note(file, ring, &nothing, self.store.as_ref(), &self.asked, server);
         }
     }
 }

@@ -97,8 +97,10 @@ fn rotate(plugin: &Plugin, server: &Recorder) {
 fn same_keys(one: &Plugin, other: &Plugin) -> bool {
     let all = |plugin: &Plugin| {
         let ring = &plugin.published().ring;
-        let bytes =
-            |held: &keystore::ring::Held| ring.key(held.name.id, held.name.version).map(<[u8]>::to_vec);
+        let bytes = |held: &keystore::ring::Held| {
+            ring.key(held.name.id, held.name.version)
+                .map(|key| key.with(<[u8]>::to_vec))
+        };
         let held = ring.held();
         held.iter().map(|held| (*held, bytes(held))).collect::<Vec<_>>()
     };

@@ -1,7 +1,6 @@
 //! What the plugin wants from the server it runs in, without a C type.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use super::Published;
 
@@ -47,7 +46,7 @@ pub trait Server: Sync {
     fn log(&self, level: Level, text: &str);
 
     /// Makes these keys the ones that every lookup from now on answers from. Never fails.
-    fn publish(&self, keys: Arc<Published>);
+    fn publish(&self, now: &Published);
 
     /// Wakes InnoDB's encryption threads, which sleep without a timeout and notice no new key version.
     fn wake_encryption_threads(&self) -> Wake;

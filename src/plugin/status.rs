@@ -1,14 +1,13 @@
 //! What the plugin tells about itself: status variables and the list of keys.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use serde::Serialize;
 
-use super::Published;
 use crate::clock;
-use crate::keystore::Fingerprint;
+use crate::keystore::{Fingerprint, Ring};
 
 /// Counters and the last error since the plugin was loaded.
 #[derive(Debug, Default)]
@@ -18,6 +17,13 @@ pub struct Status {
     created: AtomicU64,
     master_key_rotations: AtomicU64,
     last_error: Mutex<Option<LastError>>,
+    store: Mutex<StoreInForce>,
+}
+
+#[derive(Debug, Default)]
+struct StoreInForce {
+    source: String,
+    master_key: String,
 }
 
 #[derive(Debug)]
@@ -54,6 +60,27 @@ impl Status {
             at: SystemTime::now(),
         };
         *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = Some(last);
+    }
+
+    /// Remembers where the keys live for good and what wraps them there.
+    pub fn tell_store(&self, source: &str, master_key: &str) {
+        let mut store = self.store();
+        source.clone_into(&mut store.source);
+        master_key.clone_into(&mut store.master_key);
+    }
+
+    /// Where the keys live for good.
+    pub fn key_store(&self) -> String {
+        self.store().source.clone()
+    }
+
+    /// What wraps the keys there, or nothing.
+    pub fn master_key(&self) -> String {
+        self.store().master_key.clone()
+    }
+
+    fn store(&self) -> MutexGuard<'_, StoreInForce> {
+        self.store.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Rotations so far.
@@ -103,8 +130,7 @@ struct KeyRow {
 }
 
 /// All key versions as a JSON array of `{id, version, latest, bits, algorithm, fingerprint}`, in order of id and version.
-pub fn keys_as_json(published: &Published) -> String {
-    let ring = &published.ring;
+pub fn keys_as_json(ring: &Ring) -> String {
     let rows: Vec<KeyRow> = ring
         .held()
         .into_iter()
@@ -116,7 +142,7 @@ pub fn keys_as_json(published: &Published) -> String {
             algorithm: held.algorithm.name(),
             fingerprint: ring
                 .key(held.name.id, held.name.version)
-                .map(|bytes| Fingerprint::of(bytes).to_string())
+                .map(|key| key.with(Fingerprint::of).to_string())
                 .unwrap_or_default(),
         })
         .collect();

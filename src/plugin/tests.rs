@@ -12,7 +12,7 @@ use crate::secret::SecretBytes;
 /// A server that runs a statement that makes a table, and has no data yet.
 pub(super) struct Recorder {
     pub(super) lines: Mutex<Vec<(Level, String)>>,
-    pub(super) published: Mutex<Vec<Arc<Published>>>,
+    pub(super) published: Mutex<Vec<Published>>,
     pub(super) statement: Statement,
     pub(super) data: Option<tempfile::TempDir>,
     /// The data directory, where it is not `data`.
@@ -35,8 +35,8 @@ impl Server for Recorder {
     fn log(&self, level: Level, text: &str) {
         self.lines.lock().unwrap().push((level, text.into()));
     }
-    fn publish(&self, keys: Arc<Published>) {
-        self.published.lock().unwrap().push(keys);
+    fn publish(&self, now: &Published) {
+        self.published.lock().unwrap().push(now.clone());
     }
     fn wake_encryption_threads(&self) -> Wake {
         Wake::NotPossible
@@ -171,7 +171,15 @@ fn aes_256_xts_encrypts_under_the_named_data_key_and_under_no_unknown_one() {
         let mut cipher = PageCipher::idle();
         let name = KeyName { id, version };
         let (padding, direction) = (Padding::None, Direction::Encrypt);
-        keys.start(&mut cipher, name, padding, direction, &[1; 16], &[2; 16])?;
+        start_cipher(
+            &keys.ring,
+            &mut cipher,
+            name,
+            padding,
+            direction,
+            &[1; 16],
+            &[2; 16],
+        )?;
         let mut data = [3; 32];
         cipher.update_in_place(&mut data)?;
         Ok(data)

@@ -20,7 +20,7 @@ const MOST_WANTED: usize = 1000;
 /// The running plugin as its thread sees it.
 pub trait Watched: Send + Sync + 'static {
     /// The keys that are published; `None` once the plugin has ended.
-    fn published(&self) -> Option<Arc<Published>>;
+    fn published(&self) -> Option<Published>;
 
     /// Publishes what a look has brought. `true` if there were new versions.
     fn take_up(&self, news: &News) -> Result<bool, PluginError>;
@@ -284,14 +284,14 @@ mod tests {
     }
 
     impl Watched for Told {
-        fn published(&self) -> Option<Arc<Published>> {
+        fn published(&self) -> Option<Published> {
             let mut keys = KeySet::default();
             keys.insert(KeyName { id: 1, version: 1 }, DataKey::new(&[1; 32]).unwrap());
-            Some(Arc::new(Published {
-                ring: Ring::new(&keys, Algorithm::AesCbc).unwrap(),
+            Some(Published {
+                ring: Arc::new(Ring::new(&keys, Algorithm::AesCbc).unwrap()),
                 source: String::new(),
                 master_key: String::new(),
-            }))
+            })
         }
 
         fn take_up(&self, news: &News) -> Result<bool, PluginError> {

@@ -19,7 +19,8 @@ use std::fmt;
 pub use error::{MarkError, Mismatch};
 pub use file::{FILE_NAME, KIND, MarkFile};
 
-use super::{Fingerprint, HighestVersions, KeyName, KeySet, KeyStore, Ring};
+use super::{Fingerprint, HighestVersions, KeyName, KeySet, KeyStore};
+use crate::secret::KeyBytes;
 
 /// The keystore among the key stores: which one, and how many times it has been written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,16 +90,13 @@ impl Mark {
         self.versions.iter().filter_map(lost).collect()
     }
 
-    /// Adds all versions of the ring. Nothing that is known is forgotten.
-    pub fn learn(&mut self, ring: &Ring) {
-        for held in ring.held() {
-            let name = held.name;
-            if let Some(bytes) = ring.key(name.id, name.version) {
-                self.versions
-                    .entry(name)
-                    .or_insert_with(|| Fingerprint::of(bytes));
-                self.highest.raise(name);
-            }
+    /// Adds these versions. Nothing that is known is forgotten.
+    pub fn learn<'k>(&mut self, keys: impl IntoIterator<Item = (KeyName, KeyBytes<'k>)>) {
+        for (name, key) in keys {
+            self.versions
+                .entry(name)
+                .or_insert_with(|| key.with(Fingerprint::of));
+            self.highest.raise(name);
         }
     }
 
@@ -130,7 +128,6 @@ impl Mark {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::crypto::Algorithm;
     use crate::secret::DataKey;
 
     fn keys(versions: &[(u32, u32, u8)]) -> KeySet {
@@ -141,9 +138,13 @@ mod tests {
         keys
     }
 
+    fn learn(mark: &mut Mark, versions: &[(u32, u32, u8)]) {
+        mark.learn(keys(versions).iter().map(|(name, key)| (name, key.bytes())));
+    }
+
     fn mark_of(versions: &[(u32, u32, u8)]) -> Mark {
         let mut mark = Mark::default();
-        mark.learn(&Ring::new(&keys(versions), Algorithm::AesCbc).unwrap());
+        learn(&mut mark, versions);
         mark
     }
 
@@ -177,7 +178,7 @@ mod tests {
     #[test]
     fn what_is_known_stays_known_when_a_smaller_ring_comes() {
         let mut mark = mark_of(&[(1, 1, 1), (1, 3, 2)]);
-        mark.learn(&Ring::new(&keys(&[(1, 1, 1)]), Algorithm::AesCbc).unwrap());
+        learn(&mut mark, &[(1, 1, 1)]);
         assert_eq!(lost(&mark, &[(1, 1, 1)]), [(1, 3, false)]);
         assert_eq!(mark.highest().of(1), 3);
     }

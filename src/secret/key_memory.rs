@@ -1,0 +1,245 @@
+//! Memory for the data keys of a server: it only grows, and is read while it grows.
+
+use std::fmt;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use memmap2::{Advice, MmapMut, MmapRaw};
+use zeroize::Zeroizing;
+
+use super::{DataKey, MAX_DATA_KEY_LENGTH};
+
+/// The words of a key's room.
+const WORDS: usize = MAX_DATA_KEY_LENGTH / size_of::<u64>();
+
+/// A key's room: words, because they are written while the rooms beside them are read.
+type Room = [AtomicU64; WORDS];
+
+/// The rooms of the first chunk: 4 KiB, a page. Each further chunk has twice as many as the one before.
+const FIRST_ROOMS: usize = 128;
+
+/// Enough chunks for 2^32 rooms.
+const CHUNKS: usize = 26;
+
+/// Room for keys of up to 32 bytes, by number, from 0 on.
+///
+/// ```text
+/// chunk 0: rooms 0..128    chunk 1: rooms 128..384    chunk 2: rooms 384..896   ...
+/// ```
+///
+/// The chunks are left out of core dumps, locked if the limits allow it, not inherited by a forked process, and wiped
+/// before they are given back. Where the system has no such memory to give they lie on the heap.
+pub struct KeyMemory {
+    chunks: [OnceLock<Chunk>; CHUNKS],
+    locked: AtomicBool,
+}
+
+enum Chunk {
+    /// Zeroed memory of so many rooms, which nothing else refers to.
+    Own { memory: MmapRaw, rooms: usize },
+    /// On the heap.
+    Heap(Box<[Room]>),
+}
+
+impl Chunk {
+    #[inline]
+    fn rooms(&self) -> &[Room] {
+        match self {
+            #[allow(unsafe_code, reason = "no safe function reads memory of one's own as atomics")]
+            // SAFETY: the memory begins at a page, is as long as that many rooms (`new`), is initialised, and lives as long
+            // as `self`. It is used through this function alone, and so through atomics alone.
+            Chunk::Own { memory, rooms } => unsafe {
+                std::slice::from_raw_parts(memory.as_mut_ptr().cast::<Room>(), *rooms)
+            },
+            Chunk::Heap(rooms) => rooms,
+        }
+    }
+}
+
+impl Drop for Chunk {
+    fn drop(&mut self) {
+        for word in self.rooms().iter().flatten() {
+            word.store(0, Ordering::SeqCst);
+        }
+    }
+}
+
+/// The bytes of a key: where a [`KeyMemory`] keeps them, or in memory of their own.
+#[derive(Clone, Copy)]
+pub struct KeyBytes<'a>(Place<'a>);
+
+#[derive(Clone, Copy)]
+enum Place<'a> {
+    Kept(&'a [AtomicU64]),
+    Own(&'a [u8]),
+}
+
+impl KeyMemory {
+    /// Without any key, and without memory for any.
+    pub fn new() -> KeyMemory {
+        KeyMemory {
+            chunks: [const { OnceLock::new() }; CHUNKS],
+            locked: AtomicBool::new(true),
+        }
+    }
+
+    /// Puts a key into a room. Nobody reads it yet, and nobody else writes it.
+    pub fn put(&self, room: u32, key: &DataKey) {
+        let (chunk, at) = place(room);
+        let rooms = self.chunks[chunk].get_or_init(|| self.new_chunk(FIRST_ROOMS << chunk));
+        for (word, bytes) in rooms.rooms()[at].iter().zip(key.expose().as_chunks().0) {
+            word.store(u64::from_ne_bytes(*bytes), Ordering::Relaxed);
+        }
+    }
+
+    /// The key of `length` bytes that was put into this room; `None` if none of the rooms beside it was ever used.
+    #[inline]
+    pub fn get(&self, room: u32, length: u8) -> Option<KeyBytes<'_>> {
+        let (chunk, at) = place(room);
+        let words = self.chunks.get(chunk)?.get()?.rooms().get(at)?;
+        let length = usize::from(length) / size_of::<u64>();
+        Some(KeyBytes(Place::Kept(words.get(..length)?)))
+    }
+
+    /// Whether all keys are locked in memory, so that they are never swapped out.
+    pub fn is_locked(&self) -> bool {
+        self.locked.load(Ordering::Relaxed)
+    }
+
+    /// New memory for so many keys.
+    fn new_chunk(&self, rooms: usize) -> Chunk {
+        let Ok(memory) = MmapMut::map_anon(rooms * size_of::<Room>()) else {
+            self.locked.store(false, Ordering::Relaxed);
+            return Chunk::Heap((0..rooms).map(|_| Room::default()).collect());
+        };
+        if memory.lock().is_err() {
+            self.locked.store(false, Ordering::Relaxed);
+        }
+        // Both are refinements that old kernels lack; the keys work without them.
+        let _ = memory.advise(Advice::DontDump);
+        let _ = memory.advise(Advice::DontFork);
+        let memory = memory.into();
+        Chunk::Own { memory, rooms }
+    }
+}
+
+impl Default for KeyMemory {
+    fn default() -> Self {
+        KeyMemory::new()
+    }
+}
+
+impl fmt::Debug for KeyMemory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("KeyMemory(redacted)")
+    }
+}
+
+/// The chunk of a room, and its number in there.
+#[inline]
+fn place(room: u32) -> (usize, usize) {
+    let n = room as usize / FIRST_ROOMS + 1;
+    let chunk = n.ilog2() as usize;
+    (chunk, room as usize - ((FIRST_ROOMS << chunk) - FIRST_ROOMS))
+}
+
+impl<'a> KeyBytes<'a> {
+    /// Bytes in memory of their own.
+    pub fn of(bytes: &'a [u8]) -> KeyBytes<'a> {
+        KeyBytes(Place::Own(bytes))
+    }
+
+    /// Their number.
+    #[inline]
+    #[expect(clippy::len_without_is_empty, reason = "a key is never empty")]
+    pub fn len(self) -> usize {
+        match self.0 {
+            Place::Kept(words) => size_of_val(words),
+            Place::Own(bytes) => bytes.len(),
+        }
+    }
+
+    /// Hands them out in order, a few at a time: whoever copies them keeps no other copy. A key's length is a multiple of 8.
+    #[inline(always)]
+    pub fn for_each_word(self, mut take: impl FnMut(usize, [u8; 8])) {
+        match self.0 {
+            Place::Kept(words) => {
+                for (at, word) in words.iter().enumerate() {
+                    take(at, word.load(Ordering::Relaxed).to_ne_bytes());
+                }
+            }
+            Place::Own(bytes) => {
+                for (at, word) in bytes.as_chunks().0.iter().enumerate() {
+                    take(at, *word);
+                }
+            }
+        }
+    }
+
+    /// A copy of them.
+    pub fn to_data_key(self) -> Option<DataKey> {
+        self.with(|bytes| DataKey::new(bytes))
+    }
+
+    /// Does `work` with a copy of them, of at most 32 bytes, which is wiped then.
+    pub fn with<R>(self, work: impl FnOnce(&[u8]) -> R) -> R {
+        let mut copy = Zeroizing::new([0; MAX_DATA_KEY_LENGTH]);
+        let (words, _) = copy.as_chunks_mut();
+        self.for_each_word(|at, bytes| {
+            if let Some(word) = words.get_mut(at) {
+                *word = bytes;
+            }
+        });
+        work(&copy[..self.len().min(MAX_DATA_KEY_LENGTH)])
+    }
+}
+
+impl fmt::Debug for KeyBytes<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "KeyBytes({} bits)", self.len() * 8)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rooms_follow_each_other_in_chunks_of_twice_the_size() {
+        let mut expected = (0, 0);
+        for room in 0..100_000 {
+            assert_eq!(place(room), expected, "{room}");
+            expected.1 += 1;
+            if expected.1 == FIRST_ROOMS << expected.0 {
+                expected = (expected.0 + 1, 0);
+            }
+        }
+        assert!(place(u32::MAX).0 < CHUNKS);
+    }
+
+    #[test]
+    fn a_key_is_read_as_it_was_put_and_shown_nowhere() {
+        let memory = KeyMemory::new();
+        assert!(memory.get(0, 32).is_none());
+        let key = |room: u32| DataKey::new(&vec![room as u8; [16, 24, 32][room as usize % 3]]).unwrap();
+        for room in 0..1000 {
+            memory.put(room, &key(room));
+        }
+        for room in 0..1000 {
+            let expected = key(room);
+            let kept = memory.get(room, expected.len() as u8).unwrap();
+            assert_eq!(kept.len(), expected.len());
+            kept.with(|bytes| assert!(expected.same_bytes(bytes)));
+            assert!(kept.to_data_key().unwrap().same_bytes(expected.expose()));
+        }
+        let shown = format!("{memory:?} {:?}", memory.get(1, 24).unwrap());
+        assert_eq!(shown, "KeyMemory(redacted) KeyBytes(192 bits)");
+    }
+
+    #[test]
+    fn memory_on_the_heap_holds_keys_too() {
+        let chunk = Chunk::Heap((0..3).map(|_| Room::default()).collect());
+        chunk.rooms()[2][1].store(7, Ordering::Relaxed);
+        assert_eq!(chunk.rooms()[2][1].load(Ordering::Relaxed), 7);
+    }
+}
