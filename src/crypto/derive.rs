@@ -117,7 +117,7 @@ impl<'a> XtsKeys<'a> {
             #[cfg(target_arch = "x86_64")]
             Level::AesNi | Level::Vaes => NativeXtsKeys::expand(keys, room)?,
             #[cfg(target_arch = "x86_64")]
-            Level::Ssse3 => Ssse3XtsKeys::new(keys)?.keep(room),
+            Level::Ssse3 => keep_ssse3(keys, room)?,
             _ => room
                 .get_mut(..KEYS_LENGTH)
                 .ok_or(CipherError::KeyLength)?
@@ -142,14 +142,44 @@ impl<'a> XtsKeys<'a> {
             let keys = NativeXtsKeys::kept_in(self.room).ok_or(CipherError::KeyLength)?;
             return keys.start(self.level, keyed, direction, iv);
         } else if self.level == Level::Ssse3 {
-            Ssse3XtsKeys::kept_in(self.room)?.start(keyed, direction, iv);
-            return Ok(());
+            return start_ssse3(self.room, keyed, direction, iv);
         }
         let _portable_on_every_processor = self.level;
-        let keys = self.room.first_chunk().ok_or(CipherError::KeyLength)?;
-        *keyed = Keyed::Xts(PortableXtsKeys::new(keys).start(direction, iv));
-        Ok(())
+        start_portable(self.room, keyed, direction, iv)
     }
+}
+
+// What the better levels do not need is kept out of their frames: the server promises a plugin little stack.
+
+#[cfg(target_arch = "x86_64")]
+#[inline(never)]
+fn keep_ssse3(keys: &[u8; KEYS_LENGTH], room: &mut [u8]) -> Result<(), CipherError> {
+    Ssse3XtsKeys::new(keys)?.keep(room);
+    Ok(())
+}
+
+#[cfg(target_arch = "x86_64")]
+#[inline(never)]
+fn start_ssse3(
+    room: &[u8],
+    keyed: &mut Keyed,
+    direction: Direction,
+    iv: &[u8; IV_LENGTH],
+) -> Result<(), CipherError> {
+    Ssse3XtsKeys::kept_in(room)?.start(keyed, direction, iv);
+    Ok(())
+}
+
+#[inline(never)]
+fn start_portable(
+    room: &[u8],
+    keyed: &mut Keyed,
+    direction: Direction,
+    iv: &[u8; IV_LENGTH],
+) -> Result<(), CipherError> {
+    let keys = room.first_chunk().ok_or(CipherError::KeyLength)?;
+    *keyed = Keyed::Xts(PortableXtsKeys::new(keys).start(direction, iv));
+    Ok(())
 }
 
 thread_local! {

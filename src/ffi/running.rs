@@ -7,11 +7,10 @@ use once_cell::sync::Lazy;
 
 use super::{published, services, sysvar};
 use crate::cancel;
-use crate::crypto::scrub;
 use crate::datadir::aria;
 use crate::keystore::{KeyName, NewVersions, News, Pace, VersionStep};
 use crate::plugin::{
-    Level, Plugin, PluginError, Published, Server, Statement, Status, Wake, Watched, Watcher, log,
+    Level, Plugin, PluginError, Published, Server, Statement, Status, Wake, Watched, Watcher, apart, log,
     start_reencryption,
 };
 
@@ -95,8 +94,12 @@ pub(super) fn look_again() -> bool {
 pub(super) fn lacks_version(name: KeyName) {
     // The tool has just read the store.
     let is_sought = !services::is_backup_tool() && want(name.id);
-    if let (Some(plugin), Some(ring)) = (plugin(), published::current()) {
-        plugin.lacks_version(name, ring, is_sought, &Host);
+    let (Some(plugin), Some(ring)) = (plugin(), published::current()) else {
+        return;
+    };
+    if let Some(untold) = plugin.lacks_version(name, ring, is_sought) {
+        // Without a thread it stays untold; there are worse troubles then.
+        let _ = apart(|| plugin.tell_version(untold, ring, &Host));
     }
 }
 
@@ -166,11 +169,25 @@ pub(super) fn first_use(id: u32) -> Option<u32> {
     let ring = published::current()?;
     // The tool only reads what a server has written: it has no use for a new key, and must not change a keystore.
     let may_make = !is_sought && sysvar::auto_create_keys() && !services::is_backup_tool();
+    let statement = services::statement();
     let work = || {
-        if may_make && Host.statement() == Statement::MakesOrAltersTable && plugin.makes_keys() {
-            return scrub::around(|| plugin.first_use(id, sysvar::key_spec(), &Host, &STATUS));
+        if may_make && statement == Statement::MakesOrAltersTable && plugin.makes_keys() {
+            return apart(|| plugin.first_use(id, sysvar::key_spec(), &Host, &STATUS)).unwrap_or_else(
+                |error| {
+                    log::failed(
+                        &Host,
+                        &STATUS,
+                        &format!("making key {id}"),
+                        &PluginError::NoThread(error),
+                    );
+                    None
+                },
+            );
         }
-        plugin.lacks_key(id, ring, is_sought, &Host);
+        if plugin.lacks_key(id, statement) {
+            // Without a thread it stays untold; there are worse troubles then.
+            let _ = apart(|| plugin.tell_key(id, statement, ring, is_sought, &Host));
+        }
         None
     };
     let thd = services::current_thd();
@@ -218,7 +235,7 @@ pub(super) fn adopt_master_key(uri: &str) -> Result<(), String> {
 fn act(
     doing: &str,
     step: VersionStep,
-    action: impl FnOnce(&Plugin) -> Result<(), PluginError>,
+    action: impl FnOnce(&Plugin) -> Result<(), PluginError> + Send,
 ) -> Result<(), String> {
     run(doing, action)?;
     // The lock is released: waking runs SQL, which may wait for others.
@@ -226,13 +243,14 @@ fn act(
     Ok(())
 }
 
-fn run(doing: &str, action: impl FnOnce(&Plugin) -> Result<(), PluginError>) -> Result<(), String> {
-    let result = scrub::around(|| {
-        plugin()
-            .ok_or(PluginError::NotRunning)
-            .and_then(|plugin| action(&plugin))
-    });
-    result.map_err(|error| log::failed(&Host, &STATUS, doing, &error))
+/// Runs an action on a stack of its own: a statement may have little left.
+fn run(doing: &str, action: impl FnOnce(&Plugin) -> Result<(), PluginError> + Send) -> Result<(), String> {
+    let act = || {
+        let plugin = plugin().ok_or(PluginError::NotRunning)?;
+        action(&plugin)
+    };
+    apart(|| act().map_err(|error| log::failed(&Host, &STATUS, doing, &error)))
+        .unwrap_or_else(|error| Err(log::failed(&Host, &STATUS, doing, &PluginError::NoThread(error))))
 }
 
 /// mariadbd or mariadb-backup, by its services.
@@ -254,10 +272,6 @@ impl Server for Host {
 
     fn is_up(&self) -> bool {
         services::is_server_up()
-    }
-
-    fn statement(&self) -> Statement {
-        services::statement()
     }
 
     fn data_directory(&self) -> Option<PathBuf> {

@@ -72,16 +72,34 @@ impl PartialOrd for Missing {
     }
 }
 
+/// Something that is missing and was not told yet.
+#[must_use = "it is told once"]
+#[derive(Debug)]
+pub struct Untold {
+    missing: Missing,
+    has_room: bool,
+}
+
+impl Untold {
+    /// Tells it. `file` is encrypted with the key.
+    pub fn tell(self, store: StoreHas<'_>, file: Option<&Path>, server: &dyn Server) {
+        match self.has_room {
+            true => log::missing(server, self.missing, file, store),
+            false => log::missing_no_more(server),
+        }
+    }
+}
+
 impl Asked {
-    /// A version was asked for that these keys lack. `is_sought`: a look at the store may still bring it; it is told when that
-    /// did not.
-    pub fn version(&self, name: KeyName, store: StoreHas<'_>, is_sought: bool, server: &dyn Server) {
+    /// A version was asked for that the store lacks; what is to be told of it. `is_sought`: a look at the store may still bring it;
+    /// it is told when that did not.
+    pub fn version(&self, name: KeyName, ring: &Ring, is_sought: bool) -> Option<Untold> {
         let KeyName { id, version } = name;
         // These are answers, and ask for nothing.
         if id == 0 || version == 0 || version == u32::MAX {
-            return;
+            return None;
         }
-        let latest = store.ring.latest(id);
+        let latest = ring.latest(id);
         let missing = Missing {
             id,
             version: Some(version),
@@ -91,43 +109,17 @@ impl Asked {
         if !is_implausible(version, latest) {
             state.keep_highest(name);
         }
-        let has_room = state.has_room();
-        if state.told.len() > MOST_LINES || !state.told.insert(missing) {
-            return;
-        }
-        if is_sought && has_room {
-            state.sought.push((missing, 0));
-            return;
-        }
-        drop(state);
-        tell(missing, has_room, store, None, server);
+        state.to_tell(missing, is_sought)
     }
 
-    /// A key was asked for that these keys lack, and that is not made. `file` is one that is encrypted with it.
-    pub fn key(
-        &self,
-        id: u32,
-        file: Option<&Path>,
-        store: StoreHas<'_>,
-        is_sought: bool,
-        server: &dyn Server,
-    ) {
+    /// A key was asked for that the store lacks, and that is not made; what is to be told of it.
+    pub fn key(&self, id: u32, is_sought: bool) -> Option<Untold> {
         let missing = Missing {
             id,
             version: None,
             is_known: false,
         };
-        let mut state = self.state();
-        let has_room = state.has_room();
-        if state.told.len() > MOST_LINES || !state.told.insert(missing) {
-            return;
-        }
-        if is_sought && has_room {
-            state.sought.push((missing, 0));
-            return;
-        }
-        drop(state);
-        tell(missing, has_room, store, file, server);
+        self.state().to_tell(missing, is_sought)
     }
 
     /// Whether it is still to be found out whether data is encrypted with this key, which is not there: once, or for each
@@ -166,7 +158,7 @@ impl Asked {
         let again = state.sought.iter().map(|(missing, _)| missing.id).collect();
         drop(state);
         for missing in gone {
-            tell(missing, true, store, None, server);
+            log::missing(server, missing, None, store);
         }
         again
     }
@@ -195,6 +187,19 @@ impl State {
         self.told.len() < MOST_LINES
     }
 
+    /// What is to be told at once of what is missing.
+    fn to_tell(&mut self, missing: Missing, is_sought: bool) -> Option<Untold> {
+        let has_room = self.has_room();
+        if self.told.len() > MOST_LINES || !self.told.insert(missing) {
+            return None;
+        }
+        if is_sought && has_room {
+            self.sought.push((missing, 0));
+            return None;
+        }
+        Some(Untold { missing, has_room })
+    }
+
     fn keep_highest(&mut self, KeyName { id, version }: KeyName) {
         if self.highest.len() < MOST_IDS || self.highest.contains_key(&id) {
             let highest = self.highest.entry(id).or_default();
@@ -206,13 +211,6 @@ impl State {
 /// Whether no key can have had this version, as far as the latest one tells.
 pub fn is_implausible(version: u32, latest: Option<u32>) -> bool {
     version.saturating_sub(latest.unwrap_or(0)) > FARTHEST
-}
-
-fn tell(missing: Missing, has_room: bool, store: StoreHas<'_>, file: Option<&Path>, server: &dyn Server) {
-    match has_room {
-        true => log::missing(server, missing, file, store),
-        false => log::missing_no_more(server),
-    }
 }
 
 #[cfg(test)]
@@ -234,6 +232,25 @@ mod tests {
             keys.insert(name, DataKey::new(&[1; 32]).unwrap());
         }
         Ring::new(&keys, Algorithm::AesCbc).unwrap()
+    }
+
+    fn ask_version(asked: &Asked, name: KeyName, store: StoreHas<'_>, is_sought: bool, server: &Recorder) {
+        if let Some(untold) = asked.version(name, store.ring, is_sought) {
+            untold.tell(store, None, server);
+        }
+    }
+
+    fn ask_key(
+        asked: &Asked,
+        id: u32,
+        file: Option<&Path>,
+        store: StoreHas<'_>,
+        is_sought: bool,
+        server: &Recorder,
+    ) {
+        if let Some(untold) = asked.key(id, is_sought) {
+            untold.tell(store, file, server);
+        }
     }
 
     fn name(id: u32, version: u32) -> KeyName {
@@ -260,7 +277,7 @@ mod tests {
         };
         for _ in 0..3 {
             for (id, version) in [(1, 7), (1, 2), (9, 4), (9, 5), (1, 1_655_319_526)] {
-                asked.version(name(id, version), keys, false, &server);
+                ask_version(&asked, name(id, version), keys, false, &server);
             }
         }
         let told = lines(&server);
@@ -300,13 +317,13 @@ mod tests {
         };
         assert_eq!(asked.highest(1), None);
         for version in [7, 9, 8, 5 + FARTHEST + 1, u32::MAX, 0] {
-            asked.version(name(1, version), keys, false, &server);
+            ask_version(&asked, name(1, version), keys, false, &server);
         }
         assert_eq!(asked.highest(1), Some(9));
-        asked.version(name(1, 5 + FARTHEST), keys, false, &server);
+        ask_version(&asked, name(1, 5 + FARTHEST), keys, false, &server);
         assert_eq!(asked.highest(1), Some(5 + FARTHEST));
-        asked.version(name(3, FARTHEST), keys, true, &server);
-        asked.version(name(0, 4), keys, false, &server);
+        ask_version(&asked, name(3, FARTHEST), keys, true, &server);
+        ask_version(&asked, name(0, 4), keys, false, &server);
         assert_eq!((asked.highest(3), asked.highest(0)), (Some(FARTHEST), None));
     }
 
@@ -319,16 +336,16 @@ mod tests {
             source: "a store",
         };
         for version in 6..500 {
-            asked.version(name(1, version), keys, version > 300, &server);
+            ask_version(&asked, name(1, version), keys, version > 300, &server);
         }
-        asked.key(9, None, keys, false, &server);
+        ask_key(&asked, 9, None, keys, false, &server);
         let told = lines(&server);
         assert_eq!(told.len(), 101);
         assert!(told[99].contains("version 105 of key 1"), "{}", told[99]);
         assert!(told[100].contains("no more are told"), "{}", told[100]);
         assert_eq!(asked.highest(1), Some(499), "what is not told is kept");
         for id in 10..5000 {
-            asked.version(name(id, 1), keys, false, &server);
+            ask_version(&asked, name(id, 1), keys, false, &server);
         }
         assert!(asked.state().highest.len() <= MOST_IDS);
     }
@@ -344,8 +361,9 @@ mod tests {
             ring: &keys_ring,
             source: &format!("keystore /{}", "d".repeat(100)),
         };
-        asked.version(name(20_000_000, 4_200_000_000), keys, false, &server);
-        asked.key(
+        ask_version(&asked, name(20_000_000, 4_200_000_000), keys, false, &server);
+        ask_key(
+            &asked,
             7,
             Some(Path::new("/var/lib/mysql/some_database/some_table.ibd")),
             keys,
@@ -369,9 +387,9 @@ mod tests {
             ring: &before_ring,
             source: "Vault",
         };
-        asked.version(name(1, 3), before, true, &server);
-        asked.version(name(1, 5), before, true, &server);
-        asked.key(9, None, before, true, &server);
+        ask_version(&asked, name(1, 3), before, true, &server);
+        ask_version(&asked, name(1, 5), before, true, &server);
+        ask_key(&asked, 9, None, before, true, &server);
         let after_ring = ring(&[(1, 1), (1, 3)]);
         let after = StoreHas {
             ring: &after_ring,

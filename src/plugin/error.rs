@@ -1,5 +1,6 @@
 //! What can go wrong in the running plugin.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
@@ -20,6 +21,10 @@ pub enum PluginError {
     /// The key store is not the one that the data needs.
     #[error(transparent)]
     Mark(#[from] MarkError),
+
+    /// The server may start no more threads.
+    #[error("no thread could be started for it: {0}")]
+    NoThread(io::Error),
 
     /// New versions are in the store, but the mark beside the data does not know them.
     #[error("{store} has new versions, which are not used because the mark could not be written: {source}")]
@@ -182,6 +187,9 @@ impl PluginError {
             PluginError::KeyStore(error) => error.hint(),
             PluginError::MasterKey(error) => error.hint(),
             PluginError::Mark(error) => error.hint(),
+            PluginError::NoThread(_) => {
+                "raise the limit: TasksMax= and LimitNPROC= in the systemd unit, ulimit -u".into()
+            }
             PluginError::NotMarked { source, .. } => {
                 format!("{}; then SET GLOBAL keyroll_reload_keys = 1 takes them up", source.hint())
             }

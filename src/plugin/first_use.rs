@@ -6,7 +6,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::asked::StoreHas;
+use super::asked::{StoreHas, Untold};
 use super::{Plugin, PluginError, Server, State, Statement, Status, log};
 use crate::datadir::{self, WalkError};
 use crate::keystore::{KeyName, KeySpec, Ring};
@@ -92,27 +92,34 @@ impl Plugin {
         }
     }
 
-    /// A key was asked for that these keys lack, and that is not to be made now: tells it once, with a file that is encrypted with
-    /// it. `is_sought`: a look at the store may still bring it.
-    pub fn lacks_key(&self, id: u32, ring: &Ring, is_sought: bool, server: &dyn Server) {
-        // The server asks for key 2 to see whether there is one for temporary data; a statement may name a key that is not there.
-        // Neither says anything of data.
-        let may_be_question = id == OF_TEMPORARY_DATA || server.statement() != Statement::None;
-        if !self.asked.is_news(id, id != OF_TEMPORARY_DATA && may_be_question) {
-            return;
-        }
+    /// A key was asked for by this statement that these keys lack, and that is not to be made now; whether
+    /// [`tell_key`](Self::tell_key) is to find out what that says of the data. It waits for nothing and takes little stack.
+    pub fn lacks_key(&self, id: u32, statement: Statement) -> bool {
+        self.asked
+            .is_news(id, id != OF_TEMPORARY_DATA && may_be_question(id, statement))
+    }
+
+    /// Tells once that a key is missing, with a file that is encrypted with it. `is_sought`: a look at the store may still
+    /// bring it.
+    pub fn tell_key(&self, id: u32, statement: Statement, ring: &Ring, is_sought: bool, server: &dyn Server) {
         let directory = server.data_directory();
         let file = directory.and_then(|directory| datadir::file_in_use(&directory, id).ok()?);
-        if file.is_some() || !may_be_question {
-            self.asked
-                .key(id, file.as_deref(), self.has(ring), is_sought, server);
+        if (file.is_some() || !may_be_question(id, statement))
+            && let Some(untold) = self.asked.key(id, is_sought)
+        {
+            untold.tell(self.has(ring), file.as_deref(), server);
         }
     }
 
-    /// A version was asked for that these keys lack: tells it unless it was told. `is_sought`: a look at the store may still
-    /// bring it.
-    pub fn lacks_version(&self, name: KeyName, ring: &Ring, is_sought: bool, server: &dyn Server) {
-        self.asked.version(name, self.has(ring), is_sought, server);
+    /// A version was asked for that these keys lack; what [`tell_version`](Self::tell_version) is to tell of it. `is_sought`: a
+    /// look at the store may still bring it. It waits for nothing and takes little stack.
+    pub fn lacks_version(&self, name: KeyName, ring: &Ring, is_sought: bool) -> Option<Untold> {
+        self.asked.version(name, ring, is_sought)
+    }
+
+    /// Tells that a version is missing.
+    pub fn tell_version(&self, untold: Untold, ring: &Ring, server: &dyn Server) {
+        untold.tell(self.has(ring), None, server);
     }
 
     /// What the store has. It waits for nothing.
@@ -128,6 +135,12 @@ impl Plugin {
         let ring = self.published().ring;
         self.asked.looked(self.has(&ring), server)
     }
+}
+
+/// Whether asking for this key says nothing of data: the server asks for key 2 to see whether there is one for temporary data,
+/// and a statement may name a key that is not there.
+fn may_be_question(id: u32, statement: Statement) -> bool {
+    id == OF_TEMPORARY_DATA || statement != Statement::None
 }
 
 impl State {

@@ -186,8 +186,10 @@ fn a_key_that_data_is_encrypted_with_is_never_made_another_time() {
 fn a_key_of_system_data_or_that_a_page_asked_for_is_never_made() {
     let s = started();
     let ring = s.plugin.published().ring;
-    s.plugin
-        .lacks_version(KeyName { id: 7, version: 3 }, &ring, false, &s.server);
+    let untold = s
+        .plugin
+        .lacks_version(KeyName { id: 7, version: 3 }, &ring, false);
+    s.plugin.tell_version(untold.unwrap(), &ring, &s.server);
     assert_eq!(s.first_use(7, FAST), None);
     let error = s.plugin.data_under(1, &s.server).unwrap();
     assert!(error.is_some_and(|what| what.contains("redo log")));
@@ -230,21 +232,24 @@ fn a_key_that_another_server_made_comes_with_its_table() {
 
 #[test]
 fn a_missing_key_is_told_with_the_file_that_needs_it_and_a_question_for_one_is_not() {
-    let mut s = started();
+    let s = started();
     s.add_table(7);
     let ring = s.plugin.published().ring;
+    let lacks_key = |id, statement| {
+        if s.plugin.lacks_key(id, statement) {
+            s.plugin.tell_key(id, statement, &ring, false, &s.server);
+        }
+    };
     // A statement that names a key for its own table, and the server's look for a key of temporary data.
-    s.plugin.lacks_key(8, &ring, false, &s.server);
-    s.plugin.lacks_key(2, &ring, false, &s.server);
-    s.server.statement = Statement::Other;
-    s.plugin.lacks_key(9, &ring, false, &s.server);
+    lacks_key(8, Statement::MakesOrAltersTable);
+    lacks_key(2, Statement::MakesOrAltersTable);
+    lacks_key(9, Statement::Other);
     assert!(!s.server.logged(Level::Error, ""));
-    s.plugin.lacks_key(7, &ring, false, &s.server);
-    s.plugin.lacks_key(7, &ring, false, &s.server);
+    lacks_key(7, Statement::Other);
+    lacks_key(7, Statement::Other);
     // No statement of a user's: a thread that opens what is there.
-    s.server.statement = Statement::None;
-    s.plugin.lacks_key(9, &ring, false, &s.server);
-    s.plugin.lacks_key(2, &ring, false, &s.server);
+    lacks_key(9, Statement::None);
+    lacks_key(2, Statement::None);
     let lines = s.server.lines.lock().unwrap();
     let errors: Vec<_> = lines.iter().filter(|(level, _)| *level == Level::Error).collect();
     assert_eq!(errors.len(), 2, "{errors:?}");

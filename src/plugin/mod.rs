@@ -1,5 +1,6 @@
 //! The running plugin: settings in, running state out; rotation and reload. No C types.
 
+pub mod apart;
 pub mod asked;
 mod aws;
 pub mod error;
@@ -26,6 +27,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+pub use apart::apart;
 pub use asked::Asked;
 pub use error::PluginError;
 pub use server::{Level, Server, Statement, Wake};

@@ -54,9 +54,6 @@ pub trait Server: Sync {
     /// Whether the server has started up, so that it can run SQL.
     fn is_up(&self) -> bool;
 
-    /// The statement that this thread runs.
-    fn statement(&self) -> Statement;
-
     /// The server's data directory, as an absolute path. `None` where the server does not tell it, and in mariadb-backup.
     fn data_directory(&self) -> Option<PathBuf>;
 }

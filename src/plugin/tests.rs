@@ -13,7 +13,6 @@ use crate::secret::SecretBytes;
 pub(super) struct Recorder {
     pub(super) lines: Mutex<Vec<(Level, String)>>,
     pub(super) published: Mutex<Vec<Published>>,
-    pub(super) statement: Statement,
     pub(super) data: Option<tempfile::TempDir>,
     /// The data directory, where it is not `data`.
     pub(super) data_elsewhere: Option<PathBuf>,
@@ -24,7 +23,6 @@ impl Default for Recorder {
         Recorder {
             lines: Mutex::default(),
             published: Mutex::default(),
-            statement: Statement::MakesOrAltersTable,
             data: Some(tempfile::tempdir().unwrap()),
             data_elsewhere: None,
         }
@@ -43,9 +41,6 @@ impl Server for Recorder {
     }
     fn is_up(&self) -> bool {
         true
-    }
-    fn statement(&self) -> Statement {
-        self.statement
     }
     fn data_directory(&self) -> Option<PathBuf> {
         let own = self.data.as_ref().map(|dir| dir.path().into());

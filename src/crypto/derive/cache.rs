@@ -160,7 +160,7 @@ fn uncached<const LENGTH: usize, R>(
     work: &mut impl FnMut(&[u8]) -> Result<R, CipherError>,
 ) -> Result<R, CipherError> {
     let mut room = Room::<LENGTH>::blank();
-    scrub::around(|| make(room.bytes_mut()))?;
+    scrub::around_derivation(|| make(room.bytes_mut()))?;
     work(&room.0)
 }
 
@@ -181,7 +181,7 @@ impl<const LENGTH: usize> Sets<LENGTH> {
         let known = self.known(first, name, salt);
         let at = match known {
             Some(at) => at,
-            None => match scrub::around(|| self.insert(first, name, salt, make))? {
+            None => match scrub::around_derivation(|| self.insert(first, name, salt, make))? {
                 Some(at) => at,
                 None => return Ok(None),
             },
