@@ -118,11 +118,7 @@ const PLACES_OF_UNSAFE: [&str; 4] = [
 fn unsafe_stands_in_its_four_places_alone() {
     let wrong: Vec<String> = sources()
         .iter()
-        .filter(|(path, _)| {
-            !PLACES_OF_UNSAFE
-                .iter()
-                .any(|place| path.starts_with(place))
-        })
+        .filter(|(path, _)| !PLACES_OF_UNSAFE.iter().any(|place| path.starts_with(place)))
         .flat_map(|(path, text)| {
             text.lines().enumerate().filter_map(move |(number, line)| {
                 let is_unsafe = code(line)
