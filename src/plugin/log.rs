@@ -1,9 +1,11 @@
 //! The plugin's lines in the server's error log: each event once, here.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::crypto::Algorithm;
 use crate::keystore::{KeyName, KeyStore, Ring, VersionStep, Warning};
+use crate::secret::needed_limit;
 
 use super::asked::{Missing, is_implausible};
 use super::{Level, PluginError, Published, Server, Wake};
@@ -31,13 +33,7 @@ pub fn loaded(server: &dyn Server, published: &Published) {
             ciphers(ring)
         ),
     );
-    if !ring.is_locked_in_memory() {
-        server.log(
-            Level::Warning,
-            "keyroll: the keys could not be locked in memory and may be swapped out; raise the limit \
-             (LimitMEMLOCK= in the systemd unit, ulimit -l)",
-        );
-    }
+    if_not_locked(server);
     // The server reads mysql.plugin after it has started InnoDB.
     if server.is_up() {
         server.log(
@@ -48,8 +44,24 @@ pub fn loaded(server: &dyn Server, published: &Published) {
     }
 }
 
+/// Keys that may be swapped out: told once, at the start or with the first key for which the limit is too low.
+fn if_not_locked(server: &dyn Server) {
+    static IS_TOLD: AtomicBool = AtomicBool::new(false);
+    let Some(kib) = needed_limit().filter(|_| !IS_TOLD.swap(true, Ordering::Relaxed)) else {
+        return;
+    };
+    server.log(
+        Level::Warning,
+        &format!(
+            "keyroll: the keys could not be locked in memory and may be swapped out: that takes {kib} KiB now and a little more \
+             with each new version; raise the limit (LimitMEMLOCK={kib}K or more in the systemd unit, ulimit -l {kib})"
+        ),
+    );
+}
+
 /// A reload.
 pub fn reloaded(server: &dyn Server, published: &Published, new: usize) {
+    if_not_locked(server);
     server.log(
         Level::Note,
         &format!(
@@ -63,6 +75,7 @@ pub fn reloaded(server: &dyn Server, published: &Published, new: usize) {
 
 /// New versions that someone else has added to the store.
 pub fn noticed(server: &dyn Server, before: &Ring, now: &Published) {
+    if_not_locked(server);
     for id in now.ring.ids() {
         let (was, is) = (before.latest(id), now.ring.latest(id));
         let Some(latest) = is.filter(|_| was != is) else {
@@ -96,6 +109,7 @@ pub fn look_succeeded(server: &dyn Server) {
 
 /// A rotation. A key that changed its cipher is pointed out.
 pub fn rotated(server: &dyn Server, new: &[KeyName], before: &Ring, now: &Published) {
+    if_not_locked(server);
     for name in new {
         let cipher = |ring: &Ring, version| ring.algorithm(name.id, version).map(Algorithm::name);
         let was = before.latest(name.id).and_then(|version| cipher(before, version));
@@ -115,6 +129,7 @@ pub fn rotated(server: &dyn Server, new: &[KeyName], before: &Ring, now: &Publis
 
 /// A key that was made when the server first asked for it.
 pub fn created(server: &dyn Server, new: &[KeyName], now: &Published) {
+    if_not_locked(server);
     for name in new {
         server.log(
             Level::Note,

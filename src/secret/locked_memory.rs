@@ -2,9 +2,25 @@
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use memmap2::{Advice, MmapMut};
 use zeroize::Zeroize;
+
+/// The smallest page of the processors that this runs on.
+const PAGE: usize = 4096;
+
+/// How many bytes of pages could not be locked in this process, of memory that is there.
+static UNLOCKED: AtomicUsize = AtomicUsize::new(0);
+
+/// How many bytes of pages hold secrets in this process.
+static HELD: AtomicUsize = AtomicUsize::new(0);
+
+/// The limit that this process needs to lock all its secrets in memory, in KiB (`RLIMIT_MEMLOCK`, as systemd's `LimitMEMLOCK=`
+/// names it with a K behind); `None` where all are locked.
+pub fn needed_limit() -> Option<usize> {
+    (UNLOCKED.load(Ordering::Relaxed) > 0).then(|| HELD.load(Ordering::Relaxed).div_ceil(1024))
+}
 
 /// Memory of its own that holds nothing but secrets: left out of core dumps, locked if the limits allow it, not
 /// inherited by a forked process, wiped before it is given back.
@@ -23,6 +39,15 @@ enum Memory {
 impl LockedMemory {
     /// This many zeroes.
     pub fn new(length: usize) -> LockedMemory {
+        let memory = LockedMemory::map(length);
+        HELD.fetch_add(memory.pages(), Ordering::Relaxed);
+        if !memory.locked {
+            UNLOCKED.fetch_add(memory.pages(), Ordering::Relaxed);
+        }
+        memory
+    }
+
+    fn map(length: usize) -> LockedMemory {
         let Ok(memory) = MmapMut::map_anon(length) else {
             return LockedMemory {
                 memory: Memory::Heap(vec![0; length].into_boxed_slice()),
@@ -44,6 +69,11 @@ impl LockedMemory {
         let mut memory = LockedMemory::new(bytes.len());
         memory.copy_from_slice(bytes);
         memory
+    }
+
+    /// The bytes of the pages that it lies in. The limit counts whole pages.
+    fn pages(&self) -> usize {
+        self.len().next_multiple_of(PAGE)
     }
 
     /// Whether it is locked, so that it is never swapped out.
@@ -82,6 +112,10 @@ impl fmt::Debug for LockedMemory {
 impl Drop for LockedMemory {
     fn drop(&mut self) {
         self.zeroize();
+        HELD.fetch_sub(self.pages(), Ordering::Relaxed);
+        if !self.locked {
+            UNLOCKED.fetch_sub(self.pages(), Ordering::Relaxed);
+        }
     }
 }
 
