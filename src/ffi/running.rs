@@ -10,6 +10,7 @@ use crate::cancel;
 use crate::crypto::scrub;
 use crate::datadir::aria;
 use crate::keystore::{KeyName, NewVersions, News, Pace, VersionStep};
+use crate::plugin::look_again::LookAgain;
 use crate::plugin::{
     Level, Plugin, PluginError, Published, Server, Statement, Status, Wake, Watched, Watcher, log,
     start_reencryption,
@@ -86,8 +87,10 @@ pub(super) fn set_pace(pace: Pace) {
 /// (before MariaDB 10.8 at each checkpoint), and the tool fails unless it can read that. A server knows of no version
 /// that is not in its ring, but in a store that others write to, where the thread that looks for keys sees to it.
 #[cold]
-pub(super) fn look_again() -> bool {
-    services::is_backup_tool() && run("reload of the keys", |plugin| plugin.reload(&Host, &STATUS)).is_ok()
+pub(super) fn look_again(name: KeyName) -> bool {
+    static READS: Lazy<LookAgain> = Lazy::new(LookAgain::default);
+    let reload = || run("reload of the keys", |plugin| plugin.reload(&Host, &STATUS)).is_ok();
+    services::is_backup_tool() && READS.look(name, reload)
 }
 
 /// Has a version that the ring lacks looked for where something looks for keys, and told to the DBA.
@@ -168,7 +171,7 @@ pub(super) fn first_use(id: u32) -> Option<u32> {
     let may_make = !is_sought && sysvar::auto_create_keys() && !services::is_backup_tool();
     let work = || {
         if may_make && Host.statement() == Statement::MakesOrAltersTable && plugin.makes_keys() {
-            return scrub::around(|| plugin.first_use(id, sysvar::key_spec(), &Host, &STATUS));
+            return scrub::around(|| plugin.first_use(id, sysvar::new_keys(), &Host, &STATUS));
         }
         plugin.lacks_key(id, keys, is_sought, &Host);
         None
@@ -241,6 +244,10 @@ pub(super) struct Host;
 impl Server for Host {
     fn log(&self, level: Level, text: &str) {
         services::log(level, text);
+    }
+
+    fn warn(&self, text: &str) {
+        services::warn_statement(text);
     }
 
     fn publish(&self, keys: Arc<Published>) {

@@ -46,6 +46,9 @@ pub trait Server: Sync {
     /// Writes a line to the error log. The text holds no secret.
     fn log(&self, level: Level, text: &str);
 
+    /// Adds a warning to the statement that this thread runs. The text holds no secret.
+    fn warn(&self, text: &str);
+
     /// Makes these keys the ones that every lookup from now on answers from. Never fails.
     fn publish(&self, keys: Arc<Published>);
 

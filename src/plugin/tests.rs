@@ -12,6 +12,8 @@ use crate::secret::SecretBytes;
 /// A server that runs a statement that makes a table, and has no data yet.
 pub(super) struct Recorder {
     pub(super) lines: Mutex<Vec<(Level, String)>>,
+    /// Of statements.
+    pub(super) warnings: Mutex<Vec<String>>,
     pub(super) published: Mutex<Vec<Arc<Published>>>,
     pub(super) statement: Statement,
     pub(super) data: Option<tempfile::TempDir>,
@@ -23,6 +25,7 @@ impl Default for Recorder {
     fn default() -> Recorder {
         Recorder {
             lines: Mutex::default(),
+            warnings: Mutex::default(),
             published: Mutex::default(),
             statement: Statement::MakesOrAltersTable,
             data: Some(tempfile::tempdir().unwrap()),
@@ -34,6 +37,9 @@ impl Default for Recorder {
 impl Server for Recorder {
     fn log(&self, level: Level, text: &str) {
         self.lines.lock().unwrap().push((level, text.into()));
+    }
+    fn warn(&self, text: &str) {
+        self.warnings.lock().unwrap().push(text.into());
     }
     fn publish(&self, keys: Arc<Published>) {
         self.published.lock().unwrap().push(keys);
