@@ -1,30 +1,53 @@
 //! Work that somebody may give up while a thread does it: a statement that is killed, a server that ends. What waits below
 //! looks now and then whether it is still wanted.
 
-use std::cell::RefCell;
+mod mutex;
+
+use std::cell::{Cell, RefCell};
 use std::thread;
 use std::time::{Duration, Instant};
+
+pub use mutex::{Mutex, MutexGuard};
 
 /// How long a wait goes on without looking.
 pub const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 type IsCancelled = Box<dyn Fn() -> bool>;
 
+/// What a wait for a lock has at least, however long this work has waited for locks before: somebody else may hold it for the
+/// moment of a healthy change.
+const LEAST_PATIENCE: Duration = Duration::from_millis(100);
+
 thread_local! {
     static CURRENT: RefCell<Option<IsCancelled>> = const { RefCell::new(None) };
+    /// How long the work of this thread has waited for locks.
+    static WAITED: Cell<Duration> = const { Cell::new(Duration::ZERO) };
+}
+
+/// Why a lock was not had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotLocked {
+    /// The work is no longer wanted.
+    Cancelled,
+    /// Somebody else held it all the time.
+    TimedOut,
 }
 
 /// Does `work` in this thread, whose waits end early once `is_cancelled` says so. What gives up fails as it does when it has
 /// waited too long; it never leaves anything half done that it would not leave then.
 pub fn while_wanted<T>(is_cancelled: impl Fn() -> bool + 'static, work: impl FnOnce() -> T) -> T {
     /// Puts back what counted before, after a panic, too.
-    struct Before(Option<IsCancelled>);
+    struct Before(Option<IsCancelled>, Duration);
     impl Drop for Before {
         fn drop(&mut self) {
             CURRENT.set(self.0.take());
+            WAITED.set(self.1);
         }
     }
-    let _before = Before(CURRENT.replace(Some(Box::new(is_cancelled))));
+    let _before = Before(
+        CURRENT.replace(Some(Box::new(is_cancelled))),
+        WAITED.replace(Duration::ZERO),
+    );
     work()
 }
 
@@ -52,6 +75,39 @@ pub fn sleep(duration: Duration) {
         }
         thread::sleep(slice(Some(left)).unwrap_or(left));
     }
+}
+
+/// Waits for a lock that `attempt` tries to get. `pause` waits a little between two tries, for so long at most.
+///
+/// The time counts from the first lock that this work has waited for: of many statements that wait for one that waits for a
+/// lock, none has the whole time once more when its turn comes, and all fail together.
+///
+/// # Errors
+/// The work is no longer wanted, even where the lock came free in that moment; `timeout` is over.
+pub fn wait_for_lock<T>(
+    timeout: Duration,
+    mut attempt: impl FnMut() -> Option<T>,
+    mut pause: impl FnMut(Duration),
+) -> Result<T, NotLocked> {
+    let (start, before) = (Instant::now(), WAITED.get());
+    let patience = timeout.saturating_sub(before).max(LEAST_PATIENCE.min(timeout));
+    let result = loop {
+        if is_cancelled() {
+            break Err(NotLocked::Cancelled);
+        }
+        if let Some(locked) = attempt() {
+            break Ok(locked);
+        }
+        let left = patience.saturating_sub(start.elapsed());
+        if left.is_zero() {
+            break Err(NotLocked::TimedOut);
+        }
+        pause(left.min(LOOK_EVERY));
+    };
+    if CURRENT.with_borrow(Option::is_some) {
+        WAITED.set(before + start.elapsed());
+    }
+    result
 }
 
 #[cfg(test)]
@@ -87,5 +143,40 @@ mod tests {
         assert!(start.elapsed() < Duration::from_secs(5));
         while_wanted(|| false, || sleep(Duration::from_millis(120)));
         assert!(start.elapsed() >= Duration::from_millis(220));
+    }
+
+    #[test]
+    fn a_lock_that_comes_free_is_had_unless_the_work_is_no_longer_wanted() {
+        let mut tries = 0;
+        let third = || {
+            tries += 1;
+            (tries == 3).then_some(tries)
+        };
+        assert_eq!(wait_for_lock(LONG, third, |_| ()), Ok(3));
+        let free = || wait_for_lock(LONG, || Some(()), |_| ());
+        assert_eq!(while_wanted(|| true, free), Err(NotLocked::Cancelled));
+        assert_eq!(while_wanted(|| false, free), Ok(()));
+    }
+
+    #[test]
+    fn work_that_has_waited_for_one_lock_does_not_wait_as_long_for_the_next() {
+        const TIMEOUT: Duration = Duration::from_millis(600);
+        let wait = || {
+            let start = Instant::now();
+            let result = wait_for_lock(TIMEOUT, || None::<()>, thread::sleep);
+            assert_eq!(result, Err(NotLocked::TimedOut));
+            start.elapsed()
+        };
+        while_wanted(
+            || false,
+            || {
+                assert!(wait() >= TIMEOUT);
+                let again = wait();
+                assert!((LEAST_PATIENCE..TIMEOUT).contains(&again), "{again:?}");
+            },
+        );
+        // Other work has its own time.
+        assert!(while_wanted(|| false, wait) >= TIMEOUT);
+        assert!(wait() >= TIMEOUT && wait() >= TIMEOUT);
     }
 }

@@ -8,7 +8,7 @@ use std::fmt;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 pub use key_memory::{KeyBytes, KeyMemory};
-pub use locked_memory::LockedMemory;
+pub use locked_memory::{LockedMemory, needed_limit};
 
 /// The lengths, in bytes, that a data key may have (AES-128, AES-192, AES-256; FIPS 197).
 pub const DATA_KEY_LENGTHS: [usize; 3] = [16, 24, 32];

@@ -250,3 +250,24 @@ fn no_subcommand_prints_bytes_of_data_keys_or_master_keys() {
     }
     assert_eq!(secrets, 4, "two versions of key 1 and of the master key");
 }
+
+#[test]
+fn twenty_thousand_keys_move_into_a_keystore_and_out_again_and_are_listed() {
+    let folder = folder();
+    let text: String = (1..=20_000).map(|id| format!("{id};{id:064x}\n")).collect();
+    fs::write(folder.path().join("many"), &text).unwrap();
+    set_mode(&folder, "many", 0o600);
+    let import = ["import", "--from-filename", "many"];
+    run_well(&folder, &[&import[..], &KEYSTORE[..]].concat());
+    let export = ["export", "--insecure-plaintext", "--to", "out"];
+    let output = run(&folder, &[&export[..], &KEYSTORE[..]].concat());
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        output.status.success() && said.contains("warning: the file has more than 1 MiB"),
+        "{said}"
+    );
+    let out = fs::read_to_string(folder.path().join("out")).unwrap();
+    assert!(out.ends_with(&text), "ids, versions and bytes are the same");
+    let listed = run_well(&folder, &["list", "--filename", "out"]);
+    assert_eq!(listed.lines().count(), 20_001);
+}

@@ -9,10 +9,12 @@
 //!
 //! Read in the server's source (storage/maria/ma_crypt.c, ma_open.c); held against a real server's tables by a test.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+
+use crate::durable::read;
 
 /// What an index file begins with.
 const MAGIC: [u8; 3] = [0xFE, 0xFE, 0x09];
@@ -41,7 +43,7 @@ pub fn encrypted_table(directory: &Path) -> Option<PathBuf> {
 
 fn is_encrypted_file(path: &Path) -> bool {
     let mut header = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(LONGEST_HEADER).read_to_end(&mut header));
+    let read = read::regular(path).and_then(|file| file.take(LONGEST_HEADER).read_to_end(&mut header));
     read.is_ok() && is_encrypted(&header)
 }
 
@@ -105,6 +107,11 @@ mod tests {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, bytes).unwrap();
         }
+        nix::unistd::mkfifo(
+            &directory.path().join("d/pipe.MAI"),
+            nix::sys::stat::Mode::S_IRWXU,
+        )
+        .unwrap();
         assert_eq!(encrypted_table(directory.path()), None);
         let path = directory.path().join("d/t.MAI");
         fs::write(&path, header(546, &crypt_data())).unwrap();

@@ -11,15 +11,16 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::ffi::OsStr;
-use std::fs::{self, DirEntry, File, OpenOptions};
+use std::fs::{self, DirEntry};
 use std::io::{self, Read};
 use std::ops::ControlFlow;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use super::tablespace::{self, START};
 use crate::cancel;
+use crate::durable::read;
 
 /// The longest path that a link may hold, in bytes.
 const LONGEST_LINK: u64 = 4096;
@@ -143,7 +144,7 @@ fn look_at(
 
 /// The key of this file, if it is an encrypted tablespace that can be read.
 fn key_id(path: &Path) -> Option<u32> {
-    let file = open(path)?;
+    let file = read::regular(path).ok()?;
     let mut bytes = [0; START];
     file.read_exact_at(&mut bytes, 0).ok()?;
     let (at, length) = tablespace::range(&bytes)?;
@@ -155,20 +156,13 @@ fn key_id(path: &Path) -> Option<u32> {
 /// The absolute path that an .isl file holds.
 fn link(path: &Path) -> Option<PathBuf> {
     let mut text = Vec::new();
-    open(path)?.take(LONGEST_LINK).read_to_end(&mut text).ok()?;
+    read::regular(path)
+        .ok()?
+        .take(LONGEST_LINK)
+        .read_to_end(&mut text)
+        .ok()?;
     let path = Path::new(OsStr::from_bytes(text.trim_ascii()));
     path.is_absolute().then(|| path.into())
-}
-
-/// Opens a regular file. Whatever else has such a name, a pipe above all, must not be waited for.
-fn open(path: &Path) -> Option<File> {
-    let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
-    let file = OpenOptions::new()
-        .read(true)
-        .custom_flags(flags)
-        .open(path)
-        .ok()?;
-    file.metadata().ok()?.is_file().then_some(file)
 }
 
 #[cfg(test)]

@@ -43,6 +43,15 @@ pub enum FileError {
         kind: &'static FileKind,
     },
 
+    /// There is less memory than the file takes.
+    #[error("there is no memory for {}, which takes up to {} MiB", path.display(), bytes.div_ceil(1 << 20))]
+    NoMemory {
+        /// The file.
+        path: PathBuf,
+        /// How many bytes.
+        bytes: usize,
+    },
+
     /// Others may read the file or change it, and the caller does not put up with that.
     #[error(transparent)]
     LoosePermissions(#[from] LoosePermissions),
@@ -58,6 +67,13 @@ pub enum FileError {
         path: PathBuf,
         /// How long we waited.
         waited: Duration,
+    },
+
+    /// Nobody wants any more what was to be done with the file.
+    #[error("the statement was killed before anything was done to {}", path.display())]
+    Cancelled {
+        /// The file.
+        path: PathBuf,
     },
 
     /// Replacing the file would split it from its other names.
@@ -124,6 +140,9 @@ impl FileError {
             FileError::FileTooLarge { kind, .. } => {
                 format!("check that it is the right file; {}", kind.when_too_large)
             }
+            FileError::NoMemory { .. } => {
+                "give the server more memory, or a smaller innodb_buffer_pool_size, then try again".into()
+            }
             FileError::LoosePermissions(loose) => loose.remedy(),
             FileError::NotOwnerOnly(loose) => format!(
                 "{}; a file that cannot be changed, as in a volume of Kubernetes, can be named as credential:NAME",
@@ -135,6 +154,7 @@ impl FileError {
                     shell_word(path)
                 )
             }
+            FileError::Cancelled { .. } => "run it again".into(),
             FileError::HardLinked { path, .. } => {
                 let path = shell_word(path);
                 format!(

@@ -13,16 +13,42 @@ use std::time::{Duration, Instant};
 
 use super::step::{DiskState, Step};
 use super::{FileError, FileKind, failpoint, read};
+use crate::cancel::{self, NotLocked};
 
 /// How long to wait for a lock unless told. A replacement takes a few milliseconds, on a slow disk a second.
 pub const TIMEOUT: Duration = Duration::from_secs(10);
 
 const RETRY: Duration = Duration::from_millis(20);
 
+/// Why a file is not locked.
+pub(super) enum Unlocked {
+    /// Somebody else held it all the time, or nobody wants it any more.
+    Waiting(NotLocked),
+    /// The system refused it.
+    Refused(io::Error),
+}
+
+impl Unlocked {
+    /// The error of a wait that took this long; `refused` makes that of a refusal.
+    pub(super) fn error(
+        self,
+        path: &Path,
+        waited: Duration,
+        refused: impl FnOnce(io::Error) -> FileError,
+    ) -> FileError {
+        let path = path.into();
+        match self {
+            Unlocked::Waiting(NotLocked::Cancelled) => FileError::Cancelled { path },
+            Unlocked::Waiting(NotLocked::TimedOut) => FileError::Locked { path, waited },
+            Unlocked::Refused(source) => refused(source),
+        }
+    }
+}
+
 /// Opens the file that the path names and keeps everyone else from replacing it while it is open.
 ///
 /// # Errors
-/// [`FileError::Locked`] after `timeout`; a file that is not there, is not regular or cannot be locked.
+/// [`FileError::Locked`] after `timeout`; [`FileError::Cancelled`]; a file that is not there, is not regular or cannot be locked.
 pub fn exclusive(path: &Path, kind: &'static FileKind, timeout: Duration) -> Result<File, FileError> {
     let failed = |source| FileError::NotWritten {
         step: Step::Lock,
@@ -33,7 +59,7 @@ pub fn exclusive(path: &Path, kind: &'static FileKind, timeout: Duration) -> Res
     };
     failpoint::reach("replace:lock").map_err(failed)?;
     let locked = match open_locked(path, timeout, read::open_regular, File::try_lock)? {
-        Err(TryLockError::Error(error)) if is_for_writers(&error) => open_locked(
+        Err(Unlocked::Refused(error)) if is_for_writers(&error) => open_locked(
             path,
             timeout,
             |path| open_to_write(path).map_err(failed),
@@ -41,13 +67,7 @@ pub fn exclusive(path: &Path, kind: &'static FileKind, timeout: Duration) -> Res
         )?,
         locked => locked,
     };
-    locked.map_err(|error| match error {
-        TryLockError::WouldBlock => FileError::Locked {
-            path: path.into(),
-            waited: timeout,
-        },
-        TryLockError::Error(source) => failed(source),
-    })
+    locked.map_err(|why| why.error(path, timeout, failed))
 }
 
 /// Opens the file that the path names when no replacement is at work on it: a reader must not take up what
@@ -55,19 +75,16 @@ pub fn exclusive(path: &Path, kind: &'static FileKind, timeout: Duration) -> Res
 /// opened without: a server that can read its keys must start.
 ///
 /// # Errors
-/// [`FileError::Locked`] after `timeout`; a file that is not there or is not regular.
+/// [`FileError::Locked`] after `timeout`; [`FileError::Cancelled`]; a file that is not there or is not regular.
 pub fn shared_if_possible(path: &Path, timeout: Duration) -> Result<File, FileError> {
+    let failed = |source| FileError::ReadFailed {
+        path: path.into(),
+        source,
+    };
     match open_locked(path, timeout, read::open_regular, File::try_lock_shared)? {
         Ok(file) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(FileError::Locked {
-            path: path.into(),
-            waited: timeout,
-        }),
-        Err(TryLockError::Error(source)) if has_no_locks(&source) => read::open_regular(path),
-        Err(TryLockError::Error(source)) => Err(FileError::ReadFailed {
-            path: path.into(),
-            source,
-        }),
+        Err(Unlocked::Refused(source)) if has_no_locks(&source) => read::open_regular(path),
+        Err(why) => Err(why.error(path, timeout, failed)),
     }
 }
 
@@ -81,15 +98,15 @@ fn has_no_locks(error: &io::Error) -> bool {
 /// Locks an open file or directory.
 pub(super) fn wait_for(
     file: &File,
-    deadline: Instant,
+    timeout: Duration,
     try_lock: impl Fn(&File) -> Result<(), TryLockError>,
-) -> Result<(), TryLockError> {
-    loop {
-        match try_lock(file) {
-            Err(TryLockError::WouldBlock) if Instant::now() < deadline => sleep(RETRY),
-            result => return result,
-        }
-    }
+) -> Result<(), Unlocked> {
+    let attempt = || match try_lock(file) {
+        Ok(()) => Some(Ok(())),
+        Err(TryLockError::WouldBlock) => None,
+        Err(TryLockError::Error(source)) => Some(Err(Unlocked::Refused(source))),
+    };
+    cancel::wait_for_lock(timeout, attempt, |left| sleep(RETRY.min(left))).map_err(Unlocked::Waiting)?
 }
 
 /// Whether the error says that only who has the file open for writing may lock it, as on NFS: flock(2).
@@ -111,18 +128,15 @@ fn open_locked(
     timeout: Duration,
     open: impl Fn(&Path) -> Result<File, FileError>,
     try_lock: impl Fn(&File) -> Result<(), TryLockError>,
-) -> Result<Result<File, TryLockError>, FileError> {
-    let deadline = Instant::now() + timeout;
+) -> Result<Result<File, Unlocked>, FileError> {
+    let start = Instant::now();
     loop {
         let file = open(path)?;
-        if let Err(error) = wait_for(&file, deadline, &try_lock) {
-            return Ok(Err(error));
+        if let Err(why) = wait_for(&file, timeout.saturating_sub(start.elapsed()), &try_lock) {
+            return Ok(Err(why));
         }
         if is_named_by(&file, path) {
             return Ok(Ok(file));
-        }
-        if Instant::now() >= deadline {
-            return Ok(Err(TryLockError::WouldBlock));
         }
     }
 }

@@ -2,11 +2,24 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
+use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::{FileError, FileKind};
+use crate::cancel;
 use crate::secret::SecretBytes;
+
+/// How long a pipe is waited for: whoever writes a secret into one is at it.
+pub const PIPE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The memory that goes with each byte of a file while it is understood, replaced and read back, with its keys in memory before
+/// and after.
+const MEMORY_PER_BYTE: usize = 32;
 
 /// The least room that a file is read into, in bytes.
 const LEAST_ROOM: u64 = 4096;
@@ -28,51 +41,109 @@ pub fn resolve(path: &Path) -> Result<PathBuf, FileError> {
 /// # Errors
 /// [`FileError::FileNotFound`]; [`FileError::ReadFailed`] for a directory, a pipe or a device.
 pub fn open_regular(path: &Path) -> Result<File, FileError> {
-    let file = OpenOptions::new()
-        .read(true)
-        .custom_flags(libc::O_NONBLOCK)
-        .open(path)
-        .map_err(|source| FileError::FileNotFound {
-            path: path.into(),
-            source,
-        })?;
-    let kind = file.metadata().map_err(failed(path))?.file_type();
-    if kind.is_dir() {
-        return Err(failed(path)(io::Error::from_raw_os_error(libc::EISDIR)));
-    }
-    if !kind.is_file() {
-        let source = io::Error::new(io::ErrorKind::InvalidInput, "not a regular file");
-        return Err(failed(path)(source));
-    }
+    let not_found = |source| FileError::FileNotFound {
+        path: path.into(),
+        source,
+    };
+    let file = open(path).map_err(not_found)?;
+    check_regular(&file).map_err(failed(path))?;
     Ok(file)
+}
+
+/// The same, with the system's error.
+///
+/// # Errors
+/// What cannot be opened; a directory, a pipe or a device.
+pub fn regular(path: &Path) -> io::Result<File> {
+    let file = open(path)?;
+    check_regular(&file)?;
+    Ok(file)
+}
+
+/// Opens a file or a pipe, as [`up_to`] reads them; does not wait for whoever is to write into the pipe.
+///
+/// # Errors
+/// [`FileError::FileNotFound`]; [`FileError::ReadFailed`] for a directory.
+pub fn open_any(path: &Path) -> Result<File, FileError> {
+    let not_found = |source| FileError::FileNotFound {
+        path: path.into(),
+        source,
+    };
+    let file = open(path).map_err(not_found)?;
+    match file.metadata() {
+        Ok(meta) if meta.is_dir() => Err(failed(path)(io::Error::from_raw_os_error(libc::EISDIR))),
+        _ => Ok(file),
+    }
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
+        .open(path)
+}
+
+fn check_regular(file: &File) -> io::Result<()> {
+    match file.metadata()?.file_type() {
+        kind if kind.is_file() => Ok(()),
+        kind if kind.is_dir() => Err(io::Error::from_raw_os_error(libc::EISDIR)),
+        _ => Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")),
+    }
 }
 
 /// Reads an open file of this kind to its end. `path` is for messages alone.
 ///
+/// An allocation that fails ends the process. So the memory that work on so large a file takes is asked for first, and given
+/// back: whoever lacks it is told so. That is no promise, as another thread may take it in the next moment, and a system that
+/// promises more memory than it has may still end the process when it is used.
+///
 /// # Errors
-/// [`FileError::FileTooLarge`]; [`FileError::ReadFailed`], also when the file grows meanwhile.
+/// [`FileError::FileTooLarge`]; [`FileError::NoMemory`]; [`FileError::ReadFailed`], also when the file grows meanwhile.
 pub fn whole(file: &File, path: &Path, kind: &'static FileKind) -> Result<SecretBytes, FileError> {
-    up_to(file, path, kind.size_limit)?.ok_or_else(|| FileError::FileTooLarge {
+    let bytes = up_to(file, path, kind.size_limit)?.ok_or_else(|| FileError::FileTooLarge {
         path: path.into(),
         kind,
-    })
+    })?;
+    let needed = bytes.expose().len().saturating_mul(MEMORY_PER_BYTE);
+    let mut room: Vec<u8> = Vec::new();
+    room.try_reserve_exact(needed)
+        .map_err(|_| no_memory(path, needed))?;
+    // Or the compiler leaves out what nobody uses.
+    std::hint::black_box(&room);
+    Ok(bytes)
+}
+
+fn no_memory(path: &Path, bytes: usize) -> FileError {
+    FileError::NoMemory {
+        path: path.into(),
+        bytes,
+    }
 }
 
 /// Reads an open file, which may be a pipe, to its end; `None` if it has more than `limit` bytes.
 ///
 /// # Errors
-/// [`FileError::ReadFailed`], also when the file grows meanwhile.
+/// [`FileError::ReadFailed`], also when the file grows meanwhile, or a pipe has not come to its end after [`PIPE_TIMEOUT`];
+/// [`FileError::Cancelled`].
 pub fn up_to(mut file: &File, path: &Path, limit: u64) -> Result<Option<SecretBytes>, FileError> {
     let meta = file.metadata().map_err(failed(path))?;
     // All the room at once: a vector that grows leaves an unwiped copy behind. A pipe tells no size.
     let room = meta.len().max(LEAST_ROOM).min(limit) as usize + 1;
-    let mut bytes = SecretBytes::new(vec![0; room]);
+    let mut bytes = Vec::new();
+    let no_memory = |_| no_memory(path, room);
+    bytes.try_reserve_exact(room).map_err(no_memory)?;
+    bytes.resize(room, 0);
+    let mut bytes = SecretBytes::new(bytes);
     let mut length = 0;
+    let deadline = Instant::now() + PIPE_TIMEOUT;
     while length < room {
         match file.read(&mut bytes.expose_mut()[length..]) {
             Ok(0) => break,
             Ok(count) => length += count,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                wait_for_writer(file, path, deadline)?;
+            }
             Err(error) => return Err(failed(path)(error)),
         }
     }
@@ -84,6 +155,24 @@ pub fn up_to(mut file: &File, path: &Path, limit: u64) -> Result<Option<SecretBy
     }
     bytes.expose_mut().truncate(length);
     Ok(Some(bytes))
+}
+
+/// Waits until a pipe has more, or has ended.
+fn wait_for_writer(pipe: &File, path: &Path, deadline: Instant) -> Result<(), FileError> {
+    if cancel::is_cancelled() {
+        return Err(FileError::Cancelled { path: path.into() });
+    }
+    let left = deadline.saturating_duration_since(Instant::now());
+    if left.is_zero() {
+        let text = format!("nobody wrote it to its end within {} s", PIPE_TIMEOUT.as_secs());
+        return Err(failed(path)(io::Error::new(io::ErrorKind::TimedOut, text)));
+    }
+    let wait = cancel::slice(Some(left)).unwrap_or(left).as_millis() + 1;
+    let wait = PollTimeout::try_from(wait).unwrap_or(PollTimeout::MAX);
+    match poll(&mut [PollFd::new(pipe.as_fd(), PollFlags::POLLIN)], wait) {
+        Ok(_) | Err(Errno::EINTR) => Ok(()),
+        Err(error) => Err(failed(path)(error.into())),
+    }
 }
 
 fn failed(path: &Path) -> impl Fn(io::Error) -> FileError {
@@ -134,7 +223,35 @@ mod tests {
             .arg(directory.path().join("fifo"))
             .status();
         assert!(made.unwrap().success());
-        let refused = open_regular(&directory.path().join("fifo")).unwrap_err();
+        let fifo = directory.path().join("fifo");
+        let refused = open_regular(&fifo).unwrap_err();
         assert!(refused.hint().ends_with("not a regular file"), "{refused}");
+        assert_eq!(regular(&fifo).unwrap_err().to_string(), "not a regular file");
+        // Nobody writes into it, so there is nothing to wait for.
+        let empty = open_any(&fifo).unwrap();
+        assert_eq!(up_to(&empty, &fifo, 100).unwrap().unwrap().expose(), b"");
+    }
+
+    #[test]
+    fn a_writer_who_is_slow_is_waited_for_unless_the_work_is_no_longer_wanted() {
+        let directory = tempfile::tempdir().unwrap();
+        let fifo = directory.path().join("fifo");
+        nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let reader = open_any(&fifo).unwrap();
+        let mut writer = OpenOptions::new().write(true).open(&fifo).unwrap();
+        let start = Instant::now();
+        let killed = move || start.elapsed() > Duration::from_millis(100);
+        let given_up = cancel::while_wanted(killed, || up_to(&reader, &fifo, 100));
+        assert!(matches!(given_up, Err(FileError::Cancelled { .. })));
+        assert!(start.elapsed() < PIPE_TIMEOUT / 2);
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                std::thread::sleep(Duration::from_millis(100));
+                writer.write_all(b"hunter").unwrap();
+                std::thread::sleep(Duration::from_millis(100));
+                writer.write_all(b"2").unwrap();
+            });
+            assert_eq!(up_to(&reader, &fifo, 100).unwrap().unwrap().expose(), b"hunter2");
+        });
     }
 }

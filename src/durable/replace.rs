@@ -21,11 +21,12 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::place::{Failpoints, Failure, Place};
 use super::step::{DiskState, Step};
 use super::{FileError, FileKind, failpoint, lock};
+use crate::cancel;
 
 const REPLACE: Failpoints = Failpoints {
     create: "replace:create",
@@ -107,7 +108,7 @@ pub struct Replaced<T> {
 /// locked. What is kept of the old file is durable, under another name, before the file is replaced.
 ///
 /// # Errors
-/// [`FileError::FileTooLarge`] for new bytes beyond the kind's limit; [`FileError::HardLinked`];
+/// [`FileError::FileTooLarge`] for new bytes beyond the kind's limit; [`FileError::HardLinked`]; [`FileError::Cancelled`];
 /// [`FileError::NotWritten`], with what the disk holds then, also for a failure of `read_back`. A copy that is not as it
 /// was to be when the new file is in place is no error of the replacement.
 pub fn replace<T, E>(
@@ -157,6 +158,11 @@ where
             as_it_was(failure)
         })?;
     }
+    // The last moment: from here on it is done.
+    still_wanted(path).inspect_err(|_| {
+        place.discard();
+        copy.discard();
+    })?;
     // A network file system may rename and yet report a failure.
     if let Err(failure) = place.rename()
         && !lock::is_named_by(&staged, path)
@@ -191,6 +197,14 @@ where
         read_back,
         copy: copy.map_err(|failure| failure.with(DiskState::Replaced, kind)),
     })
+}
+
+/// Fails where the statement that asked for the file was killed, which may have been in any of the waits before.
+fn still_wanted(path: &Path) -> Result<(), FileError> {
+    match cancel::is_cancelled() {
+        true => Err(FileError::Cancelled { path: path.into() }),
+        false => Ok(()),
+    }
 }
 
 /// Writes the copy of the file as it was, durably, under a name of its own.
@@ -236,8 +250,8 @@ fn put_back(path: &Path, old: &[u8], staged: &File, directory: &File) -> Result<
 /// after an error.
 ///
 /// # Errors
-/// [`FileError::FileTooLarge`]; [`FileError::FileExists`]; [`FileError::NotWritten`]; what `read_back` fails
-/// with, as it is.
+/// [`FileError::FileTooLarge`]; [`FileError::FileExists`]; [`FileError::Locked`]; [`FileError::Cancelled`];
+/// [`FileError::NotWritten`]; what `read_back` fails with, as it is.
 pub fn create<T, E: From<FileError>>(
     path: &Path,
     kind: &'static FileKind,
@@ -254,13 +268,13 @@ pub fn create<T, E: From<FileError>>(
     };
     // Two that make the same file at once would fight over the temporary one.
     let directory = place.open_directory().map_err(no_file)?;
-    place
-        .reach("create:lock", Step::Lock)
-        .and_then(|()| {
-            lock::wait_for(&directory, Instant::now() + lock_timeout, File::try_lock)
-                .map_err(|error| place.failure(Step::Lock)(error.into()))
+    place.reach("create:lock", Step::Lock).map_err(no_file)?;
+    lock::wait_for(&directory, lock_timeout, File::try_lock).map_err(|why| {
+        let locked = path.parent().unwrap_or(path);
+        why.error(locked, lock_timeout, |source| {
+            no_file(place.failure(Step::Lock)(source))
         })
-        .map_err(no_file)?;
+    })?;
     if path.symlink_metadata().is_ok() {
         return Err(FileError::FileExists { path: path.into() }.into());
     }
@@ -268,6 +282,7 @@ pub fn create<T, E: From<FileError>>(
         .remove_stale()
         .and_then(|()| place.stage(bytes, |file| place.make_new(file, owner)))
         .map_err(no_file)?;
+    still_wanted(path).inspect_err(|_| place.discard())?;
     link(&place).map_err(no_file)?;
     let done = place
         .reach("create:unlink", Step::Rename)

@@ -59,9 +59,10 @@ pub(super) unsafe extern "C" fn get_key(
     length: *mut c_uint,
 ) -> c_uint {
     guard(|| {
+        let name = KeyName { id: key_id, version };
         let look = || published::current().and_then(|ring| ring.key(key_id, version));
-        let Some(key) = look().or_else(|| running::look_again().then(look).flatten()) else {
-            running::lacks_version(KeyName { id: key_id, version });
+        let Some(key) = look().or_else(|| running::look_again(name).then(look).flatten()) else {
+            running::lacks_version(name);
             return VersionOrStatus(abi::KR_KEY_VERSION_INVALID);
         };
         // SAFETY: the server passes a buffer of `*length` bytes and a length of its own, or null for either.

@@ -9,6 +9,7 @@ use super::{published, services, sysvar};
 use crate::cancel;
 use crate::datadir::aria;
 use crate::keystore::{KeyName, NewVersions, News, Pace, VersionStep};
+use crate::plugin::look_again::LookAgain;
 use crate::plugin::{
     Level, Plugin, PluginError, Published, Server, Statement, Status, Wake, Watched, Watcher, apart, log,
     start_reencryption,
@@ -85,8 +86,10 @@ pub(super) fn set_pace(pace: Pace) {
 /// (before MariaDB 10.8 at each checkpoint), and the tool fails unless it can read that. A server knows of no version
 /// that is not in its ring, but in a store that others write to, where the thread that looks for keys sees to it.
 #[cold]
-pub(super) fn look_again() -> bool {
-    services::is_backup_tool() && run("reload of the keys", |plugin| plugin.reload(&Host, &STATUS)).is_ok()
+pub(super) fn look_again(name: KeyName) -> bool {
+    static READS: Lazy<LookAgain> = Lazy::new(LookAgain::default);
+    let reload = || run("reload of the keys", |plugin| plugin.reload(&Host, &STATUS)).is_ok();
+    services::is_backup_tool() && READS.look(name, reload)
 }
 
 /// Has a version that the ring lacks looked for where something looks for keys, and told to the DBA.
@@ -172,17 +175,12 @@ pub(super) fn first_use(id: u32) -> Option<u32> {
     let statement = services::statement();
     let work = || {
         if may_make && statement == Statement::MakesOrAltersTable && plugin.makes_keys() {
-            return apart(|| plugin.first_use(id, sysvar::key_spec(), &Host, &STATUS)).unwrap_or_else(
-                |error| {
-                    log::failed(
-                        &Host,
-                        &STATUS,
-                        &format!("making key {id}"),
-                        &PluginError::NoThread(error),
-                    );
+            return apart(|| plugin.first_use(id, sysvar::new_keys(), &Host, &STATUS))
+                .unwrap_or_else(|error| Err(log::not_made(&Host, &STATUS, id, &PluginError::NoThread(error))))
+                .unwrap_or_else(|text| {
+                    services::warn_statement(&text);
                     None
-                },
-            );
+                });
         }
         if plugin.lacks_key(id, statement) {
             // Without a thread it stays untold; there are worse troubles then.

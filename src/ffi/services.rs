@@ -29,6 +29,8 @@ pub(super) static sql_service: AtomicPtr<abi::kr_sql_service> =
 const START_ERROR: c_uint = 2;
 /// The number of errors of a statement (`ER_UNKNOWN_ERROR`: the text says all).
 const STATEMENT_ERROR: c_uint = 1105;
+/// The number that clients know a killed statement by (`ER_QUERY_INTERRUPTED`).
+const STATEMENT_KILLED: c_uint = 1317;
 
 /// The room that the server has for a message and a NUL behind it, in bytes (`ERRMSGSIZE`).
 const MESSAGE_ROOM: usize = 512;
@@ -65,9 +67,18 @@ pub(super) fn fail_start(text: &str) {
     print(START_ERROR, text, abi::KR_ME_ERROR_LOG.into());
 }
 
-/// Makes the running statement fail with this message.
-pub(super) fn fail_statement(text: &str) {
-    print(STATEMENT_ERROR, text, 0);
+/// Makes the running statement fail with this message; `is_killed`: because it was killed.
+pub(super) fn fail_statement(text: &str, is_killed: bool) {
+    let nr = match is_killed {
+        true => STATEMENT_KILLED,
+        false => STATEMENT_ERROR,
+    };
+    print(nr, text, 0);
+}
+
+/// Adds a warning to the running statement.
+pub(super) fn warn_statement(text: &str) {
+    print(STATEMENT_ERROR, text, abi::KR_ME_WARNING.into());
 }
 
 fn print(nr: c_uint, text: &str, flags: c_ulong) {

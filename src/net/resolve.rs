@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use ureq::config::Config;
@@ -22,7 +22,16 @@ type HostAndPort = (String, u16);
 /// as /etc/resolv.conf says. While names cannot be resolved, the addresses that were in use go on being used.
 #[derive(Debug, Default)]
 pub(super) struct Remembering {
-    known: Mutex<HashMap<HostAndPort, (Vec<SocketAddr>, Instant)>>,
+    known: Mutex<Known>,
+}
+
+/// The addresses of a host, at least one, and when they were told.
+type Known = HashMap<HostAndPort, (Vec<SocketAddr>, Instant)>;
+
+impl Remembering {
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Resolver for Remembering {
@@ -34,18 +43,18 @@ impl Resolver for Remembering {
             host.to_owned(),
             uri.port_u16().unwrap_or(if plain { 80 } else { 443 }),
         );
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let remembered = known.get(&name).filter(|(addresses, _)| !addresses.is_empty());
+        let remembered = self.known().get(&name).cloned();
         let addresses = match remembered {
-            Some((addresses, at)) if at.elapsed() < FRESH => addresses.clone(),
+            Some((addresses, at)) if at.elapsed() < FRESH => addresses,
+            // Nothing is held meanwhile: others use what is known.
             stale => {
                 let found = (name.0.as_str(), name.1).to_socket_addrs().map(Vec::from_iter);
                 let addresses = match (found, stale) {
                     (Ok(found), _) if !found.is_empty() => found,
-                    (_, Some((stale, _))) => stale.clone(),
+                    (_, Some((stale, _))) => stale,
                     _ => return Err(ureq::Error::HostNotFound),
                 };
-                known.insert(name, (addresses.clone(), Instant::now()));
+                self.known().insert(name, (addresses.clone(), Instant::now()));
                 addresses
             }
         };

@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use crate::cancel;
+use super::NetError;
+use crate::cancel::{self, Mutex, MutexGuard, NotLocked};
 
 /// The most attempts of one call, the first among them.
 pub const MOST_ATTEMPTS: u32 = 10;
@@ -42,6 +43,21 @@ impl Deadline {
     /// The whole time that was allowed.
     pub fn allowed(&self) -> Duration {
         self.allowed
+    }
+
+    /// Waits for what another call holds while it asks `host`.
+    ///
+    /// # Errors
+    /// [`NetError::Cancelled`]; [`NetError::TimedOut`].
+    pub fn lock<'a, T>(&self, mutex: &'a Mutex<T>, host: &str) -> Result<MutexGuard<'a, T>, NetError> {
+        let host = host.to_owned();
+        mutex.lock(self.remaining()).map_err(|why| match why {
+            NotLocked::Cancelled => NetError::Cancelled { host },
+            NotLocked::TimedOut => NetError::TimedOut {
+                host,
+                waited: self.allowed,
+            },
+        })
     }
 }
 

@@ -2,7 +2,6 @@
 //!
 //! TLS 1.2 and 1.3 by rustls, with the ciphers of graviola.
 
-use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,6 +16,7 @@ use zeroize::Zeroizing;
 
 use super::NetError;
 use crate::clock;
+use crate::durable::read;
 
 /// The most bytes that a file of certificates may have. A system's whole bundle has 250 KB.
 const MAX_PEM: u64 = 4 * 1024 * 1024;
@@ -123,7 +123,7 @@ fn client_certificate(
     provider: &Arc<CryptoProvider>,
 ) -> Result<ClientCert, NetError> {
     let chain = certificates(&files.certificate)?;
-    let pem = read(&files.key)?;
+    let pem = read_pem(&files.key)?;
     let key = PrivateKeyDer::from_pem_slice(&pem).map_err(|error| bad(&files.key, error))?;
     // The check that they belong together; the client itself would panic.
     rustls::ClientConfig::builder_with_provider(Arc::clone(provider))
@@ -138,7 +138,7 @@ fn client_certificate(
 
 /// All certificates of a PEM file; at least one.
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, NetError> {
-    let pem = read(path)?;
+    let pem = read_pem(path)?;
     let found: Vec<_> = CertificateDer::pem_slice_iter(&pem)
         .collect::<Result<_, _>>()
         .map_err(|error| bad(path, error))?;
@@ -148,12 +148,12 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, NetError> {
     }
 }
 
-fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, NetError> {
+fn read_pem(path: &Path) -> Result<Zeroizing<Vec<u8>>, NetError> {
     let failed = |source| NetError::CannotRead {
         path: path.into(),
         source,
     };
-    let file = fs::File::open(path).map_err(failed)?;
+    let file = read::regular(path).map_err(failed)?;
     let room = file.metadata().map_err(failed)?.len().min(MAX_PEM) as usize + 1;
     let mut bytes = Zeroizing::new(Vec::with_capacity(room));
     file.take(MAX_PEM + 1).read_to_end(&mut bytes).map_err(failed)?;

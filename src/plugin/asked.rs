@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use super::{Server, log};
 use crate::keystore::{HighestVersions, KeyName, Ring};
@@ -13,6 +14,9 @@ const MOST_LINES: usize = 100;
 
 /// The most keys of which something is kept.
 const MOST_IDS: usize = 1000;
+
+/// How long the data of a key is not looked for again: a look reads the beginning of every table.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(5);
 
 /// How far above the latest version a version may lie that a key may have had: no rotation goes farther at once. A damaged page
 /// asks for any number.
@@ -39,6 +43,8 @@ struct State {
     highest: BTreeMap<u32, u32>,
     /// Keys whose data was looked for.
     looked_for: BTreeSet<u32>,
+    /// The same for statements, and when.
+    looked_for_statements: BTreeMap<u32, Instant>,
     /// What a look at the store may still bring, with the number of looks that did not.
     sought: Vec<(Missing, u8)>,
 }
@@ -122,8 +128,8 @@ impl Asked {
         self.state().to_tell(missing, is_sought)
     }
 
-    /// Whether it is still to be found out whether data is encrypted with this key, which is not there: once, or for each
-    /// statement that names a key for a table.
+    /// Whether it is still to be found out whether data is encrypted with this key, which is not there: once, or for a statement
+    /// that names a key for a table when none did so just before.
     pub fn is_news(&self, id: u32, is_of_statement: bool) -> bool {
         let missing = Missing {
             id,
@@ -134,7 +140,16 @@ impl Asked {
         if state.told.len() > MOST_LINES || state.told.contains(&missing) {
             return false;
         }
-        is_of_statement || (state.looked_for.len() < MOST_IDS && state.looked_for.insert(id))
+        if !is_of_statement {
+            return state.looked_for.len() < MOST_IDS && state.looked_for.insert(id);
+        }
+        let looked = &mut state.looked_for_statements;
+        looked.retain(|_, at| at.elapsed() < LOOK_AGAIN_AFTER);
+        let is_news = looked.len() < MOST_IDS && !looked.contains_key(&id);
+        if is_news {
+            looked.insert(id, Instant::now());
+        }
+        is_news
     }
 
     /// A look at the store has ended, with these keys. Tells what was asked for before it began and did not come.
@@ -348,6 +363,20 @@ mod tests {
             ask_version(&asked, name(id, 1), keys, false, &server);
         }
         assert!(asked.state().highest.len() <= MOST_IDS);
+    }
+
+    #[test]
+    fn the_data_of_a_key_is_looked_for_once_and_for_statements_after_a_pause() {
+        let asked = Asked::default();
+        assert!(asked.is_news(7, false) && !asked.is_news(7, false));
+        assert!(asked.is_news(7, true) && !asked.is_news(7, true) && asked.is_news(8, true));
+        let long_ago = Instant::now() - LOOK_AGAIN_AFTER;
+        asked.state().looked_for_statements.insert(7, long_ago);
+        assert!(asked.is_news(7, true) && !asked.is_news(7, true));
+        for id in 10..5000 {
+            asked.is_news(id, true);
+        }
+        assert!(asked.state().looked_for_statements.len() <= MOST_IDS);
     }
 
     #[test]

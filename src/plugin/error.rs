@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+use crate::cancel::NotLocked;
 use crate::durable::FileError;
 use crate::durable::permissions::shell_word;
 use crate::keystore::{KeyStoreError, MarkError};
@@ -158,6 +159,15 @@ pub enum PluginError {
         store: String,
     },
 
+    /// So many keys were made at their first use that no more are.
+    #[error(
+        "{limit} keys were made at their first use since the start, as many as keyroll_auto_create_limit allows"
+    )]
+    TooManyCreated {
+        /// The limit.
+        limit: u32,
+    },
+
     /// It cannot be seen whether existing data is encrypted with a key that was to be made.
     #[error("whether there is data under another key {id} cannot be seen: {reason}")]
     DataUnseen {
@@ -171,6 +181,19 @@ pub enum PluginError {
     #[error("the statement was killed")]
     StatementKilled,
 
+    /// Other statements, or the look for new keys, were at work on the keys all the time.
+    #[error("others have been at work on the keys for more than {} s", super::TURN_TIMEOUT.as_secs())]
+    Busy,
+
+    /// The master key was rotated, but the keys in memory do not show it yet.
+    #[error("{master_key} wraps the keystore now, but {source} before the server showed it")]
+    NotShown {
+        /// What wraps the keystore.
+        master_key: String,
+        /// Why the rotation did not come to its end.
+        source: Box<PluginError>,
+    },
+
     /// The thread that looks for new keys met a bug. The next look comes all the same.
     #[error("a bug of keyroll ended it; the lines above say where")]
     LookPanicked,
@@ -178,6 +201,15 @@ pub enum PluginError {
     /// A variable that acts was set while the plugin was not running.
     #[error("keyroll is not running")]
     NotRunning,
+}
+
+impl From<NotLocked> for PluginError {
+    fn from(why: NotLocked) -> PluginError {
+        match why {
+            NotLocked::Cancelled => PluginError::StatementKilled,
+            NotLocked::TimedOut => PluginError::Busy,
+        }
+    }
 }
 
 impl PluginError {
@@ -245,8 +277,17 @@ impl PluginError {
             PluginError::KeyInUse { .. } => {
                 "the data is newer than this copy of the store: put the right store back; until then drop and repair nothing".into()
             }
+            PluginError::TooManyCreated { .. } => {
+                "find out who makes tables with so many keys; if that is meant, SET GLOBAL keyroll_auto_create_limit to more, and \
+                 in my.cnf"
+                    .into()
+            }
             PluginError::DataUnseen { .. } => "let the server's user read its data directory, and run the statement again".into(),
             PluginError::StatementKilled => "run it again".into(),
+            PluginError::Busy => {
+                "SHOW PROCESSLIST shows them, the error log what they wait for; KILL ends them".into()
+            }
+            PluginError::NotShown { .. } => "SET GLOBAL keyroll_reload_keys = 1 shows it".into(),
             PluginError::LookPanicked => {
                 "report it with these lines; keys in memory work, and SET GLOBAL keyroll_reload_keys = 1 reads all keys".into()
             }

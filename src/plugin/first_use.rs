@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::asked::{StoreHas, Untold};
 use super::{Plugin, PluginError, Server, State, Statement, Status, log};
+use crate::cancel;
 use crate::datadir::{self, WalkError};
 use crate::keystore::{KeyName, KeySpec, Ring};
 
@@ -20,55 +21,87 @@ const OF_TEMPORARY_DATA: u32 = 2;
 /// How long a key that could not be made is not tried again: the server may ask for it many times a second.
 pub(super) const CREATE_AGAIN_AFTER: Duration = Duration::from_secs(5);
 
+/// What [`State::not_created`] has a failure under that holds for every key; no key has this id.
+const EVERY_KEY: u32 = 0;
+
+/// How keys are made at their first use.
+#[derive(Clone, Copy, Debug)]
+pub struct NewKeys {
+    /// Algorithm and length.
+    pub spec: KeySpec,
+    /// How many are made between two starts, at most.
+    pub limit: u32,
+}
+
 impl Plugin {
     /// The latest version of a key that is not in the ring, after it was made in the store and published; `None`
-    /// where existing data is encrypted with another key of this id, or it failed, which is logged. Call it for a statement that
+    /// where it failed just now, or nobody waits for it any more. Call it for a statement that
     /// makes or alters a table alone, where the store [makes keys](Self::makes_keys).
-    pub fn first_use(&self, id: u32, spec: KeySpec, server: &dyn Server, status: &Status) -> Option<u32> {
+    ///
+    /// # Errors
+    /// It failed; the text is for the statement.
+    pub fn first_use(
+        &self,
+        id: u32,
+        new: NewKeys,
+        server: &dyn Server,
+        status: &Status,
+    ) -> Result<Option<u32>, String> {
+        match self.make_or_take_up(id, new, server, status) {
+            // Nobody waits for it any more, and the next who asks may have it.
+            Err(_) if cancel::is_cancelled() => Ok(None),
+            made => made.map_err(|error| log::not_made(server, status, id, &error)),
+        }
+    }
+
+    fn make_or_take_up(
+        &self,
+        id: u32,
+        new: NewKeys,
+        server: &dyn Server,
+        status: &Status,
+    ) -> Result<Option<u32>, PluginError> {
         {
-            let state = self.state();
+            let state = self.state()?;
             // Another thread may have been faster.
-            if let Some(latest) = state.published.ring.latest(id) {
-                return Some(latest);
-            }
-            if state.has_failed_just_now(id) {
-                return None;
+            let latest = state.published.ring.latest(id);
+            if latest.is_some() || state.has_failed_just_now(id) {
+                return Ok(latest);
             }
         }
         // Reads files, so it holds nothing.
-        let in_use = match self.data_under(id, server) {
-            Err(PluginError::StatementKilled) => return None,
-            in_use => in_use,
-        };
-        let mut state = self.state();
+        let in_use = self.data_under(id, server);
+        let mut state = self.state()?;
         // The file that was found may be that of a thread that was faster.
         if let Some(latest) = state.published.ring.latest(id) {
-            return Some(latest);
+            return Ok(Some(latest));
         }
         let used = match in_use {
-            Ok(None) => state.make(id, spec, server, status),
+            Ok(None) => state.make(id, new, server, status),
             Ok(Some(file)) => state.take_up_existing(id, file, server),
             Err(error) => Err(error),
         };
-        match used {
+        match &used {
             Ok(()) => {
                 state.not_created.remove(&id);
-                state.published.ring.latest(id)
             }
+            Err(_) if cancel::is_cancelled() => {}
             Err(error) => {
+                let of_each = matches!(error, PluginError::TooManyCreated { .. });
                 state
                     .not_created
                     .retain(|_, at| at.elapsed() < CREATE_AGAIN_AFTER);
-                state.not_created.insert(id, Instant::now());
-                log::failed(server, status, &format!("making key {id}"), &error);
-                None
+                state
+                    .not_created
+                    .insert(if of_each { EVERY_KEY } else { id }, Instant::now());
             }
         }
+        used.map(|()| state.published.ring.latest(id))
     }
 
     /// Whether the store makes keys at their first use.
     pub fn makes_keys(&self) -> bool {
-        self.state().store.creates_keys()
+        self.makes_keys
     }
 
     /// What existing data is encrypted with a key of this id, for people. A key that data knows is never made.
@@ -83,7 +116,7 @@ impl Plugin {
         match datadir::file_in_use(&directory, id) {
             Ok(Some(file)) => Ok(Some(log::file_name(&file))),
             // A page has asked for it, wherever it lies, or it is known from before.
-            Ok(None) if self.state().versions_seen().of(id) > 0 => {
+            Ok(None) if self.state()?.versions_seen().of(id) > 0 => {
                 Ok(Some("Data that this data directory has or had".into()))
             }
             Ok(None) => Ok(None),
@@ -145,18 +178,23 @@ fn may_be_question(id: u32, statement: Statement) -> bool {
 
 impl State {
     fn has_failed_just_now(&self, id: u32) -> bool {
-        let at = self.not_created.get(&id);
-        at.is_some_and(|at| at.elapsed() < CREATE_AGAIN_AFTER)
+        let at = [id, EVERY_KEY].map(|id| self.not_created.get(&id));
+        at.into_iter()
+            .flatten()
+            .any(|at| at.elapsed() < CREATE_AGAIN_AFTER)
     }
 
     /// Makes version 1 of a key, or takes up what someone else has made meanwhile.
     fn make(
         &mut self,
         id: u32,
-        spec: KeySpec,
+        NewKeys { spec, limit }: NewKeys,
         server: &dyn Server,
         status: &Status,
     ) -> Result<(), PluginError> {
+        if status.created() >= u64::from(limit) {
+            return Err(PluginError::TooManyCreated { limit });
+        }
         let created = self.store.create_key(id, spec, Some(&self.published.ring));
         log::provider_said(server, self.store.as_ref());
         let created = created?;

@@ -20,11 +20,17 @@ const FAST: KeySpec = KeySpec {
     bits: 128,
 };
 
+fn new(spec: KeySpec) -> NewKeys {
+    NewKeys { spec, limit: 10 }
+}
+
 struct Started {
     directory: tempfile::TempDir,
     server: Recorder,
     status: Status,
     plugin: Plugin,
+    /// Of statements.
+    warnings: std::sync::Mutex<Vec<String>>,
 }
 
 fn uri(path: &Path) -> String {
@@ -73,6 +79,7 @@ fn started() -> Started {
         server,
         status: Status::default(),
         plugin,
+        warnings: std::sync::Mutex::default(),
     }
 }
 
@@ -82,7 +89,11 @@ impl Started {
     }
 
     fn first_use(&self, id: u32, spec: KeySpec) -> Option<u32> {
-        self.plugin.first_use(id, spec, &self.server, &self.status)
+        let made = self.plugin.first_use(id, new(spec), &self.server, &self.status);
+        made.unwrap_or_else(|text| {
+            self.warnings.lock().unwrap().push(text);
+            None
+        })
     }
 }
 
@@ -133,9 +144,41 @@ fn a_key_that_cannot_be_made_is_not_tried_again_at_once() {
     assert_eq!(s.first_use(8, FAST), Some(1), "another key is another matter");
     s.plugin
         .state()
+        .unwrap()
         .not_created
         .insert(7, Instant::now() - CREATE_AGAIN_AFTER);
     assert_eq!(s.first_use(7, FAST), Some(1));
+}
+
+#[test]
+fn no_more_keys_are_made_between_two_starts_than_the_limit_allows() {
+    let s = started();
+    for id in 11..=20 {
+        assert_eq!(s.first_use(id, FAST), Some(1));
+    }
+    for id in 21..=30 {
+        assert_eq!(s.first_use(id, FAST), None);
+    }
+    assert_eq!(s.first_use(20, FAST), Some(1), "those that are there serve");
+    let told: Vec<_> = s.warnings.lock().unwrap().clone();
+    let [told] = told.as_slice() else {
+        panic!("told once: {told:?}");
+    };
+    assert!(
+        told.starts_with(
+            "keyroll: making key 21 failed: 10 keys were made at their first use since the start, as many as \
+             keyroll_auto_create_limit allows. Hint: "
+        ),
+        "{told}"
+    );
+    assert!(s.server.logged(Level::Error, told));
+
+    let next = Recorder::default();
+    let plugin = Plugin::start(settings_of(s.directory.path()), &next).unwrap();
+    assert_eq!(
+        plugin.first_use(21, new(FAST), &next, &Status::default()),
+        Ok(Some(1))
+    );
 }
 
 #[test]
@@ -146,7 +189,11 @@ fn a_key_file_makes_no_key_at_first_use() {
     let server = Recorder::default();
     let plugin = Plugin::start(settings(&path), &server).unwrap();
     assert!(!plugin.makes_keys());
-    assert_eq!(plugin.first_use(7, FAST, &server, &Status::default()), None);
+    assert!(
+        plugin
+            .first_use(7, new(FAST), &server, &Status::default())
+            .is_err()
+    );
     assert_eq!(server.latest(7), None);
 }
 
@@ -218,7 +265,10 @@ fn a_key_that_another_server_made_comes_with_its_table() {
     let s = started();
     let other = Recorder::default();
     let maker = Plugin::start(settings_of(s.directory.path()), &other).unwrap();
-    assert_eq!(maker.first_use(7, FAST, &other, &Status::default()), Some(1));
+    assert_eq!(
+        maker.first_use(7, new(FAST), &other, &Status::default()),
+        Ok(Some(1))
+    );
     s.add_table(7);
     assert_eq!(s.first_use(7, FAST), Some(1));
     assert_eq!(s.status.created(), 0);
@@ -264,6 +314,29 @@ fn a_missing_key_is_told_with_the_file_that_needs_it_and_a_question_for_one_is_n
         "{errors:?}"
     );
     assert_eq!(s.status.created(), 0);
+}
+
+#[test]
+fn a_rotation_of_the_master_key_that_is_killed_when_it_is_done_says_what_is_in_force() {
+    let s = started();
+    let keystore = s.path("keystore");
+    let before = fs::read(&keystore).unwrap();
+    let is_replaced = move || fs::read(&keystore).unwrap() != before;
+    let killed =
+        crate::cancel::while_wanted(is_replaced, || s.plugin.rotate_master_key(&s.server, &s.status));
+    let error = killed.unwrap_err();
+    let text = error.to_string();
+    assert!(
+        text.starts_with("version 2 of master key file ")
+            && text.ends_with(
+                "wraps the keystore now, but the statement was killed before the server showed it"
+            ),
+        "{text}"
+    );
+    assert!(error.hint().contains("keyroll_reload_keys"));
+    assert_eq!(s.status.master_key_rotations(), 1);
+    s.plugin.reload(&s.server, &s.status).unwrap();
+    assert!(s.plugin.published().master_key.starts_with("version 2 of "));
 }
 
 #[test]
@@ -324,7 +397,7 @@ fn data_keys_are_made_and_rotated_while_the_master_key_provider_keeps_a_rotation
         let rotation = scope.spawn(|| s.plugin.rotate_master_key(&s.server, &s.status));
         std::thread::sleep(Duration::from_millis(300));
         let began = Instant::now();
-        assert_eq!(s.plugin.first_use(7, FAST, &s.server, &s.status), Some(1));
+        assert_eq!(s.first_use(7, FAST), Some(1));
         s.plugin
             .rotate(1, NewVersions::DEFAULT, &s.server, &s.status)
             .unwrap();
@@ -406,7 +479,7 @@ fn a_statement_never_sends_the_token_for_vault_to_another_host() {
             "{uri}: {error}"
         );
     }
-    s.plugin.state().master_key = "vault-transit:https://127.0.0.1:1/transit/key".into();
+    s.plugin.state().unwrap().master_key = "vault-transit:https://127.0.0.1:1/transit/key".into();
     for uri in [
         "vault-transit:http://127.0.0.1:1/transit/key",
         "vault-transit:https://127.0.0.1:2/transit/key",

@@ -1,9 +1,11 @@
 //! The plugin's lines in the server's error log: each event once, here.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::crypto::Algorithm;
 use crate::keystore::{Added, KeyName, KeyStore, Ring, VersionStep, Warning};
+use crate::secret::needed_limit;
 
 use super::asked::{Missing, StoreHas, is_implausible};
 use super::{Level, PluginError, Published, Server, Wake};
@@ -31,13 +33,7 @@ pub fn loaded(server: &dyn Server, published: &Published) {
             ciphers(ring)
         ),
     );
-    if !ring.is_locked_in_memory() {
-        server.log(
-            Level::Warning,
-            "keyroll: the keys could not be locked in memory and may be swapped out; raise the limit \
-             (LimitMEMLOCK= in the systemd unit, ulimit -l)",
-        );
-    }
+    if_not_locked(server);
     // The server reads mysql.plugin after it has started InnoDB.
     if server.is_up() {
         server.log(
@@ -48,8 +44,24 @@ pub fn loaded(server: &dyn Server, published: &Published) {
     }
 }
 
+/// Keys that may be swapped out: told once, at the start or with the first key for which the limit is too low.
+fn if_not_locked(server: &dyn Server) {
+    static IS_TOLD: AtomicBool = AtomicBool::new(false);
+    let Some(kib) = needed_limit().filter(|_| !IS_TOLD.swap(true, Ordering::Relaxed)) else {
+        return;
+    };
+    server.log(
+        Level::Warning,
+        &format!(
+            "keyroll: the keys could not be locked in memory and may be swapped out: that takes {kib} KiB now and a little more \
+             with each new version; raise the limit (LimitMEMLOCK={kib}K or more in the systemd unit, ulimit -l {kib})"
+        ),
+    );
+}
+
 /// A reload.
 pub fn reloaded(server: &dyn Server, published: &Published, new: usize) {
+    if_not_locked(server);
     server.log(
         Level::Note,
         &format!(
@@ -63,6 +75,7 @@ pub fn reloaded(server: &dyn Server, published: &Published, new: usize) {
 
 /// New versions that someone else has added to the store.
 pub fn noticed(server: &dyn Server, added: &[Added], now: &Published) {
+    if_not_locked(server);
     for Added { name, before, .. } in added.iter().filter(|added| added.latest) {
         let text = match before {
             Some((was, _)) => format!("{name} is the latest now, after version {was}"),
@@ -92,6 +105,7 @@ pub fn look_succeeded(server: &dyn Server) {
 
 /// A rotation. A key that changed its cipher is pointed out.
 pub fn rotated(server: &dyn Server, new: &[KeyName], added: &[Added], now: &Published) {
+    if_not_locked(server);
     for name in new {
         let changed = match added.iter().find(|added| added.name == *name) {
             Some(Added {
@@ -113,6 +127,7 @@ pub fn rotated(server: &dyn Server, new: &[KeyName], added: &[Added], now: &Publ
 
 /// A key that was made when the server first asked for it.
 pub fn created(server: &dyn Server, new: &[KeyName], now: &Published) {
+    if_not_locked(server);
     for name in new {
         server.log(
             Level::Note,
@@ -207,6 +222,11 @@ pub fn failed(server: &dyn Server, status: &super::Status, doing: &str, error: &
     server.log(Level::Error, &text);
     status.remember_error(&format!("{doing}: {error}"));
     text
+}
+
+/// A key that could not be made: the warning for the statement, logged and remembered.
+pub fn not_made(server: &dyn Server, status: &super::Status, id: u32, error: &PluginError) -> String {
+    failed(server, status, &format!("making key {id}"), error)
 }
 
 /// What a DBA must not do, and must. At the end of a message, where a long path in the middle cannot cut it off.

@@ -6,6 +6,7 @@ mod aws;
 pub mod error;
 mod first_use;
 pub mod log;
+pub mod look_again;
 mod mark;
 mod save;
 pub mod server;
@@ -24,24 +25,29 @@ mod save_tests;
 mod tests;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 pub use apart::apart;
 pub use asked::Asked;
 pub use error::PluginError;
+pub use first_use::NewKeys;
 pub use server::{Level, Server, Statement, Wake};
 pub use settings::Settings;
 pub use status::Status;
 pub use vault_settings::{PaceSettings, VaultSettings};
 pub use watcher::{Watched, Watcher};
 
+use crate::cancel::{Mutex, MutexGuard};
 use crate::crypto::{CipherError, Direction, Padding, PageCipher};
 use crate::keystore::{
     self, Added, HighestVersions, KeyName, KeySet, KeyStore, MarkFile, NewVersions, News, Ring, Rotate,
     VersionStep, Watch,
 };
 use crate::net::Url;
+
+/// How long a statement waits for the others that work on the keys. Each has bounds of its own for what it waits for.
+const TURN_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The keys in force, and where they come from.
 #[derive(Clone, Debug)]
@@ -88,6 +94,8 @@ pub struct Plugin {
     asked: Arc<Asked>,
     /// Where the keys live for good.
     source: String,
+    /// Whether the store makes keys at their first use.
+    makes_keys: bool,
 }
 
 /// What changes, always as a whole. Rotations of data keys and reloads hold it while they are at work.
@@ -134,6 +142,7 @@ impl Plugin {
         server.publish(&published);
         let asked = Arc::new(Asked::default());
         Ok(Plugin {
+            makes_keys: store.creates_keys(),
             state: Mutex::new(State {
                 store,
                 published,
@@ -161,7 +170,7 @@ impl Plugin {
         status: &Status,
     ) -> Result<(), PluginError> {
         let which = rotation_of(request)?;
-        let mut state = self.state();
+        let mut state = self.state()?;
         let seen = state.versions_seen();
         let new = NewVersions { seen: &seen, ..new };
         let rotated = state.store.rotate(which, new, Some(&state.published.ring));
@@ -179,18 +188,21 @@ impl Plugin {
     /// # Errors
     /// The keystore has not changed then.
     pub fn rotate_master_key(&self, server: &dyn Server, status: &Status) -> Result<(), PluginError> {
-        let _no_other = self.change_master_key();
+        let _no_other = self.change_master_key()?;
         let (store, known) = {
-            let state = self.state();
+            let state = self.state()?;
             (Arc::clone(&state.store), Arc::clone(&state.published.ring))
         };
         let rotated = store.rotate_master_key(Some(&known));
         log::provider_said(server, store.as_ref());
         let rotated = rotated?;
-        let mut state = self.state();
+        status.count_master_key_rotation();
+        let mut state = self.state().map_err(|error| PluginError::NotShown {
+            master_key: rotated.master_key.clone(),
+            source: Box::new(error),
+        })?;
         // What others have added to the store meanwhile comes with it.
         state.publish_more(&rotated.keys, server)?;
-        status.count_master_key_rotation();
         log::master_key_rotated(server, &state.published);
         Ok(())
     }
@@ -200,16 +212,16 @@ impl Plugin {
     /// # Errors
     /// The master key and the keys in use stay as they are.
     pub fn adopt_master_key(&self, uri: &str, server: &dyn Server) -> Result<(), PluginError> {
-        let _no_other = self.change_master_key();
+        let _no_other = self.change_master_key()?;
         let store: Arc<dyn KeyStore> = {
-            let state = self.state();
+            let state = self.state()?;
             state.check_by_statement(uri)?;
             state.store.with_master_key(uri)?.into()
         };
         let loaded = store.load();
         log::provider_said(server, store.as_ref());
         let loaded = loaded?;
-        let mut state = self.state();
+        let mut state = self.state()?;
         let before = std::mem::replace(&mut state.store, store);
         if let Err(error) = state.publish_more(&loaded.keys, server) {
             state.store = before;
@@ -226,7 +238,7 @@ impl Plugin {
     /// A known version that is gone or has other bytes, and whatever keeps the keys from being read whole;
     /// the keys in use stay as they are.
     pub fn reload(&self, server: &dyn Server, status: &Status) -> Result<(), PluginError> {
-        let mut state = self.state();
+        let mut state = self.state()?;
         let loaded = state.store.load();
         log::provider_said(server, state.store.as_ref());
         let loaded = loaded?;
@@ -239,12 +251,12 @@ impl Plugin {
 
     /// What looks for new keys in a thread of its own, where the store is one that others add keys to.
     pub fn watch(&self) -> Option<Box<dyn Watch>> {
-        self.state().store.watch()
+        self.state.lock_without_end().store.watch()
     }
 
     /// What is published now.
     pub fn published(&self) -> Published {
-        self.state().published.clone()
+        self.state.lock_without_end().published.clone()
     }
 
     /// Publishes what a look at the store has brought. `true` if there were new versions.
@@ -252,7 +264,7 @@ impl Plugin {
     /// # Errors
     /// A version that has other bytes in the store; the keys in use stay as they are.
     pub fn take_up(&self, news: &News, server: &dyn Server) -> Result<bool, PluginError> {
-        let mut state = self.state();
+        let mut state = self.state()?;
         log::warnings(server, &news.warnings);
         let ring = &state.published.ring;
         // Also compares what the ring holds already.
@@ -265,15 +277,13 @@ impl Plugin {
         Ok(true)
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        // Each change is one assignment, so that a panic leaves it whole.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    // Each change is one assignment, so that a panic leaves it whole.
+    fn state(&self) -> Result<MutexGuard<'_, State>, PluginError> {
+        Ok(self.state.lock(TURN_TIMEOUT)?)
     }
 
-    fn change_master_key(&self) -> MutexGuard<'_, ()> {
-        self.master_key_changes
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+    fn change_master_key(&self) -> Result<MutexGuard<'_, ()>, PluginError> {
+        Ok(self.master_key_changes.lock(TURN_TIMEOUT)?)
     }
 }
 

@@ -73,7 +73,7 @@ impl Plugin {
     /// There is no new keystore then. A master key file that was made stays, and the next try takes it.
     pub fn save_keys(&self, request: &[u8], server: &dyn Server) -> Result<(), PluginError> {
         let request = Request::parse(request)?;
-        let mut state = self.state();
+        let mut state = self.state()?;
         let keys = state.published.ring.keys_with(&KeySet::default())?;
         match &request.master_key {
             None => state.store.save(&keys, &request.keystore).map_err(in_the_way)?,

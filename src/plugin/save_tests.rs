@@ -112,7 +112,7 @@ fn a_keystore_that_is_gone_with_its_master_key_away_is_written_anew_from_memory(
     let s = Site::with_keystore();
     let plugin = s.start(s.keystore("keystore", "master"));
     rotate(&plugin, &s.server);
-    let before = plugin.state().store.identity().unwrap();
+    let before = plugin.state().unwrap().store.identity().unwrap();
     fs::remove_file(s.path("keystore")).unwrap();
     fs::remove_file(s.path("keystore.previous")).unwrap();
     fs::rename(s.path("master"), s.path("away")).unwrap();
@@ -127,7 +127,7 @@ fn a_keystore_that_is_gone_with_its_master_key_away_is_written_anew_from_memory(
     // The server goes on with it.
     plugin.reload(&s.server, &Status::default()).unwrap();
     rotate(&plugin, &s.server);
-    let now = plugin.state().store.identity().unwrap();
+    let now = plugin.state().unwrap().store.identity().unwrap();
     assert_eq!((&now.uuid, now.generation), (&before.uuid, before.generation + 2));
     // And so does the next one.
     fs::rename(s.path("away"), s.path("master")).unwrap();
@@ -163,7 +163,7 @@ fn keys_saved_elsewhere_are_the_next_generation_and_the_server_goes_on_with_its_
     let plugin = s.start(s.keystore("keystore", "master"));
     s.save(&plugin, "saved", None).unwrap();
     let saved = s.start(s.keystore("saved", "master"));
-    let generation = |plugin: &Plugin| plugin.state().store.identity().unwrap().generation;
+    let generation = |plugin: &Plugin| plugin.state().unwrap().store.identity().unwrap().generation;
     assert_eq!(generation(&saved), generation(&plugin) + 1);
     assert!(same_keys(&saved, &plugin));
     rotate(&plugin, &s.server);

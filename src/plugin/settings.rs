@@ -72,6 +72,8 @@ macro_rules! with_system_variables {
                  any case";
             flag auto_create_keys = true, live,
                 "Make version 1 of a key in the keystore when it is first asked for";
+            number auto_create_limit = 10_000, 1, u32::MAX, live,
+                "How many keys are made at their first use between two starts, at most";
             number request_timeout = 0, 0, u32::MAX, start,
                 "Milliseconds that one request to the master key's provider may take, all retries together; 0 = 15000";
             text vault_url = "", start,

@@ -2,11 +2,12 @@
 
 use std::fmt;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use memmap2::{Advice, MmapMut, MmapRaw};
 use zeroize::Zeroizing;
 
+use super::locked_memory::Counted;
 use super::{DataKey, MAX_DATA_KEY_LENGTH};
 
 /// The words of a key's room.
@@ -31,10 +32,14 @@ const CHUNKS: usize = 26;
 /// before they are given back. Where the system has no such memory to give they lie on the heap.
 pub struct KeyMemory {
     chunks: [OnceLock<Chunk>; CHUNKS],
-    locked: AtomicBool,
 }
 
-enum Chunk {
+struct Chunk {
+    memory: Memory,
+    _counted: Counted,
+}
+
+enum Memory {
     /// Zeroed memory of so many rooms, which nothing else refers to.
     Own { memory: MmapRaw, rooms: usize },
     /// On the heap.
@@ -42,16 +47,40 @@ enum Chunk {
 }
 
 impl Chunk {
+    /// New memory for so many keys.
+    fn new(rooms: usize) -> Chunk {
+        let length = rooms * size_of::<Room>();
+        let Ok(memory) = MmapMut::map_anon(length) else {
+            return Chunk::on_heap(rooms);
+        };
+        let locked = memory.lock().is_ok();
+        // Both are refinements that old kernels lack; the keys work without them.
+        let _ = memory.advise(Advice::DontDump);
+        let _ = memory.advise(Advice::DontFork);
+        let memory = memory.into();
+        Chunk {
+            memory: Memory::Own { memory, rooms },
+            _counted: Counted::new(length, locked),
+        }
+    }
+
+    fn on_heap(rooms: usize) -> Chunk {
+        Chunk {
+            memory: Memory::Heap((0..rooms).map(|_| Room::default()).collect()),
+            _counted: Counted::new(rooms * size_of::<Room>(), false),
+        }
+    }
+
     #[inline]
     fn rooms(&self) -> &[Room] {
-        match self {
+        match &self.memory {
             #[allow(unsafe_code, reason = "no safe function reads memory of one's own as atomics")]
-            // SAFETY: the memory begins at a page, is as long as that many rooms (`new`), is initialised, and lives as long
+            // SAFETY: the memory begins at a page, is as long as that many rooms (`Chunk::new`), is initialised, and lives as long
             // as `self`. It is used through this function alone, and so through atomics alone.
-            Chunk::Own { memory, rooms } => unsafe {
+            Memory::Own { memory, rooms } => unsafe {
                 std::slice::from_raw_parts(memory.as_mut_ptr().cast::<Room>(), *rooms)
             },
-            Chunk::Heap(rooms) => rooms,
+            Memory::Heap(rooms) => rooms,
         }
     }
 }
@@ -79,14 +108,13 @@ impl KeyMemory {
     pub fn new() -> KeyMemory {
         KeyMemory {
             chunks: [const { OnceLock::new() }; CHUNKS],
-            locked: AtomicBool::new(true),
         }
     }
 
     /// Puts a key into a room. Nobody reads it yet, and nobody else writes it.
     pub fn put(&self, room: u32, key: &DataKey) {
         let (chunk, at) = place(room);
-        let rooms = self.chunks[chunk].get_or_init(|| self.new_chunk(FIRST_ROOMS << chunk));
+        let rooms = self.chunks[chunk].get_or_init(|| Chunk::new(FIRST_ROOMS << chunk));
         for (word, bytes) in rooms.rooms()[at].iter().zip(key.expose().as_chunks().0) {
             word.store(u64::from_ne_bytes(*bytes), Ordering::Relaxed);
         }
@@ -99,27 +127,6 @@ impl KeyMemory {
         let words = self.chunks.get(chunk)?.get()?.rooms().get(at)?;
         let length = usize::from(length) / size_of::<u64>();
         Some(KeyBytes(Place::Kept(words.get(..length)?)))
-    }
-
-    /// Whether all keys are locked in memory, so that they are never swapped out.
-    pub fn is_locked(&self) -> bool {
-        self.locked.load(Ordering::Relaxed)
-    }
-
-    /// New memory for so many keys.
-    fn new_chunk(&self, rooms: usize) -> Chunk {
-        let Ok(memory) = MmapMut::map_anon(rooms * size_of::<Room>()) else {
-            self.locked.store(false, Ordering::Relaxed);
-            return Chunk::Heap((0..rooms).map(|_| Room::default()).collect());
-        };
-        if memory.lock().is_err() {
-            self.locked.store(false, Ordering::Relaxed);
-        }
-        // Both are refinements that old kernels lack; the keys work without them.
-        let _ = memory.advise(Advice::DontDump);
-        let _ = memory.advise(Advice::DontFork);
-        let memory = memory.into();
-        Chunk::Own { memory, rooms }
     }
 }
 
@@ -238,7 +245,7 @@ mod tests {
 
     #[test]
     fn memory_on_the_heap_holds_keys_too() {
-        let chunk = Chunk::Heap((0..3).map(|_| Room::default()).collect());
+        let chunk = Chunk::on_heap(3);
         chunk.rooms()[2][1].store(7, Ordering::Relaxed);
         assert_eq!(chunk.rooms()[2][1].load(Ordering::Relaxed), 7);
     }

@@ -2,9 +2,52 @@
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use memmap2::{Advice, MmapMut};
 use zeroize::Zeroize;
+
+/// The smallest page of the processors that this runs on.
+const PAGE: usize = 4096;
+
+/// How many bytes of pages could not be locked in this process, of memory that is there.
+static UNLOCKED: AtomicUsize = AtomicUsize::new(0);
+
+/// How many bytes of pages hold secrets in this process.
+static HELD: AtomicUsize = AtomicUsize::new(0);
+
+/// The limit that this process needs to lock all its secrets in memory, in KiB (`RLIMIT_MEMLOCK`, as systemd's `LimitMEMLOCK=`
+/// names it with a K behind); `None` where all are locked.
+pub fn needed_limit() -> Option<usize> {
+    (UNLOCKED.load(Ordering::Relaxed) > 0).then(|| HELD.load(Ordering::Relaxed).div_ceil(1024))
+}
+
+/// So many bytes of pages that hold secrets, counted for as long as they do.
+pub(super) struct Counted {
+    pages: usize,
+    locked: bool,
+}
+
+impl Counted {
+    /// Memory of this length. The limit counts whole pages.
+    pub(super) fn new(length: usize, locked: bool) -> Counted {
+        let pages = length.next_multiple_of(PAGE);
+        HELD.fetch_add(pages, Ordering::Relaxed);
+        if !locked {
+            UNLOCKED.fetch_add(pages, Ordering::Relaxed);
+        }
+        Counted { pages, locked }
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        HELD.fetch_sub(self.pages, Ordering::Relaxed);
+        if !self.locked {
+            UNLOCKED.fetch_sub(self.pages, Ordering::Relaxed);
+        }
+    }
+}
 
 /// Memory of its own that holds nothing but secrets: left out of core dumps, locked if the limits allow it, not
 /// inherited by a forked process, wiped before it is given back.
@@ -12,7 +55,7 @@ use zeroize::Zeroize;
 /// Where the system has no such memory to give it lies on the heap, which is wiped too.
 pub struct LockedMemory {
     memory: Memory,
-    locked: bool,
+    counted: Counted,
 }
 
 enum Memory {
@@ -26,7 +69,7 @@ impl LockedMemory {
         let Ok(memory) = MmapMut::map_anon(length) else {
             return LockedMemory {
                 memory: Memory::Heap(vec![0; length].into_boxed_slice()),
-                locked: false,
+                counted: Counted::new(length, false),
             };
         };
         let locked = memory.lock().is_ok();
@@ -35,7 +78,7 @@ impl LockedMemory {
         let _ = memory.advise(Advice::DontFork);
         LockedMemory {
             memory: Memory::Own(memory),
-            locked,
+            counted: Counted::new(length, locked),
         }
     }
 
@@ -48,7 +91,7 @@ impl LockedMemory {
 
     /// Whether it is locked, so that it is never swapped out.
     pub fn is_locked(&self) -> bool {
-        self.locked
+        self.counted.locked
     }
 }
 
@@ -103,7 +146,7 @@ mod tests {
     fn memory_on_the_heap_holds_bytes_and_is_not_locked() {
         let mut memory = LockedMemory {
             memory: Memory::Heap(vec![0; 3].into_boxed_slice()),
-            locked: false,
+            counted: Counted::new(3, false),
         };
         memory.copy_from_slice(b"abc");
         assert_eq!((&*memory, memory.is_locked()), (&b"abc"[..], false));

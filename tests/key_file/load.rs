@@ -121,7 +121,7 @@ fn a_wrong_password_is_told_apart_or_the_hint_says_that_it_may_be_wrong() {
 }
 
 #[test]
-fn a_file_above_one_mebibyte_is_refused() {
+fn a_file_above_the_limit_is_refused() {
     let fill = |size: u64| {
         let mut text = TEXT.as_bytes().to_vec();
         text.resize(size as usize, b'\n');
@@ -130,7 +130,7 @@ fn a_file_above_one_mebibyte_is_refused() {
     assert_eq!(load(&fill(FILE_SIZE_LIMIT), "").unwrap().keys.len(), 3);
     let large = fill(FILE_SIZE_LIMIT + 1);
     let wanted = format!(
-        "{} is larger than the 1048576 bytes a key file may have",
+        "{} is larger than the 67108864 bytes a key file may have",
         large.path.display()
     );
     assert_eq!(message(&large, ""), wanted);

@@ -1,10 +1,12 @@
 //! What holds for every key store.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use keyroll::cancel;
 use keyroll::crypto::Algorithm;
 use keyroll::keystore::{KeyName, KeySet, KeyStoreError, NewVersions, Ring, Rotate};
 use keyroll::secret::DataKey;
@@ -23,6 +25,7 @@ macro_rules! suite {
                 a_rotation_of_an_unknown_key_names_the_known_ones,
                 a_store_that_lacks_a_known_version_is_not_written,
                 a_store_that_has_other_bytes_for_a_known_version_is_not_written,
+                a_rotation_that_is_killed_at_any_look_has_changed_nothing,
                 the_store_in_use_can_be_rotated_again_and_again,
                 a_symbolic_link_to_the_store_stays_one,
                 many_rotators_lose_nothing,
@@ -161,6 +164,28 @@ pub(crate) fn the_store_in_use_can_be_rotated_again_and_again(place: &Place) {
     }
     assert_eq!(place.keys().len(), 22);
     assert_eq!(place.names(), place.kept);
+}
+
+pub(crate) fn a_rotation_that_is_killed_at_any_look_has_changed_nothing(place: &Place) {
+    let before = place.bytes();
+    for looks in 0_usize.. {
+        let left = Cell::new(looks);
+        let is_killed = move || left.replace(left.get().saturating_sub(1)) == 0;
+        let rotate = || place.store().rotate(Rotate::All, NewVersions::DEFAULT, None);
+        match cancel::while_wanted(is_killed, rotate) {
+            Ok(rotated) => {
+                assert!(looks >= 2, "it looks after its waits and before it writes");
+                assert_eq!(place.keys(), plain_keys(&rotated.keys));
+                return;
+            }
+            Err(error) => {
+                let text = error.to_string();
+                assert!(text.contains("the statement was killed"), "{text}");
+                assert_eq!(place.bytes(), before);
+                assert_eq!(place.names(), ["keys"]);
+            }
+        }
+    }
 }
 
 pub(crate) fn a_symbolic_link_to_the_store_stays_one(place: &Place) {

@@ -226,7 +226,7 @@ fn no_dump_shows_a_password_that_came_in_the_environment_once_that_is_wiped() {
 }
 
 #[test]
-fn a_server_that_may_lock_no_memory_starts_warns_and_works() {
+fn a_server_that_may_lock_no_memory_starts_warns_with_the_limit_that_is_enough_and_works() {
     let built = built();
     let directory = tempfile::tempdir_in("/tmp").unwrap();
     let at = |name: &str| directory.path().join(name);
@@ -235,22 +235,30 @@ fn a_server_that_may_lock_no_memory_starts_warns_and_works() {
     fs::copy(&built.library, at("libkeyroll.so")).unwrap();
     fs::create_dir(at("data")).unwrap();
     fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
-    let mut command = Command::new("prlimit");
-    command.arg("--memlock=0:0");
-    // Root may lock what it likes, whatever the limits say.
-    if nix::unistd::geteuid().is_root() {
-        chown(at("data"), Some(NOBODY), Some(NOBODY)).unwrap();
-        let id = NOBODY.to_string();
-        command.args(["setpriv", "--reuid", &id, "--regid", &id, "--clear-groups"]);
-        command.args(["--inh-caps=-all", "--bounding-set=-all"]);
-    }
-    let out = succeed(
-        command
-            .args([at("memory"), at("libkeyroll.so"), at("data")])
-            .arg("limits")
-            .env_remove("KEYROLL_FILEKEY"),
-    );
+    let run = |limit: usize, what: &str| {
+        let mut command = Command::new("prlimit");
+        command.arg(format!("--memlock={limit}:{limit}"));
+        // Root may lock what it likes, whatever the limits say.
+        if nix::unistd::geteuid().is_root() {
+            chown(at("data"), Some(NOBODY), Some(NOBODY)).unwrap();
+            let id = NOBODY.to_string();
+            command.args(["setpriv", "--reuid", &id, "--regid", &id, "--clear-groups"]);
+            command.args(["--inh-caps=-all", "--bounding-set=-all"]);
+        }
+        succeed(
+            command
+                .args([at("memory"), at("libkeyroll.so"), at("data")])
+                .arg(what)
+                .env_remove("KEYROLL_FILEKEY"),
+        )
+    };
+    let out = run(0, "limits");
     assert_eq!(out.matches("ok - ").count(), 3, "{out}");
+    let needed = out.split_once("# needs ").unwrap().1;
+    let kib: usize = needed.split(' ').next().unwrap().parse().unwrap();
+    assert!((4..1000).contains(&kib), "{out}");
+    let out = run(kib * 1024, "enough");
+    assert_eq!(out.matches("ok - ").count(), 1, "{out}");
 }
 
 #[test]

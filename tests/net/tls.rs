@@ -93,7 +93,8 @@ fn files_that_are_no_certificates_are_refused_by_their_names() {
         "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
     )
     .unwrap();
-    for name in ["missing", "empty", "text", "broken", "ca.key"] {
+    nix::unistd::mkfifo(&certificates.path("pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    for name in ["missing", "empty", "text", "broken", "ca.key", "pipe"] {
         let tls = TlsOptions {
             ca: Some(certificates.path(name)),
             client_certificate: None,

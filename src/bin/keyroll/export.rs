@@ -39,6 +39,9 @@ pub(crate) struct Args {
     owner: OwnerArgs,
 }
 
+/// The most bytes of a key file that file_key_management reads.
+const PEER_LIMIT: u64 = 1024 * 1024;
+
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     if !args.insecure_plaintext {
         return Err(Failure::NotInsecure);
@@ -50,7 +53,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     say_warnings(&loaded);
     let keys = loaded.keys;
     let algorithms = algorithms(&keys, of_store);
-    let hindrances = hindrances(&keys, &algorithms);
+    let mut hindrances = hindrances(&keys, &algorithms);
     let config = KeyFileConfig {
         path: args.to.clone(),
         filekey: FileKey::None,
@@ -60,6 +63,9 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     };
     let (ids, versions) = (keys.ids().len(), keys.len());
     KeyFile::create_with(config, keys, owner)?;
+    if std::fs::metadata(&args.to).is_ok_and(|made| made.len() > PEER_LIMIT) {
+        hindrances.push("the file has more than 1 MiB: file_key_management does not read all of it".into());
+    }
     terminal::say(&format!(
         "made the key file {}, in clear; keys: {ids}, versions: {versions}",
         args.to.display()

@@ -26,7 +26,7 @@ impl CheckStatus {
         match result {
             Ok(()) => CheckStatus(0),
             Err(text) => {
-                services::fail_statement(&text);
+                services::fail_statement(&text, cancel::is_cancelled());
                 CheckStatus(1)
             }
         }
@@ -60,11 +60,9 @@ unsafe fn check<T>(
             *save = 0;
             request()
         });
-        let act = |request| {
-            // SAFETY: by this function's contract.
-            unsafe { while_not_killed(thd, || action(request)) }
-        };
-        CheckStatus::of(request.ok_or_else(|| usage.to_string()).and_then(act))
+        let act = || CheckStatus::of(request.ok_or_else(|| usage.to_string()).and_then(action));
+        // SAFETY: by this function's contract.
+        unsafe { while_not_killed(thd, act) }
     })
     .0
 }
@@ -166,12 +164,14 @@ pub(super) unsafe extern "C" fn master_key(
         let Some(uri) = uri else {
             return CheckStatus::of(Err("keyroll: keyroll_master_key takes a URI".into()));
         };
+        let adopt = || {
+            CheckStatus::of(running::adopt_master_key(&uri.to_string_lossy()).map(|()| {
+                *save = uri.as_ptr();
+                ADOPTED.lock().unwrap_or_else(PoisonError::into_inner).push(uri);
+            }))
+        };
         // SAFETY: the server passes the connection whose statement this is.
-        let adopted = unsafe { while_not_killed(thd, || running::adopt_master_key(&uri.to_string_lossy())) };
-        CheckStatus::of(adopted.map(|()| {
-            *save = uri.as_ptr();
-            ADOPTED.lock().unwrap_or_else(PoisonError::into_inner).push(uri);
-        }))
+        unsafe { while_not_killed(thd, adopt) }
     })
     .0
 }

@@ -11,7 +11,7 @@ use super::{abi, services};
 use crate::keystore::{KeySpec, NewVersions, VersionStep};
 use crate::master_key::aws_kms::KmsSettings;
 use crate::plugin::settings::{self, SecretsOfEnvironment, Settings, with_system_variables};
-use crate::plugin::{Level, PaceSettings, VaultSettings};
+use crate::plugin::{Level, NewKeys, PaceSettings, VaultSettings};
 use crate::secret::SecretBytes;
 
 macro_rules! declare {
@@ -339,6 +339,16 @@ pub(super) fn key_spec() -> KeySpec {
         unsafe { AtomicU64::from_ptr(cell.get()) }.load(Ordering::Relaxed) as usize
     };
     settings::key_spec(now(&value::key_algorithm), now(&value::key_spec))
+}
+
+/// How keys are made at their first use at this moment.
+pub(super) fn new_keys() -> NewKeys {
+    // SAFETY: as in `new_versions`.
+    let limit = unsafe { AtomicU32::from_ptr(value::auto_create_limit.get()) }.load(Ordering::Relaxed);
+    NewKeys {
+        spec: key_spec(),
+        limit,
+    }
 }
 
 /// Whether an unknown key is to be made at this moment.

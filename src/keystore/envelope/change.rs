@@ -9,7 +9,7 @@ use super::create::{for_keystore, spec_of};
 use super::error::EnvelopeError;
 use super::format::{Document, MasterKeyRecord};
 use super::keys::Keys;
-use super::open::{check_mac, is_of_older_master_key, open_all, parse, previous_of};
+use super::open::{Read, check_mac, open_all, parse};
 use super::uuid::Uuid;
 use super::{Envelope, KIND};
 use crate::clock;
@@ -228,14 +228,18 @@ impl Envelope {
         // The file that a symbolic link names is replaced, not the link.
         let path = self.resolve()?;
         let file = lock::exclusive(&path, &KIND, self.lock_timeout)?;
-        let (old, document) = self.read(&path, &file)?;
+        let Read {
+            bytes: old,
+            document,
+            kept,
+        } = self.read(&path, &file)?;
         let keys = self.unwrap(&path, &document)?;
         let data_keys = open_all(&path, &document, &keys)?;
         if let Some(ring) = known {
             ring.check_successor(&data_keys)?;
         }
         // A change of the master key was killed before it removed it.
-        if previous_of(&path).is_some_and(|previous| is_of_older_master_key(&previous, &document))
+        if kept.is_some_and(|kept| kept.opens_with_an_older_master_key(&document))
             && let Err(error) = remove_previous(&path, &KIND)
         {
             self.say(format!("{error}. Hint: {}", error.hint()));

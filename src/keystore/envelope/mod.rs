@@ -57,7 +57,7 @@ use crate::master_key;
 pub const KIND: FileKind = FileKind {
     name: "keystore",
     size_limit: 64 * 1024 * 1024,
-    when_too_large: "`keyroll prune` removes versions that no data uses",
+    when_too_large: "it holds some 290,000 key versions at most",
     create_as_root: "run `keyroll init --keystore` as root",
     replace_as_root: "run `keyroll rotate` as root, then `SET GLOBAL keyroll_reload_keys = 1` takes the new version up",
     when_not_put_back: "what was to be written, which does no harm as it holds all keys",

@@ -10,11 +10,12 @@ use super::error::EnvelopeError;
 use super::format::Document;
 use super::held::in_words;
 use super::keys::Keys;
+use super::uuid::Uuid;
 use super::{Envelope, KIND};
 use crate::durable::replace::previous_path;
 use crate::durable::{FileError, lock, read, replace};
 use crate::keystore::{KeySet, KeyStoreError, Warning};
-use crate::master_key::MasterKeyError;
+use crate::master_key::{MasterKeyError, Wrapped};
 use crate::secret::SecretBytes;
 
 impl Envelope {
@@ -24,9 +25,9 @@ impl Envelope {
         let path = &self.resolve()?;
         let file = lock::shared_if_possible(path, self.lock_timeout).map_err(|error| missing(path, error))?;
         let warning = Warning::of_permissions(&file, path, self.config.strict_permissions)?;
-        let (_, document) = self.read(path, &file)?;
-        let left = previous_of(path)
-            .is_some_and(|previous| is_of_older_master_key(&previous, &document))
+        let Read { document, kept, .. } = self.read(path, &file)?;
+        let left = kept
+            .is_some_and(|kept| kept.opens_with_an_older_master_key(&document))
             .then(|| Warning::OlderMasterKeyOpens {
                 path: previous_path(path),
             });
@@ -54,12 +55,20 @@ impl Envelope {
     }
 
     /// Reads the file, which is locked as far as can be, and checks that it may follow what was there before.
-    pub(super) fn read(&self, path: &Path, file: &File) -> Result<(SecretBytes, Document), KeyStoreError> {
+    pub(super) fn read(&self, path: &Path, file: &File) -> Result<Read, KeyStoreError> {
+        // Before the file itself, so that there is never the memory of both at once.
+        let kept = Kept::beside(path);
         let bytes = read::whole(file, path, &KIND)?;
         let document = parse(path, bytes.expose())?;
         self.held().check_successor(path, &document)?;
-        check_previous(path, &document)?;
-        Ok((bytes, document))
+        if let Some(kept) = &kept {
+            kept.check_older(path, &document)?;
+        }
+        Ok(Read {
+            bytes,
+            document,
+            kept,
+        })
     }
 
     /// The keys of this keystore, whose MAC they prove.
@@ -151,30 +160,49 @@ fn provider_failed(path: &Path, document: &Document, source: MasterKeyError) -> 
     error.into()
 }
 
-/// The copy that a change keeps is older than the keystore, unless someone put an older one in its place.
-pub(super) fn check_previous(path: &Path, document: &Document) -> Result<(), EnvelopeError> {
-    match previous_of(path) {
-        Some(kept) if kept.uuid() == document.uuid() && kept.generation() >= document.generation() => {
-            Err(EnvelopeError::Older {
+/// A keystore's file, not yet opened.
+pub(super) struct Read {
+    pub(super) bytes: SecretBytes,
+    pub(super) document: Document,
+    pub(super) kept: Option<Kept>,
+}
+
+/// What the copy tells that a change keeps beside the keystore.
+pub(super) struct Kept {
+    uuid: Uuid,
+    generation: u64,
+    wrapped: Wrapped,
+}
+
+impl Kept {
+    /// It is not needed to go on: one that is not there or cannot be read says nothing.
+    pub(super) fn beside(path: &Path) -> Option<Kept> {
+        let previous = previous_path(path);
+        let file = read::open_regular(&previous).ok()?;
+        let bytes = read::whole(&file, &previous, &KIND).ok()?;
+        let document = Document::parse(bytes.expose()).ok()?;
+        Some(Kept {
+            uuid: *document.uuid(),
+            generation: document.generation(),
+            wrapped: document.master_key().wrapped.clone(),
+        })
+    }
+
+    /// The copy is older than the keystore, unless someone put an older keystore in its place.
+    pub(super) fn check_older(&self, path: &Path, document: &Document) -> Result<(), EnvelopeError> {
+        if self.uuid == *document.uuid() && self.generation >= document.generation() {
+            return Err(EnvelopeError::Older {
                 path: path.into(),
                 generation: document.generation(),
-                newer: kept.generation(),
+                newer: self.generation,
                 in_memory: false,
-            })
+            });
         }
-        _ => Ok(()),
+        Ok(())
     }
-}
 
-/// The copy that a change keeps. It is not needed to go on: one that is not there or cannot be read says nothing.
-pub(super) fn previous_of(path: &Path) -> Option<Document> {
-    let previous = previous_path(path);
-    let file = read::open_regular(&previous).ok()?;
-    let bytes = read::whole(&file, &previous, &KIND).ok()?;
-    Document::parse(bytes.expose()).ok()
-}
-
-/// Whether the copy opens with a master key, or a version of it, that opens the keystore no more.
-pub(super) fn is_of_older_master_key(previous: &Document, document: &Document) -> bool {
-    previous.uuid() == document.uuid() && previous.master_key().wrapped != document.master_key().wrapped
+    /// Whether the copy opens with a master key, or a version of it, that opens the keystore no more.
+    pub(super) fn opens_with_an_older_master_key(&self, document: &Document) -> bool {
+        self.uuid == *document.uuid() && self.wrapped != document.master_key().wrapped
+    }
 }

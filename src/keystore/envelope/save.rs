@@ -7,7 +7,7 @@ use super::change::read_back;
 use super::create::spec_of;
 use super::error::EnvelopeError;
 use super::held::FromMemory;
-use super::open::check_previous;
+use super::open::Kept;
 use super::{Envelope, KIND};
 use crate::clock;
 use crate::durable::{read, replace};
@@ -39,7 +39,9 @@ impl Envelope {
         let text = document.render();
         replace::create(path, &KIND, &text, None, self.lock_timeout, || {
             // It would be refused beside a copy of a later change, which may hold more.
-            check_previous(path, &document)?;
+            if let Some(kept) = Kept::beside(path) {
+                kept.check_older(path, &document)?;
+            }
             read_back(path, &text, &sealing, keys)
         })?;
         // A file elsewhere is not the one that this store goes on with.

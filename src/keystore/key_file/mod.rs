@@ -22,8 +22,8 @@ use crate::durable::replace::{Previous, Replacement};
 use crate::durable::{FileError, FileKind, lock, read, replace};
 use crate::secret::{DataKey, SecretBytes};
 
-/// The largest key file, in bytes, encrypted or not (as in file_key_management).
-pub const FILE_SIZE_LIMIT: u64 = 1024 * 1024;
+/// The largest key file, in bytes, encrypted or not: as large as a keystore. (file_key_management reads 1 MiB.)
+pub const FILE_SIZE_LIMIT: u64 = 64 * 1024 * 1024;
 
 /// The longest password that a file may hold, in bytes (as in file_key_management).
 const FILEKEY_LIMIT: u64 = 256;
@@ -32,7 +32,7 @@ const FILEKEY_LIMIT: u64 = 256;
 static KIND: FileKind = FileKind {
     name: "key file",
     size_limit: FILE_SIZE_LIMIT,
-    when_too_large: "`keyroll prune` removes versions that no data uses",
+    when_too_large: "it holds some 800,000 key versions at most",
     create_as_root: "run `keyroll init` as root",
     replace_as_root: "run `keyroll rotate` as root, then `SET GLOBAL keyroll_reload_keys = 1` takes the new \
                       version up",
@@ -184,10 +184,7 @@ impl KeyFile {
         meant: &KeySet,
     ) -> Result<KeySet, KeyStoreError> {
         // Not through the lock, which a rotation holds on this very file.
-        let file = File::open(path).map_err(|source| FileError::ReadFailed {
-            path: path.into(),
-            source,
-        })?;
+        let file = read::open_regular(path)?;
         let bytes = self.read(&file, &mut Vec::new())?;
         let keys = self.understand(&bytes, password)?.into_keys();
         let same_keys = keys.len() == meant.len()
@@ -207,10 +204,8 @@ impl KeyFile {
             FileKey::Password(password) => return Ok(Some(SecretBytes::new(password.to_vec()))),
             FileKey::File(path) => path,
         };
-        let file = File::open(path).map_err(|source| FileError::FileNotFound {
-            path: path.clone(),
-            source,
-        })?;
+        // A shell passes the output of a command as a pipe.
+        let file = read::open_any(path)?;
         self.check_permissions(&file, path, warnings)?;
         let too_long = || KeyStoreError::FilekeyTooLong { path: path.clone() };
         // Two more, for a line end.

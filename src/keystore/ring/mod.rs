@@ -285,11 +285,6 @@ impl Ring {
         held
     }
 
-    /// Whether all key bytes are locked in memory, so that they are never swapped out.
-    pub fn is_locked_in_memory(&self) -> bool {
-        self.memory.is_locked()
-    }
-
     /// Fails if these keys cannot take the place of this ring's: if they lack a version of it or hold it with
     /// other bytes or for another cipher, or if one is too short for its cipher.
     pub fn check_successor(&self, keys: &KeySet) -> Result<(), KeyStoreError> {

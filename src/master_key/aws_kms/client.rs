@@ -111,7 +111,7 @@ impl Kms {
                 Err(AwsError::Answered(refused))
                     if is_refusal(refused.class()) && session.source.renews() =>
                 {
-                    self.credentials.forget();
+                    self.credentials.forget(deadline)?;
                     self.attempt(&session, &question, deadline)
                 }
                 answer => answer,

@@ -1,14 +1,13 @@
 //! Which Vault, and who we are there.
 
 use std::ffi::OsStr;
-use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::VaultError;
-use crate::durable::{LoosePermissions, permissions};
+use crate::durable::{LoosePermissions, permissions, read};
 use crate::net::{ClientCertificate, PlainHttp, TlsOptions, Url};
 use crate::secret::SecretBytes;
 
@@ -176,7 +175,7 @@ impl SecretSource {
     pub(super) fn get(&self) -> Result<SecretBytes, VaultError> {
         match self {
             SecretSource::Value(secret) => Ok(copy(secret.expose())),
-            SecretSource::File(path) => read(path).map_err(|source| VaultError::SecretFile {
+            SecretSource::File(path) => read_secret(path).map_err(|source| VaultError::SecretFile {
                 path: path.clone(),
                 source,
             }),
@@ -184,9 +183,9 @@ impl SecretSource {
     }
 }
 
-fn read(path: &Path) -> io::Result<SecretBytes> {
+fn read_secret(path: &Path) -> io::Result<SecretBytes> {
     let invalid = |reason: &str| io::Error::new(io::ErrorKind::InvalidData, reason);
-    let file = File::open(path)?;
+    let file = read::regular(path)?;
     // All the room at once: a vector that grows leaves an unwiped copy behind.
     let mut bytes = SecretBytes::with_capacity(MAX_SECRET as usize + 1);
     let length = file.take(MAX_SECRET + 1).read_to_end(bytes.expose_mut())?;
@@ -267,5 +266,17 @@ mod tests {
         assert!(access.loose_files().is_empty());
         access.login = Some(Login::Token(SecretSource::Value(copy(b"x"))));
         assert!(access.loose_files().is_empty());
+    }
+
+    #[test]
+    fn a_secret_is_read_from_a_file_and_a_pipe_is_not_waited_for() {
+        let directory = tempfile::tempdir().unwrap();
+        let (file, pipe) = (directory.path().join("file"), directory.path().join("pipe"));
+        std::fs::write(&file, " s.token\r\n").unwrap();
+        let secret = SecretSource::File(file).get().unwrap();
+        assert_eq!(secret.expose(), b"s.token");
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let error = SecretSource::File(pipe).get().unwrap_err().to_string();
+        assert!(error.ends_with("pipe: not a regular file"), "{error}");
     }
 }

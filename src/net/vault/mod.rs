@@ -9,7 +9,6 @@ mod login;
 mod patience;
 
 use std::cell::Cell;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -20,7 +19,8 @@ pub use error::VaultError;
 use login::Session;
 use patience::Patience;
 
-use super::{Deadline, HttpClient, HttpOptions, Method, Request, Response, Url, retry};
+use super::{Deadline, HttpClient, HttpOptions, Method, NetError, Request, Response, Url, retry};
+use crate::cancel::{Mutex, MutexGuard};
 use crate::secret::SecretBytes;
 
 /// Text of an answer that may be secret; wiped.
@@ -165,7 +165,7 @@ impl VaultClient {
     /// Renews the token or logs in anew where that is due, and says when to call this next; `None` where the token has
     /// no end or nothing can be done about it.
     pub fn keep_token(&self, deadline: Deadline) -> Result<Option<Duration>, VaultError> {
-        let mut session = self.session();
+        let mut session = self.session(deadline)?;
         self.ensure_token(&mut session, deadline)?;
         Ok(session.as_ref().and_then(Session::renew_in))
     }
@@ -179,8 +179,9 @@ impl VaultClient {
         self.config.access.login.as_ref().is_some_and(Login::can_repeat)
     }
 
-    fn session(&self) -> MutexGuard<'_, Option<Session>> {
-        self.session.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Whoever has it may be logging in.
+    fn session(&self, deadline: Deadline) -> Result<MutexGuard<'_, Option<Session>>, NetError> {
+        deadline.lock(&self.session, self.host())
     }
 
     /// A request with the token. Where Vault no longer takes the token, a new one is obtained once.
@@ -195,7 +196,7 @@ impl VaultClient {
         let mut had_new_token = false;
         loop {
             let token = {
-                let mut session = self.session();
+                let mut session = self.session(deadline)?;
                 let is_new = self.ensure_token(&mut session, deadline)?;
                 had_new_token |= is_new;
                 session.as_ref().map(Session::copy_token).unwrap_or_default()
@@ -208,7 +209,7 @@ impl VaultClient {
             if self.is_valid(&token, deadline)? {
                 return result;
             }
-            self.session().take();
+            self.session(deadline)?.take();
             if had_new_token || !self.can_log_in_again() {
                 return Err(VaultError::TokenInvalid {
                     host: self.host().into(),

@@ -210,8 +210,20 @@ static void search_keystore(int algorithm) {
   end();
 }
 
+/* With the limit that the warning named there is none. */
+static void enough(void) {
+  start(AES_CBC);
+  CHECK(count_messages("could not be locked", -1) == 0, "a start with the limit that was named locks all keys");
+  stop();
+}
+
 static void limits(void) {
   start(AES_CBC);
+  const char *limit = NULL;
+  for (size_t i = 0; i < message_count() && !limit; i++)
+    limit = strstr(message_at(i)->text, "LimitMEMLOCK=");
+  REQUIRE(limit);
+  printf("# needs %d KiB\n", atoi(limit + strlen("LimitMEMLOCK=")));
   CHECK(count_messages("could not be locked", KR_ME_ERROR_LOG_ONLY | KR_ME_WARNING) == 1 &&
             count_messages("LimitMEMLOCK", -1) == 1,
         "a start that may lock no memory warns once and names the remedy");
@@ -234,7 +246,7 @@ static void limits(void) {
 int main(int argc, char **argv) {
   int keystore = argc == 5 && strcmp(argv[4], "keystore") == 0;
   if (argc != 4 && !keystore) {
-    fprintf(stderr, "usage: memory LIBRARY DIRECTORY ALGORITHM [keystore] | limits\n");
+    fprintf(stderr, "usage: memory LIBRARY DIRECTORY ALGORITHM [keystore] | limits | enough\n");
     return 2;
   }
   scratch = argv[2];
@@ -244,6 +256,8 @@ int main(int argc, char **argv) {
   memset(plain, 'p', sizeof plain);
   if (strcmp(argv[3], "limits") == 0)
     limits();
+  else if (strcmp(argv[3], "enough") == 0)
+    enough();
   else if (keystore)
     search_keystore(atoi(argv[3]));
   else

@@ -17,7 +17,6 @@ mod source;
 mod sts;
 
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use zeroize::Zeroizing;
@@ -26,10 +25,14 @@ pub(super) use source::Source;
 
 use super::AwsError;
 use super::session::Session;
+use crate::cancel::Mutex;
 use crate::net::Deadline;
 
 /// So long before their end credentials are replaced ("refresh window" of the SDKs).
 const REFRESH_BEFORE_END: Duration = Duration::from_secs(5 * 60);
+
+/// Who is waited for while another call gets credentials.
+const FROM: &str = "the source of AWS credentials";
 
 /// What requests are signed with.
 #[derive(Clone)]
@@ -64,7 +67,7 @@ impl Kept {
     /// # Errors
     /// None could be got, and those in hand have ended.
     pub(super) fn current(&self, session: &Session, deadline: Deadline) -> Result<Credentials, AwsError> {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = deadline.lock(&self.0, FROM)?;
         let now = SystemTime::now();
         if let Some(credentials) = kept.as_ref().filter(|c| c.last(now, REFRESH_BEFORE_END)) {
             return Ok(credentials.clone());
@@ -80,8 +83,9 @@ impl Kept {
     }
 
     /// Forgets them, because they were refused.
-    pub(super) fn forget(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    pub(super) fn forget(&self, deadline: Deadline) -> Result<(), AwsError> {
+        *deadline.lock(&self.0, FROM)? = None;
+        Ok(())
     }
 }
 

@@ -1,0 +1,171 @@
+//! A mutex for what is held while the disk or a key service is waited for. A plain one would be waited for without an end, and
+//! whatever was killed.
+
+use std::ops::{Deref, DerefMut};
+use std::sync::{self, Condvar, PoisonError, TryLockError};
+use std::time::Duration;
+
+use super::{NotLocked, wait_for_lock};
+
+/// A value that one thread at a time works on.
+#[derive(Debug, Default)]
+pub struct Mutex<T> {
+    value: sync::Mutex<T>,
+    /// Held between a try and the wait for the next one, so that no end of work is missed.
+    queue: sync::Mutex<()>,
+    freed: Condvar,
+}
+
+/// The value, for as long as this lives.
+pub struct MutexGuard<'a, T> {
+    // Dropped in this order: whoever is told finds it free.
+    value: sync::MutexGuard<'a, T>,
+    _tell: Tell<'a>,
+}
+
+struct Tell<'a> {
+    queue: &'a sync::Mutex<()>,
+    freed: &'a Condvar,
+}
+
+impl<T> Mutex<T> {
+    /// A value that nobody works on yet. A panic while somebody does leaves it as it is.
+    pub fn new(value: T) -> Mutex<T> {
+        Mutex {
+            value: sync::Mutex::new(value),
+            queue: sync::Mutex::default(),
+            freed: Condvar::new(),
+        }
+    }
+
+    /// Waits until nobody else has it.
+    ///
+    /// # Errors
+    /// Those of [`wait_for_lock`].
+    pub fn lock(&self, timeout: Duration) -> Result<MutexGuard<'_, T>, NotLocked> {
+        let mut queue = Some(unpoisoned(self.queue.lock()));
+        wait_for_lock(
+            timeout,
+            || match self.value.try_lock() {
+                Ok(value) => Some(self.guard(value)),
+                Err(TryLockError::Poisoned(error)) => Some(self.guard(error.into_inner())),
+                Err(TryLockError::WouldBlock) => None,
+            },
+            |pause| {
+                if let Some(held) = queue.take() {
+                    queue = Some(unpoisoned(self.freed.wait_timeout(held, pause)).0);
+                }
+            },
+        )
+    }
+
+    /// Waits until nobody else has it, whatever becomes of the work: for threads that nobody kills.
+    pub fn lock_without_end(&self) -> MutexGuard<'_, T> {
+        self.guard(unpoisoned(self.value.lock()))
+    }
+
+    fn guard<'a>(&'a self, value: sync::MutexGuard<'a, T>) -> MutexGuard<'a, T> {
+        let (queue, freed) = (&self.queue, &self.freed);
+        MutexGuard {
+            value,
+            _tell: Tell { queue, freed },
+        }
+    }
+}
+
+fn unpoisoned<G>(locked: Result<G, PoisonError<G>>) -> G {
+    locked.unwrap_or_else(PoisonError::into_inner)
+}
+
+impl<T> Deref for MutexGuard<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.value
+    }
+}
+
+impl<T> DerefMut for MutexGuard<'_, T> {
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.value
+    }
+}
+
+impl Drop for Tell<'_> {
+    fn drop(&mut self) {
+        let _queue = unpoisoned(self.queue.lock());
+        self.freed.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::thread;
+    use std::time::Instant;
+
+    use super::super::while_wanted;
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(3600);
+
+    #[test]
+    fn many_threads_work_on_a_value_one_after_the_other() {
+        let mutex = Mutex::new(0);
+        let add = || {
+            for _ in 0..1000 {
+                *mutex.lock(LONG).unwrap() += 1;
+            }
+        };
+        thread::scope(|scope| (0..8).for_each(|_| drop(scope.spawn(add))));
+        assert_eq!(*mutex.lock_without_end(), 8000);
+    }
+
+    #[test]
+    fn whoever_waits_is_told_at_once_that_it_is_free() {
+        let mutex = Mutex::new(());
+        let held = mutex.lock(LONG).unwrap();
+        thread::scope(|scope| {
+            let waiter = scope.spawn(|| mutex.lock(LONG).map(|_| Instant::now()).unwrap());
+            thread::sleep(Duration::from_millis(120));
+            let freed = Instant::now();
+            drop(held);
+            assert!(waiter.join().unwrap() - freed < Duration::from_millis(40));
+        });
+    }
+
+    #[test]
+    fn a_wait_ends_when_the_work_is_no_longer_wanted_or_the_time_is_over() {
+        let mutex = Mutex::new(());
+        let _held = mutex.lock(LONG).unwrap();
+        let killed = Arc::new(AtomicBool::new(false));
+        thread::scope(|scope| {
+            let of_statement = Arc::clone(&killed);
+            let wait = || mutex.lock(LONG).err();
+            let waiter =
+                scope.spawn(move || while_wanted(move || of_statement.load(Ordering::Relaxed), wait));
+            thread::sleep(Duration::from_millis(100));
+            assert!(!waiter.is_finished());
+            let start = Instant::now();
+            killed.store(true, Ordering::Relaxed);
+            assert_eq!(waiter.join().unwrap(), Some(NotLocked::Cancelled));
+            assert!(start.elapsed() < Duration::from_secs(1));
+        });
+        assert_eq!(
+            mutex.lock(Duration::from_millis(120)).err(),
+            Some(NotLocked::TimedOut)
+        );
+    }
+
+    #[test]
+    fn a_panic_leaves_the_value_to_the_next() {
+        let mutex = Mutex::new(7);
+        let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            let _held = mutex.lock(LONG).unwrap();
+            panic!("of the test");
+        }));
+        assert!(panicked.is_err());
+        assert_eq!(*mutex.lock(LONG).unwrap(), 7);
+    }
+}
