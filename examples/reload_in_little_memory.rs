@@ -11,14 +11,11 @@
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::{fs, thread};
 
 use keyroll::keystore::NewVersions;
 use keyroll::master_key::aws_kms::KmsSettings;
-use keyroll::plugin::{
-    Level, Plugin, PluginError, Published, Server, Settings, Statement, Status, VaultSettings, Wake,
-};
+use keyroll::plugin::{Level, Plugin, PluginError, Published, Server, Settings, Status, VaultSettings, Wake};
 use keyroll::secret::SecretBytes;
 use nix::sys::resource::{Resource, setrlimit};
 
@@ -27,19 +24,15 @@ struct Nothing;
 
 impl Server for Nothing {
     fn log(&self, _: Level, _: &str) {}
-    fn warn(&self, _: &str) {}
-    fn publish(&self, keys: Arc<Published>) {
+    fn publish(&self, now: &Published) {
         // As a server's lookups, which may be under way for ever.
-        std::mem::forget(keys);
+        std::mem::forget(now.clone());
     }
     fn wake_encryption_threads(&self) -> Wake {
         Wake::NotPossible
     }
     fn is_up(&self) -> bool {
         true
-    }
-    fn statement(&self) -> Statement {
-        Statement::Other
     }
     fn data_directory(&self) -> Option<PathBuf> {
         None
