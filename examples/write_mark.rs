@@ -13,9 +13,8 @@ use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
-use keyroll::crypto::Algorithm;
 use keyroll::keystore::mark::MarkFile;
-use keyroll::keystore::{KeyName, KeySet, Ring};
+use keyroll::keystore::{KeyName, KeySet};
 use keyroll::secret::DataKey;
 
 fn main() -> ExitCode {

@@ -85,7 +85,7 @@ mod tests {
 
     #[test]
     fn a_panic_of_the_work_is_one_of_the_caller() {
-        let panicked = std::panic::catch_unwind(|| apart(|| panic!("of the test")).map(|()| ()));
+        let panicked = std::panic::catch_unwind(|| apart(|| -> () { panic!("of the test") }));
         assert!(panicked.is_err());
     }
 }

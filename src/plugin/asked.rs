@@ -115,7 +115,7 @@ impl Asked {
         if !is_implausible(version, latest) {
             state.keep_highest(name);
         }
-        state.to_tell(missing, is_sought)
+        state.untold(missing, is_sought)
     }
 
     /// A key was asked for that the store lacks, and that is not made; what is to be told of it.
@@ -125,7 +125,7 @@ impl Asked {
             version: None,
             is_known: false,
         };
-        self.state().to_tell(missing, is_sought)
+        self.state().untold(missing, is_sought)
     }
 
     /// Whether it is still to be found out whether data is encrypted with this key, which is not there: once, or for a statement
@@ -203,7 +203,7 @@ impl State {
     }
 
     /// What is to be told at once of what is missing.
-    fn to_tell(&mut self, missing: Missing, is_sought: bool) -> Option<Untold> {
+    fn untold(&mut self, missing: Missing, is_sought: bool) -> Option<Untold> {
         let has_room = self.has_room();
         if self.told.len() > MOST_LINES || !self.told.insert(missing) {
             return None;

@@ -185,7 +185,7 @@ impl<'a> KeyBytes<'a> {
 
     /// A copy of them.
     pub fn to_data_key(self) -> Option<DataKey> {
-        self.with(|bytes| DataKey::new(bytes))
+        self.with(DataKey::new)
     }
 
     /// Does `work` with a copy of them, of at most 32 bytes, which is wiped then.

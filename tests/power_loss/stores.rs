@@ -163,7 +163,8 @@ impl Store {
                 let mut keys = KeySet::default();
                 keys.insert(KeyName { id: 1, version: 99 }, DataKey::new(&[99; 32]).unwrap());
                 let ring = Ring::new(&keys, Algorithm::AesCbc).map_err(in_words)?;
-                mark.change(|mark| mark.learn(&ring)).map_err(in_words)?;
+                mark.change(|mark| mark.learn(ring.each_key()))
+                    .map_err(in_words)?;
             }
             Store::Whole => replace_text(&root.join(file), "next").map_err(in_words)?,
         }
