@@ -8,8 +8,8 @@ export KEYROLL_BIN := $(abspath $(TARGET_DIR)/release/keyroll)
 
 PACKAGE_BUILD := $(TARGET_DIR)/cmake
 
-.PHONY: help demo test build packages test-packages test-matrix portable lint deny unit mtr kills soak bench bench-server \
-        aarch64 fuzz deb test-install test-deb server-tree sbom reproducible clean
+.PHONY: help demo test build packages test-packages test-matrix portable lint deny unit mtr kills moves soak bench \
+        bench-server aarch64 fuzz deb test-install test-deb server-tree sbom reproducible clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */  make \1\t/' | expand -t 20
@@ -17,7 +17,7 @@ help: ## list the targets
 demo: packages build ## start a private encrypted server, rotate its key, kill it, show that nothing is lost
 	scripts/demo.sh
 
-test: test-packages lint deny unit build mtr kills ## everything below
+test: test-packages lint deny unit build mtr kills moves ## everything below
 
 build: ## target/release/libkeyroll.so and target/release/keyroll
 	$(CARGO) build --release --locked
@@ -58,6 +58,9 @@ test-matrix: test-packages portable ## one binary in MariaDB 10.5, 10.11, 11.8: 
 kills: build ## 30 random kills of a real server that rotates keys at work, then every row checked; a minute
 	tests/soak/run.py --store keystore --kills 25
 	tests/soak/run.py --store key-file --kills 5
+
+moves: build ## 42 moves of key stores and data, restores, replicas, a cluster: each starts, each mistake is refused (as root)
+	tests/moves/run.py
 
 soak: test-packages build ## 1,000 such kills, after a proof that losses are found; most of an hour (STORE=key-file for that)
 	tests/soak/prove.sh

@@ -60,7 +60,10 @@ class Failure(Exception):
 
 
 class Server:
-    """One data directory and the process that serves it. `settings` makes lines for its my.cnf; times are seconds."""
+    """One data directory and the process that serves it. `settings` makes lines for its my.cnf; times are seconds.
+
+    Root may change `user`, whose process it is then. `program` may begin with one that becomes the server.
+    """
 
     def __init__(self, folder, template, plugins, settings):
         self.folder = folder
@@ -68,6 +71,7 @@ class Server:
         self.log = folder / "error.log"
         self.process = None
         self.log_read = 0
+        self.user, self.program = getpass.getuser(), ["mariadbd"]
         self.plugins, self.settings = plugins, settings
         folder.mkdir()
         (folder / "tmp").mkdir()
@@ -75,12 +79,12 @@ class Server:
 
     def launch(self, more=()):
         """Starts the process, with the settings of now and more lines, and does not wait."""
-        lines = [f"user = {getpass.getuser()}", f"datadir = {self.folder}/data", f"tmpdir = {self.folder}/tmp",
+        lines = [f"user = {self.user}", f"datadir = {self.folder}/data", f"tmpdir = {self.folder}/tmp",
                  f"socket = {self.socket}", f"pid-file = {self.folder}/pid", f"log-error = {self.log}",
                  f"plugin-dir = {self.plugins}", SETTINGS, *self.settings(), *more]
         (self.folder / "my.cnf").write_text("[mariadbd]\n" + "\n".join(lines) + "\n")
         # A session of its own, so that Ctrl-C reaches the script alone, which then kills the server.
-        self.process = subprocess.Popen(["mariadbd", f"--defaults-file={self.folder}/my.cnf"],
+        self.process = subprocess.Popen([*self.program, f"--defaults-file={self.folder}/my.cnf"],
                                         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                                         stderr=subprocess.DEVNULL, start_new_session=True)
 
