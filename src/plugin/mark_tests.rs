@@ -187,6 +187,34 @@ fn a_damaged_mark_is_kept_aside_and_told() {
 }
 
 #[test]
+fn no_warning_about_a_mark_is_cut_by_the_server() {
+    let site = Site::new();
+    // Longer paths than most.
+    let long = site.data.join("srv-mariadb-production-cluster-7/of-node-1");
+    let site = Site {
+        data: long.join("data"),
+        keys: long.join("keys"),
+        ..site
+    };
+    fs::create_dir_all(&site.data).unwrap();
+    let warned = |accept_lost, of: &str| {
+        let (_, server) = site.start_with(accept_lost).unwrap();
+        assert!(server.logged(Level::Warning, of));
+        for (_, text) in server.lines.lock().unwrap().iter() {
+            assert!(text.len() <= 511, "{} bytes: {text}", text.len());
+        }
+    };
+    site.write(&[&line(1, 1, ONE), &line(u32::MAX, u32::MAX - 1, TWO)]);
+    site.start().unwrap();
+    site.write(&[&line(1, 1, ONE)]);
+    warned(true, "given up");
+    fs::write(site.mark(), "garbage").unwrap();
+    warned(false, "was damaged and is kept as");
+    fs::remove_dir_all(&site.data).unwrap();
+    warned(false, "the mark could not be written");
+}
+
+#[test]
 fn a_mark_of_a_newer_format_is_not_passed_over() {
     let site = Site::new();
     site.write(&[&line(1, 1, ONE)]);
