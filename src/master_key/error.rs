@@ -11,6 +11,7 @@ use super::key_list::ParseError;
 use crate::clock;
 use crate::crypto::wrap::SealError;
 use crate::durable::FileError;
+use crate::durable::permissions::shell_word;
 use crate::net::vault::VaultError;
 
 /// A failure of a master key provider. Nothing was changed unless the variant says so.
@@ -255,7 +256,7 @@ impl MasterKeyError {
             ),
             MasterKeyError::Untrusted { mend, .. } => mend.to_string(),
             MasterKeyError::ForeignOwner { path, reader, .. } => {
-                format!("run `chown {reader} {}`", path.display())
+                format!("run `chown {reader} {}`", shell_word(path))
             }
             MasterKeyError::Syntax { error, .. } => error.problem.hint().into(),
             MasterKeyError::File(error) => error.hint(),

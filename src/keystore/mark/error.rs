@@ -7,6 +7,7 @@ use thiserror::Error;
 use super::format::FormatError;
 use super::{Lost, Mark, StoreSeen};
 use crate::durable::FileError;
+use crate::durable::permissions::shell_word;
 
 /// How many lost versions are named in a message.
 const SHOWN: usize = 3;
@@ -61,10 +62,10 @@ impl MarkError {
         match self {
             MarkError::File(error) => error.hint(),
             MarkError::Unreadable { path, .. } => {
-                let path = path.display();
+                let path = shell_word(path);
                 format!(
-                    "install the keyroll that wrote it; or `mv {path} {path}.unreadable`, which has the store accepted as it is: \
-                     make sure that it is the newest"
+                    "install the keyroll that wrote it; or `mv --backup=numbered {path} {path}.unreadable`, which has the store \
+                     accepted as it is: make sure that it is the newest"
                 )
             }
             MarkError::StoreLacks(mismatch) => format!(
@@ -123,7 +124,7 @@ impl Mismatch {
                 )
             }
             (_, None) => format!(
-                "bring the versions back into {}, in Vault by `kv undelete`",
+                "bring the versions back into {}, in Vault by `vault kv undelete -versions=VERSION MOUNT/ID`",
                 known.described
             ),
         }
