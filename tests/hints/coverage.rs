@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::tried::{OF_FILES, OF_KEYSTORES, OF_MARKS, OF_STORES, OF_VAULT, OF_WARNINGS, Tried};
+use crate::tried::{OF_FILES, OF_KEYSTORES, OF_MARKS, OF_PLUGIN, OF_STORES, OF_VAULT, OF_WARNINGS, Tried};
 
 /// Errors that are made and mended elsewhere: by this function in this file.
 const ELSEWHERE: &[(&str, &str, &str)] = &[
@@ -113,6 +113,56 @@ const ELSEWHERE: &[(&str, &str, &str)] = &[
         "mariadb-test/keyroll_vault/t/save_keys.test",
         "SET GLOBAL keyroll_save_keys = '",
     ),
+    (
+        "PluginError::NotMarked",
+        "src/plugin/mark_tests.rs",
+        "a_rotation_whose_mark_cannot_be_written_fails_and_publishes_nothing",
+    ),
+    (
+        "PluginError::FilekeyHidden",
+        "mariadb-test/keyroll/t/secrets.test",
+        "--exec KEYROLL_FILEKEY=",
+    ),
+    (
+        "PluginError::VaultSecretHidden",
+        "mariadb-test/keyroll_vault/t/backup.test",
+        "VAULT_TOKEN=$token",
+    ),
+    (
+        "PluginError::KeysOfPeer",
+        "mariadb-test/keyroll_aws/t/moving_over.test",
+        "import --no-defaults --from-aws $datadir --keystore $datadir/keyroll.keystore",
+    ),
+    (
+        "PluginError::ExecByStatement",
+        "mariadb-test/keyroll_keystore/t/other_master_key.test",
+        "--let $restart_parameters= --keyroll-master-key=exec:",
+    ),
+    (
+        "PluginError::SaveTo",
+        "mariadb-test/keyroll_keystore/t/save_keys.test",
+        "SET GLOBAL keyroll_save_keys = '$dir/saved file:$dir/master/saved'",
+    ),
+    (
+        "PluginError::SaveOver",
+        "src/plugin/save_tests.rs",
+        "a_damaged_keystore_is_moved_away_first",
+    ),
+    (
+        "PluginError::NotAKeyId",
+        "mariadb-test/keyroll/t/json_table.test",
+        "keyroll_keys()",
+    ),
+    (
+        "PluginError::KeyInUse",
+        "mariadb-test/keyroll_keystore/t/older_store.test",
+        "keyroll: making key 20 failed",
+    ),
+    (
+        "PluginError::StatementKilled",
+        "src/plugin/keystore_tests.rs",
+        "a_statement_that_is_killed_makes_no_key_and_the_next_one_does",
+    ),
 ];
 
 /// Errors that nothing can be done about but to look, and why no test makes them.
@@ -124,6 +174,22 @@ const NOT_MADE: &[(&str, &str)] = &[
         "KvError::NotReadBack",
         "someone else's writes, which the hint says where to find",
     ),
+    ("PluginError::KeyStore", "the store's own hint"),
+    ("PluginError::Mark", "the mark's own hint"),
+    ("PluginError::MasterKey", "the master key's own hint"),
+    ("PluginError::LoginLacks", "it names a document"),
+    ("PluginError::NoMasterKey", "it lists what a setting may be"),
+    ("PluginError::TwoMasterKeys", "it says which line to leave out"),
+    (
+        "PluginError::VaultByStatement",
+        "as for a command: a line of my.cnf",
+    ),
+    (
+        "PluginError::DataUnseen",
+        "a server cannot start on a data directory that it may not read",
+    ),
+    ("PluginError::LookPanicked", "a fault of ours, to be reported"),
+    ("PluginError::NotRunning", "it names the error log"),
     ("MarkError::File", "those of any file"),
 ];
 
@@ -144,9 +210,8 @@ const NOT_RUN_HERE: &[(&str, &str)] = &[
     ),
     (
         "keyroll import --from-aws {} --keystore {} --master-key {} --owner mysql",
-        "mariadb-test/keyroll_aws/t/first_start.test",
+        "mariadb-test/keyroll_aws/t/moving_over.test",
     ),
-    ("keyroll rotate-master-key --to URI", "tests/cmd/keystore.trycmd"),
     ("vault kv enable-versioning {mount}/", "tests/vault/hints.rs"),
     (
         "vault kv put MOUNT/1 data=$(openssl rand -hex 32)",
@@ -174,7 +239,16 @@ const NOT_RUN_HERE: &[(&str, &str)] = &[
 
 /// The errors that no row has met.
 pub(crate) fn errors(tried: &Tried) -> Vec<String> {
-    let all = [OF_FILES, OF_STORES, OF_KEYSTORES, OF_VAULT, OF_MARKS, OF_WARNINGS].concat();
+    let all = [
+        OF_FILES,
+        OF_STORES,
+        OF_KEYSTORES,
+        OF_VAULT,
+        OF_MARKS,
+        OF_WARNINGS,
+        OF_PLUGIN,
+    ]
+    .concat();
     let mut gaps = Vec::new();
     for name in &all {
         let elsewhere = ELSEWHERE.iter().find(|row| row.0 == *name);

@@ -15,6 +15,7 @@ mod coverage;
 mod key_files;
 mod keystores;
 mod master_keys;
+mod plugin;
 mod site;
 mod stores;
 mod tried;
@@ -25,7 +26,15 @@ use tried::Tried;
 #[test]
 fn the_command_of_every_hint_helps_and_loses_nothing() {
     let mut tried = Tried::default();
-    for (what, row) in [key_files::ROWS, stores::ROWS, keystores::ROWS, master_keys::ROWS].concat() {
+    for (what, row) in [
+        key_files::ROWS,
+        stores::ROWS,
+        keystores::ROWS,
+        master_keys::ROWS,
+        plugin::ROWS,
+    ]
+    .concat()
+    {
         println!("{what}");
         row(&Site::new(), &mut tried);
     }

@@ -7,6 +7,7 @@ use keyroll::durable::FileError;
 use keyroll::keystore::envelope::EnvelopeError;
 use keyroll::keystore::vault_kv::KvError;
 use keyroll::keystore::{KeyStoreError, MarkError, Warning};
+use keyroll::plugin::PluginError;
 
 use crate::site::Site;
 
@@ -39,6 +40,11 @@ variants! {
     KvError: OF_VAULT, of_vault, [
         NoPrefix NoHost NoSecretName KvVersion1 Vault NoKeys NotAKey NothingLeft WouldLose StepTooLarge NumbersTaken NotReadBack
         HalfMade
+    ];
+    PluginError: OF_PLUGIN, of_plugin, [
+        KeyStore Mark NotMarked MasterKey FilekeyHidden VaultSecretHidden LoginLacks SeveralStores NoMasterKey TwoMasterKeys
+        KeysOfPeer ExecByStatement VaultByStatement SaveTo SaveUnder SaveOver NotAKeyId KeyInUse DataUnseen StatementKilled
+        LookPanicked NotRunning
     ];
     MarkError: OF_MARKS, of_mark, [File Unreadable StoreLacks];
     Warning: OF_WARNINGS, of_warning, [LoosePermissions OlderMasterKeyOpens VersionGone NotAKey HeldVersionGone];
@@ -80,6 +86,11 @@ impl Tried {
             MarkError::File(error) => self.file(error),
             error => error.hint(),
         }
+    }
+
+    pub(crate) fn plugin(&mut self, error: &PluginError) -> String {
+        self.errors.insert(of_plugin(error));
+        error.hint()
     }
 
     /// Meets a warning, and answers its text, which holds the remedy.
