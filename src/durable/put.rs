@@ -91,8 +91,7 @@ mod tests {
         name: "test file",
         size_limit: 100,
         when_too_large: "",
-        create_as_root: "",
-        replace_as_root: "",
+        replace_as_root: None,
         when_not_put_back: "the new text",
     };
 

@@ -61,29 +61,36 @@ impl Step {
     /// What a DBA can do when this step failed.
     pub(super) fn hint(self, path: &Path, error: &io::Error, state: &DiskState, kind: &FileKind) -> String {
         let as_root = match state {
-            DiskState::NoFile => kind.create_as_root,
+            DiskState::NoFile => Some("make it as root, or elsewhere"),
             _ => kind.replace_as_root,
         };
+        let or_as_root = as_root
+            .map(|as_root| format!(", or {as_root}"))
+            .unwrap_or_default();
         let directory = path.parent().unwrap_or(path).display();
         let hint = match (self, error.raw_os_error()) {
             (_, Some(libc::ENOSPC | libc::EDQUOT)) => format!("free space in {directory}"),
             (_, Some(libc::EROFS)) => {
-                format!("{directory} is on a read-only file system: remount it, or {as_root}")
+                format!("{directory} is on a read-only file system: remount it{or_as_root}")
             }
             (Step::Rename, Some(libc::EBUSY | libc::EXDEV)) => format!(
                 "{} seems to be a mount point of its own (a bind-mounted file): mount its directory instead",
                 path.display()
             ),
-            (Step::Owner, _) => format!("only root can give a file to another owner or group: {as_root}"),
+            (Step::Owner, _) => {
+                format!(
+                    "only root can give a file to another owner or group: give the file to the server's user{or_as_root}"
+                )
+            }
             (
                 Step::Examine | Step::Create | Step::RemoveStale | Step::Remove | Step::Rename,
                 Some(libc::EACCES | libc::EPERM),
             ) => {
-                format!("the server's user may not read and write in {directory}: {as_root}")
+                format!("the server's user may not read and write in {directory}: let it{or_as_root}")
             }
-            (Step::Attributes | Step::Mode, _) => as_root.into(),
+            (Step::Attributes | Step::Mode, _) => format!("give the file to the server's user{or_as_root}"),
             (Step::Lock, Some(libc::EACCES | libc::EPERM)) => format!(
-                "on NFS only who may write the file itself may lock it: let the server's user write it, or {as_root}"
+                "on NFS only who may write the file itself may lock it: let the server's user write it{or_as_root}"
             ),
             (Step::Lock, _) => "the file system must support locks (flock)".into(),
             _ => "check the disk and the system log".into(),

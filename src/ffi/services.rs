@@ -16,6 +16,7 @@ use once_cell::sync::Lazy;
 
 use super::abi;
 use crate::one_line::one_line;
+use crate::plugin::server::MESSAGE_ROOM;
 use crate::plugin::{Level, Statement, Wake};
 
 /// `sql_service`: SQL in the server (10.7 and later).
@@ -29,9 +30,6 @@ pub(super) static sql_service: AtomicPtr<abi::kr_sql_service> =
 const START_ERROR: c_uint = 2;
 /// The number of errors of a statement (`ER_UNKNOWN_ERROR`: the text says all).
 const STATEMENT_ERROR: c_uint = 1105;
-
-/// The room that the server has for a message and a NUL behind it, in bytes (`ERRMSGSIZE`).
-const MESSAGE_ROOM: usize = 512;
 
 /// The service behind the exported pointer, or `None` where the preset version number is still in it.
 fn service<T>(exported: &AtomicPtr<T>) -> Option<&'static T> {

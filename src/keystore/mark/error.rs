@@ -67,8 +67,8 @@ impl MarkError {
             } => {
                 let path = shell_word(path);
                 format!(
-                    "install the keyroll that wrote it; or `mv {path} {path}.unreadable`, which has the store accepted as it is: \
-                     make sure that it is the newest"
+                    "install the keyroll that wrote it; or `mv --backup=numbered {path} {path}.unreadable`, which has the store \
+                     accepted as it is: make sure that it is the newest"
                 )
             }
             MarkError::Unreadable {
@@ -141,7 +141,7 @@ impl Mismatch {
                 )
             }
             (_, None) => format!(
-                "bring the versions back into {}, in Vault by `kv undelete`",
+                "bring the versions back into {}, in Vault by `vault kv undelete -versions=VERSION MOUNT/ID`",
                 known.described
             ),
         }

@@ -15,8 +15,7 @@ pub const KIND: FileKind = FileKind {
     name: "mark",
     size_limit: 256 * 1024 * 1024,
     when_too_large: "a mark lists every key version in less than 60 bytes",
-    create_as_root: "the data directory must be writable for the server's user",
-    replace_as_root: "the data directory must be writable for the server's user",
+    replace_as_root: None,
     when_not_put_back: "versions that the key store holds, which does no harm",
 };
 
