@@ -123,6 +123,10 @@ pub(super) fn statement() -> Statement {
         // SAFETY: `thd_sql_command` has this type from 10.5 to 11.8 (include/abi_check.c); null becomes `None`.
         unsafe { std::mem::transmute::<*mut c_void, abi::kr_sql_command>(symbol(c"thd_sql_command")) }
     });
+    static TABLESPACE_OP: Lazy<abi::kr_sql_command> = Lazy::new(|| {
+        // SAFETY: the same of `thd_tablespace_op`.
+        unsafe { std::mem::transmute::<*mut c_void, abi::kr_sql_command>(symbol(c"thd_tablespace_op")) }
+    });
     let thd = current_thd();
     let Some(command) = *COMMAND else {
         return Statement::None;
@@ -131,6 +135,10 @@ pub(super) fn statement() -> Statement {
         return Statement::None;
     }
     // SAFETY: the connection is this thread's own.
+    if TABLESPACE_OP.is_some_and(|is_at_it| unsafe { is_at_it(thd) } != 0) {
+        return Statement::ImportsTablespace;
+    }
+    // SAFETY: as above.
     let command = unsafe { command(thd) } as c_uint;
     let is_of_table = command == abi::KR_SQLCOM_CREATE_TABLE || command == abi::KR_SQLCOM_ALTER_TABLE;
     match is_of_table && (is_server_up() || is_true(c"opt_bootstrap")) {

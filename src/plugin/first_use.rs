@@ -97,7 +97,8 @@ impl Plugin {
     pub fn lacks_key(&self, id: u32, keys: &Published, is_sought: bool, server: &dyn Server) {
         // The server asks for key 2 to see whether there is one for temporary data; a statement may name a key that is not there.
         // Neither says anything of data.
-        let may_be_question = id == OF_TEMPORARY_DATA || server.statement() != Statement::None;
+        let speaks_of_data = matches!(server.statement(), Statement::None | Statement::ImportsTablespace);
+        let may_be_question = id == OF_TEMPORARY_DATA || !speaks_of_data;
         if !self.asked.is_news(id, id != OF_TEMPORARY_DATA && may_be_question) {
             return;
         }

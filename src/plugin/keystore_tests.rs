@@ -244,9 +244,16 @@ fn a_missing_key_is_told_with_the_file_that_needs_it_and_a_question_for_one_is_n
     s.server.statement = Statement::None;
     s.plugin.lacks_key(9, &keys, false, &s.server);
     s.plugin.lacks_key(2, &keys, false, &s.server);
+    // One that imports data, wherever that lies.
+    s.server.statement = Statement::ImportsTablespace;
+    s.plugin.lacks_key(10, &keys, false, &s.server);
     let lines = s.server.lines.lock().unwrap();
     let errors: Vec<_> = lines.iter().filter(|(level, _)| *level == Level::Error).collect();
-    assert_eq!(errors.len(), 2, "{errors:?}");
+    assert_eq!(errors.len(), 3, "{errors:?}");
+    assert!(
+        errors[2].1.starts_with("keyroll: key 10 was asked for, but"),
+        "{errors:?}"
+    );
     assert!(
         errors[1].1.starts_with("keyroll: key 9 was asked for, but"),
         "{errors:?}"

@@ -38,6 +38,8 @@ pub enum Wake {
 pub enum Statement {
     /// CREATE TABLE or ALTER TABLE, of whatever kind, in a server that has started up or makes its first tables.
     MakesOrAltersTable,
+    /// ALTER TABLE that discards or imports a tablespace: a key that it asks for is one that data is encrypted with.
+    ImportsTablespace,
     /// Any other statement.
     Other,
     /// None: a thread of the server's own, or one that opens what is there at a start.
