@@ -435,3 +435,32 @@ fn settings_that_name_two_stores_or_no_master_key_are_refused() {
         Err(PluginError::NoMasterKey)
     ));
 }
+
+#[test]
+fn an_older_copy_that_lacks_no_key_is_accepted_and_told() {
+    let (directory, data) = (made(), tempfile::tempdir().unwrap());
+    let keystore = directory.path().join("keystore");
+    let start = || {
+        let server = Recorder {
+            data_elsewhere: Some(data.path().into()),
+            ..Recorder::default()
+        };
+        let plugin = Plugin::start(settings_of(directory.path()), &server).unwrap();
+        let told = server.logged(
+            Level::Warning,
+            "is an older copy, written 1 times, and this data has seen 2; no key is missing in it",
+        );
+        assert_eq!(server.logged(Level::Warning, "older copy"), told);
+        (plugin, server, told)
+    };
+    let (plugin, server, told) = start();
+    assert!(!told);
+    let older = fs::read(&keystore).unwrap();
+    plugin.rotate_master_key(&server, &Status::default()).unwrap();
+    let newest = fs::read(&keystore).unwrap();
+    assert!(!start().2, "as old as the data knows");
+    fs::write(&keystore, older).unwrap();
+    assert!(start().2);
+    fs::write(&keystore, newest).unwrap();
+    assert!(!start().2, "newer than the data has seen last");
+}

@@ -129,3 +129,103 @@ impl Mismatch {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Identity;
+    use super::*;
+    use crate::keystore::{Fingerprint, KeyName};
+
+    /// A store, with its UUID and generation where it is a keystore.
+    fn store(described: &str, keystore: Option<(&str, u64)>) -> StoreSeen {
+        StoreSeen {
+            described: described.into(),
+            identity: keystore.map(|(uuid, generation)| Identity {
+                uuid: uuid.into(),
+                generation,
+            }),
+        }
+    }
+
+    /// So many versions of key 1 that are missing, or have other bytes.
+    fn lost(versions: u32, has_other_bytes: bool) -> Vec<Lost> {
+        let lost = |version| Lost {
+            name: KeyName { id: 1, version },
+            known: Fingerprint::of(&[1; 16]),
+            found: has_other_bytes.then(|| Fingerprint::of(&[2; 16])),
+        };
+        (1..=versions).map(lost).collect()
+    }
+
+    fn error(is: StoreSeen, was: StoreSeen, lost: Vec<Lost>) -> MarkError {
+        let mark = Mark {
+            store: was,
+            ..Mark::default()
+        };
+        MarkError::store_lacks(Path::new("/data/keyroll.mark"), is, &mark, lost)
+    }
+
+    #[test]
+    fn each_case_has_the_remedy_that_is_right_in_it() {
+        let keystore = |uuid, generation| store("keystore /k", Some((uuid, generation)));
+        let older = "it is an older copy, written 3 times, and the data has seen 7: put the newest one back";
+        let apart = "it has grown apart from the one that the data was worked on with: put that one back";
+        let another = "put the one with UUID a back, last seen as keystore /k";
+        let (key_file, vault) = (store("key file /f", None), store("Vault", None));
+        for (is, was, has_other_bytes, remedy) in [
+            (keystore("a", 3), keystore("a", 7), false, older),
+            (keystore("a", 3), keystore("a", 7), true, apart),
+            (keystore("a", 7), keystore("a", 7), false, apart),
+            (keystore("a", 8), keystore("a", 7), false, apart),
+            (keystore("b", 3), keystore("a", 7), false, another),
+            (keystore("b", 8), keystore("a", 7), true, another),
+            (key_file.clone(), keystore("a", 7), false, another),
+            (
+                keystore("b", 3),
+                key_file.clone(),
+                true,
+                "it is another store than key file /f: put that one back",
+            ),
+            (
+                key_file.clone(),
+                key_file,
+                false,
+                "put the lines that are missing, or the newest copy of key file /f, back",
+            ),
+            (
+                vault.clone(),
+                vault,
+                false,
+                "bring the versions back into Vault, in Vault by `kv undelete`",
+            ),
+        ] {
+            let hint = error(is.clone(), was.clone(), lost(1, has_other_bytes)).hint();
+            assert!(
+                hint.starts_with(&format!("{remedy}; drop and repair nothing.")),
+                "{is:?} after {was:?}: {hint}"
+            );
+        }
+    }
+
+    #[test]
+    fn three_versions_are_named_and_more_are_counted() {
+        let said = |versions, has_other_bytes| {
+            let (is, was) = (store("a store", None), store("another", None));
+            error(is, was, lost(versions, has_other_bytes)).to_string()
+        };
+        let known = Fingerprint::of(&[1; 16]);
+        let named: Vec<String> = (1..=3)
+            .map(|version| format!("version {version} of key 1 (fingerprint {known})"))
+            .collect();
+        let three = format!(
+            "a store lacks key versions that this data knows: {}",
+            named.join(", ")
+        );
+        assert_eq!(said(3, false), three);
+        assert_eq!(said(5, false), format!("{three} and 2 more"));
+        assert!(
+            said(1, true)
+                .starts_with("a store holds other bytes than this data knows for version 1 of key 1")
+        );
+    }
+}
