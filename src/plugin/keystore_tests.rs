@@ -102,6 +102,7 @@ fn a_start_tells_who_wraps_the_keystore_and_what_encrypts() {
 #[test]
 fn the_first_use_of_a_key_makes_it_durably_before_it_is_told() {
     let s = started();
+    assert!(s.plugin.makes_keys());
     assert_eq!(s.first_use(7, FAST), Some(1));
     assert_eq!(s.server.latest(7), Some(1));
     assert!(

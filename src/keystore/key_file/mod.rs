@@ -7,7 +7,7 @@ pub mod format;
 
 use std::fs::File;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 pub use config::{Digest, FileKey, KeyFileConfig};
@@ -116,15 +116,6 @@ impl KeyFile {
         replace::create(path, &KIND, bytes.expose(), owner, store.lock_timeout, || {
             store.read_back(path, password.as_ref(), &bytes, &meant)
         })
-    }
-
-    /// The temporary file of a rotation that was killed, if there is one. It may hold keys; the next rotation
-    /// removes it.
-    pub fn leftover(&self) -> Option<PathBuf> {
-        let path = read::resolve(&self.config.path).ok()?;
-        // The lock keeps a rotation that is at work from being taken for one that was killed.
-        let _no_rotation = lock::shared_if_possible(&path, self.lock_timeout).ok()?;
-        replace::leftovers(&path).into_iter().next()
     }
 
     /// Reads the file's bytes as they are on disk.
