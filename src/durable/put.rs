@@ -115,6 +115,8 @@ mod tests {
         put(&path, &KIND, b"old").unwrap();
         put(&path, &KIND, &[b'x'; 101]).unwrap_err();
         assert_eq!(fs::read(&path).unwrap(), b"old");
+        put(&path, &KIND, &[b'x'; 100]).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), [b'x'; 100]);
     }
 
     #[test]

@@ -225,3 +225,21 @@ fn a_copy_that_cannot_be_removed_is_told_and_the_change_stands() {
     assert!(store.take_messages().is_empty(), "told once");
     assert_eq!(place.store().metadata().unwrap().key_version, "3");
 }
+
+#[test]
+fn a_copy_under_an_older_master_key_is_removed_by_whatever_comes_next() {
+    let place = Place::new();
+    let store = place.store();
+    store.rotate(Rotate::All, NewVersions::DEFAULT, None).unwrap();
+    let previous = place.directory.path().join("keystore.previous");
+    let under_the_older = fs::read(&previous).unwrap();
+    store.rotate_master_key(None).unwrap();
+    assert!(!previous.exists());
+    // As a rotation of the master key leaves it that was killed before its last step.
+    fs::write(&previous, under_the_older).unwrap();
+    assert!(
+        store.create_key(1, XTS, None).unwrap().new.is_empty(),
+        "nothing is written"
+    );
+    assert!(!previous.exists());
+}
