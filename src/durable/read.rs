@@ -137,4 +137,11 @@ mod tests {
         let refused = open_regular(&directory.path().join("fifo")).unwrap_err();
         assert!(refused.hint().ends_with("not a regular file"), "{refused}");
     }
+
+    #[test]
+    fn a_disk_that_cannot_be_read_is_told_at_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let error = up_to(&File::open(directory.path()).unwrap(), directory.path(), 100).unwrap_err();
+        assert!(matches!(error, FileError::ReadFailed { .. }), "{error}");
+    }
 }

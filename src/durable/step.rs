@@ -134,3 +134,84 @@ impl DiskState {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    static KIND: FileKind = FileKind {
+        name: "test file",
+        size_limit: 100,
+        when_too_large: "",
+        create_as_root: "make it as root",
+        replace_as_root: "replace it as root",
+        when_not_put_back: "",
+    };
+
+    #[test]
+    fn each_failure_has_the_hint_that_helps() {
+        use DiskState::{AsItWas, NoFile};
+        let not_allowed = "the server's user may not read and write in /srv: ";
+        let may_hold_unused = || DiskState::MayHoldUnused {
+            why: io::Error::other("why"),
+        };
+        for (step, code, state, hint) in [
+            (Step::Write, libc::ENOSPC, AsItWas, "free space in /srv"),
+            (Step::Sync, libc::EDQUOT, AsItWas, "free space in /srv"),
+            (
+                Step::Create,
+                libc::EROFS,
+                NoFile,
+                "/srv is on a read-only file system: remount it, or make it as root",
+            ),
+            (
+                Step::Rename,
+                libc::EBUSY,
+                AsItWas,
+                "/srv/file seems to be a mount point of its own (a bind-mounted file): mount its directory instead",
+            ),
+            (
+                Step::Owner,
+                libc::EPERM,
+                AsItWas,
+                "only root can give a file to another owner or group: replace it as root",
+            ),
+            (
+                Step::Create,
+                libc::EACCES,
+                AsItWas,
+                &*format!("{not_allowed}replace it as root"),
+            ),
+            (
+                Step::Examine,
+                libc::EACCES,
+                NoFile,
+                &*format!("{not_allowed}make it as root"),
+            ),
+            (Step::Attributes, libc::EPERM, AsItWas, "replace it as root"),
+            (Step::Mode, libc::EPERM, AsItWas, "replace it as root"),
+            (
+                Step::Lock,
+                libc::ENOLCK,
+                AsItWas,
+                "the file system must support locks (flock)",
+            ),
+            (
+                Step::Sync,
+                libc::EIO,
+                AsItWas,
+                "check the disk and the system log",
+            ),
+            (
+                Step::Write,
+                libc::ENOSPC,
+                may_hold_unused(),
+                "free space in /srv, before the next reload or rotation",
+            ),
+        ] {
+            let error = io::Error::from_raw_os_error(code);
+            let said = step.hint(Path::new("/srv/file"), &error, &state, &KIND);
+            assert_eq!(said, hint, "{step:?} {code} {state:?}");
+        }
+    }
+}

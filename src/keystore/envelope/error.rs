@@ -292,3 +292,53 @@ impl EnvelopeError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keystore::{Content, Fingerprint};
+
+    fn differing(versions: u32) -> Vec<Differing> {
+        let content = |byte| Content {
+            fingerprint: Fingerprint::of(&[byte; 16]),
+            algorithm: None,
+        };
+        (1..=versions)
+            .map(|version| Differing {
+                name: KeyName { id: 1, version },
+                first: content(1),
+                second: content(2),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn twenty_versions_of_two_stores_are_named_and_more_are_counted() {
+        let twenty = named(&differing(20));
+        assert_eq!(twenty.matches(" of key 1 (fingerprints ").count(), 20);
+        assert!(twenty.ends_with(')'), "{twenty}");
+        assert_eq!(named(&differing(23)), format!("{twenty} and 3 more"));
+    }
+
+    #[test]
+    fn a_file_that_someone_else_changed_is_damage_and_one_of_a_newer_format_is_not() {
+        let (path, name) = (PathBuf::from("/k"), KeyName { id: 1, version: 1 });
+        let unreadable = |source| EnvelopeError::Unreadable {
+            path: "/k".into(),
+            source,
+        };
+        assert!(unreadable(FormatError::Truncated).is_damage());
+        assert!(EnvelopeError::Changed { path: path.clone() }.is_damage());
+        let data_key = EnvelopeError::DataKey {
+            path: path.clone(),
+            name,
+        };
+        assert!(data_key.is_damage());
+        let newer = unreadable(FormatError::UnknownVersion { version: "2".into() });
+        let missing = EnvelopeError::Missing {
+            path,
+            previous: false,
+        };
+        assert!(!newer.is_damage() && !missing.is_damage() && !EnvelopeError::PathNotSet.is_damage());
+    }
+}

@@ -349,3 +349,45 @@ fn random_key(id: u32, length: usize) -> Result<DataKey, KeyStoreError> {
 fn copy_of(secret: &SecretBytes) -> SecretBytes {
     SecretBytes::new(secret.expose().to_vec())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_read_back_must_be_the_text_and_the_keys_that_were_meant() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("keys");
+        let text = format!("1;{}\n", "01".repeat(16));
+        std::fs::write(&path, &text).unwrap();
+        let store = KeyFile::new(KeyFileConfig {
+            path: path.clone(),
+            filekey: FileKey::None,
+            digest: Digest::Sha1,
+            pbkdf2_rounds: 0,
+            strict_permissions: false,
+        })
+        .unwrap();
+        let set = |versions: &[(u32, u8)]| {
+            let mut set = KeySet::default();
+            for &(version, byte) in versions {
+                set.insert(KeyName { id: 1, version }, DataKey::new(&[byte; 16]).unwrap());
+            }
+            set
+        };
+        let as_meant = |text: &str, meant: &KeySet| {
+            let text = SecretBytes::new(text.as_bytes().to_vec());
+            match store.read_back(&path, None, &text, meant) {
+                Ok(_) => true,
+                Err(KeyStoreError::File(FileError::NotAsWritten { .. })) => false,
+                Err(error) => panic!("{error}"),
+            }
+        };
+        assert!(as_meant(&text, &set(&[(1, 1)])));
+        assert!(!as_meant(&format!("{text}\n"), &set(&[(1, 1)])), "another text");
+        assert!(!as_meant(&text, &set(&[])), "one more");
+        assert!(!as_meant(&text, &set(&[(1, 1), (3, 1)])), "one less");
+        assert!(!as_meant(&text, &set(&[(3, 1)])), "another name");
+        assert!(!as_meant(&text, &set(&[(1, 2)])), "other bytes");
+    }
+}

@@ -176,4 +176,15 @@ mod tests {
             assert_eq!(fs::read_to_string(aside).unwrap(), garbage);
         }
     }
+
+    #[test]
+    fn a_mark_that_cannot_be_opened_is_not_taken_for_none() {
+        let directory = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink(FILE_NAME, directory.path().join(FILE_NAME)).unwrap();
+        let error = MarkFile::read(directory.path()).unwrap_err();
+        assert!(
+            matches!(error, MarkError::File(FileError::FileNotFound { .. })),
+            "{error}"
+        );
+    }
 }
