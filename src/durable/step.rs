@@ -143,15 +143,14 @@ mod tests {
         name: "test file",
         size_limit: 100,
         when_too_large: "",
-        create_as_root: "make it as root",
-        replace_as_root: "replace it as root",
+        replace_as_root: Some("replace it as root"),
         when_not_put_back: "",
     };
 
     #[test]
     fn each_failure_has_the_hint_that_helps() {
         use DiskState::{AsItWas, NoFile};
-        let not_allowed = "the server's user may not read and write in /srv: ";
+        let not_allowed = "the server's user may not read and write in /srv: let it, or ";
         let may_hold_unused = || DiskState::MayHoldUnused {
             why: io::Error::other("why"),
         };
@@ -162,7 +161,7 @@ mod tests {
                 Step::Create,
                 libc::EROFS,
                 NoFile,
-                "/srv is on a read-only file system: remount it, or make it as root",
+                "/srv is on a read-only file system: remount it, or make it as root, or elsewhere",
             ),
             (
                 Step::Rename,
@@ -174,7 +173,7 @@ mod tests {
                 Step::Owner,
                 libc::EPERM,
                 AsItWas,
-                "only root can give a file to another owner or group: replace it as root",
+                "only root can give a file to another owner or group: give the file to the server's user, or replace it as root",
             ),
             (
                 Step::Create,
@@ -186,10 +185,20 @@ mod tests {
                 Step::Examine,
                 libc::EACCES,
                 NoFile,
-                &*format!("{not_allowed}make it as root"),
+                &*format!("{not_allowed}make it as root, or elsewhere"),
             ),
-            (Step::Attributes, libc::EPERM, AsItWas, "replace it as root"),
-            (Step::Mode, libc::EPERM, AsItWas, "replace it as root"),
+            (
+                Step::Attributes,
+                libc::EPERM,
+                AsItWas,
+                "give the file to the server's user, or replace it as root",
+            ),
+            (
+                Step::Mode,
+                libc::EPERM,
+                AsItWas,
+                "give the file to the server's user, or replace it as root",
+            ),
             (
                 Step::Lock,
                 libc::ENOLCK,

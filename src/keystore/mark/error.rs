@@ -287,8 +287,8 @@ mod tests {
 
     #[test]
     fn three_versions_are_named_and_more_are_counted() {
-        let said = |versions, has_other_bytes| {
-            let lost = |version| Lost {
+        let said = |versions: u32, has_other_bytes: bool| {
+            let lost = |version: u32| Lost {
                 name: KeyName { id: 1, version },
                 known: Fingerprint::of(&[1; 16]),
                 found: has_other_bytes.then(|| Fingerprint::of(&[2; 16])),
