@@ -59,7 +59,7 @@ kills: build ## 30 random kills of a real server that rotates keys at work, then
 	tests/soak/run.py --store keystore --kills 25
 	tests/soak/run.py --store key-file --kills 5
 
-moves: build ## 42 moves of key stores and data, restores, replicas, a cluster: each starts, each mistake is refused (as root)
+moves: build ## 43 moves of key stores and data, restores, replicas, a cluster: each starts, each mistake is refused (as root)
 	tests/moves/run.py
 
 soak: test-packages build ## 1,000 such kills, after a proof that losses are found; most of an hour (STORE=key-file for that)

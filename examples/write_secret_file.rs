@@ -24,8 +24,7 @@ static KIND: FileKind = FileKind {
     name: "test file",
     size_limit: 1024,
     when_too_large: "make it smaller",
-    create_as_root: "make it as root",
-    replace_as_root: "replace it as root",
+    replace_as_root: None,
     when_not_put_back: "the new text",
 };
 

@@ -174,6 +174,11 @@ static inline int same_sql_command(kr_sql_command ours, const void *thd)
   return ours(thd) == thd_sql_command((MYSQL_THD)thd);
 }
 
+static inline int same_tablespace_op(kr_sql_command ours, const void *thd)
+{
+  return ours(thd) == thd_tablespace_op((MYSQL_THD)thd);
+}
+
 static inline void *same_current_thd(kr_current_thd ours)
 {
   return ours() == _current_thd() ? ours() : NULL;

@@ -190,8 +190,8 @@ struct kr_print_error_service {
    of this connection shall end. Only for the thread that runs the statement. */
 typedef int (*kr_kill_level)(const void *thd);
 
-/* _current_thd and thd_sql_command, functions that the server exports: the connection whose statement this thread runs, or
-   null, and the number of that statement. The numbers that we know have been the same since long before 10.5; the headers
+/* _current_thd, thd_sql_command and thd_tablespace_op, functions that the server exports: the connection whose statement this
+   thread runs, or null; the number of that statement; not 0 while it discards or imports a tablespace. The numbers that we know have been the same since long before 10.5; the headers
    that servers install do not have them, so tests on real servers hold them. */
 typedef void *(*kr_current_thd)(void);
 typedef int (*kr_sql_command)(const void *thd);

@@ -7,7 +7,7 @@ set -euo pipefail
 
 build=(gcc libc6-dev libclang-dev mariadb-server-core mariadb-client-core)
 test=(libmariadbd-dev libssl-dev openssl mariadb-server mariadb-backup mariadb-test mariadb-test-data
-      valgrind gdb binutils strace util-linux acl perl python3-venv
+      valgrind gdb binutils strace util-linux psmisc acl perl python3-venv
       mariadb-plugin-hashicorp-key-management faketime
       galera-4 socat rsync iproute2 procps)
 deb=(cmake make ninja-build lintian mmdebstrap)

@@ -11,16 +11,15 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::ffi::OsStr;
-use std::fs::{self, DirEntry};
+use std::fs::{self, DirEntry, File, OpenOptions};
 use std::io::{self, Read};
 use std::ops::ControlFlow;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::tablespace::{self, START};
 use crate::cancel;
-use crate::durable::read;
 
 /// The longest path that a link may hold, in bytes.
 const LONGEST_LINK: u64 = 4096;
@@ -37,6 +36,15 @@ pub enum WalkError {
         source: io::Error,
     },
 
+    /// What is in it cannot be read now: no file can be opened any more, or the disk fails.
+    #[error("cannot read {}: {source}", path.display())]
+    NotNow {
+        /// A file, or the folder of a database.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+
     /// Nobody wants the answer any more: the statement was killed, or the server ends.
     #[error("the statement was killed")]
     GivenUp,
@@ -45,7 +53,8 @@ pub enum WalkError {
 /// The key ids that tablespaces of this data directory are encrypted with, each with the first such file by its name.
 ///
 /// # Errors
-/// A directory that cannot be read, and work that is no longer wanted. A file that cannot be read names no key.
+/// A directory that cannot be read, what is in it and cannot be read now, and work that is no longer wanted. A file that is none or
+/// that this user may not read names no key.
 pub fn key_ids_in_use(directory: &Path) -> Result<BTreeMap<u32, PathBuf>, WalkError> {
     let mut found: BTreeMap<u32, PathBuf> = BTreeMap::new();
     let end = walk(directory, |id, path| {
@@ -99,14 +108,20 @@ fn walk(
             }
             continue;
         }
-        // A database that was dropped meanwhile, or that cannot be read, says nothing.
-        for table in fs::read_dir(entry.path()).into_iter().flatten().flatten() {
+        // A database that was dropped meanwhile, or that this user may not read (`lost+found`), says nothing.
+        let folder = entry.path();
+        for table in unless_now(fs::read_dir(&folder), &folder)?.into_iter().flatten() {
+            let Some(table) = unless_now(table, &folder)? else {
+                continue;
+            };
             let path = match table.file_name().as_bytes() {
                 name if name.ends_with(b".ibd") => table.path(),
-                name if name.ends_with(b".isl") => match link(&table.path()) {
-                    Some(path) => path,
-                    None => continue,
-                },
+                name if name.ends_with(b".isl") => {
+                    match unless_now(link(&table.path()), &table.path())?.flatten() {
+                        Some(path) => path,
+                        None => continue,
+                    }
+                }
                 _ => continue,
             };
             if let ControlFlow::Break(path) = look_at(path, &mut tell)? {
@@ -136,33 +151,57 @@ fn look_at(
     if cancel::is_cancelled() {
         return Err(WalkError::GivenUp);
     }
-    Ok(match key_id(&path) {
+    Ok(match unless_now(key_id(&path), &path)?.flatten() {
         Some(id) => tell(id, path),
         None => ControlFlow::Continue(()),
     })
 }
 
-/// The key of this file, if it is an encrypted tablespace that can be read.
-fn key_id(path: &Path) -> Option<u32> {
-    let file = read::regular(path).ok()?;
+/// The key of this file, if it is an encrypted tablespace.
+fn key_id(path: &Path) -> io::Result<Option<u32>> {
+    let Some(file) = open(path)? else {
+        return Ok(None);
+    };
     let mut bytes = [0; START];
-    file.read_exact_at(&mut bytes, 0).ok()?;
-    let (at, length) = tablespace::range(&bytes)?;
-    let information = bytes.get_mut(..length)?;
-    file.read_exact_at(information, at as u64).ok()?;
-    tablespace::key_id_of(information)
+    file.read_exact_at(&mut bytes, 0)?;
+    let range = tablespace::range(&bytes);
+    let Some((at, information)) = range.and_then(|(at, length)| Some((at, bytes.get_mut(..length)?))) else {
+        return Ok(None);
+    };
+    file.read_exact_at(information, at as u64)?;
+    Ok(tablespace::key_id_of(information))
 }
 
 /// The absolute path that an .isl file holds.
-fn link(path: &Path) -> Option<PathBuf> {
+fn link(path: &Path) -> io::Result<Option<PathBuf>> {
     let mut text = Vec::new();
-    read::regular(path)
-        .ok()?
-        .take(LONGEST_LINK)
-        .read_to_end(&mut text)
-        .ok()?;
+    if let Some(file) = open(path)? {
+        file.take(LONGEST_LINK).read_to_end(&mut text)?;
+    }
     let path = Path::new(OsStr::from_bytes(text.trim_ascii()));
-    path.is_absolute().then(|| path.into())
+    Ok(path.is_absolute().then(|| path.into()))
+}
+
+/// Opens a regular file. Whatever else has such a name, a pipe above all, must not be waited for.
+fn open(path: &Path) -> io::Result<Option<File>> {
+    let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    Ok(file.metadata()?.is_file().then_some(file))
+}
+
+/// Passes, as nothing, what cannot be read at all. What could be read at another moment may be encrypted with any key.
+fn unless_now<T>(read: io::Result<T>, path: &Path) -> Result<Option<T>, WalkError> {
+    const NOW: [i32; 4] = [libc::EMFILE, libc::ENFILE, libc::ENOMEM, libc::EIO];
+    match read {
+        Ok(read) => Ok(Some(read)),
+        Err(source) if source.raw_os_error().is_some_and(|code| NOW.contains(&code)) => {
+            Err(WalkError::NotNow {
+                path: path.into(),
+                source,
+            })
+        }
+        Err(_) => Ok(None),
+    }
 }
 
 #[cfg(test)]
@@ -247,6 +286,37 @@ mod tests {
     fn a_directory_that_cannot_be_read_is_an_error_that_names_it() {
         let error = key_ids_in_use(Path::new("/nowhere")).unwrap_err();
         assert!(error.to_string().contains("/nowhere"), "{error}");
+    }
+
+    /// In a process that may have no more than a few files open.
+    #[test]
+    fn where_no_file_can_be_opened_it_is_not_said_that_no_data_needs_a_key() {
+        const NAME: &str = "where_no_file_can_be_opened_it_is_not_said_that_no_data_needs_a_key";
+        const DIRECTORY: &str = "KEYROLL_TEST_DIRECTORY";
+        let Some(directory) = std::env::var_os(DIRECTORY) else {
+            let dir = directory(&[("a/t.ibd", &tablespace(7))]);
+            let status = std::process::Command::new("prlimit")
+                .arg("--nofile=32:32")
+                .arg(std::env::current_exe().unwrap())
+                .args(["--exact", &format!("datadir::walk::tests::{NAME}")])
+                .env(DIRECTORY, dir.path())
+                .status();
+            assert!(status.unwrap().success());
+            return;
+        };
+        let mut open: Vec<File> = (0..32).map_while(|_| File::open("/dev/null").ok()).collect();
+        // Room for the data directory; for a database in it, too; and for a table.
+        for room in 1..=3 {
+            open.truncate(open.len() - 1);
+            let found = file_in_use(Path::new(&directory), 7);
+            match room {
+                3 => assert!(found.unwrap().is_some()),
+                _ => assert!(
+                    matches!(found, Err(WalkError::NotNow { .. })),
+                    "{room}: {found:?}"
+                ),
+            }
+        }
     }
 
     #[test]

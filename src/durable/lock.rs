@@ -148,3 +148,19 @@ pub(super) fn is_named_by(file: &File, path: &Path) -> bool {
         _ => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_system_without_locks_is_known_by_its_error() {
+        for code in [libc::ENOLCK, libc::EOPNOTSUPP, libc::ENOSYS, libc::EINVAL] {
+            assert!(has_no_locks(&io::Error::from_raw_os_error(code)), "{code}");
+        }
+        for code in [libc::EINTR, libc::EIO, libc::EBADF, libc::EAGAIN] {
+            assert!(!has_no_locks(&io::Error::from_raw_os_error(code)), "{code}");
+        }
+        assert!(!has_no_locks(&io::Error::other("no code")));
+    }
+}

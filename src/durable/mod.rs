@@ -37,10 +37,8 @@ pub struct FileKind {
     pub size_limit: u64,
     /// What helps when it is too large: `remove versions that no data uses`.
     pub when_too_large: &'static str,
-    /// What helps when only root could make it: ``run `keyroll init` as root``.
-    pub create_as_root: &'static str,
-    /// What helps when only root could replace it: ``run `keyroll rotate` as root``.
-    pub replace_as_root: &'static str,
+    /// What helps, beside a right to write there, when only root could replace it: ``run `keyroll rotate --all` as root``.
+    pub replace_as_root: Option<&'static str>,
     /// What a replacement that failed and could not be undone leaves in the file, and why that does no harm.
     pub when_not_put_back: &'static str,
 }

@@ -233,3 +233,22 @@ fn attribute_names(file: &File) -> io::Result<Vec<OsString>> {
         Err(error) => Err(error),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attributes_that_cannot_be_listed_are_not_taken_for_none() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        // A file that is only named, not open for anything.
+        let named = OpenOptions::new()
+            .read(true)
+            .custom_flags(libc::O_PATH)
+            .open(file.path())
+            .unwrap();
+        let error = attribute_names(&named).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(libc::EBADF));
+        assert!(attribute_names(file.as_file()).is_ok());
+    }
+}

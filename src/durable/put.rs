@@ -91,8 +91,7 @@ mod tests {
         name: "test file",
         size_limit: 100,
         when_too_large: "",
-        create_as_root: "",
-        replace_as_root: "",
+        replace_as_root: None,
         when_not_put_back: "the new text",
     };
 
@@ -115,6 +114,8 @@ mod tests {
         put(&path, &KIND, b"old").unwrap();
         put(&path, &KIND, &[b'x'; 101]).unwrap_err();
         assert_eq!(fs::read(&path).unwrap(), b"old");
+        put(&path, &KIND, &[b'x'; 100]).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), [b'x'; 100]);
     }
 
     #[test]
@@ -125,5 +126,28 @@ mod tests {
         put(&path, &KIND, b"new").unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"new");
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_is_in_the_temporary_files_way_is_named() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file");
+        let temporary = directory.path().join(".file.keyroll-new");
+        fs::create_dir(&temporary).unwrap();
+        let error = put(&path, &KIND, b"new").unwrap_err().to_string();
+        let wanted = format!("Cannot remove the stale {}: ", temporary.display());
+        assert!(error.starts_with(&wanted), "{error}");
+    }
+
+    #[test]
+    fn what_is_read_back_must_be_what_was_written() {
+        let directory = tempfile::tempdir().unwrap();
+        let place = Place::new(&directory.path().join("file"), &PUT);
+        let judge = || read_back(&place, &KIND, b"meant").map_err(|failure| failure.source.to_string());
+        assert!(judge().is_err(), "no file");
+        fs::write(&place.path, "other").unwrap();
+        assert_eq!(judge(), Err("it does not hold what was written".into()));
+        fs::write(&place.path, "meant").unwrap();
+        assert_eq!(judge(), Ok(()));
     }
 }

@@ -254,4 +254,11 @@ mod tests {
             assert_eq!(up_to(&reader, &fifo, 100).unwrap().unwrap().expose(), b"hunter2");
         });
     }
+
+    #[test]
+    fn a_disk_that_cannot_be_read_is_told_at_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let error = up_to(&File::open(directory.path()).unwrap(), directory.path(), 100).unwrap_err();
+        assert!(matches!(error, FileError::ReadFailed { .. }), "{error}");
+    }
 }

@@ -369,3 +369,54 @@ pub(super) fn check_size(bytes: &[u8], path: &Path, kind: &'static FileKind) -> 
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+    use crate::durable::read;
+
+    static KIND: FileKind = FileKind {
+        name: "test file",
+        size_limit: 100,
+        when_too_large: "",
+        replace_as_root: None,
+        when_not_put_back: "",
+    };
+
+    #[test]
+    fn where_nothing_can_be_synced_nothing_is_lost_and_all_else_is_an_error() {
+        assert!(unless_not_here(Ok(())).is_ok());
+        let passes = |code| unless_not_here(Err(io::Error::from_raw_os_error(code))).is_ok();
+        assert!([libc::EINVAL, libc::ENOSYS, libc::EOPNOTSUPP].map(passes) == [true; 3]);
+        assert!([libc::EROFS, libc::EIO, libc::ENOSPC, libc::EDQUOT, libc::EBADF].map(passes) == [false; 5]);
+        assert!(unless_not_here(Err(io::Error::other("no code"))).is_err());
+    }
+
+    #[test]
+    fn whoever_makes_a_file_waits_for_who_is_at_work_in_its_folder() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file");
+        let make = |patience| {
+            create(&path, &KIND, b"made", None, patience, || {
+                Ok::<_, FileError>(read::open_regular(&path)?)
+            })
+        };
+        let at_work = File::open(directory.path()).unwrap();
+        at_work.lock().unwrap();
+        let error = make(Duration::from_millis(10)).unwrap_err();
+        assert!(
+            matches!(error, FileError::NotWritten { step: Step::Lock, .. }),
+            "{error}"
+        );
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                thread::sleep(Duration::from_millis(200));
+                at_work.unlock().unwrap();
+            });
+            make(lock::TIMEOUT).unwrap();
+        });
+        assert_eq!(fs::read(&path).unwrap(), b"made");
+    }
+}

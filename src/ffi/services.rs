@@ -16,6 +16,7 @@ use once_cell::sync::Lazy;
 
 use super::abi;
 use crate::one_line::one_line;
+use crate::plugin::server::MESSAGE_ROOM;
 use crate::plugin::{Level, Statement, Wake};
 
 /// `sql_service`: SQL in the server (10.7 and later).
@@ -31,9 +32,6 @@ const START_ERROR: c_uint = 2;
 const STATEMENT_ERROR: c_uint = 1105;
 /// The number that clients know a killed statement by (`ER_QUERY_INTERRUPTED`).
 const STATEMENT_KILLED: c_uint = 1317;
-
-/// The room that the server has for a message and a NUL behind it, in bytes (`ERRMSGSIZE`).
-const MESSAGE_ROOM: usize = 512;
 
 /// The service behind the exported pointer, or `None` where the preset version number is still in it.
 fn service<T>(exported: &AtomicPtr<T>) -> Option<&'static T> {
@@ -136,6 +134,10 @@ pub(super) fn statement() -> Statement {
         // SAFETY: `thd_sql_command` has this type from 10.5 to 11.8 (include/abi_check.c); null becomes `None`.
         unsafe { std::mem::transmute::<*mut c_void, abi::kr_sql_command>(symbol(c"thd_sql_command")) }
     });
+    static TABLESPACE_OP: Lazy<abi::kr_sql_command> = Lazy::new(|| {
+        // SAFETY: the same of `thd_tablespace_op`.
+        unsafe { std::mem::transmute::<*mut c_void, abi::kr_sql_command>(symbol(c"thd_tablespace_op")) }
+    });
     let thd = current_thd();
     let Some(command) = *COMMAND else {
         return Statement::None;
@@ -144,6 +146,10 @@ pub(super) fn statement() -> Statement {
         return Statement::None;
     }
     // SAFETY: the connection is this thread's own.
+    if TABLESPACE_OP.is_some_and(|is_at_it| unsafe { is_at_it(thd) } != 0) {
+        return Statement::ImportsTablespace;
+    }
+    // SAFETY: as above.
     let command = unsafe { command(thd) } as c_uint;
     let is_of_table = command == abi::KR_SQLCOM_CREATE_TABLE || command == abi::KR_SQLCOM_ALTER_TABLE;
     match is_of_table && (is_server_up() || is_true(c"opt_bootstrap")) {

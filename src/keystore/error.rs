@@ -14,6 +14,7 @@ use super::key_set::{KeyName, LAST_VERSION};
 use super::vault_kv::KvError;
 use crate::crypto::Algorithm;
 use crate::crypto::derive::DATA_KEY_LENGTH;
+use crate::durable::permissions::shell_word;
 use crate::durable::{FileError, LoosePermissions, permissions};
 
 /// A failure of a key store. Nothing was changed, on disk or in memory, unless the variant says so.
@@ -232,7 +233,7 @@ impl KeyStoreError {
             KeyStoreError::KnownVersionMissing { .. }
             | KeyStoreError::KnownVersionDiffers { .. }
             | KeyStoreError::KnownAlgorithmDiffers { .. } => {
-                "put this version back into the file from a backup; data on disk needs it".into()
+                "put the newest copy of the key store back: data on disk needs this version".into()
             }
             KeyStoreError::KeyTooShort { algorithm, .. } => format!(
                 "keyroll_encryption_algorithm = {} is for key stores that hold keys of {} hex digits only; data \
@@ -241,10 +242,13 @@ impl KeyStoreError {
                 DATA_KEY_LENGTH * 2
             ),
             KeyStoreError::UnknownKey { .. } => "name one of these, or -1 for all keys".into(),
+            KeyStoreError::VersionsUsedUp { latest, .. } if latest.version == LAST_VERSION => {
+                "make a key with another id, and change tables to it: ALTER TABLE ... ENCRYPTION_KEY_ID = ID".into()
+            }
             KeyStoreError::VersionsUsedUp { .. } => "set a smaller keyroll_rotate_version_step".into(),
             KeyStoreError::KeysAreMadeElsewhere { .. } => "add the key to the store, then reload".into(),
             KeyStoreError::NoMasterKey { .. } => {
-                "`keyroll import` moves the keys into a keystore, which has a master key".into()
+                "`keyroll import --keystore PATH --master-key URI` moves the keys into a keystore, which has a master key".into()
             }
             KeyStoreError::NoMasterKeyHeld { .. } => {
                 "name a master key file, which is made if need be: SET GLOBAL keyroll_save_keys = 'PATH file:MASTERKEYPATH'".into()
@@ -269,7 +273,7 @@ pub enum Warning {
     LoosePermissions(LoosePermissions),
 
     /// A copy of the keystore opens with a master key that was changed since.
-    #[error("{} opens with an older master key; the next change of the keystore removes it, or `rm {}`", path.display(), path.display())]
+    #[error("{} opens with an older master key; the next change of the keystore removes it, or `rm {}`", path.display(), shell_word(path))]
     OlderMasterKeyOpens {
         /// The copy.
         path: PathBuf,

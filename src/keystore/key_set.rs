@@ -160,4 +160,12 @@ mod tests {
         assert_eq!(set.latest(3), None);
         assert_eq!(set.ids(), [1, 2, 7]);
     }
+
+    #[test]
+    fn a_set_is_empty_until_a_version_is_in_it() {
+        let mut set = KeySet::default();
+        assert!(set.is_empty());
+        set.insert(KeyName { id: 1, version: 1 }, key(0));
+        assert!(!set.is_empty());
+    }
 }

@@ -173,7 +173,8 @@ impl Plugin {
 /// Whether asking for this key says nothing of data: the server asks for key 2 to see whether there is one for temporary data,
 /// and a statement may name a key that is not there.
 fn may_be_question(id: u32, statement: Statement) -> bool {
-    id == OF_TEMPORARY_DATA || statement != Statement::None
+    let speaks_of_data = matches!(statement, Statement::None | Statement::ImportsTablespace);
+    id == OF_TEMPORARY_DATA || !speaks_of_data
 }
 
 impl State {

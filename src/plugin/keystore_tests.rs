@@ -114,6 +114,7 @@ fn a_start_tells_who_wraps_the_keystore_and_what_encrypts() {
 #[test]
 fn the_first_use_of_a_key_makes_it_durably_before_it_is_told() {
     let s = started();
+    assert!(s.plugin.makes_keys());
     assert_eq!(s.first_use(7, FAST), Some(1));
     assert_eq!(s.server.latest(7), Some(1));
     assert!(
@@ -300,9 +301,15 @@ fn a_missing_key_is_told_with_the_file_that_needs_it_and_a_question_for_one_is_n
     // No statement of a user's: a thread that opens what is there.
     lacks_key(9, Statement::None);
     lacks_key(2, Statement::None);
+    // One that imports data, wherever that lies.
+    lacks_key(10, Statement::ImportsTablespace);
     let lines = s.server.lines.lock().unwrap();
     let errors: Vec<_> = lines.iter().filter(|(level, _)| *level == Level::Error).collect();
-    assert_eq!(errors.len(), 2, "{errors:?}");
+    assert_eq!(errors.len(), 3, "{errors:?}");
+    assert!(
+        errors[2].1.starts_with("keyroll: key 10 was asked for, but"),
+        "{errors:?}"
+    );
     assert!(
         errors[1].1.starts_with("keyroll: key 9 was asked for, but"),
         "{errors:?}"
@@ -519,4 +526,33 @@ fn settings_that_name_two_stores_or_no_master_key_are_refused() {
         Plugin::start(no_master_key, &server).map(|_| ()),
         Err(PluginError::NoMasterKey)
     ));
+}
+
+#[test]
+fn an_older_copy_that_lacks_no_key_is_accepted_and_told() {
+    let (directory, data) = (made(), tempfile::tempdir().unwrap());
+    let keystore = directory.path().join("keystore");
+    let start = || {
+        let server = Recorder {
+            data_elsewhere: Some(data.path().into()),
+            ..Recorder::default()
+        };
+        let plugin = Plugin::start(settings_of(directory.path()), &server).unwrap();
+        let told = server.logged(
+            Level::Warning,
+            "is an older copy, written 1 times, and this data has seen 2; no key is missing in it",
+        );
+        assert_eq!(server.logged(Level::Warning, "older copy"), told);
+        (plugin, server, told)
+    };
+    let (plugin, server, told) = start();
+    assert!(!told);
+    let older = fs::read(&keystore).unwrap();
+    plugin.rotate_master_key(&server, &Status::default()).unwrap();
+    let newest = fs::read(&keystore).unwrap();
+    assert!(!start().2, "as old as the data knows");
+    fs::write(&keystore, older).unwrap();
+    assert!(start().2);
+    fs::write(&keystore, newest).unwrap();
+    assert!(!start().2, "newer than the data has seen last");
 }

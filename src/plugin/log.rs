@@ -8,6 +8,7 @@ use crate::keystore::{Added, KeyName, KeyStore, Ring, VersionStep, Warning};
 use crate::secret::needed_limit;
 
 use super::asked::{Missing, StoreHas, is_implausible};
+use super::server::MESSAGE_ROOM;
 use super::{Level, PluginError, Published, Server, Wake};
 
 /// The statement that makes InnoDB's encryption threads look for new key versions.
@@ -218,8 +219,15 @@ pub fn woken(server: &dyn Server, wake: Wake, step: VersionStep) {
 
 /// A failed rotation or reload: the message for the statement, logged and remembered.
 pub fn failed(server: &dyn Server, status: &super::Status, doing: &str, error: &PluginError) -> String {
-    let text = format!("keyroll: {doing} failed: {error}. Hint: {}", error.hint());
-    server.log(Level::Error, &text);
+    let (failed, hint) = (format!("keyroll: {doing} failed: {error}"), error.hint());
+    let text = format!("{failed}. Hint: {hint}");
+    // A statement's message loses its middle then, perhaps in a command; the log has room for all of it.
+    if text.len() < MESSAGE_ROOM {
+        server.log(Level::Error, &text);
+    } else {
+        server.log(Level::Error, &failed);
+        server.log(Level::Note, &format!("keyroll: hint: {hint}"));
+    }
     status.remember_error(&format!("{doing}: {error}"));
     text
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::tests::{Recorder, settings};
 use super::*;
-use crate::keystore::MarkError;
+use crate::keystore::{KeyName, MarkError};
 
 const ONE: &str = "00112233445566778899aabbccddeeff";
 const TWO: &str = "ffeeddccbbaa99887766554433221100";
@@ -172,6 +172,43 @@ fn a_start_goes_on_without_a_mark_that_cannot_be_written_and_says_so() {
 }
 
 #[test]
+fn a_reload_that_adds_no_version_needs_no_mark() {
+    let site = Site::new();
+    site.write(&[&line(1, 1, ONE)]);
+    let (plugin, server) = site.start().unwrap();
+    let (ring, asked) = (
+        plugin.published().ring,
+        Arc::clone(&plugin.state().unwrap().asked),
+    );
+    assert!(
+        asked
+            .version(KeyName { id: 1, version: 5 }, &ring, false)
+            .is_some()
+    );
+    fs::remove_file(site.mark()).unwrap();
+    fs::remove_dir(&site.data).unwrap();
+    plugin.reload(&server, &Status::default()).unwrap();
+    assert!(server.logged(Level::Warning, "the mark could not be written"));
+}
+
+#[test]
+fn twenty_versions_that_are_given_up_are_told_and_more_are_counted() {
+    for (lost, more) in [(20, 0), (21, 1)] {
+        let site = Site::new();
+        let lines: Vec<String> = (1..=lost + 1).map(|version| line(1, version, ONE)).collect();
+        site.write(&lines.iter().map(String::as_str).collect::<Vec<_>>());
+        site.start().unwrap();
+        site.write(&[&lines[0]]);
+        let (_, server) = site.start_with(true).unwrap();
+        let told = server.lines.lock().unwrap();
+        let about = |words: &str| told.iter().filter(|(_, text)| text.contains(words)).count();
+        assert_eq!(about("given up, as keyroll_accept_lost_keys says"), 20);
+        assert_eq!(about("given up are 1 more versions"), more);
+        assert_eq!(about("more versions"), more);
+    }
+}
+
+#[test]
 fn a_damaged_mark_is_kept_aside_and_told() {
     let site = Site::new();
     site.write(&[&line(1, 1, ONE)]);
@@ -184,6 +221,34 @@ fn a_damaged_mark_is_kept_aside_and_told() {
         b"garbage"
     );
     site.start().unwrap();
+}
+
+#[test]
+fn no_warning_about_a_mark_is_cut_by_the_server() {
+    let site = Site::new();
+    // Longer paths than most.
+    let long = site.data.join("srv-mariadb-production-cluster-7/of-node-1");
+    let site = Site {
+        data: long.join("data"),
+        keys: long.join("keys"),
+        ..site
+    };
+    fs::create_dir_all(&site.data).unwrap();
+    let warned = |accept_lost, of: &str| {
+        let (_, server) = site.start_with(accept_lost).unwrap();
+        assert!(server.logged(Level::Warning, of));
+        for (_, text) in server.lines.lock().unwrap().iter() {
+            assert!(text.len() <= 511, "{} bytes: {text}", text.len());
+        }
+    };
+    site.write(&[&line(1, 1, ONE), &line(u32::MAX, u32::MAX - 1, TWO)]);
+    site.start().unwrap();
+    site.write(&[&line(1, 1, ONE)]);
+    warned(true, "given up");
+    fs::write(site.mark(), "garbage").unwrap();
+    warned(false, "was damaged and is kept as");
+    fs::remove_dir_all(&site.data).unwrap();
+    warned(false, "the mark could not be written");
 }
 
 #[test]

@@ -287,3 +287,38 @@ fn nothing_is_saved_beside_a_copy_of_a_later_change() {
     s.save(&plugin, "keystore", None).unwrap_err();
     assert_eq!(s.files(), ["keystore.previous", "master"]);
 }
+
+#[test]
+fn a_command_in_a_long_message_is_whole_in_the_error_log() {
+    let s = Site::with_keystore();
+    let folder = s.path(&"long".repeat(40));
+    fs::create_dir(&folder).unwrap();
+    let keystore = folder.join("keystore");
+    fs::rename(s.path("keystore"), &keystore).unwrap();
+    let settings = Settings {
+        keystore: keystore.to_str().unwrap().into(),
+        ..s.keystore("keystore", "master")
+    };
+    let plugin = s.start(settings);
+    rotate(&plugin, &s.server);
+    fs::remove_file(&keystore).unwrap();
+    let error = plugin.reload(&s.server, &Status::default()).unwrap_err();
+    let said = log::failed(&s.server, &Status::default(), "reload of the keys", &error);
+    assert!(said.len() >= server::MESSAGE_ROOM, "{said}");
+    assert!(
+        s.server
+            .logged(Level::Error, &format!("reload of the keys failed: {error}"))
+    );
+    assert!(
+        s.server
+            .logged(Level::Note, &format!("keyroll: hint: {}", error.hint()))
+    );
+    // A short one is one line.
+    log::failed(
+        &s.server,
+        &Status::default(),
+        "this",
+        &PluginError::StatementKilled,
+    );
+    assert!(s.server.logged(Level::Error, ". Hint: run it again"));
+}

@@ -4,6 +4,9 @@ use std::path::PathBuf;
 
 use super::Published;
 
+/// The room that the server has for a message or a line of its error log, and a NUL behind it, in bytes (`ERRMSGSIZE`).
+pub const MESSAGE_ROOM: usize = 512;
+
 /// How grave a line in the server's error log is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
@@ -34,6 +37,8 @@ pub enum Wake {
 pub enum Statement {
     /// CREATE TABLE or ALTER TABLE, of whatever kind, in a server that has started up or makes its first tables.
     MakesOrAltersTable,
+    /// ALTER TABLE that discards or imports a tablespace: a key that it asks for is one that data is encrypted with.
+    ImportsTablespace,
     /// Any other statement.
     Other,
     /// None: a thread of the server's own, or one that opens what is there at a start.

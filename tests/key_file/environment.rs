@@ -141,7 +141,7 @@ fn a_directory_without_write_permission_is_named_as_the_reason() {
         "{message}"
     );
     assert!(
-        message.contains("run `keyroll rotate` as root, then `SET GLOBAL keyroll_reload_keys = 1`"),
+        message.contains("run `keyroll rotate --key ID` as root, then `SET GLOBAL keyroll_reload_keys = 1`"),
         "{message}"
     );
     assert_eq!(place.bytes(), TEXT.as_bytes());
@@ -198,6 +198,9 @@ fn an_owner_that_cannot_be_kept_is_an_error_with_the_remedy() {
         message.contains("Cannot set the owner of ") && message.contains("is as it was"),
         "{message}"
     );
-    assert!(message.contains("run `keyroll rotate` as root"), "{message}");
+    assert!(
+        message.contains("run `keyroll rotate --key ID` as root"),
+        "{message}"
+    );
     assert_eq!(place.bytes(), TEXT.as_bytes());
 }

@@ -235,3 +235,27 @@ proptest! {
         fuzz_check::check(text.as_bytes());
     }
 }
+
+#[test]
+fn each_problem_has_a_hint_of_its_own() {
+    let of = |text: &str| parse(text).unwrap_err().problem.hint();
+    for (text, words) in [
+        (
+            format!("1;{KEY}\nno key"),
+            "a line is `id;key` or `id;version;key`",
+        ),
+        (format!("0;{KEY}"), "a key id is a number from 1 to 4294967295"),
+        (
+            format!("1;0;{KEY}"),
+            "a key version is a number from 1 to 4294967294",
+        ),
+        ("1;aabb".into(), "a key has 32, 48 or 64 hexadecimal digits"),
+        (format!("2;{KEY}"), "put the line of key 1 back"),
+        (
+            format!("1;{KEY}\n1;{}", "ab".repeat(16)),
+            "find out which of the two lines encrypted the data",
+        ),
+    ] {
+        assert!(of(&text).starts_with(words), "{text}: {}", of(&text));
+    }
+}

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use super::support::{PASSWORD, Place, TEXT, config};
 use keyroll::keystore::key_file::{FILE_SIZE_LIMIT, KeyFile, KeyFileConfig};
-use keyroll::keystore::{KeyStore, KeyStoreError, Loaded, Warning};
+use keyroll::keystore::{KeyStore, KeyStoreError, Loaded, NewVersions, Rotate, Warning};
 
 fn load(place: &Place, filekey: &str) -> Result<Loaded, KeyStoreError> {
     KeyFile::new(config(&place.path, filekey)).unwrap().load()
@@ -170,6 +170,7 @@ fn the_password_may_be_in_a_file_with_a_line_end() {
     for long in [
         vec![b'x'; 257],
         vec![b'x'; 5000],
+        [&[b'x'; 256][..], b"\n\n\n"].concat(),
         [&[b'x'; 9][..], &[b'\n'; 400], b"x"].concat(),
     ] {
         let wanted = format!("Cannot read {path}, the filekey is too long, max secret size is 256B ");
@@ -218,4 +219,13 @@ fn files_that_others_may_read_or_change_are_warned_about_at_every_load_or_refuse
     assert!(error.hint().starts_with(&mend), "{}", error.hint());
     fs::set_permissions(&place.path, Permissions::from_mode(0o640)).unwrap();
     assert_eq!(strict(&setting).unwrap().keys.len(), 3);
+}
+
+#[test]
+fn a_key_file_has_no_master_key_and_nothing_to_tell_beside_its_answers() {
+    let place = Place::plain();
+    let store = place.store();
+    store.load().unwrap();
+    store.rotate(Rotate::All, NewVersions::DEFAULT, None).unwrap();
+    assert_eq!((store.master_key(), store.take_messages()), (None, Vec::new()));
 }

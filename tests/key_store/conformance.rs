@@ -336,7 +336,10 @@ pub(crate) fn a_directory_without_write_permission_is_named_as_the_reason(place:
         message.contains("Cannot create ") && message.contains(": Permission denied"),
         "{message}"
     );
-    assert!(message.contains("run `keyroll rotate` as root"), "{message}");
+    assert!(
+        message.contains("run `keyroll rotate --key ID` as root"),
+        "{message}"
+    );
     assert_eq!(place.bytes(), before);
     assert_eq!(place.names(), ["keys"]);
 }

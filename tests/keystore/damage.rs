@@ -90,7 +90,7 @@ fn damage_a_wrong_master_key_and_a_provider_that_is_away_are_told_apart() {
     assert_eq!(
         error.hint(),
         format!(
-            "the master key is not the cause; put the newest backup in its place. If there is none, `mv {path}.previous {path}`: \
+            "the master key is not the cause; put the newest backup in its place. If there is none, `mv --backup=numbered {path}.previous {path}`: \
              it lacks what the last change made, and `keyroll check` tells whether the data needs that. A server that still \
              runs saves its keys by SET GLOBAL keyroll_save_keys"
         )
@@ -149,7 +149,7 @@ fn a_missing_keystore_is_never_made_by_itself() {
     assert!(
         error
             .hint()
-            .contains(&format!("`keyroll init --keystore {path}`")),
+            .contains(&format!("`keyroll init --keystore {path} --master-key URI`")),
         "{}",
         error.hint()
     );
@@ -230,7 +230,9 @@ fn an_older_copy_in_the_place_of_the_newer_is_noticed() {
         format!("keystore {path} is an older copy: it was written 1 times, {path}.previous 2 times")
     );
     assert!(
-        error.hint().contains(&format!("`mv {path}.previous {path}`")),
+        error
+            .hint()
+            .contains(&format!("`mv --backup=numbered {path}.previous {path}`")),
         "{}",
         error.hint()
     );

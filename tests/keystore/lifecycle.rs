@@ -5,9 +5,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::sync::atomic::Ordering;
 
 use keyroll::crypto::Algorithm;
-use keyroll::keystore::envelope::{Metadata, NewKey};
-use keyroll::keystore::{KeySpec, KeyStore, NewVersions, Rotate, VersionStep};
+use keyroll::keystore::envelope::{EnvelopeError, Metadata, NewKey};
+use keyroll::keystore::{KeySpec, KeyStore, KeyStoreError, NewVersions, Rotate, VersionStep};
 
+use super::faults;
 use super::support::{CTR_128, Handle, Place, TestMasterKey, XTS, options, plain_keys};
 
 fn new_versions(spec: KeySpec) -> NewVersions<'static> {
@@ -177,4 +178,68 @@ fn a_server_goes_on_with_the_master_key_that_the_keystore_was_moved_to() {
         refused.to_string().contains("there is no scheme 'vault'"),
         "{refused}"
     );
+}
+
+#[test]
+fn a_store_that_is_given_another_master_key_goes_on_knowing_what_it_has_seen() {
+    let place = faults::Place::new();
+    let path = place.path("keystore");
+    let server = place.store("master");
+    server.load().unwrap();
+    let old = fs::read(&path).unwrap();
+    server.rotate(Rotate::All, NewVersions::DEFAULT, None).unwrap();
+    fs::write(&path, &old).unwrap();
+    fs::remove_file(place.path("keystore.previous")).unwrap();
+    let error = server
+        .with_master_key(&place.uri("master"))
+        .unwrap()
+        .load()
+        .unwrap_err();
+    assert!(
+        matches!(
+            error,
+            KeyStoreError::Envelope(EnvelopeError::Older { in_memory: true, .. })
+        ),
+        "{error}"
+    );
+    // One that begins with it has seen nothing.
+    place.store("master").load().unwrap();
+}
+
+#[test]
+fn a_copy_that_cannot_be_removed_is_told_and_the_change_stands() {
+    let place = Place::new();
+    let store = place.store();
+    store.rotate_master_key(None).unwrap();
+    assert!(store.take_messages().is_empty(), "there was none");
+    fs::create_dir(place.directory.path().join("keystore.previous")).unwrap();
+    store.rotate_master_key(None).unwrap();
+    let path = place.path.display();
+    let told = store.take_messages();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(
+        told[0].starts_with(&format!("Cannot remove {path}.previous: "))
+            && told[0].contains("the keystore itself is written. Hint: "),
+        "{told:?}"
+    );
+    assert!(store.take_messages().is_empty(), "told once");
+    assert_eq!(place.store().metadata().unwrap().key_version, "3");
+}
+
+#[test]
+fn a_copy_under_an_older_master_key_is_removed_by_whatever_comes_next() {
+    let place = Place::new();
+    let store = place.store();
+    store.rotate(Rotate::All, NewVersions::DEFAULT, None).unwrap();
+    let previous = place.directory.path().join("keystore.previous");
+    let under_the_older = fs::read(&previous).unwrap();
+    store.rotate_master_key(None).unwrap();
+    assert!(!previous.exists());
+    // As a rotation of the master key leaves it that was killed before its last step.
+    fs::write(&previous, under_the_older).unwrap();
+    assert!(
+        store.create_key(1, XTS, None).unwrap().new.is_empty(),
+        "nothing is written"
+    );
+    assert!(!previous.exists());
 }

@@ -1,17 +1,20 @@
 //! What cannot be made is refused, and nothing is written for it.
 
-use std::fs;
+use std::fs::{self, File};
+use std::os::unix::fs::symlink;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use keyroll::crypto::Algorithm;
+use keyroll::durable::{FileError, lock};
 use keyroll::keystore::envelope::{Envelope, EnvelopeConfig, EnvelopeError, NewKey};
 use keyroll::keystore::{
     KeyName, KeySet, KeySpec, KeyStore, KeyStoreError, LAST_VERSION, NewVersions, Rotate, VersionStep,
 };
-use keyroll::master_key::{MasterKey, MasterKeyError, Wrapped};
+use keyroll::master_key::{MAX_WRAPPED, MasterKey, MasterKeyError, Wrapped};
 use keyroll::secret::{DataKey, KeystoreKey};
 
-use super::support::{CTR_128, Handle, Place, TestMasterKey, XTS, options};
+use super::support::{CTR_128, Handle, Place, TestMasterKey, XTS, options, plain_keys};
 
 const XTS_128: KeySpec = KeySpec {
     algorithm: Algorithm::Aes256Xts,
@@ -292,4 +295,93 @@ fn debug_output_of_an_open_keystore_shows_no_key() {
         shown.contains("LockedMemory(redacted)") && shown.contains("test master key one"),
         "{shown}"
     );
+}
+
+/// A provider that takes all the room that there is.
+struct Roomy(Handle);
+
+impl MasterKey for Roomy {
+    fn describe(&self) -> String {
+        self.0.describe()
+    }
+
+    fn wrap(&self, key: &KeystoreKey, keystore: &str) -> Result<Wrapped, MasterKeyError> {
+        let mut wrapped = self.0.wrap(key, keystore)?;
+        let length = wrapped.bytes.len() as u8;
+        wrapped.bytes.resize(MAX_WRAPPED - 1, 0);
+        wrapped.bytes.push(length);
+        // The longest name that may be given, of the longest characters.
+        wrapped.key_version = "\u{10348}".repeat(512);
+        Ok(wrapped)
+    }
+
+    fn unwrap(&self, wrapped: &Wrapped, keystore: &str) -> Result<KeystoreKey, MasterKeyError> {
+        let mut wrapped = wrapped.clone();
+        let length = wrapped.bytes[MAX_WRAPPED - 1];
+        wrapped.bytes.truncate(length.into());
+        self.0.unwrap(&wrapped, keystore)
+    }
+
+    fn rotate(&self) -> Result<(), MasterKeyError> {
+        self.0.rotate()
+    }
+}
+
+#[test]
+fn a_provider_may_take_all_the_room_that_it_has() {
+    let place = Place::new();
+    let keys = place.keys();
+    let roomy = || Roomy(Handle(place.master_key.clone()));
+    place.store().move_to(&roomy(), None).unwrap();
+    let store = Envelope::new(EnvelopeConfig {
+        path: place.path.clone(),
+        master_key: Box::new(roomy()),
+        options: options(),
+        strict_permissions: false,
+    })
+    .unwrap();
+    assert_eq!(plain_keys(&store.load().unwrap().keys), keys);
+}
+
+#[test]
+fn a_keystore_that_cannot_be_opened_is_not_said_to_be_missing() {
+    let place = Place::empty();
+    symlink("keystore", &place.path).unwrap();
+    let error = place.refused();
+    assert!(
+        matches!(&error, KeyStoreError::File(FileError::FileNotFound { .. })),
+        "{error}"
+    );
+    fs::remove_file(&place.path).unwrap();
+    let error = place.refused();
+    assert!(
+        matches!(
+            error,
+            KeyStoreError::Envelope(EnvelopeError::Missing { previous: false, .. })
+        ),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_stuck_lock_holder_ends_the_change_and_the_load_in_the_time_that_was_set() {
+    let place = Place::new();
+    let holder = File::open(&place.path).unwrap();
+    holder.lock().unwrap();
+    let store = place.store().with_lock_timeout(Duration::from_millis(100));
+    let begin = Instant::now();
+    for error in [
+        store.rotate(Rotate::All, NewVersions::DEFAULT, None).unwrap_err(),
+        store.load().unwrap_err(),
+    ] {
+        assert!(
+            error
+                .to_string()
+                .ends_with("is locked by another process, for more than 0.1 s"),
+            "{error}"
+        );
+    }
+    assert!(begin.elapsed() < lock::TIMEOUT);
+    drop(holder);
+    store.rotate(Rotate::All, NewVersions::DEFAULT, None).unwrap();
 }

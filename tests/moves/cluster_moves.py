@@ -4,7 +4,7 @@ import time
 
 from host import Host, at_folder, free_port, obey, put_in_place, require, run
 from server import Failure
-from store_moves import OUT_OF_DATE
+from store_moves import LACKS, OUT_OF_DATE
 
 NEWER = "version [0-9]+ of key 1 was asked for.* but the store lacks it"
 USER = "mysql"
@@ -59,6 +59,34 @@ def _former_node_joins(site, method):
     if method == "rsync":
         # Now its mark knows what it rotated by itself, which no data needs any more.
         obey(joiner.fails_to_join(donor, "it has grown apart", OUT_OF_DATE), "rm ")
+    joiner.join(donor)
+
+
+def a_node_catches_up_with_an_older_copy_of_the_keystore(site):
+    """What travels is rows, from the donor's cache (IST), and no pages: the donor's rotations do not matter."""
+    store, donor = _first_node(site, "rsync")
+    own = site.copied(store, "own")
+    joiner = _Node(site, "joiner", own, "rsync", site.template)
+    joiner.join(donor)
+    joiner.stop()
+    donor.rotate()
+    # The mistake: a copy of its own that is older still than its data.
+    too_early = site.copied(own, "too-early")
+    own.run("rotate", "--no-defaults", "--all")
+    joiner.join(donor)
+    donor.write("the cluster of two")
+    joiner.written = list(donor.written)
+    joiner.check()
+    joiner.stop()
+    newest = site.copied(own, "newest")
+    put_in_place(own, too_early)
+    joiner.own_files()
+    # Not as a node: one that fails while it joins loses its place and needs all data.
+    joiner.more.append("wsrep_on = OFF")
+    require(joiner.refused(LACKS), "put the newest one back")
+    joiner.more.pop()
+    put_in_place(own, newest)
+    joiner.own_files()
     joiner.join(donor)
 
 

@@ -110,6 +110,8 @@ def main():
         return
     if os.geteuid():
         # Files change their owners, and the nodes of a cluster have mounts of their own.
+        if not shutil.which("sudo"):
+            sys.exit("moves: root must run this, or a user who has sudo")
         os.execvp("sudo", ["sudo", "--preserve-env=KEYROLL_SO,KEYROLL_BIN,TMPDIR,PATH", sys.executable, "-B", *sys.argv])
     folder = Path(tempfile.mkdtemp(prefix="keyroll-moves.", dir=arguments.dir))
     # A server that is not root's own, as a node of a cluster is, has its data below.

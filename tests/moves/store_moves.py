@@ -81,6 +81,10 @@ def a_keystore_becomes_a_key_file(site):
     host.store = old
     require(host.refused(LACKS, "version 5 of key 1 "), r"put the one with UUID \S+ back, last seen as keystore ")
     host.store = _exported(site, keystore, "new")
+    # Another one: a key file records no algorithm. The command has named the one that the data needs.
+    host.store.algorithm = "aes_cbc"
+    host.refused("InnoDB: ")
+    host.store.algorithm = "aes_256_xts"
     host.start()
     host.rotate()
     host.restart()
@@ -89,7 +93,9 @@ def a_keystore_becomes_a_key_file(site):
 def _exported(site, keystore, name):
     keys = site.key_file(name, number=2)
     keys.path.unlink()
-    keystore.run("export", "--no-defaults", "--insecure-plaintext", "--to", keys.path, "--owner", user())
+    told = run(site.command, "export", "--no-defaults", *keystore.options(), "--insecure-plaintext", "--to", keys.path,
+               "--owner", user())
+    require(told, rf"set keyroll_encryption_algorithm .* = {keys.algorithm}\n")
     return keys
 
 
@@ -108,6 +114,7 @@ def a_keystore_moves_to_a_systemd_credential(site):
             site.folder / "unused", "--master-key", f"file:{store.secret}/made-for-systemd", "--owner", user())
         return "credential:made-for-systemd"
     store = site.keystore()
+    # No other move looks at it.
     os.environ["CREDENTIALS_DIRECTORY"] = str(store.secret)
     _move_master_key(site, credential, "credential:", store)
 

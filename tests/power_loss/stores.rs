@@ -49,8 +49,7 @@ static KIND: FileKind = FileKind {
     name: "test file",
     size_limit: 1 << 20,
     when_too_large: "",
-    create_as_root: "",
-    replace_as_root: "",
+    replace_as_root: None,
     when_not_put_back: "",
 };
 

@@ -4,6 +4,7 @@
 
 mod docs;
 mod faults;
+mod hints;
 mod interrupted;
 mod logins;
 #[path = "../openbao/mod.rs"]

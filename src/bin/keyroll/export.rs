@@ -70,6 +70,12 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         "made the key file {}, in clear; keys: {ids}, versions: {versions}",
         args.to.display()
     ));
+    if let Some(name) = only(&algorithms) {
+        terminal::say(&format!(
+            "a key file records no algorithm: set keyroll_encryption_algorithm (or file_key_management_encryption_algorithm) \
+             = {name}"
+        ));
+    }
     for hindrance in hindrances {
         terminal::say(&format!("keyroll: warning: {hindrance}"));
     }
@@ -80,6 +86,10 @@ fn algorithms(keys: &KeySet, of_store: Algorithm) -> BTreeSet<&'static str> {
     keys.iter()
         .map(|(name, _)| keys.algorithm(name).unwrap_or(of_store).name())
         .collect()
+}
+
+fn only<'a>(algorithms: &BTreeSet<&'a str>) -> Option<&'a str> {
+    algorithms.first().copied().filter(|_| algorithms.len() == 1)
 }
 
 /// What keeps file_key_management from reading the data with these keys.
@@ -94,7 +104,7 @@ fn hindrances(keys: &KeySet, algorithms: &BTreeSet<&'static str>) -> Vec<String>
     if names.len() > 1 {
         let names = names.join(" and ");
         found.push(format!(
-            "the keys encrypt with {names}: file_key_management decrypts all data with one algorithm"
+            "the keys encrypt with {names}: with a key file all data is decrypted with one algorithm, by keyroll too"
         ));
     }
     if algorithms.contains(Algorithm::Aes256Xts.name()) {

@@ -253,7 +253,7 @@ impl Failure {
                                       with; a keystore, which `keyroll import` makes, records one for each version"
                 .into(),
             Failure::NoLength => "leave --key-spec out".into(),
-            Failure::NotAKeystore { .. } => "`keyroll import` moves the keys of a key file into a keystore".into(),
+            Failure::NotAKeystore { .. } => "`keyroll import --keystore PATH --master-key URI` moves the keys of a key file into a keystore".into(),
             Failure::NotInsecure => "give --insecure-plaintext if that is what you want: whoever reads the file reads the \
                                      data"
                 .into(),

@@ -15,8 +15,7 @@ static KIND: FileKind = FileKind {
     name: "password file",
     size_limit: 4096,
     when_too_large: "it holds one line",
-    create_as_root: "run `keyroll init` as root",
-    replace_as_root: "run `keyroll init` as root",
+    replace_as_root: None,
     when_not_put_back: "a password that nothing is encrypted with",
 };
 

@@ -366,3 +366,68 @@ fn reach(name: &str, path: &Path) -> Result<(), KeyStoreError> {
     };
     Ok(failpoint::reach(name).map_err(failed)?)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::keystore::KeyStore;
+    use crate::keystore::envelope::{EnvelopeConfig, NewKey};
+    use crate::master_key::file::MasterKeyFile;
+    use crate::master_key::open::DEFAULT_REQUEST_TIMEOUT;
+    use crate::master_key::{self, Options};
+
+    #[test]
+    fn what_is_read_back_must_be_the_text_and_the_keys_that_were_meant() {
+        let directory = tempfile::tempdir().unwrap();
+        let (path, master) = (directory.path().join("keystore"), directory.path().join("master"));
+        MasterKeyFile::create(&master, None).unwrap();
+        let options = Options::of_this_process(DEFAULT_REQUEST_TIMEOUT);
+        let store = Envelope::new(EnvelopeConfig {
+            path: path.clone(),
+            master_key: master_key::open(&format!("file:{}", master.display()), &options).unwrap(),
+            options,
+            strict_permissions: false,
+        })
+        .unwrap();
+        let spec = KeySpec::DEFAULT;
+        store.create(&[NewKey { id: 1, spec }], None).unwrap();
+        let held = store.load().unwrap().keys;
+        let text = fs::read(&path).unwrap();
+        let document = parse(&path, &text).unwrap();
+        let keys = store.unwrap(&path, &document).unwrap();
+
+        let name = KeyName { id: 1, version: 1 };
+        let key = || DataKey::new(held.get(name).unwrap().expose()).unwrap();
+        let other = || DataKey::new(&[1; 32]).unwrap();
+        let next = KeyName { id: 1, version: 3 };
+        let set = |versions: Vec<(KeyName, DataKey, Algorithm)>| {
+            let mut set = KeySet::default();
+            for (name, key, algorithm) in versions {
+                set.insert_for(name, key, algorithm);
+            }
+            set
+        };
+        let as_meant = |text: &[u8], meant: &KeySet| match read_back(&path, text, &keys, meant) {
+            Ok(_) => true,
+            Err(KeyStoreError::File(FileError::NotAsWritten { .. })) => false,
+            Err(error) => panic!("{error}"),
+        };
+        let xts = Algorithm::Aes256Xts;
+        assert!(as_meant(&text, &held));
+        assert!(!as_meant(&[&text[..], b" "].concat(), &held), "another text");
+        assert!(!as_meant(&text, &KeySet::default()), "one more");
+        assert!(
+            !as_meant(&text, &set(vec![(name, key(), xts), (next, key(), xts)])),
+            "one less"
+        );
+        assert!(!as_meant(&text, &set(vec![(next, key(), xts)])), "another name");
+        assert!(!as_meant(&text, &set(vec![(name, other(), xts)])), "other bytes");
+        let algorithm = Algorithm::AesCtr;
+        assert!(
+            !as_meant(&text, &set(vec![(name, key(), algorithm)])),
+            "another cipher"
+        );
+    }
+}

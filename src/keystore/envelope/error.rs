@@ -8,6 +8,7 @@ use thiserror::Error;
 use super::format::{FORMAT, FormatError, VERSION};
 use super::uuid::Uuid;
 use crate::crypto::wrap::SealError;
+use crate::durable::permissions::shell_word;
 use crate::durable::replace::previous_path;
 use crate::keystore::{Differing, KeyName, KeyStoreError};
 use crate::master_key::MasterKeyError;
@@ -192,12 +193,11 @@ fn newer_one(path: &Path, generation: u64, newer: u64, in_memory: bool) -> Strin
 
 /// How to go on with another copy. What a copy lacks is for the data to say.
 fn restore(path: &Path) -> String {
-    let previous = previous_path(path);
-    let (path, previous) = (path.display(), previous.display());
+    let (path, previous) = (shell_word(path), shell_word(&previous_path(path)));
     format!(
-        "put the newest backup in its place. If there is none, `mv {previous} {path}`: it lacks what the last change made, and \
-         `keyroll check` tells whether the data needs that. A server that still runs saves its keys by SET GLOBAL \
-         keyroll_save_keys"
+        "put the newest backup in its place. If there is none, `mv --backup=numbered {previous} {path}`: it lacks what the last \
+         change made, and `keyroll check` tells whether the data needs that. A server that still runs saves its keys by SET \
+         GLOBAL keyroll_save_keys"
     )
 }
 
@@ -213,7 +213,7 @@ impl EnvelopeError {
     pub fn hint(&self) -> String {
         match self {
             EnvelopeError::PathNotSet => {
-                "set keyroll_keystore to the path of a keystore; `keyroll init --keystore PATH` makes one".into()
+                "set keyroll_keystore to the path of a keystore; `keyroll init --keystore PATH --master-key URI` makes one".into()
             }
             EnvelopeError::MasterKey(error) => error.hint(),
             EnvelopeError::Missing { path, previous: true } => {
@@ -221,26 +221,24 @@ impl EnvelopeError {
             }
             EnvelopeError::Missing { path, .. } => format!(
                 "check the path and that its file system is mounted; a server that still runs writes it anew by SET GLOBAL \
-                 keyroll_save_keys; `keyroll init --keystore {}` makes a new keystore, which cannot open data that is encrypted \
-                 already",
-                path.display()
+                 keyroll_save_keys; `keyroll init --keystore {} --master-key URI` makes a new one, which cannot open data that \
+                 is encrypted already",
+                shell_word(path)
             ),
             EnvelopeError::Unreadable { path, source } => match source {
-                FormatError::OtherFormat => {
-                    "check keyroll_keystore; a key file belongs into keyroll_filename, and `keyroll import` makes a \
-                     keystore of it"
-                        .into()
-                }
+                FormatError::OtherFormat => format!(
+                    "check keyroll_keystore; a key file belongs into keyroll_filename, and `keyroll import --from-filename {} \
+                     --keystore PATH --master-key URI` makes a keystore of it",
+                    shell_word(path)
+                ),
                 FormatError::UnknownVersion { .. } => {
                     format!("install a keyroll that knows it; this one knows {FORMAT} version {VERSION}")
                 }
                 _ => format!("the master key is not the cause; {}", restore(path)),
             },
-            EnvelopeError::Changed { path } | EnvelopeError::DataKey { path, .. } => format!(
-                "find out who can write {}: this was no accident; then {}",
-                path.display(),
-                restore(path)
-            ),
+            EnvelopeError::Changed { path } | EnvelopeError::DataKey { path, .. } => {
+                format!("find out who can write there: this was no accident; then {}", restore(path))
+            }
             EnvelopeError::WrongMasterKey { source, .. } => {
                 format!("the keystore is whole, as its checksum shows; {}", source.hint())
             }
@@ -292,5 +290,55 @@ impl EnvelopeError {
             EnvelopeError::Changed { .. } | EnvelopeError::DataKey { .. } => true,
             _ => false,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keystore::{Content, Fingerprint};
+
+    fn differing(versions: u32) -> Vec<Differing> {
+        let content = |byte| Content {
+            fingerprint: Fingerprint::of(&[byte; 16]),
+            algorithm: None,
+        };
+        (1..=versions)
+            .map(|version| Differing {
+                name: KeyName { id: 1, version },
+                first: content(1),
+                second: content(2),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn twenty_versions_of_two_stores_are_named_and_more_are_counted() {
+        let twenty = named(&differing(20));
+        assert_eq!(twenty.matches(" of key 1 (fingerprints ").count(), 20);
+        assert!(twenty.ends_with(')'), "{twenty}");
+        assert_eq!(named(&differing(23)), format!("{twenty} and 3 more"));
+    }
+
+    #[test]
+    fn a_file_that_someone_else_changed_is_damage_and_one_of_a_newer_format_is_not() {
+        let (path, name) = (PathBuf::from("/k"), KeyName { id: 1, version: 1 });
+        let unreadable = |source| EnvelopeError::Unreadable {
+            path: "/k".into(),
+            source,
+        };
+        assert!(unreadable(FormatError::Truncated).is_damage());
+        assert!(EnvelopeError::Changed { path: path.clone() }.is_damage());
+        let data_key = EnvelopeError::DataKey {
+            path: path.clone(),
+            name,
+        };
+        assert!(data_key.is_damage());
+        let newer = unreadable(FormatError::UnknownVersion { version: "2".into() });
+        let missing = EnvelopeError::Missing {
+            path,
+            previous: false,
+        };
+        assert!(!newer.is_damage() && !missing.is_damage() && !EnvelopeError::PathNotSet.is_damage());
     }
 }

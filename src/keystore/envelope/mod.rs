@@ -34,7 +34,7 @@ mod render;
 mod save;
 pub mod uuid;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -50,16 +50,17 @@ use super::{
     Identity, KeyName, KeySet, KeySpec, KeyStore, KeyStoreError, Loaded, MasterKeyRotated, NewVersions, Ring,
     Rotate, Rotated,
 };
-use crate::durable::{FileKind, lock, read, replace};
+use crate::durable::{FileKind, lock};
 use crate::master_key;
 
 /// What a keystore's file is to those who look after files.
 pub const KIND: FileKind = FileKind {
     name: "keystore",
     size_limit: 64 * 1024 * 1024,
-    when_too_large: "it holds some 290,000 key versions at most",
-    create_as_root: "run `keyroll init --keystore` as root",
-    replace_as_root: "run `keyroll rotate` as root, then `SET GLOBAL keyroll_reload_keys = 1` takes the new version up",
+    when_too_large: "it has room for some 290,000 versions, and none is ever removed: rotate single keys and not all",
+    replace_as_root: Some(
+        "run `keyroll rotate --key ID` as root, then `SET GLOBAL keyroll_reload_keys = 1` takes the new version up",
+    ),
     when_not_put_back: "what was to be written, which does no harm as it holds all keys",
 };
 
@@ -94,19 +95,6 @@ impl Envelope {
     #[must_use]
     pub fn with_lock_timeout(self, lock_timeout: Duration) -> Envelope {
         Envelope { lock_timeout, ..self }
-    }
-
-    /// The temporary files of a process that was killed at work on this keystore. The next change removes them. They
-    /// hold no more than the keystore does.
-    pub fn leftovers(&self) -> Vec<PathBuf> {
-        let Ok(path) = read::resolve(&self.config.path) else {
-            return Vec::new();
-        };
-        // The lock keeps a change that is at work from being taken for one that was killed.
-        match lock::shared_if_possible(&path, self.lock_timeout) {
-            Ok(_no_change) => replace::leftovers(&path),
-            Err(_) => Vec::new(),
-        }
     }
 
     fn say(&self, message: String) {

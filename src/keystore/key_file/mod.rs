@@ -7,7 +7,7 @@ pub mod format;
 
 use std::fs::File;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 pub use config::{Digest, FileKey, KeyFileConfig};
@@ -32,10 +32,10 @@ const FILEKEY_LIMIT: u64 = 256;
 static KIND: FileKind = FileKind {
     name: "key file",
     size_limit: FILE_SIZE_LIMIT,
-    when_too_large: "it holds some 800,000 key versions at most",
-    create_as_root: "run `keyroll init` as root",
-    replace_as_root: "run `keyroll rotate` as root, then `SET GLOBAL keyroll_reload_keys = 1` takes the new \
-                      version up",
+    when_too_large: "it has room for some 800,000 versions, and none is ever removed: rotate single keys and not all",
+    replace_as_root: Some(
+        "run `keyroll rotate --key ID` as root, then `SET GLOBAL keyroll_reload_keys = 1` takes the new version up",
+    ),
     when_not_put_back: "the unused new version, which does no harm as no data uses it",
 };
 
@@ -116,15 +116,6 @@ impl KeyFile {
         replace::create(path, &KIND, bytes.expose(), owner, store.lock_timeout, || {
             store.read_back(path, password.as_ref(), &bytes, &meant)
         })
-    }
-
-    /// The temporary file of a rotation that was killed, if there is one. It may hold keys; the next rotation
-    /// removes it.
-    pub fn leftover(&self) -> Option<PathBuf> {
-        let path = read::resolve(&self.config.path).ok()?;
-        // The lock keeps a rotation that is at work from being taken for one that was killed.
-        let _no_rotation = lock::shared_if_possible(&path, self.lock_timeout).ok()?;
-        replace::leftovers(&path).into_iter().next()
     }
 
     /// Reads the file's bytes as they are on disk.
@@ -352,4 +343,46 @@ fn random_key(id: u32, length: usize) -> Result<DataKey, KeyStoreError> {
 
 fn copy_of(secret: &SecretBytes) -> SecretBytes {
     SecretBytes::new(secret.expose().to_vec())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_read_back_must_be_the_text_and_the_keys_that_were_meant() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("keys");
+        let text = format!("1;{}\n", "01".repeat(16));
+        std::fs::write(&path, &text).unwrap();
+        let store = KeyFile::new(KeyFileConfig {
+            path: path.clone(),
+            filekey: FileKey::None,
+            digest: Digest::Sha1,
+            pbkdf2_rounds: 0,
+            strict_permissions: false,
+        })
+        .unwrap();
+        let set = |versions: &[(u32, u8)]| {
+            let mut set = KeySet::default();
+            for &(version, byte) in versions {
+                set.insert(KeyName { id: 1, version }, DataKey::new(&[byte; 16]).unwrap());
+            }
+            set
+        };
+        let as_meant = |text: &str, meant: &KeySet| {
+            let text = SecretBytes::new(text.as_bytes().to_vec());
+            match store.read_back(&path, None, &text, meant) {
+                Ok(_) => true,
+                Err(KeyStoreError::File(FileError::NotAsWritten { .. })) => false,
+                Err(error) => panic!("{error}"),
+            }
+        };
+        assert!(as_meant(&text, &set(&[(1, 1)])));
+        assert!(!as_meant(&format!("{text}\n"), &set(&[(1, 1)])), "another text");
+        assert!(!as_meant(&text, &set(&[])), "one more");
+        assert!(!as_meant(&text, &set(&[(1, 1), (3, 1)])), "one less");
+        assert!(!as_meant(&text, &set(&[(3, 1)])), "another name");
+        assert!(!as_meant(&text, &set(&[(1, 2)])), "other bytes");
+    }
 }

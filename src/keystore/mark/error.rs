@@ -67,8 +67,8 @@ impl MarkError {
             } => {
                 let path = shell_word(path);
                 format!(
-                    "install the keyroll that wrote it; or `mv {path} {path}.unreadable`, which has the store accepted as it is: \
-                     make sure that it is the newest"
+                    "install the keyroll that wrote it; or `mv --backup=numbered {path} {path}.unreadable`, which has the store \
+                     accepted as it is: make sure that it is the newest"
                 )
             }
             MarkError::Unreadable {
@@ -141,7 +141,7 @@ impl Mismatch {
                 )
             }
             (_, None) => format!(
-                "bring the versions back into {}, in Vault by `kv undelete`",
+                "bring the versions back into {}, in Vault by `vault kv undelete -versions=VERSION MOUNT/ID`",
                 known.described
             ),
         }
@@ -276,10 +276,43 @@ mod tests {
         };
         let hint = error(FormatError::UnknownVersion(2)).hint();
         assert!(
-            hint.contains("`mv '/my data/keyroll.mark' '/my data/keyroll.mark'.unreadable`"),
+            hint.contains(
+                "`mv --backup=numbered '/my data/keyroll.mark' '/my data/keyroll.mark'.unreadable`"
+            ),
             "{hint}"
         );
         // A start does it by itself.
         assert!(!error(FormatError::Damaged).hint().contains("mv "));
+    }
+
+    #[test]
+    fn three_versions_are_named_and_more_are_counted() {
+        let said = |versions: u32, has_other_bytes: bool| {
+            let lost = |version: u32| Lost {
+                name: KeyName { id: 1, version },
+                known: Fingerprint::of(&[1; 16]),
+                found: has_other_bytes.then(|| Fingerprint::of(&[2; 16])),
+            };
+            let store = StoreSeen {
+                described: "a store".into(),
+                identity: None,
+            };
+            let lost = (1..=versions).map(lost).collect();
+            MarkError::store_lacks(Path::new("/data/keyroll.mark"), store, &Mark::default(), lost).to_string()
+        };
+        let known = Fingerprint::of(&[1; 16]);
+        let named: Vec<String> = (1..=3)
+            .map(|version| format!("version {version} of key 1 (fingerprint {known})"))
+            .collect();
+        let three = format!(
+            "a store lacks key versions that this data knows: {}",
+            named.join(", ")
+        );
+        assert_eq!(said(3, false), three);
+        assert_eq!(said(5, false), format!("{three} and 2 more"));
+        assert!(
+            said(1, true)
+                .starts_with("a store holds other bytes than this data knows for version 1 of key 1")
+        );
     }
 }

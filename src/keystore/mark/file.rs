@@ -15,8 +15,7 @@ pub const KIND: FileKind = FileKind {
     name: "mark",
     size_limit: 256 * 1024 * 1024,
     when_too_large: "a mark lists every key version in less than 60 bytes",
-    create_as_root: "the data directory must be writable for the server's user",
-    replace_as_root: "the data directory must be writable for the server's user",
+    replace_as_root: None,
     when_not_put_back: "versions that the key store holds, which does no harm",
 };
 
@@ -176,5 +175,16 @@ mod tests {
             assert_eq!(aside, directory.path().join(name));
             assert_eq!(fs::read_to_string(aside).unwrap(), garbage);
         }
+    }
+
+    #[test]
+    fn a_mark_that_cannot_be_opened_is_not_taken_for_none() {
+        let directory = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink(FILE_NAME, directory.path().join(FILE_NAME)).unwrap();
+        let error = MarkFile::read(directory.path()).unwrap_err();
+        assert!(
+            matches!(error, MarkError::File(FileError::FileNotFound { .. })),
+            "{error}"
+        );
     }
 }

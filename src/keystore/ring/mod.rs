@@ -505,4 +505,29 @@ mod tests {
             Err(KeyStoreError::KeyTooShort { name: short, bits: 128, .. }) if short == name(3, 1)
         ));
     }
+
+    #[test]
+    fn every_key_of_a_crowded_ring_is_found_and_no_other() {
+        for count in 1..200 {
+            let ids: Vec<u32> = (1..=count).map(|n| n * 7).collect();
+            let mut keys = KeySet::default();
+            for &id in &ids {
+                keys.insert(name(id, id + 1), key(id as u8, 16));
+            }
+            let ring = Ring::new(&keys, Algorithm::AesCbc).unwrap();
+            assert_eq!(ring.ids(), ids);
+            for id in 0..=count * 7 + 1 {
+                let there = ids.contains(&id);
+                assert_eq!(ring.latest(id), there.then_some(id + 1), "{id} of {count}");
+                let bytes = ring.key(id, id + 1).map(|key| key.with(<[u8]>::to_vec));
+                assert_eq!(bytes, there.then(|| vec![id as u8; 16]));
+            }
+        }
+    }
+
+    #[test]
+    fn a_ring_shows_no_key() {
+        let ring = Ring::new(&mixed(), Algorithm::AesCbc).unwrap();
+        assert_eq!(format!("{ring:?}"), "Ring(2 keys, 3 versions)");
+    }
 }

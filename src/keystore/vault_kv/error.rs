@@ -5,6 +5,9 @@ use thiserror::Error;
 use crate::keystore::{KeyName, KeyStoreError};
 use crate::net::vault::VaultError;
 
+/// How many versions a hint makes room for beyond those that are needed now.
+const MORE_ROOM: u64 = 1000;
+
 /// A failure of the store. The words of hashicorp_key_management are kept where it has some.
 #[derive(Debug, Error)]
 pub enum KvError {
@@ -134,7 +137,7 @@ impl KvError {
                 "set keyroll_vault_url to https://HOST:PORT/v1/MOUNT".into()
             }
             KvError::KvVersion1 { mount } => {
-                format!("`vault kv enable-versioning` turns {mount} into version 2")
+                format!("`vault kv enable-versioning {mount}/` turns it into version 2")
             }
             KvError::Vault(error) => error.hint(),
             KvError::NoKeys { .. } => {
@@ -143,17 +146,20 @@ impl KvError {
             KvError::NotAKey { .. } => {
                 "its field data holds 32, 48 or 64 hex digits and nothing else; other secrets belong elsewhere".into()
             }
-            KvError::NothingLeft { .. } => "`vault kv undelete` brings deleted versions back".into(),
-            KvError::WouldLose { .. } => {
-                "raise it with `vault kv metadata put -max-versions=1000 MOUNT/ID`".into()
+            KvError::NothingLeft { .. } => "`vault kv undelete -versions=VERSION MOUNT/ID` brings a deleted version back".into(),
+            // Never less than there is room for now: Vault would drop what no longer fits.
+            KvError::WouldLose { kept, new, lost, .. } => {
+                let room = kept.saturating_add(u64::from(*new)).saturating_add(MORE_ROOM);
+                format!("raise it with `vault kv metadata put -max-versions={room} MOUNT/{}`", lost.id)
             }
             KvError::StepTooLarge { .. } => "set a smaller keyroll_rotate_version_step".into(),
+            // Without the room Vault would drop the versions that data needs.
             KvError::NumbersTaken { latest, seen, .. } => format!(
-                "restore the newest snapshot of Vault; if there is none, write {} versions to key {} there, to be used by \
-                 nothing, with `vault kv put MOUNT/{} data=$(openssl rand -hex 32)`",
-                seen.version.saturating_sub(*latest),
+                "restore the newest snapshot of Vault. If there is none, `vault kv metadata put -max-versions={0} MOUNT/{1}`, \
+                 then write {2} versions, which nothing uses: `vault kv put MOUNT/{1} data=$(openssl rand -hex 32)`",
+                u64::from(seen.version).saturating_add(MORE_ROOM),
                 seen.id,
-                seen.id
+                seen.version.saturating_sub(*latest),
             ),
             KvError::NotReadBack { .. } => "look into Vault's audit log for who else writes there".into(),
             KvError::HalfMade { source, .. } => format!(

@@ -27,8 +27,7 @@ static KIND: FileKind = FileKind {
     name: "credential",
     size_limit: 1024 * 1024,
     when_too_large: "systemd passes credentials of up to 1 MiB",
-    create_as_root: "credentials are made by systemd-creds",
-    replace_as_root: "credentials are made by systemd-creds",
+    replace_as_root: None,
     when_not_put_back: "what was there before",
 };
 

@@ -24,8 +24,7 @@ static KIND: FileKind = FileKind {
     name: "master key file",
     size_limit: 1024 * 1024,
     when_too_large: "it has one line for each rotation of the master key",
-    create_as_root: "run `keyroll init` as root",
-    replace_as_root: "run `keyroll rotate-master-key` as root",
+    replace_as_root: Some("run `keyroll rotate-master-key` as root"),
     when_not_put_back: "the unused new version, which does no harm as nothing is wrapped with it",
 };
 

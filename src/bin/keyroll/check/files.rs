@@ -156,12 +156,16 @@ fn check_directory(directory: &Path, file: &Metadata, report: &mut Report) {
     if mode & OTHERS_WRITE != 0 && mode & STICKY == 0 {
         report.warning(
             format!("others may replace files in the directory {shown}: its mode is {mode:04o}"),
-            format!("run `chmod go-w {shown}`"),
+            format!("run `chmod go-w {}`", permissions::shell_word(directory)),
         );
     } else if meta.uid() != 0 && meta.uid() != file.uid() {
         report.warning(
             format!("the directory {shown} belongs to {owner}, who may replace files in it"),
-            format!("run `chown {} {shown}`", owner::name_of(file.uid())),
+            format!(
+                "run `chown {} {}`",
+                owner::name_of(file.uid()),
+                permissions::shell_word(directory)
+            ),
         );
     } else {
         report.ok(format!("directory {shown}: mode {mode:04o}, owner {owner}"));

@@ -7,7 +7,7 @@ mod report;
 use std::path::Path;
 use std::process::ExitCode;
 
-use keyroll::durable::replace;
+use keyroll::durable::{lock, replace};
 use keyroll::keystore::key_file::FileKey;
 use keyroll::keystore::mark::format::FormatError;
 use keyroll::keystore::{KeySet, MarkError, Warning};
@@ -185,7 +185,11 @@ fn leftovers(place: &Place, report: &mut Report) {
     let Ok(path) = place.path().canonicalize() else {
         return;
     };
-    let found = replace::leftovers(&path);
+    // A change that is at work is not one that was interrupted. One that hangs is told of when the store is opened.
+    let found = match lock::shared_if_possible(&path, lock::TIMEOUT) {
+        Ok(_no_change) => replace::leftovers(&path),
+        Err(_) => return,
+    };
     for leftover in &found {
         report.warning(
             format!("a change was interrupted and left {}", leftover.display()),
