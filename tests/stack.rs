@@ -9,7 +9,7 @@ mod c_host;
 use std::path::Path;
 use std::process::Command;
 
-use c_host::succeed;
+use c_host::{Built, succeed};
 use keyroll::keystore::KeySpec;
 use keyroll::keystore::envelope::{Envelope, EnvelopeConfig, NewKey};
 use keyroll::master_key::file::MasterKeyFile;
@@ -30,12 +30,16 @@ fn no_entry_takes_more_than_4_kib_of_stack() {
     // The library that is shipped, built where a build for use finds it again: what a frame takes is up to the optimiser.
     let usual = target.parent().and_then(Path::parent).unwrap();
     c_host::build_library(&mut c_host::cargo(), &["--release"], usual);
+    let built = Built {
+        host,
+        library: usual.join("release/libkeyroll.so"),
+    };
 
     let scratch = tempfile::tempdir().unwrap();
     make_keystore(scratch.path());
     let out = succeed(
-        Command::new(host)
-            .arg(usual.join("release/libkeyroll.so"))
+        Command::new(built.host)
+            .arg(built.library)
             .arg(scratch.path())
             // As servers are linked: a symbol that is bound at its first use takes stack of its own.
             .env("LD_BIND_NOW", "1"),

@@ -9,6 +9,21 @@ use crate::tried::{OF_FILES, OF_KEYSTORES, OF_MARKS, OF_PLUGIN, OF_STORES, OF_VA
 /// Errors that are made and mended elsewhere: by this function in this file.
 const ELSEWHERE: &[(&str, &str, &str)] = &[
     (
+        "FileError::NoMemory",
+        "tests/little_memory.rs",
+        "a_reload_or_a_rotation_that_lacks_memory_fails_and_ends_nothing",
+    ),
+    (
+        "FileError::Cancelled",
+        "mariadb-test/keyroll/t/waits.test",
+        "KILL QUERY $id",
+    ),
+    (
+        "PluginError::TooManyCreated",
+        "src/plugin/keystore_tests.rs",
+        "no_more_keys_are_made_between_two_starts_than_the_limit_allows",
+    ),
+    (
         "FileError::ReadFailed",
         "tests/keystore/settle.rs",
         "a_disk_that_does_not_take_what_was_read_refuses_the_keystore_until_it_does",
@@ -187,6 +202,15 @@ const NOT_MADE: &[(&str, &str)] = &[
     (
         "PluginError::DataUnseen",
         "a server cannot start on a data directory that it may not read",
+    ),
+    (
+        "PluginError::NoThread",
+        "a process that may start no thread more runs no test",
+    ),
+    ("PluginError::Busy", "it says where to look"),
+    (
+        "PluginError::NotShown",
+        "the reload that it names is the one after any change from outside",
     ),
     ("PluginError::LookPanicked", "a fault of ours, to be reported"),
     ("PluginError::NotRunning", "it names the error log"),

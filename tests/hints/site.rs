@@ -187,10 +187,10 @@ impl Site {
 
     /// The mark of a server that works with this store.
     pub(crate) fn write_mark(&self, store: &dyn KeyStore) {
-        let ring = ring(&store.load().unwrap().keys);
+        let keys = store.load().unwrap().keys;
         let mut file = MarkFile::read(&self.path("data")).unwrap();
         file.change(|mark| {
-            mark.learn(&ring);
+            mark.learn(keys.iter().map(|(name, key)| (name, key.bytes())));
             mark.store = StoreSeen::of(store);
         })
         .unwrap();

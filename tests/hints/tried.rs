@@ -27,6 +27,7 @@ macro_rules! variants {
 variants! {
     FileError: OF_FILES, of_file, [
         FileNotFound ReadFailed FileTooLarge LoosePermissions NotOwnerOnly Locked HardLinked FileExists NotAsWritten NotWritten
+        NoMemory Cancelled
     ];
     KeyStoreError: OF_STORES, of_store, [
         FilenameNotSet File Envelope VaultKv KeyFileSyntax WrongKey NotEncrypted CannotEncrypt FilekeyTooLong KnownVersionMissing
@@ -44,7 +45,7 @@ variants! {
     PluginError: OF_PLUGIN, of_plugin, [
         KeyStore Mark NotMarked MasterKey FilekeyHidden VaultSecretHidden LoginLacks SeveralStores NoMasterKey TwoMasterKeys
         KeysOfPeer ExecByStatement VaultByStatement SaveTo SaveUnder SaveOver NotAKeyId KeyInUse DataUnseen StatementKilled
-        LookPanicked NotRunning
+        LookPanicked NotRunning NoThread TooManyCreated Busy NotShown
     ];
     MarkError: OF_MARKS, of_mark, [File Unreadable StoreLacks];
     Warning: OF_WARNINGS, of_warning, [LoosePermissions OlderMasterKeyOpens VersionGone NotAKey HeldVersionGone];
