@@ -406,10 +406,7 @@ mod tests {
         let at_work = File::open(directory.path()).unwrap();
         at_work.lock().unwrap();
         let error = make(Duration::from_millis(10)).unwrap_err();
-        assert!(
-            matches!(error, FileError::NotWritten { step: Step::Lock, .. }),
-            "{error}"
-        );
+        assert!(matches!(error, FileError::Locked { .. }), "{error}");
         thread::scope(|scope| {
             scope.spawn(|| {
                 thread::sleep(Duration::from_millis(200));
