@@ -440,3 +440,54 @@ fn a_file_that_does_not_read_back_as_written_is_taken_back() {
     assert_eq!(place.bytes(), bytes);
     place.assert_nothing_left_behind();
 }
+
+#[test]
+fn what_a_file_system_lacks_stops_nothing_and_what_it_fails_at_is_an_error() {
+    let attribute = |name: &'static str| {
+        move || {
+            let place = Place::plain();
+            xattr::set(&place.path, name, b"kept").unwrap();
+            place
+        }
+    };
+    // A default access control list gives the new file one that the old file has not.
+    let in_folder_with_list = || {
+        let place = Place::plain();
+        let folder = place.directory.path().to_str().unwrap().to_owned();
+        let made = run(&["setfacl", "-d", "-m", "u:65534:r", &folder].map(String::from));
+        assert!(made.status.success(), "{}", stderr(&made));
+        place
+    };
+    let rotate: &[&str] = &["rotate", "all"];
+    let cases: [(&dyn Fn() -> Place, &[&str], &str, bool); 9] = [
+        (&Place::plain, &["load"], "flock:error=ENOLCK", true),
+        (&Place::plain, &["load"], "flock:error=EIO", false),
+        (&Place::plain, rotate, "flock:error=ENOLCK", false),
+        (&Place::plain, rotate, "flistxattr:error=EOPNOTSUPP", true),
+        (&Place::plain, rotate, "flistxattr:error=EIO", false),
+        // Labels are the system's to give.
+        (&attribute("security.note"), rotate, "fsetxattr:error=EPERM", true),
+        (&attribute("user.note"), rotate, "fsetxattr:error=EPERM", false),
+        (
+            &in_folder_with_list,
+            rotate,
+            "fremovexattr:error=EIO:when=99",
+            true,
+        ),
+        (&in_folder_with_list, rotate, "fremovexattr:error=EIO", false),
+    ];
+    for (make, action, injected, works) in cases {
+        if injected == "fsetxattr:error=EPERM" && works && !is_root() {
+            continue;
+        }
+        let place = make();
+        let before = place.keys();
+        let (call, what) = injected.split_once(':').unwrap();
+        let output = strace(&inject(call, what), &place, action);
+        let at = format!("{action:?} with {injected}: {}", stderr(&output));
+        assert_eq!(output.status.success(), works, "{at}");
+        let after = place.keys();
+        assert!(holds_all(&after, &before), "{at}");
+        assert_eq!(after.len() > before.len(), works && action == rotate, "{at}");
+    }
+}

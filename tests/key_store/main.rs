@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod conformance;
+mod limits;
 mod places;
 #[path = "../programs/mod.rs"]
 mod programs;

@@ -318,3 +318,27 @@ fn number(digits: &[u8], last: u32) -> Result<u32, usize> {
     }
     if value == 0 { Err(digits.len()) } else { Ok(value) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_new_line_takes_exactly_the_room_that_is_made_for_it() {
+        // More would move what is written so far, and leave keys behind in memory that is not wiped.
+        let digits = "01".repeat(MAX_DATA_KEY_LENGTH);
+        let text = format!("1;{digits}\r\n4294967295;{digits}");
+        let parsed = KeyText::parse(SecretBytes::new(text.clone().into_bytes())).unwrap();
+        let name = KeyName {
+            id: u32::MAX,
+            version: LAST_VERSION,
+        };
+        let key = DataKey::new(&[1; MAX_DATA_KEY_LENGTH]).unwrap();
+        let more = parsed.with_new_versions(&[(name, key)]);
+        assert_eq!(
+            String::from_utf8_lossy(more.expose()),
+            format!("{text}\r\n4294967295;4294967294;{digits}\r\n")
+        );
+        assert_eq!(more.expose().len(), text.len() + LONGEST_NEW_LINE);
+    }
+}
