@@ -186,7 +186,7 @@ impl Plugin {
     /// ones can be made while the master key's provider is asked.
     ///
     /// # Errors
-    /// The keystore has not changed then.
+    /// The keystore has not changed then, unless it is [`PluginError::NotShown`].
     pub fn rotate_master_key(&self, server: &dyn Server, status: &Status) -> Result<(), PluginError> {
         let _no_other = self.change_master_key()?;
         let (store, known) = {

@@ -88,12 +88,12 @@ static void refused(void) {
   forget_messages();
   REQUIRE(latest(ALTER_TABLE, 20) == INVALID && latest(CREATE_TABLE, 20) == INVALID);
   keystore_is(before, length);
-  CHECK(count_messages("making key 20 failed: shop/orders.ibd is encrypted with a key 20 that keystore", ERROR) == 1 &&
-            message_count() == 1,
-        "a key that data is encrypted with is not made again, and the log names a file");
+  static const char *failed = "making key 20 failed: shop/orders.ibd is encrypted with a key 20 that keystore";
+  CHECK(count_messages(failed, ERROR) == 1 && count_messages(failed, KR_ME_WARNING) == 1 && message_count() == 2,
+        "a key that data is encrypted with is not made again, and the log and the statement are told of a file");
   REQUIRE(latest(NONE, 20) == INVALID && latest(SELECT, 20) == INVALID);
   CHECK(count_messages("key 20 was asked for by shop/orders.ibd, but the store lacks it: it has keys 1, 2, 12, 13, 14.", ERROR) == 1 &&
-            message_count() == 2,
+            message_count() == 3,
         "what opens that data is told once, with what there is");
   keystore_is(before, length);
   free(before);
@@ -123,12 +123,23 @@ static void versions(void) {
   CHECK(message_count() <= 101 && count_messages("no more are told", ERROR) == 1, "no more than a hundred are told");
 }
 
+static void limited(void) {
+  forget_messages();
+  set_number("auto_create_limit", 3);
+  static const char *failed = "making key 16 failed: 3 keys were made at their first use since the start";
+  CHECK(latest(CREATE_TABLE, 16) == INVALID && latest(CREATE_TABLE, 17) == INVALID && count_messages(failed, ERROR) == 1 &&
+            count_messages(failed, KR_ME_WARNING) == 1 && message_count() == 2,
+        "no more keys are made between two starts than the limit allows, which is told once");
+  set_number("auto_create_limit", 10000);
+}
+
 void first_use(void) {
   REQUIRE(mkdir(in_dir("data"), 0700) == 0 && mkdir(in_dir("data/shop"), 0700) == 0);
   start_keystore();
   made();
   refused();
   versions();
+  limited();
   stop();
   CHECK(latest(CREATE_TABLE, 40) == INVALID, "after the end no key is made");
 }
