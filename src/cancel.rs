@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 pub use mutex::{Mutex, MutexGuard};
 
 /// How long a wait goes on without looking.
-pub const LOOK_EVERY: Duration = Duration::from_millis(50);
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 type IsCancelled = Box<dyn Fn() -> bool>;
 

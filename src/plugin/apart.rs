@@ -6,12 +6,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
+use std::time::Duration;
 
 use crate::cancel;
 use crate::crypto::scrub;
 
 /// Stack for reading, writing and asking for keys, and for wiping it afterwards, in bytes.
 const STACK: usize = 1024 * 1024;
+
+/// How old the answer may be whether the work is still wanted: only the calling thread may ask the server.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 /// Does `work` in a thread of its own and waits for it; what it leaves of keys on its stack is wiped. It is given up
 /// when the work of the calling thread is, whose server alone may be asked for that.
@@ -31,7 +35,7 @@ pub fn apart<T: Send>(work: impl FnOnce() -> T + Send) -> io::Result<T> {
 /// In frames that no caller's grow by.
 #[inline(never)]
 fn run(work: &mut (dyn FnMut() + Send)) -> io::Result<()> {
-    let given_up = Arc::new(AtomicBool::new(false));
+    let given_up = Arc::new(AtomicBool::new(cancel::is_cancelled()));
     let is_given_up = {
         let given_up = Arc::clone(&given_up);
         move || given_up.load(Ordering::Relaxed)
@@ -46,7 +50,7 @@ fn run(work: &mut (dyn FnMut() + Send)) -> io::Result<()> {
                 cancel::while_wanted(is_given_up, || scrub::around(work));
             })?;
         // Nobody sends: the channel ends with the work, by a panic, too.
-        while ended.recv_timeout(cancel::LOOK_EVERY) == Err(RecvTimeoutError::Timeout) {
+        while ended.recv_timeout(LOOK_EVERY) == Err(RecvTimeoutError::Timeout) {
             if cancel::is_cancelled() {
                 given_up.store(true, Ordering::Relaxed);
             }
@@ -57,7 +61,7 @@ fn run(work: &mut (dyn FnMut() + Send)) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, Instant};
+    use std::time::Instant;
 
     use super::*;
 
@@ -81,6 +85,8 @@ mod tests {
         });
         assert!(given_up.unwrap() && start.elapsed() < Duration::from_secs(5));
         assert!(!apart(cancel::is_cancelled).unwrap());
+        let before = cancel::while_wanted(|| true, || apart(cancel::is_cancelled));
+        assert!(before.unwrap(), "known from the beginning");
     }
 
     #[test]

@@ -64,7 +64,7 @@ static void failures(void) {
   char *changed = strdup(before);
   *strstr(changed, "f0\n") = 'e';
   write_text(in_dir("keys"), changed);
-  refused_with(set_global("rotate_key", 1), "version 4 of key 1", "other bytes", "Hint: ", "backup", NULL);
+  refused_with(set_global("rotate_key", 1), "version 4 of key 1", "other bytes", "Hint: ", "newest copy", NULL);
   refused_with(set_global("reload_keys", 1), "version 4 of key 1", "other bytes", "Hint: ", NULL);
   char *now = read_file(in_dir("keys"), NULL);
   REQUIRE(strcmp(now, changed) == 0);
