@@ -22,8 +22,9 @@ use crate::durable::replace::{Previous, Replacement};
 use crate::durable::{FileError, FileKind, lock, read, replace};
 use crate::secret::{DataKey, SecretBytes};
 
-/// The largest key file, in bytes, encrypted or not: as large as a keystore. (file_key_management reads 1 MiB.)
-pub const FILE_SIZE_LIMIT: u64 = 64 * 1024 * 1024;
+/// The largest key file, in bytes, encrypted or not: it has room for the versions of the largest keystore. (file_key_management
+/// reads 1 MiB.)
+pub const FILE_SIZE_LIMIT: u64 = 32 * 1024 * 1024;
 
 /// The longest password that a file may hold, in bytes (as in file_key_management).
 const FILEKEY_LIMIT: u64 = 256;
@@ -32,7 +33,7 @@ const FILEKEY_LIMIT: u64 = 256;
 static KIND: FileKind = FileKind {
     name: "key file",
     size_limit: FILE_SIZE_LIMIT,
-    when_too_large: "it holds some 800,000 key versions at most",
+    when_too_large: "it holds some 400,000 key versions at most",
     create_as_root: "run `keyroll init` as root",
     replace_as_root: "run `keyroll rotate` as root, then `SET GLOBAL keyroll_reload_keys = 1` takes the new \
                       version up",
