@@ -173,7 +173,7 @@ fn unwritable_folder(site: &Site, tried: &mut Tried) {
 fn full(site: &Site, tried: &mut Tried) {
     const LINE: usize = 80;
     // Room for one more line, and not for two.
-    let room = 64 * 1024 * 1024 - ONE.len() - TWO.len() - 2 - LINE;
+    let room = 32 * 1024 * 1024 - ONE.len() - TWO.len() - 2 - LINE;
     site.write("store/keys", &format!("{ONE}{TWO}#{}\n", "x".repeat(room)));
     site.my_cnf(&[site.option("keyroll_filename", "store/keys")]);
     let before = keys_of(&site.key_file());

@@ -130,7 +130,7 @@ fn a_file_above_the_limit_is_refused() {
     assert_eq!(load(&fill(FILE_SIZE_LIMIT), "").unwrap().keys.len(), 3);
     let large = fill(FILE_SIZE_LIMIT + 1);
     let wanted = format!(
-        "{} is larger than the 67108864 bytes a key file may have",
+        "{} is larger than the 33554432 bytes a key file may have",
         large.path.display()
     );
     assert_eq!(message(&large, ""), wanted);

@@ -124,7 +124,7 @@ fn a_rotation_that_would_pass_the_size_limit_is_refused() {
             Ok(_) => assert!(fits && place.bytes().len() as u64 == FILE_SIZE_LIMIT),
             Err(error) => {
                 assert!(
-                    !fits && error.to_string().contains("is larger than the 67108864 bytes"),
+                    !fits && error.to_string().contains("is larger than the 33554432 bytes"),
                     "{error}"
                 );
                 assert_eq!(place.bytes(), bytes);

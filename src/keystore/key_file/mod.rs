@@ -22,8 +22,9 @@ use crate::durable::replace::{Previous, Replacement};
 use crate::durable::{FileError, FileKind, lock, read, replace};
 use crate::secret::{DataKey, SecretBytes};
 
-/// The largest key file, in bytes, encrypted or not: as large as a keystore. (file_key_management reads 1 MiB.)
-pub const FILE_SIZE_LIMIT: u64 = 64 * 1024 * 1024;
+/// The largest key file, in bytes, encrypted or not: it has room for the versions of the largest keystore. (file_key_management
+/// reads 1 MiB.)
+pub const FILE_SIZE_LIMIT: u64 = 32 * 1024 * 1024;
 
 /// The longest password that a file may hold, in bytes (as in file_key_management).
 const FILEKEY_LIMIT: u64 = 256;
@@ -32,7 +33,7 @@ const FILEKEY_LIMIT: u64 = 256;
 static KIND: FileKind = FileKind {
     name: "key file",
     size_limit: FILE_SIZE_LIMIT,
-    when_too_large: "it has room for some 800,000 versions, and none is ever removed: rotate single keys and not all",
+    when_too_large: "it has room for some 400,000 versions, and none is ever removed: rotate single keys and not all",
     replace_as_root: Some(
         "run `keyroll rotate --key ID` as root, then `SET GLOBAL keyroll_reload_keys = 1` takes the new version up",
     ),
