@@ -143,6 +143,11 @@ fn valgrind_finds_no_error_and_no_leak_in_any_topic() {
         "--leak-check=full",
         "--error-exitcode=99",
         "--track-origins=yes",
+        concat!(
+            "--suppressions=",
+            env!("CARGO_MANIFEST_DIR"),
+            "/tests/c_host/valgrind.supp"
+        ),
     ];
     for topic in TOPICS {
         assert_eq!(check(topic, &valgrind), check(topic, &[]), "{topic}");

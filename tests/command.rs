@@ -90,7 +90,7 @@ fn check_tells_good_files_from_bad_ones_by_its_exit_code() {
         ),
         (
             "too_large",
-            &format!("{good}#{}\n", "x".repeat(1 << 20)),
+            &format!("{good}#{}\n", "x".repeat(32 << 20)),
             0o600,
             2,
         ),

@@ -219,6 +219,14 @@ const NOT_MADE: &[(&str, &str)] = &[
 
 /// Commands that are run elsewhere; or that are named and not advised, and then why.
 const NOT_RUN_HERE: &[(&str, &str)] = &[
+    (
+        "keyroll check --datadir DIR --against COPY",
+        "tests/moves/store_moves.py",
+    ),
+    (
+        "keyroll import --add --from-filename PATH",
+        "tests/moves/store_moves.py",
+    ),
     ("mv -n {path} {path}.damaged", "src/plugin/save_tests.rs"),
     (
         "SET GLOBAL keyroll_reload_keys = 1",
