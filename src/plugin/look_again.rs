@@ -31,7 +31,7 @@ struct State {
 impl LookAgain {
     /// Reads the store with `read`, which tells whether it succeeded, for a version that is not there; whether it may be there
     /// now. A server makes a version before it uses it, so a read that began after it was asked for decides: one that another
-    /// thread has made meanwhile serves, and a version that was read for in vain has to wait for [`PAUSE`] to pass. The first
+    /// thread has made meanwhile serves, and a version that was read for in vain has to wait for a second to pass. The first
     /// one to ask for another version waits for it here.
     pub fn look(&self, name: KeyName, read: impl FnOnce() -> bool) -> bool {
         let asked = Instant::now();
