@@ -2,6 +2,7 @@
 
 import time
 
+from client import ConnectionLost
 from host import Host, at_folder, free_port, obey, put_in_place, require, run
 from server import Failure
 from store_moves import LACKS, OUT_OF_DATE
@@ -207,13 +208,20 @@ class _Node(Host):
     def stop(self):
         self.server.shut_down()
 
+    def _is_ready(self):
+        try:
+            return self.sql("SHOW STATUS LIKE 'wsrep_ready'") == [["wsrep_ready", "ON"]]
+        except ConnectionLost:
+            # A node ends its connections when it becomes a member. One that has ended itself is never ready.
+            return False
+
     def _wait(self):
         try:
             self.server.wait_until_up()
         except Failure as failure:
             raise Failure(f"{failure}:\n{self.new_text()[-6000:]}") from None
         deadline = time.monotonic() + 30
-        while self.sql("SHOW STATUS LIKE 'wsrep_ready'") != [["wsrep_ready", "ON"]]:
+        while not self._is_ready():
             if time.monotonic() > deadline:
                 raise Failure(f"{self.server.folder.name} is no ready node of the cluster")
             time.sleep(0.05)
