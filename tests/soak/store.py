@@ -132,8 +132,10 @@ class Store:
         """Keeps a copy of the store's file as it is now, to be put in its place later."""
         copy = self.folder / f"copy-{len(self.copies)}"
         shutil.copy(self.path, copy)
+        # Looked up afterwards: what was made just before, and was told to nobody, is in the copy as well.
+        held = self.list()
         with self.lock:
-            self.copies.append((copy, set(self.seen), self.opened_by()))
+            self.copies.append((copy, held, self.opened_by()))
 
     def opened_by(self):
         """What opens the store's file now."""
