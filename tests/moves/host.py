@@ -183,7 +183,7 @@ class Host:
         try:
             self.server.wait_until_up()
         except Failure as failure:
-            raise Failure(f"{failure}:\n{self.new_text()[-6000:]}") from None
+            raise Failure(f"{failure}:\n{self.short_text()}") from None
         said = self.new_text()
         warnings = [line for line in said.splitlines() if re.search(r"\[Warning\].*keyroll: ", line)]
         if warnings and not warns:
@@ -215,6 +215,11 @@ class Host:
         with open(self.server.log, encoding="utf-8", errors="replace") as log:
             log.seek(self.server.log_read)
             return log.read()
+
+    def short_text(self):
+        """The same, of a server that failed: what is no Note, and the last lines."""
+        lines = self.new_text().splitlines()
+        return "\n".join([*[line for line in lines[:-20] if re.search(r"\[(ERROR|Warning)\]", line)][-20:], *lines[-20:]])
 
     def refused(self, *texts):
         """Starts it, which must fail, for a reason that all the texts tell. Returns what the error log says."""
