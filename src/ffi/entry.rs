@@ -59,16 +59,31 @@ pub(super) unsafe extern "C" fn get_key(
     length: *mut c_uint,
 ) -> c_uint {
     guard(|| {
-        let name = KeyName { id: key_id, version };
-        let look = || published::current().and_then(|ring| ring.key(key_id, version));
-        let Some(key) = look().or_else(|| running::look_again(name).then(look).flatten()) else {
-            running::lacks_version(name);
-            return VersionOrStatus(abi::KR_KEY_VERSION_INVALID);
+        let status = match published::current().and_then(|ring| ring.key(key_id, version)) {
+            // SAFETY: the server passes a buffer of `*length` bytes and a length of its own, or null for either.
+            Some(key) => unsafe { hand_over(key, buffer, length) },
+            // SAFETY: as above.
+            None => unsafe { get_missing_key(KeyName { id: key_id, version }, buffer, length) },
         };
-        // SAFETY: the server passes a buffer of `*length` bytes and a length of its own, or null for either.
-        VersionOrStatus(unsafe { hand_over(key, buffer, length) })
+        VersionOrStatus(status)
     })
     .0
+}
+
+/// The same for a version that the ring lacks: the store may have it by now. Apart from the way that is taken for each page.
+///
+/// # Safety
+/// That of [`hand_over`].
+#[cold]
+#[inline(never)]
+unsafe fn get_missing_key(name: KeyName, buffer: *mut u8, length: *mut c_uint) -> c_uint {
+    let look = || published::current().and_then(|ring| ring.key(name.id, name.version));
+    let Some(key) = running::look_again(name).then(look).flatten() else {
+        running::lacks_version(name);
+        return abi::KR_KEY_VERSION_INVALID;
+    };
+    // SAFETY: the caller's promise.
+    unsafe { hand_over(key, buffer, length) }
 }
 
 /// Copies the key if there is a buffer for it, and always tells its true length.

@@ -71,7 +71,7 @@ impl Chunk {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn rooms(&self) -> &[Room] {
         match &self.memory {
             #[allow(unsafe_code, reason = "no safe function reads memory of one's own as atomics")]
@@ -121,7 +121,7 @@ impl KeyMemory {
     }
 
     /// The key of `length` bytes that was put into this room; `None` if none of the rooms beside it was ever used.
-    #[inline]
+    #[inline(always)]
     pub fn get(&self, room: u32, length: u8) -> Option<KeyBytes<'_>> {
         let (chunk, at) = place(room);
         let words = self.chunks.get(chunk)?.get()?.rooms().get(at)?;
@@ -143,7 +143,7 @@ impl fmt::Debug for KeyMemory {
 }
 
 /// The chunk of a room, and its number in there.
-#[inline]
+#[inline(always)]
 fn place(room: u32) -> (usize, usize) {
     let n = room as usize / FIRST_ROOMS + 1;
     let chunk = n.ilog2() as usize;
@@ -157,7 +157,7 @@ impl<'a> KeyBytes<'a> {
     }
 
     /// Their number.
-    #[inline]
+    #[inline(always)]
     #[expect(clippy::len_without_is_empty, reason = "a key is never empty")]
     pub fn len(self) -> usize {
         match self.0 {
@@ -171,8 +171,20 @@ impl<'a> KeyBytes<'a> {
     pub fn for_each_word(self, mut take: impl FnMut(usize, [u8; 8])) {
         match self.0 {
             Place::Kept(words) => {
-                for (at, word) in words.iter().enumerate() {
-                    take(at, word.load(Ordering::Relaxed).to_ne_bytes());
+                let mut take = |at, word: &AtomicU64| take(at, word.load(Ordering::Relaxed).to_ne_bytes());
+                // The usual lengths without a loop, which takes longer than the lookup.
+                match words {
+                    [a, b] => {
+                        take(0, a);
+                        take(1, b);
+                    }
+                    [a, b, c, d] => {
+                        take(0, a);
+                        take(1, b);
+                        take(2, c);
+                        take(3, d);
+                    }
+                    words => words.iter().enumerate().for_each(|(at, word)| take(at, word)),
                 }
             }
             Place::Own(bytes) => {

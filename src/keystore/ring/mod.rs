@@ -65,7 +65,7 @@ impl Place {
         u64::from(self.room) << 32 | u64::from(self.length) << 8 | u64::from(self.algorithm.number())
     }
 
-    #[inline]
+    #[inline(always)]
     fn of_word(word: u64) -> Option<Place> {
         Some(Place {
             room: (word >> 32) as u32,
@@ -180,13 +180,13 @@ impl Ring {
     }
 
     /// The latest version of the key, or `None` if there is no such key.
-    #[inline]
+    #[inline(always)]
     pub fn latest(&self, id: u32) -> Option<u32> {
         self.latest.get(of_id(id)).map(|latest| latest as u32)
     }
 
     /// The bytes of this version of the key, or `None` if there is no such version.
-    #[inline]
+    #[inline(always)]
     pub fn key(&self, id: u32, version: u32) -> Option<KeyBytes<'_>> {
         let place = self.find(KeyName { id, version })?;
         self.memory.get(place.room, place.length)
@@ -308,7 +308,7 @@ impl Ring {
         Ok(())
     }
 
-    #[inline]
+    #[inline(always)]
     fn find(&self, name: KeyName) -> Option<Place> {
         self.versions.get(of_version(name)).and_then(Place::of_word)
     }
@@ -327,7 +327,7 @@ fn of_id(id: u32) -> u64 {
 }
 
 /// A version's name in its table. The id 0 names nothing, whatever its version.
-#[inline]
+#[inline(always)]
 fn of_version(name: KeyName) -> u64 {
     match name.id {
         0 => 0,

@@ -50,7 +50,7 @@ impl Table {
     }
 
     /// The value of this name. The name 0 has none.
-    #[inline]
+    #[inline(always)]
     pub(super) fn get(&self, name: u64) -> Option<u64> {
         let (slot, found) = self.slot(name);
         (found == name && name != 0).then(|| slot.value.load(Ordering::Acquire))
@@ -81,7 +81,7 @@ impl Table {
     }
 
     /// The slot of this name, or the free one where it would be, and the name in it. Half of the slots are free, so it ends.
-    #[inline]
+    #[inline(always)]
     fn slot(&self, name: u64) -> (&Slot, u64) {
         // Multiplicative hashing (Knuth, TAOCP 6.4), 2^64 divided by the golden ratio.
         let mask = self.slots.len() - 1;
