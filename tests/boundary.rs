@@ -9,16 +9,10 @@ mod c_host;
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
-use std::path::Path;
 use std::process::Command;
 use std::sync::OnceLock;
 
-use c_host::{Built, succeed};
-use keyroll::keystore::KeySpec;
-use keyroll::keystore::envelope::{Envelope, EnvelopeConfig, NewKey};
-use keyroll::master_key::file::MasterKeyFile;
-use keyroll::master_key::open::DEFAULT_REQUEST_TIMEOUT;
-use keyroll::master_key::{self, Options};
+use c_host::{Built, make_keystore, succeed};
 
 /// What `main.c` calls its parts.
 const TOPICS: [&str; 12] = [
@@ -86,23 +80,6 @@ fn check(topic: &str, under: &[&str]) -> Vec<String> {
 }
 
 /// A keystore with the keys 1 and 2, and the file with its master key.
-fn make_keystore(directory: &Path) {
-    let master = directory.join("master");
-    MasterKeyFile::create(&master, None).unwrap();
-    let options = Options::of_this_process(DEFAULT_REQUEST_TIMEOUT);
-    let config = EnvelopeConfig {
-        path: directory.join("keystore"),
-        master_key: master_key::open(&format!("file:{}", master.display()), &options).unwrap(),
-        options,
-        strict_permissions: false,
-    };
-    let keys = [1, 2].map(|id| NewKey {
-        id,
-        spec: KeySpec::DEFAULT,
-    });
-    Envelope::new(config).unwrap().create(&keys, None).unwrap();
-}
-
 /// One test for each topic, plain, and that all of them are named.
 macro_rules! plain {
     ($($test:ident: $topic:literal;)*) => {

@@ -86,7 +86,9 @@ impl Step {
                 Step::Examine | Step::Create | Step::RemoveStale | Step::Remove | Step::Rename,
                 Some(libc::EACCES | libc::EPERM),
             ) => {
-                format!("the server's user may not read and write in {directory}: let it{or_as_root}")
+                format!(
+                    "the server's user may not read and write in {directory}: give it these rights{or_as_root}"
+                )
             }
             (Step::Attributes | Step::Mode, _) => format!("give the file to the server's user{or_as_root}"),
             (Step::Lock, Some(libc::EACCES | libc::EPERM)) => format!(
@@ -150,7 +152,7 @@ mod tests {
     #[test]
     fn each_failure_has_the_hint_that_helps() {
         use DiskState::{AsItWas, NoFile};
-        let not_allowed = "the server's user may not read and write in /srv: let it, or ";
+        let not_allowed = "the server's user may not read and write in /srv: give it these rights, or ";
         let may_hold_unused = || DiskState::MayHoldUnused {
             why: io::Error::other("why"),
         };

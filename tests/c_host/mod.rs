@@ -1,12 +1,23 @@
 //! Builds what the tests in C need: the library, and programs that do what a server does (`tests/c`).
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    dead_code,
+    reason = "tests fail by panicking, and each test target uses a part of it"
+)]
 
 use std::env;
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+use keyroll::keystore::KeySpec;
+use keyroll::keystore::envelope::{Envelope, EnvelopeConfig, NewKey};
+use keyroll::master_key::file::MasterKeyFile;
+use keyroll::master_key::open::DEFAULT_REQUEST_TIMEOUT;
+use keyroll::master_key::{self, Options};
 
 /// A program and the library, built.
 pub(crate) struct Built {
@@ -31,6 +42,31 @@ pub(crate) fn build_library(cargo: &mut Command, options: &[&str], target: &Path
             .arg(target)
             .current_dir(env!("CARGO_MANIFEST_DIR")),
     );
+}
+
+/// The library as it is shipped, built where a build for use finds it again.
+pub(crate) fn shipped_library() -> PathBuf {
+    let usual = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
+    build_library(&mut cargo(), &["--release"], usual);
+    usual.join("release/libkeyroll.so")
+}
+
+/// Makes a `keystore` of two keys here, and its master key, `master`.
+pub(crate) fn make_keystore(directory: &Path) {
+    let master = directory.join("master");
+    MasterKeyFile::create(&master, None).unwrap();
+    let options = Options::of_this_process(DEFAULT_REQUEST_TIMEOUT);
+    let config = EnvelopeConfig {
+        path: directory.join("keystore"),
+        master_key: master_key::open(&format!("file:{}", master.display()), &options).unwrap(),
+        options,
+        strict_permissions: false,
+    };
+    let keys = [1, 2].map(|id| NewKey {
+        id,
+        spec: KeySpec::DEFAULT,
+    });
+    Envelope::new(config).unwrap().create(&keys, None).unwrap();
 }
 
 /// A cargo command.

@@ -39,12 +39,9 @@ fn built() -> &'static Built {
         });
         sources.extend(c_host::sources("c/memory"));
         c_host::build_host(&sources, &host);
-        // The library that is shipped, built where a build for use finds it again.
-        let usual = target.parent().and_then(Path::parent).unwrap();
-        c_host::build_library(&mut c_host::cargo(), &["--release"], usual);
         Built {
             host,
-            library: usual.join("release/libkeyroll.so"),
+            library: c_host::shipped_library(),
         }
     })
 }

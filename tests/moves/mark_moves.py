@@ -151,7 +151,7 @@ def a_mark_that_cannot_be_written_does_not_keep_a_server_down(site):
     for path, mode in ((host.data, 0o1777), (host.mark, 0o644)):
         shutil.chown(path, "root")
         path.chmod(mode)
-    host.start(warns=["the mark could not be written: .*Hint: the server's user may not read and write in .*: let it"])
+    host.start(warns=["the mark could not be written: .*Hint: the server's user may not read and write in .*: give it these rights"])
     try:
         host.sql("SET GLOBAL keyroll_rotate_key = 1")
     except StatementFailed as error:
