@@ -9,7 +9,7 @@ export KEYROLL_BIN := $(abspath $(TARGET_DIR)/release/keyroll)
 PACKAGE_BUILD := $(TARGET_DIR)/cmake
 
 .PHONY: help demo test build packages test-packages test-matrix portable lint deny unit mtr kills moves soak mutants bench \
-        bench-server aarch64 fuzz deb test-install test-deb server-tree sbom reproducible clean
+        bench-server aarch64 miri asan fuzz deb test-install test-deb server-tree sbom reproducible clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */  make \1\t/' | expand -t 20
@@ -78,6 +78,14 @@ bench-server: test-packages build ## CPU per update, load, scan, re-encryption o
 
 aarch64: ## the cipher tests on aarch64, under qemu; some five minutes
 	scripts/test_aarch64.sh
+
+miri: ## the memory of the keys under Miri: races, and what unsafe code may not do; four minutes (needs nightly with miri and rust-src)
+	MIRIFLAGS=-Zmiri-disable-isolation $(CARGO) +nightly miri test --locked --lib --target-dir target/miri \
+	  -- keystore::ring secret::key_memory
+
+asan: ## the tests of the code by itself under AddressSanitizer, the boundary among it (needs nightly)
+	RUSTFLAGS=-Zsanitizer=address $(CARGO) +nightly test --locked --lib --target x86_64-unknown-linux-gnu \
+	  --target-dir target/asan
 
 fuzz: ## a minute of fuzzing of each parser, key file and keystore (needs cargo-fuzz and a nightly toolchain)
 	cd fuzz && for target in key_file keystore; do $(CARGO) +nightly fuzz run $$target -- -max_total_time=60 || exit 1; done
