@@ -8,7 +8,7 @@ export KEYROLL_BIN := $(abspath $(TARGET_DIR)/release/keyroll)
 
 PACKAGE_BUILD := $(TARGET_DIR)/cmake
 
-.PHONY: help demo test build packages test-packages test-matrix portable lint deny unit mtr kills moves soak mutants bench \
+.PHONY: help demo test build packages test-packages test-matrix portable lint deny unit mtr kills moves soak crowd mutants bench \
         bench-server aarch64 miri asan fuzz deb test-install test-deb server-tree sbom reproducible clean
 
 help: ## list the targets
@@ -65,6 +65,10 @@ moves: build ## 43 moves of key stores and data, restores, replicas, a cluster: 
 soak: test-packages build ## 1,000 such kills, after a proof that losses are found; most of an hour (STORE=key-file for that)
 	tests/soak/prove.sh
 	tests/soak/run.py --store $(or $(STORE),keystore) --kills 1000
+
+crowd: test-packages build ## 200 connections that make tables and keys, rotate, are killed and leave: nothing lost, nothing grows; 15 minutes
+	tests/crowd/run.py --growth
+	tests/crowd/run.py --store $(or $(STORE),keystore) --minutes $(or $(MINUTES),10)
 
 mutants: ## change the code that keys depend on, place by place: does a test fail? Many hours (FILE=src/... for a part; installs cargo-mutants)
 	$(CARGO) mutants --version >/dev/null 2>&1 || $(CARGO) install --locked cargo-mutants@27.1.0

@@ -33,6 +33,7 @@ class Connection:
     def __init__(self, path, timeout=60):
         self.statement = "(connecting)"
         self.affected = 0
+        self.stream = None
         self.socket = socket.socket(socket.AF_UNIX)
         self.socket.settimeout(timeout)
         try:
@@ -54,6 +55,8 @@ class Connection:
 
     def close(self):
         """Ends the connection without a word."""
+        if self.stream:
+            self.stream.close()
         self.socket.close()
 
     def query(self, statement):
