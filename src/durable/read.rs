@@ -7,6 +7,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use memmap2::MmapMut;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
@@ -105,11 +106,10 @@ pub fn whole(file: &File, path: &Path, kind: &'static FileKind) -> Result<Secret
         kind,
     })?;
     let needed = bytes.expose().len().saturating_mul(MEMORY_PER_BYTE);
-    let mut room: Vec<u8> = Vec::new();
-    room.try_reserve_exact(needed)
-        .map_err(|_| no_memory(path, needed))?;
-    // Or the compiler leaves out what nobody uses.
-    std::hint::black_box(&room);
+    // Of the system and not of malloc, which learns from a large piece that was given back to keep large pieces.
+    if needed > 0 && MmapMut::map_anon(needed).is_err() {
+        return Err(no_memory(path, needed));
+    }
     Ok(bytes)
 }
 
