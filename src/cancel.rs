@@ -2,26 +2,24 @@
 //! looks now and then whether it is still wanted.
 
 mod mutex;
+mod queue;
 
 use std::cell::{Cell, RefCell};
 use std::thread;
 use std::time::{Duration, Instant};
 
 pub use mutex::{Mutex, MutexGuard};
+pub use queue::{Queue, Turn};
 
 /// How long a wait goes on without looking.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 type IsCancelled = Box<dyn Fn() -> bool>;
 
-/// What a wait for a lock has at least, however long this work has waited for locks before: somebody else may hold it for the
-/// moment of a healthy change.
-const LEAST_PATIENCE: Duration = Duration::from_millis(100);
-
 thread_local! {
     static CURRENT: RefCell<Option<IsCancelled>> = const { RefCell::new(None) };
-    /// How long the work of this thread has waited for locks.
-    static WAITED: Cell<Duration> = const { Cell::new(Duration::ZERO) };
+    /// When the work of this thread began.
+    static BEGUN: Cell<Option<Instant>> = const { Cell::new(None) };
 }
 
 /// Why a lock was not had.
@@ -37,16 +35,16 @@ pub enum NotLocked {
 /// waited too long; it never leaves anything half done that it would not leave then.
 pub fn while_wanted<T>(is_cancelled: impl Fn() -> bool + 'static, work: impl FnOnce() -> T) -> T {
     /// Puts back what counted before, after a panic, too.
-    struct Before(Option<IsCancelled>, Duration);
+    struct Before(Option<IsCancelled>, Option<Instant>);
     impl Drop for Before {
         fn drop(&mut self) {
             CURRENT.set(self.0.take());
-            WAITED.set(self.1);
+            BEGUN.set(self.1);
         }
     }
     let _before = Before(
         CURRENT.replace(Some(Box::new(is_cancelled))),
-        WAITED.replace(Duration::ZERO),
+        BEGUN.replace(Some(Instant::now())),
     );
     work()
 }
@@ -54,6 +52,11 @@ pub fn while_wanted<T>(is_cancelled: impl Fn() -> bool + 'static, work: impl FnO
 /// Whether the work that this thread does is no longer wanted.
 pub fn is_cancelled() -> bool {
     CURRENT.with_borrow(|current| current.as_ref().is_some_and(|is_cancelled| is_cancelled()))
+}
+
+/// When the work that this thread does began; now, where nobody can give it up.
+pub fn begun() -> Instant {
+    BEGUN.get().unwrap_or_else(Instant::now)
 }
 
 /// How long to wait before looking again, of the time that is left (`None`: without a bound). All of it where nobody can give
@@ -79,9 +82,6 @@ pub fn sleep(duration: Duration) {
 
 /// Waits for a lock that `attempt` tries to get. `pause` waits a little between two tries, for so long at most.
 ///
-/// The time counts from the first lock that this work has waited for: of many statements that wait for one that waits for a
-/// lock, none has the whole time once more when its turn comes, and all fail together.
-///
 /// # Errors
 /// The work is no longer wanted, even where the lock came free in that moment; `timeout` is over.
 pub fn wait_for_lock<T>(
@@ -89,25 +89,20 @@ pub fn wait_for_lock<T>(
     mut attempt: impl FnMut() -> Option<T>,
     mut pause: impl FnMut(Duration),
 ) -> Result<T, NotLocked> {
-    let (start, before) = (Instant::now(), WAITED.get());
-    let patience = timeout.saturating_sub(before).max(LEAST_PATIENCE.min(timeout));
-    let result = loop {
+    let start = Instant::now();
+    loop {
         if is_cancelled() {
-            break Err(NotLocked::Cancelled);
+            return Err(NotLocked::Cancelled);
         }
         if let Some(locked) = attempt() {
-            break Ok(locked);
+            return Ok(locked);
         }
-        let left = patience.saturating_sub(start.elapsed());
+        let left = timeout.saturating_sub(start.elapsed());
         if left.is_zero() {
-            break Err(NotLocked::TimedOut);
+            return Err(NotLocked::TimedOut);
         }
         pause(left.min(LOOK_EVERY));
-    };
-    if CURRENT.with_borrow(Option::is_some) {
-        WAITED.set(before + start.elapsed());
     }
-    result
 }
 
 #[cfg(test)]
@@ -159,24 +154,18 @@ mod tests {
     }
 
     #[test]
-    fn work_that_has_waited_for_one_lock_does_not_wait_as_long_for_the_next() {
-        const TIMEOUT: Duration = Duration::from_millis(600);
-        let wait = || {
-            let start = Instant::now();
-            let result = wait_for_lock(TIMEOUT, || None::<()>, thread::sleep);
-            assert_eq!(result, Err(NotLocked::TimedOut));
-            start.elapsed()
-        };
+    fn work_began_when_it_began_and_other_work_now() {
+        let before = Instant::now();
         while_wanted(
             || false,
             || {
-                assert!(wait() >= TIMEOUT);
-                let again = wait();
-                assert!((LEAST_PATIENCE..TIMEOUT).contains(&again), "{again:?}");
+                let began = begun();
+                thread::sleep(Duration::from_millis(2));
+                assert_eq!(begun(), began);
+                while_wanted(|| false, || assert!(begun() > began));
+                assert_eq!(begun(), began);
             },
         );
-        // Other work has its own time.
-        assert!(while_wanted(|| false, wait) >= TIMEOUT);
-        assert!(wait() >= TIMEOUT && wait() >= TIMEOUT);
+        assert!(begun() >= before + Duration::from_millis(2));
     }
 }

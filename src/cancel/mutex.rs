@@ -2,30 +2,25 @@
 //! whatever was killed.
 
 use std::ops::{Deref, DerefMut};
-use std::sync::{self, Condvar, PoisonError, TryLockError};
+use std::sync;
 use std::time::Duration;
 
-use super::{NotLocked, wait_for_lock};
+use super::NotLocked;
+use super::queue::{Queue, Turn, unpoisoned};
 
-/// A value that one thread at a time works on.
+/// A value that one thread at a time works on, in the order in which they came.
 #[derive(Debug, Default)]
 pub struct Mutex<T> {
+    /// Only whose turn it is locks it.
     value: sync::Mutex<T>,
-    /// Held between a try and the wait for the next one, so that no end of work is missed.
-    queue: sync::Mutex<()>,
-    freed: Condvar,
+    queue: Queue,
 }
 
 /// The value, for as long as this lives.
 pub struct MutexGuard<'a, T> {
-    // Dropped in this order: whoever is told finds it free.
+    // Dropped in this order: whose turn comes finds it free.
     value: sync::MutexGuard<'a, T>,
-    _tell: Tell<'a>,
-}
-
-struct Tell<'a> {
-    queue: &'a sync::Mutex<()>,
-    freed: &'a Condvar,
+    _turn: Turn<'a>,
 }
 
 impl<T> Mutex<T> {
@@ -33,48 +28,29 @@ impl<T> Mutex<T> {
     pub fn new(value: T) -> Mutex<T> {
         Mutex {
             value: sync::Mutex::new(value),
-            queue: sync::Mutex::default(),
-            freed: Condvar::new(),
+            queue: Queue::default(),
         }
     }
 
     /// Waits until nobody else has it.
     ///
     /// # Errors
-    /// Those of [`wait_for_lock`].
+    /// Those of [`wait_for_lock`](super::wait_for_lock).
     pub fn lock(&self, timeout: Duration) -> Result<MutexGuard<'_, T>, NotLocked> {
-        let mut queue = Some(unpoisoned(self.queue.lock()));
-        wait_for_lock(
-            timeout,
-            || match self.value.try_lock() {
-                Ok(value) => Some(self.guard(value)),
-                Err(TryLockError::Poisoned(error)) => Some(self.guard(error.into_inner())),
-                Err(TryLockError::WouldBlock) => None,
-            },
-            |pause| {
-                if let Some(held) = queue.take() {
-                    queue = Some(unpoisoned(self.freed.wait_timeout(held, pause)).0);
-                }
-            },
-        )
+        self.queue.turn(timeout).map(|turn| self.guard(turn))
     }
 
     /// Waits until nobody else has it, whatever becomes of the work: for threads that nobody kills.
     pub fn lock_without_end(&self) -> MutexGuard<'_, T> {
-        self.guard(unpoisoned(self.value.lock()))
+        self.guard(self.queue.turn_without_end())
     }
 
-    fn guard<'a>(&'a self, value: sync::MutexGuard<'a, T>) -> MutexGuard<'a, T> {
-        let (queue, freed) = (&self.queue, &self.freed);
+    fn guard<'a>(&'a self, turn: Turn<'a>) -> MutexGuard<'a, T> {
         MutexGuard {
-            value,
-            _tell: Tell { queue, freed },
+            value: unpoisoned(self.value.lock()),
+            _turn: turn,
         }
     }
-}
-
-fn unpoisoned<G>(locked: Result<G, PoisonError<G>>) -> G {
-    locked.unwrap_or_else(PoisonError::into_inner)
 }
 
 impl<T> Deref for MutexGuard<'_, T> {
@@ -88,13 +64,6 @@ impl<T> Deref for MutexGuard<'_, T> {
 impl<T> DerefMut for MutexGuard<'_, T> {
     fn deref_mut(&mut self) -> &mut T {
         &mut self.value
-    }
-}
-
-impl Drop for Tell<'_> {
-    fn drop(&mut self) {
-        let _queue = unpoisoned(self.queue.lock());
-        self.freed.notify_one();
     }
 }
 

@@ -3,6 +3,7 @@
 //! Where the server's own key file plugin (file_key_management) has a message, its words are kept to the
 //! letter, because scripts know them; what we add is in [`FileError::hint`].
 
+use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,6 +13,24 @@ use thiserror::Error;
 use super::FileKind;
 use super::permissions::{LoosePermissions, shell_word};
 use super::step::{DiskState, Step};
+
+/// Who has the lock of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LockHolder {
+    /// Another one: a second server, the command.
+    AnotherProcess,
+    /// Another thread of this one: a server has several statements at work.
+    ThisProcess,
+}
+
+impl fmt::Display for LockHolder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            LockHolder::AnotherProcess => "another process",
+            LockHolder::ThisProcess => "other work of this process",
+        })
+    }
+}
 
 /// A failure to read or to write a file. Nothing was changed unless the variant says so.
 #[derive(Debug, Error)]
@@ -61,10 +80,12 @@ pub enum FileError {
     NotOwnerOnly(LoosePermissions),
 
     /// Someone else held the lock all the time.
-    #[error("{} is locked by another process, for more than {} s", path.display(), waited.as_secs_f32())]
+    #[error("{} is locked by {by}, for more than {} s", path.display(), waited.as_secs_f32())]
     Locked {
         /// The file.
         path: PathBuf,
+        /// Who.
+        by: LockHolder,
         /// How long we waited.
         waited: Duration,
     },
@@ -148,6 +169,10 @@ impl FileError {
                 "{}; a file that cannot be changed, as in a volume of Kubernetes, can be named as credential:NAME",
                 loose.remedy()
             ),
+            FileError::Locked {
+                by: LockHolder::ThisProcess,
+                ..
+            } => "SHOW PROCESSLIST shows who is at work on the keys; run it again when they are done".into(),
             FileError::Locked { path, .. } => {
                 format!(
                     "see who holds it with `fuser -v {}`, then try again",

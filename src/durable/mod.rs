@@ -24,7 +24,7 @@ pub mod read;
 pub mod replace;
 pub mod step;
 
-pub use error::FileError;
+pub use error::{FileError, LockHolder};
 pub use permissions::LoosePermissions;
 
 /// What a file is to those who look after it: its name and its limit, and the words of messages and hints that
@@ -41,4 +41,18 @@ pub struct FileKind {
     pub replace_as_root: Option<&'static str>,
     /// What a replacement that failed and could not be undone leaves in the file, and why that does no harm.
     pub when_not_put_back: &'static str,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::FileKind;
+
+    /// What tests make.
+    pub(super) static KIND: FileKind = FileKind {
+        name: "test file",
+        size_limit: 100,
+        when_too_large: "",
+        replace_as_root: Some("replace it as root"),
+        when_not_put_back: "the new text",
+    };
 }

@@ -85,15 +85,8 @@ mod tests {
     use std::fs;
     use std::os::unix::fs::PermissionsExt;
 
+    use super::super::tests::KIND;
     use super::*;
-
-    static KIND: FileKind = FileKind {
-        name: "test file",
-        size_limit: 100,
-        when_too_large: "",
-        replace_as_root: None,
-        when_not_put_back: "the new text",
-    };
 
     #[test]
     fn a_file_is_made_and_replaced_whole_for_its_owner_alone() {

@@ -374,16 +374,9 @@ pub(super) fn check_size(bytes: &[u8], path: &Path, kind: &'static FileKind) -> 
 mod tests {
     use std::thread;
 
+    use super::super::tests::KIND;
     use super::*;
     use crate::durable::read;
-
-    static KIND: FileKind = FileKind {
-        name: "test file",
-        size_limit: 100,
-        when_too_large: "",
-        replace_as_root: None,
-        when_not_put_back: "",
-    };
 
     #[test]
     fn where_nothing_can_be_synced_nothing_is_lost_and_all_else_is_an_error() {

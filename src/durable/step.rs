@@ -139,15 +139,8 @@ impl DiskState {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::KIND;
     use super::*;
-
-    static KIND: FileKind = FileKind {
-        name: "test file",
-        size_limit: 100,
-        when_too_large: "",
-        replace_as_root: Some("replace it as root"),
-        when_not_put_back: "",
-    };
 
     #[test]
     fn each_failure_has_the_hint_that_helps() {

@@ -1,6 +1,5 @@
 //! Changes of a keystore: under its lock, from what it holds then, in one durable replacement that is read back.
 
-use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -30,7 +29,7 @@ const MAX_KEY_VERSION: usize = 512;
 /// A keystore that nobody else can change, open.
 struct Locked {
     path: PathBuf,
-    file: File,
+    file: lock::Exclusive,
     old: SecretBytes,
     document: Document,
     keys: Keys,
