@@ -16,14 +16,12 @@ mod cache;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use hkdf::Hkdf;
-use sha2::Sha256;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 #[cfg(target_arch = "x86_64")]
 use super::x86_64::{NativeXtsKeys, ssse3::Ssse3XtsKeys};
 use super::xts::{KEYS_LENGTH, PortableXtsKeys};
-use super::{CipherError, Direction, IV_LENGTH, Keyed, Level};
+use super::{CipherError, Direction, IV_LENGTH, Keyed, Level, hkdf, scrub};
 use crate::secret::KeyBytes;
 use cache::{Cache, Name, Salt};
 
@@ -154,8 +152,10 @@ impl<'a> XtsKeys<'a> {
 #[cfg(target_arch = "x86_64")]
 #[inline(never)]
 fn keep_ssse3(keys: &[u8; KEYS_LENGTH], room: &mut [u8]) -> Result<(), CipherError> {
-    Ssse3XtsKeys::new(keys)?.keep(room);
-    Ok(())
+    scrub::around_bit_slices(|| {
+        Ssse3XtsKeys::new(keys)?.keep(room);
+        Ok(())
+    })
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -241,11 +241,11 @@ fn expand(origin: &Origin<'_>, salt: &[u8], label: &[u8], out: &mut [u8]) -> Res
         &origin.key_id.to_be_bytes(),
         &origin.key_version.to_be_bytes(),
     ];
-    origin
+    // HKDF ends after 255 digests; both uses need one or two.
+    let has_room = origin
         .data_key
-        .with(|data_key| Hkdf::<Sha256>::new(Some(salt), data_key).expand_multi_info(&info, out))
-        // HKDF ends after 255 digests; both uses need one or two.
-        .map_err(|_| CipherError::KeyLength)
+        .with(|data_key| hkdf::derive(salt, data_key, info, out));
+    has_room.then_some(()).ok_or(CipherError::KeyLength)
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ mod cbc;
 mod ctr;
 pub mod derive;
 mod gcm;
+mod hkdf;
 mod level;
 pub mod password;
 mod portable;
