@@ -400,6 +400,19 @@ mod tests {
     }
 
     #[test]
+    fn one_cipher_of_all_versions_is_told_without_a_look_until_another_one_comes() {
+        let mut keys = KeySet::default();
+        for version in [1, 2] {
+            keys.insert_for(name(1, version), key(version as u8, 16), Algorithm::AesCtr);
+        }
+        let ring = Ring::new(&keys, Algorithm::AesCbc).unwrap();
+        assert_eq!(ring.algorithm(9, 9), Some(Algorithm::AesCtr));
+        keys.insert_for(name(1, 3), key(3, 16), Algorithm::AesCbc);
+        assert!(ring.add(&ring.additions(&keys).unwrap()).is_none());
+        assert_eq!(ring.algorithm(9, 9), None);
+    }
+
+    #[test]
     fn what_is_added_leaves_every_version_with_its_bytes_and_its_algorithm() {
         let ring = Ring::new(&mixed(), Algorithm::AesCbc).unwrap();
         let mut keys = mixed();
