@@ -477,6 +477,18 @@ mod tests {
     }
 
     #[test]
+    fn a_ring_grows_where_one_key_has_many_versions() {
+        let mut keys = KeySet::default();
+        let mut ring = Ring::new(&keys, Algorithm::AesCbc).unwrap();
+        for version in 1..=200 {
+            keys.insert(name(1, version), key(version as u8, 16));
+            ring = ring.add(&ring.additions(&keys).unwrap()).unwrap_or(ring);
+            assert!(ring.versions.has_room_for(ring.versions()));
+        }
+        assert_eq!((ring.keys(), ring.versions()), (1, 200));
+    }
+
+    #[test]
     fn whoever_reads_while_keys_are_added_sees_whole_ones() {
         let ring = Ring::new(&KeySet::default(), Algorithm::AesCbc).unwrap();
         let ring = ring.add(&Additions::default()).unwrap_or(ring);

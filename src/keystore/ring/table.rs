@@ -129,6 +129,11 @@ mod tests {
                 (table.has_room_for(most), table.has_room_for(most + 1)),
                 (true, false)
             );
+            assert_eq!(
+                table.copy_with_room_for(1).slots.len(),
+                2 * most,
+                "as many as before"
+            );
         }
     }
 
