@@ -154,14 +154,15 @@ fn a_start_and_a_look_take_one_connection_and_few_requests() {
     let bao = Bao::shared();
     let mount = bao.kv();
     (0..3).for_each(|_| bao.put(&mount, 1, KEY));
-    (0..2).for_each(|_| bao.put(&mount, 2, KEY));
+    (0..3).for_each(|_| bao.put(&mount, 2, KEY));
     bao.must("POST", &format!("{mount}/delete/2"), &json!({"versions": [1]}));
+    bao.must("PUT", &format!("{mount}/destroy/2"), &json!({"versions": [2]}));
     let proxy = Proxy::plain(bao.plain_port);
     let url = format!("{}/v1/{mount}", proxy.url());
     let counted = || (proxy.requests(), proxy.connections());
     let store = VaultKv::new(config(&url, access(bao, token(&bao.root_token)))).unwrap();
     let loaded = store.load().unwrap();
-    // The token, the mount, the list; for each key its metadata, and each version.
+    // The token, the mount, the list; for each key its metadata, and each version but the one that is destroyed.
     assert_eq!(counted(), (3 + 2 + 5, 1));
     let ring = Ring::new(&loaded.keys, Algorithm::AesCbc).unwrap();
     let mut watch = store.watch().unwrap();
