@@ -2,7 +2,9 @@
 
 use std::thread;
 
-use keyroll::keystore::{KeyStore, NewVersions, Rotate};
+use keyroll::keystore::{
+    HighestVersions, KeyName, KeyStore, KeyStoreError, NewVersions, Rotate, VersionStep,
+};
 use serde_json::{Value, json};
 
 use crate::openbao::Bao;
@@ -183,6 +185,41 @@ fn a_rotation_never_pushes_a_version_out_of_vault() {
         );
         store.rotate(Rotate::Key(1), NewVersions::DEFAULT, None).unwrap();
     }
+}
+
+#[test]
+fn no_rotation_writes_more_than_16_versions_of_a_key() {
+    let bao = Bao::shared();
+    let mount = bao.kv();
+    bao.must(
+        "POST",
+        &format!("{mount}/metadata/1"),
+        &json!({"max_versions": 1000}),
+    );
+    bao.put(&mount, 1, KEY);
+    let store = store(bao, &mount);
+    let rotate = |version, step| {
+        let mut seen = HighestVersions::default();
+        seen.raise(KeyName { id: 1, version });
+        let new = NewVersions {
+            step: VersionStep::new(step).unwrap(),
+            seen: &seen,
+            ..NewVersions::DEFAULT
+        };
+        let rotated = store.rotate(Rotate::Key(1), new, None)?;
+        Ok::<_, KeyStoreError>(rotated.new[0].version)
+    };
+    for (seen, step, words) in [
+        (1, 17, "a step of 17 would write 17 secrets"),
+        (16, 2, "would give its number a second time"),
+    ] {
+        let error = rotate(seen, step).unwrap_err().to_string();
+        assert!(error.contains(words), "{error}");
+    }
+    assert_eq!(store.load().unwrap().keys.len(), 1, "nothing was written");
+    assert_eq!(rotate(15, 2).unwrap(), 17);
+    assert_eq!(rotate(1, 16).unwrap(), 33);
+    assert_eq!(store.load().unwrap().keys.len(), 33);
 }
 
 #[test]

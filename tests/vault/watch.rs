@@ -56,6 +56,10 @@ fn a_version_that_is_gone_is_warned_about_once_and_kept() {
             .warnings
             .is_empty()
     );
+    assert!(
+        store.keeps_versions_that_are_gone(),
+        "so do reloads and rotations"
+    );
     let all = before.keys_with(&news.keys).unwrap();
     assert_eq!(all.len(), 4);
 }
@@ -110,24 +114,62 @@ fn a_secret_that_was_made_anew_with_other_bytes_is_an_error() {
 }
 
 #[test]
+fn a_version_that_is_gone_is_warned_about_where_its_bytes_are_compared() {
+    let bao = Bao::shared();
+    let mount = bao.kv();
+    (0..2).for_each(|_| bao.put(&mount, 1, KEY));
+    let mut config = config(
+        &bao.url(&format!("v1/{mount}")),
+        access(bao, token(&bao.root_token)),
+    );
+    config.key_interval = Duration::ZERO;
+    let store = VaultKv::new(config).unwrap();
+    let before = ring(&store.load().unwrap());
+    let mut watch = store.watch().unwrap();
+    bao.must("POST", &format!("{mount}/delete/1"), &json!({"versions": [1]}));
+    std::thread::sleep(Duration::from_millis(1100));
+    let news = watch.refresh(&before, &BTreeSet::new()).unwrap();
+    let warnings: Vec<String> = news.warnings.iter().map(ToString::to_string).collect();
+    assert!(
+        warnings.len() == 1 && warnings[0].contains("version 1 of key 1 is deleted"),
+        "{warnings:?}"
+    );
+}
+
+#[test]
+fn a_token_that_lasts_causes_no_looks_of_its_own() {
+    let bao = Bao::shared();
+    let mount = bao.kv();
+    bao.put(&mount, 1, KEY);
+    let token_text = bao.token(&reading(&mount), &json!({"ttl": "1h"}));
+    let store = store_with(bao, &mount, token(&token_text));
+    let before = ring(&store.load().unwrap());
+    let mut watch = store.watch().unwrap();
+    watch.refresh(&before, &BTreeSet::new()).unwrap();
+    assert_eq!(watch.interval(), Duration::from_secs(60));
+}
+
+#[test]
 fn a_start_and_a_look_take_one_connection_and_few_requests() {
     let bao = Bao::shared();
     let mount = bao.kv();
     (0..3).for_each(|_| bao.put(&mount, 1, KEY));
-    (0..2).for_each(|_| bao.put(&mount, 2, KEY));
+    (0..3).for_each(|_| bao.put(&mount, 2, KEY));
+    bao.must("POST", &format!("{mount}/delete/2"), &json!({"versions": [1]}));
+    bao.must("PUT", &format!("{mount}/destroy/2"), &json!({"versions": [2]}));
     let proxy = Proxy::plain(bao.plain_port);
     let url = format!("{}/v1/{mount}", proxy.url());
     let counted = || (proxy.requests(), proxy.connections());
     let store = VaultKv::new(config(&url, access(bao, token(&bao.root_token)))).unwrap();
     let loaded = store.load().unwrap();
-    // The token, the mount, the list; for each key its metadata, and each version.
+    // The token, the mount, the list; for each key its metadata, and each version but the one that is destroyed.
     assert_eq!(counted(), (3 + 2 + 5, 1));
     let ring = Ring::new(&loaded.keys, Algorithm::AesCbc).unwrap();
     let mut watch = store.watch().unwrap();
     for look in 1..=10 {
         watch.refresh(&ring, &BTreeSet::new()).unwrap();
-        // The list, and the metadata of each key.
-        assert_eq!(counted(), (10 + 3 * look, 1));
+        // The list, and the metadata of each key; the version that is deleted is asked for once.
+        assert_eq!(counted(), (10 + 3 * look + 1, 1));
     }
 }
 

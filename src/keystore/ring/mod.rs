@@ -400,6 +400,19 @@ mod tests {
     }
 
     #[test]
+    fn one_cipher_of_all_versions_is_told_without_a_look_until_another_one_comes() {
+        let mut keys = KeySet::default();
+        for version in [1, 2] {
+            keys.insert_for(name(1, version), key(version as u8, 16), Algorithm::AesCtr);
+        }
+        let ring = Ring::new(&keys, Algorithm::AesCbc).unwrap();
+        assert_eq!(ring.algorithm(9, 9), Some(Algorithm::AesCtr));
+        keys.insert_for(name(1, 3), key(3, 16), Algorithm::AesCbc);
+        assert!(ring.add(&ring.additions(&keys).unwrap()).is_none());
+        assert_eq!(ring.algorithm(9, 9), None);
+    }
+
+    #[test]
     fn what_is_added_leaves_every_version_with_its_bytes_and_its_algorithm() {
         let ring = Ring::new(&mixed(), Algorithm::AesCbc).unwrap();
         let mut keys = mixed();
@@ -462,6 +475,18 @@ mod tests {
         assert_eq!(ring.versions_of(56), [name(56, 1), name(56, 2)]);
         assert_eq!(ring.ids().len(), ring.keys());
         assert_eq!(ring.each_key().count(), ring.versions());
+    }
+
+    #[test]
+    fn a_ring_grows_where_one_key_has_many_versions() {
+        let mut keys = KeySet::default();
+        let mut ring = Ring::new(&keys, Algorithm::AesCbc).unwrap();
+        for version in 1..=200 {
+            keys.insert(name(1, version), key(version as u8, 16));
+            ring = ring.add(&ring.additions(&keys).unwrap()).unwrap_or(ring);
+            assert!(ring.versions.has_room_for(ring.versions()));
+        }
+        assert_eq!((ring.keys(), ring.versions()), (1, 200));
     }
 
     #[test]

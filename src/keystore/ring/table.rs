@@ -120,4 +120,38 @@ mod tests {
         }
         assert_eq!((table.get(0), table.entries().count()), (None, NAMES as usize));
     }
+
+    #[test]
+    fn half_of_the_slots_stay_free() {
+        for names in [0, 4, 5, 100] {
+            let table = Table::with_room_for(names);
+            let most = table.slots.len() / 2;
+            assert!(most >= names && most < 2 * names.max(4), "{most} for {names}");
+            assert_eq!(
+                (table.has_room_for(most), table.has_room_for(most + 1)),
+                (true, false)
+            );
+            assert_eq!(
+                table.copy_with_room_for(1).slots.len(),
+                2 * most,
+                "as many as before"
+            );
+        }
+    }
+
+    #[test]
+    fn names_are_spread_over_the_slots() {
+        // Ids; keys of one version; versions of one key.
+        let kinds: [fn(u64) -> u64; 3] = [|n| n, |n| n << 32 | 1, |n| 1 << 32 | n];
+        for name in kinds {
+            let table = Table::with_room_for(1000);
+            (1..=1000).for_each(|n| table.insert(name(n), n));
+            let used = table
+                .slots
+                .split(|slot| slot.name.load(Ordering::Relaxed) == 0)
+                .map(<[Slot]>::len);
+            let most = used.max().unwrap_or(0);
+            assert!(most < 20, "{most} slots one after the other");
+        }
+    }
 }
