@@ -131,9 +131,9 @@ class Member(threading.Thread):
         self.aims, self.shot = 0, 0.0
         self.acts = {self.insert: 430, self.look: 250, self.temporary: 40, self.kill: 25, self.leave: 10, self.renew: 5}
         if crowd.store.rotates:
-            self.acts |= {self.rotate: 2, self.reload: 1.5, self.save: 0.3}
+            self.acts |= {self.rotate: 8, self.reload: 5, self.save: 0.3}
         if crowd.of_a_keystore:
-            self.acts[self.rotate_master_key] = 0.4
+            self.acts[self.rotate_master_key] = 3
 
     def run(self):
         try:

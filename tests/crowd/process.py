@@ -15,8 +15,6 @@ class Held:
     resident: int
     # Of that, what no file is behind: heap, stacks, key memory.
     anonymous: int
-    # Resident memory, where what n processes share counts for 1/n.
-    proportional: int
     locked: int
     mappings: int
     threads: int
@@ -28,12 +26,12 @@ class Held:
         place = Path("/proc") / str(pid)
         status = (place / "status").read_text()
         return cls(amount("VmRSS", status), amount("RssAnon", status),
-                   amount("Pss", (place / "smaps_rollup").read_text()), amount("VmLck", status),
+                   amount("VmLck", status),
                    len((place / "maps").read_text().splitlines()), int(re.search(r"^Threads:\s+(\d+)", status, re.M)[1]),
                    len(os.listdir(place / "fd")))
 
     def __str__(self):
-        return (f"resident {mib(self.resident)} (anonymous {mib(self.anonymous)}, proportional {mib(self.proportional)}), "
+        return (f"resident {mib(self.resident)} (anonymous {mib(self.anonymous)}), "
                 f"{self.mappings} mappings, {self.threads} threads, {self.files} files, {self.locked // KIB} KiB locked")
 
 

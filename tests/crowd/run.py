@@ -162,8 +162,7 @@ class Run:
             (self.folder / f"smaps-{len(self.looks)}").write_text(mappings_of(pid))
         new = versions - at_first
         memory = self.arguments.memory * MIB + OF_A_VERSION * new
-        most = {**MOST, "resident": memory, "anonymous": memory, "proportional": memory,
-                "locked": LOCKED + LOCKED_OF_A_VERSION * new}
+        most = {**MOST, "resident": memory, "anonymous": memory, "locked": LOCKED + LOCKED_OF_A_VERSION * new}
         if wrong := grown(first, held, most):
             raise Failure("\n".join([*wrong, f"since the first minute, with {new} new key versions"]))
         self.versions = versions
