@@ -38,10 +38,23 @@ impl Line {
 
     /// Begins the turn of whoever has this number, if it has come.
     fn begin(&mut self, number: u64) -> Option<()> {
-        (!self.is_taken && self.waiting.front() == Some(&number)).then(|| {
-            self.waiting.pop_front();
-            self.is_taken = true;
-        })
+        (!self.is_taken && self.waiting.front() == Some(&number)).then(|| self.is_taken = true)
+    }
+}
+
+/// A place in the line. It is given up when this is dropped: by whoever's turn has begun, or who waits no more, after a panic, too.
+struct Place<'a> {
+    queue: &'a Queue,
+    number: u64,
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.queue
+            .line()
+            .waiting
+            .retain(|waiting| *waiting != self.number);
+        self.queue.moved.notify_all();
     }
 }
 
@@ -51,31 +64,26 @@ impl Queue {
     /// # Errors
     /// Those of [`wait_for_lock`].
     pub fn turn(&self, timeout: Duration) -> Result<Turn<'_>, NotLocked> {
-        let mut line = self.line();
-        let number = line.join();
-        // Held between a try and the wait for the next one, so that no end of a turn is missed.
-        let line = RefCell::new(Some(line));
-        let begun = wait_for_lock(
+        let number = self.line().join();
+        let _place = Place { queue: self, number };
+        // Held between a try and the wait for the next one, so that no end of a turn is missed. Dropped before the place is.
+        let line = RefCell::new(Some(self.line()));
+        wait_for_lock(
             timeout,
             || line.borrow_mut().as_mut().and_then(|line| line.begin(number)),
             |pause| {
                 let held = line.take();
                 line.replace(held.map(|held| unpoisoned(self.moved.wait_timeout(held, pause)).0));
             },
-        );
-        if begun.is_err()
-            && let Some(mut line) = line.take()
-        {
-            line.waiting.retain(|waiting| *waiting != number);
-            self.moved.notify_all();
-        }
-        begun.map(|()| Turn(self))
+        )?;
+        Ok(Turn(self))
     }
 
     /// The same, whatever becomes of the work: for threads that nobody kills.
     pub fn turn_without_end(&self) -> Turn<'_> {
+        let number = self.line().join();
+        let _place = Place { queue: self, number };
         let mut line = self.line();
-        let number = line.join();
         while line.begin(number).is_none() {
             line = unpoisoned(self.moved.wait(line));
         }
@@ -94,14 +102,13 @@ impl Drop for Turn<'_> {
     }
 }
 
-/// What a panic leaves is whole: each change of a line is one assignment.
+/// What a panic leaves is whole: it comes from outside, between the changes.
 pub(super) fn unpoisoned<G>(locked: Result<G, PoisonError<G>>) -> G {
     locked.unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
     use std::thread;
 
     use super::super::while_wanted;
@@ -113,16 +120,14 @@ mod tests {
     fn turns_come_in_the_order_in_which_threads_came_and_one_who_gives_up_holds_nobody_up() {
         let (queue, seen) = (Queue::default(), Mutex::new(Vec::new()));
         let first = queue.turn(LONG).unwrap();
-        let joined = AtomicUsize::new(0);
         thread::scope(|scope| {
             for number in 0..20 {
-                let (queue, seen, joined) = (&queue, &seen, &joined);
+                let (queue, seen) = (&queue, &seen);
                 // In this order, whatever the system does with its threads.
                 while queue.line().waiting.len() < number {
                     thread::yield_now();
                 }
                 scope.spawn(move || {
-                    joined.fetch_add(1, Ordering::Relaxed);
                     let turn = match number % 5 {
                         0 => queue.turn_without_end(),
                         _ => queue.turn(LONG).unwrap(),
@@ -140,6 +145,15 @@ mod tests {
             drop(first);
         });
         assert_eq!(*seen.lock().unwrap(), Vec::from_iter(0..20));
-        assert_eq!(joined.load(Ordering::Relaxed), 20);
+    }
+
+    #[test]
+    fn whoever_panics_while_he_waits_holds_nobody_up() {
+        let queue = Queue::default();
+        let waits = || while_wanted(|| panic!("of the test"), || queue.turn(LONG).map(drop));
+        let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(waits));
+        assert!(panicked.is_err());
+        assert!(queue.turn(Duration::ZERO).is_ok());
+        drop(queue.turn_without_end());
     }
 }
