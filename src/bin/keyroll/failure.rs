@@ -87,7 +87,7 @@ pub(crate) enum Failure {
     Directory {
         /// The directory.
         path: PathBuf,
-        /// Why.
+        /// What the system said.
         source: io::Error,
     },
 
@@ -96,7 +96,7 @@ pub(crate) enum Failure {
     KeyOfAws {
         /// Its file.
         path: PathBuf,
-        /// Why.
+        /// What AWS, or the way to it, said.
         source: Box<AwsError>,
     },
 
@@ -147,7 +147,7 @@ pub(crate) enum Failure {
     UserLookup {
         /// The user's name.
         name: String,
-        /// Why.
+        /// What the system said.
         source: nix::Error,
     },
 
@@ -160,7 +160,7 @@ pub(crate) enum Failure {
     ManPage {
         /// The page.
         path: PathBuf,
-        /// Why.
+        /// What the system said.
         source: io::Error,
     },
 
