@@ -6,7 +6,6 @@ docs/testing.md says what is done and what counts as a failure. The last line is
 """
 
 import argparse
-import os
 import random
 import re
 import secrets
@@ -24,7 +23,7 @@ from client import ConnectionLost, StatementFailed  # noqa: E402
 from installed_mariadb import SetupFailed, installed_plugins, make_template  # noqa: E402
 from load import Crowd  # noqa: E402
 from process import KIB, MIB, Held, grown, mappings_of  # noqa: E402
-from server import Failure, Server  # noqa: E402
+from server import Failure, Lost, Server, parsed  # noqa: E402
 from store import STORES  # noqa: E402
 
 # Beyond those of the soak: room for the crowd, and caches of the server so small that a minute fills them. No thread
@@ -59,14 +58,6 @@ LOCKED_OF_A_VERSION, LOCKED = 64, 64 * KIB
 SHUTDOWN_SECONDS = 10
 # Errors in the log that are right where statements are killed.
 KILLED = re.compile(r"\[ERROR\] mariadbd: keyroll: .* failed: .*the statement was killed")
-
-
-class Lost(Failure):
-    """Rows or tables that are not what they should be."""
-
-    def __init__(self, problems):
-        super().__init__("\n".join(problems[:20]))
-        self.count = len(problems)
 
 
 class Run:
@@ -265,13 +256,7 @@ def parse():
     parser.add_argument("--set", action="append", default=[], metavar="LINE", help="a line for my.cnf")
     parser.add_argument("--dir", type=Path, help="where the data goes (/dev/shm if it has 2 GiB, else TMPDIR or /tmp)")
     parser.add_argument("--keep", action="store_true", help="keep the data, and the mappings at each look, in any case")
-    arguments = parser.parse_args()
-    arguments.library = Path(os.environ.get("KEYROLL_SO", ROOT / "target/release/libkeyroll.so"))
-    arguments.command = Path(os.environ.get("KEYROLL_BIN", ROOT / "target/release/keyroll"))
-    for built in (arguments.library, arguments.command):
-        if not built.exists():
-            parser.error(f"{built} does not exist: `make build` makes it; KEYROLL_SO and KEYROLL_BIN name others")
-    return arguments
+    return parsed(parser)
 
 
 def main():

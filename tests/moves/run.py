@@ -28,7 +28,7 @@ import store_moves  # noqa: E402
 from client import ConnectionLost, StatementFailed  # noqa: E402
 from host import Site  # noqa: E402
 from installed_mariadb import SetupFailed, installed_plugins, make_template  # noqa: E402
-from server import Failure  # noqa: E402
+from server import Failure, parsed  # noqa: E402
 
 # Nodes of a cluster spend their time waiting for each other: they come first.
 MODULES = (cluster_moves, backup_moves, store_moves, mark_moves, leaving_moves)
@@ -89,14 +89,9 @@ def parse(moves):
     parser.add_argument("--list", action="store_true", help="print their names")
     parser.add_argument("--jobs", type=int, default=4, help="how many at once (4)")
     parser.add_argument("--dir", type=Path, help="where the data goes (TMPDIR or /tmp)")
-    arguments = parser.parse_args()
+    arguments = parsed(parser)
     if unknown := [wanted for wanted in arguments.moves if not any(wanted in name for name in moves)]:
         parser.error(f"no move is named {', '.join(unknown)}; --list prints their names")
-    arguments.library = Path(os.environ.get("KEYROLL_SO", ROOT / "target/release/libkeyroll.so"))
-    arguments.command = Path(os.environ.get("KEYROLL_BIN", ROOT / "target/release/keyroll"))
-    for built in (arguments.library, arguments.command):
-        if not built.exists():
-            parser.error(f"{built} does not exist: `make build` makes it; KEYROLL_SO and KEYROLL_BIN name others")
     return arguments
 
 

@@ -6,7 +6,6 @@ docs/testing.md says what is done and what counts as a failure. The last line is
 """
 
 import argparse
-import os
 import random
 import secrets
 import shutil
@@ -20,7 +19,7 @@ from pathlib import Path
 from client import ConnectionLost, StatementFailed
 from ledger import compare
 from rotation import Rotations, Rotator, Shot
-from server import Failure, Server
+from server import Failure, Lost, Server, parsed
 from store import STORES
 from work import ARIA_TABLES, COLUMNS, INNODB_TABLES, clients, new_ledgers
 
@@ -39,14 +38,6 @@ WHILE_STARTING, TWO_SERVERS = 0.1, 0.15
 OLDER_COPY = 0.1
 REFUSED = "lacks key versions that this data knows"
 SYSTEM_TABLES = "mysql.func, mysql.global_priv, mysql.innodb_table_stats, mysql.innodb_index_stats"
-
-
-class Lost(Failure):
-    """Rows or tables that are not what they should be."""
-
-    def __init__(self, problems):
-        super().__init__("\n".join(problems[:20]))
-        self.count = len(problems)
 
 
 class Host:
@@ -278,13 +269,7 @@ def parse():
                         help="lose one after two kills, or start in spite of the mark: it must be found")
     parser.add_argument("--dir", type=Path, help="where the data goes, on a disk (TMPDIR or /tmp)")
     parser.add_argument("--keep", action="store_true", help="keep the data also when nothing is wrong")
-    arguments = parser.parse_args()
-    arguments.library = Path(os.environ.get("KEYROLL_SO", ROOT / "target/release/libkeyroll.so"))
-    arguments.command = Path(os.environ.get("KEYROLL_BIN", ROOT / "target/release/keyroll"))
-    for built in (arguments.library, arguments.command):
-        if not built.exists():
-            parser.error(f"{built} does not exist: `make build` makes it; KEYROLL_SO and KEYROLL_BIN name others")
-    return arguments
+    return parsed(parser)
 
 
 def on_a_disk(parent):

@@ -8,9 +8,11 @@ import shutil
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 from client import Connection, ConnectionLost
 
+ROOT = Path(__file__).resolve().parents[2]
 # Small, so that data goes through the files and not only through memory, and that a start is quick. A commit is
 # durable when it is acknowledged. The files of temporary data are used early.
 SETTINGS = """
@@ -57,6 +59,25 @@ NEW_FILE = re.compile(r"InnoDB: Expected tablespace id \d+ but found 0 in the fi
 
 class Failure(Exception):
     """What the soak looks for."""
+
+
+class Lost(Failure):
+    """Rows or tables that are not what they should be."""
+
+    def __init__(self, problems):
+        super().__init__("\n".join(problems[:20]))
+        self.count = len(problems)
+
+
+def parsed(parser):
+    """The command line, with the plugin and the command that are tested: `library` and `command`."""
+    arguments = parser.parse_args()
+    arguments.library = Path(os.environ.get("KEYROLL_SO", ROOT / "target/release/libkeyroll.so"))
+    arguments.command = Path(os.environ.get("KEYROLL_BIN", ROOT / "target/release/keyroll"))
+    for built in (arguments.library, arguments.command):
+        if not built.exists():
+            parser.error(f"{built} does not exist: `make build` makes it; KEYROLL_SO and KEYROLL_BIN name others")
+    return arguments
 
 
 class Server:

@@ -75,11 +75,7 @@ fn nothing_is_written_where_one_of_the_keys_cannot_be_rotated() {
     let bao = Bao::shared();
     let mount = bao.kv();
     bao.put(&mount, 1, KEY);
-    bao.must(
-        "POST",
-        &format!("{mount}/metadata/2"),
-        &json!({"max_versions": 2}),
-    );
+    keep_versions(bao, &mount, 2, 2);
     bao.put(&mount, 2, KEY);
     let store = store(bao, &mount);
     let error = store.rotate(Rotate::All, NewVersions::DEFAULT, None).unwrap_err();

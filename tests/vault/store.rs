@@ -162,11 +162,7 @@ fn a_rotation_never_pushes_a_version_out_of_vault() {
             &format!("{mount}/config"),
             &json!({"max_versions": config}),
         );
-        bao.must(
-            "POST",
-            &format!("{mount}/metadata/1"),
-            &json!({"max_versions": most}),
-        );
+        keep_versions(bao, &mount, 1, most);
         (0..count).for_each(|_| bao.put(&mount, 1, KEY));
         let store = store(bao, &mount);
         let error = store
@@ -178,11 +174,7 @@ fn a_rotation_never_pushes_a_version_out_of_vault() {
         );
         assert!(error.hint().contains("-max-versions"), "{}", error.hint());
         assert_eq!(store.load().unwrap().keys.len(), count, "nothing was written");
-        bao.must(
-            "POST",
-            &format!("{mount}/metadata/1"),
-            &json!({"max_versions": 1000}),
-        );
+        keep_versions(bao, &mount, 1, 1000);
         store.rotate(Rotate::Key(1), NewVersions::DEFAULT, None).unwrap();
     }
 }
@@ -191,11 +183,7 @@ fn a_rotation_never_pushes_a_version_out_of_vault() {
 fn no_rotation_writes_more_than_16_versions_of_a_key() {
     let bao = Bao::shared();
     let mount = bao.kv();
-    bao.must(
-        "POST",
-        &format!("{mount}/metadata/1"),
-        &json!({"max_versions": 1000}),
-    );
+    keep_versions(bao, &mount, 1, 1000);
     bao.put(&mount, 1, KEY);
     let store = store(bao, &mount);
     let rotate = |version, step| {
@@ -226,11 +214,7 @@ fn no_rotation_writes_more_than_16_versions_of_a_key() {
 fn rotations_at_one_time_lose_nothing() {
     let bao = Bao::shared();
     let mount = bao.kv();
-    bao.must(
-        "POST",
-        &format!("{mount}/metadata/1"),
-        &json!({"max_versions": 1000}),
-    );
+    keep_versions(bao, &mount, 1, 1000);
     bao.put(&mount, 1, KEY);
     let made: usize = thread::scope(|scope| {
         let rotations: Vec<_> = (0..4)

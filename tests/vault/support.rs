@@ -10,6 +10,7 @@ use keyroll::keystore::{KeyStore, KeyStoreError, Loaded, News, Ring};
 use keyroll::net::vault::{Login, SecretSource, VaultAccess, VaultConfig};
 use keyroll::net::{PlainHttp, TlsOptions};
 use keyroll::secret::SecretBytes;
+use serde_json::json;
 
 use crate::openbao::Bao;
 
@@ -44,6 +45,22 @@ pub(crate) fn config(url: &str, access: VaultAccess) -> VaultKvConfig {
         key_interval: Duration::MAX,
         strict_permissions: false,
     }
+}
+
+/// A store whose looks compare the bytes of the versions that are known, each time.
+pub(crate) fn comparing_store(bao: &Bao, path: &str) -> VaultKv {
+    let mut config = config(
+        &bao.url(&format!("v1/{path}")),
+        access(bao, token(&bao.root_token)),
+    );
+    config.key_interval = Duration::ZERO;
+    VaultKv::new(config).unwrap()
+}
+
+/// Has Vault keep so many versions of this secret.
+pub(crate) fn keep_versions(bao: &Bao, mount: &str, id: u32, most: u32) {
+    let body = json!({"max_versions": most});
+    bao.must("POST", &format!("{mount}/metadata/{id}"), &body);
 }
 
 /// The store of a mount, as root.

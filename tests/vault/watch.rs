@@ -96,12 +96,7 @@ fn a_secret_that_was_made_anew_with_other_bytes_is_an_error() {
     let bao = Bao::shared();
     let mount = bao.kv();
     bao.put(&mount, 1, KEY);
-    let mut config = config(
-        &bao.url(&format!("v1/{mount}")),
-        access(bao, token(&bao.root_token)),
-    );
-    config.key_interval = Duration::ZERO;
-    let store = VaultKv::new(config).unwrap();
+    let store = comparing_store(bao, &mount);
     let before = ring(&store.load().unwrap());
     bao.must("DELETE", &format!("{mount}/metadata/1"), &json!({}));
     bao.put(&mount, 1, LONG_KEY);
@@ -118,12 +113,7 @@ fn a_version_that_is_gone_is_warned_about_where_its_bytes_are_compared() {
     let bao = Bao::shared();
     let mount = bao.kv();
     (0..2).for_each(|_| bao.put(&mount, 1, KEY));
-    let mut config = config(
-        &bao.url(&format!("v1/{mount}")),
-        access(bao, token(&bao.root_token)),
-    );
-    config.key_interval = Duration::ZERO;
-    let store = VaultKv::new(config).unwrap();
+    let store = comparing_store(bao, &mount);
     let before = ring(&store.load().unwrap());
     let mut watch = store.watch().unwrap();
     bao.must("POST", &format!("{mount}/delete/1"), &json!({"versions": [1]}));
