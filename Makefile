@@ -85,7 +85,7 @@ aarch64: ## the cipher tests on aarch64, under qemu; some five minutes
 
 miri: ## the memory of the keys under Miri: races, and what unsafe code may not do; four minutes (needs nightly with miri and rust-src)
 	MIRIFLAGS=-Zmiri-disable-isolation $(CARGO) +nightly miri test --locked --lib --target-dir target/miri \
-	  -- keystore::ring secret::key_memory
+	  -- keys::ring secret::key_memory
 
 asan: ## the tests of the code by itself under AddressSanitizer, the boundary among it (needs nightly)
 	RUSTFLAGS=-Zsanitizer=address $(CARGO) +nightly test --locked --lib --target x86_64-unknown-linux-gnu \

@@ -12,11 +12,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use keyroll::crypto::Algorithm;
-use keyroll::keystore::envelope::{Envelope, EnvelopeConfig};
-use keyroll::keystore::{KeyName, KeySet, KeySpec, KeyStore, NewVersions, Ring, Rotate};
+use keyroll::keys::{KeyName, KeySet, KeySpec, NewVersions, Ring};
 use keyroll::master_key::file::MasterKeyFile;
 use keyroll::master_key::{self, MasterKey, MasterKeyError, Options, Wrapped};
 use keyroll::secret::{DataKey, KeystoreKey};
+use keyroll::store::keystore::{KeystoreConfig, KeystoreFile};
+use keyroll::store::{KeyStore, Rotate};
 
 /// Versions of each key.
 const VERSIONS_OF_A_KEY: usize = 100;
@@ -70,7 +71,7 @@ fn main() {
     let open = || {
         let options = Options::of_this_process(Duration::from_secs(15));
         let provider = master_key::open(&format!("file:{}", master.display()), &options).unwrap();
-        Envelope::new(EnvelopeConfig {
+        KeystoreFile::new(KeystoreConfig {
             path: path.clone(),
             master_key: Box::new(Timed {
                 provider,

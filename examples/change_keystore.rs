@@ -21,10 +21,11 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use keyroll::crypto::Algorithm;
-use keyroll::keystore::envelope::{Envelope, EnvelopeConfig, EnvelopeError, NewKey};
-use keyroll::keystore::{KeyName, KeySet, KeySpec, KeyStore, KeyStoreError, NewVersions, Rotate};
+use keyroll::keys::{KeyName, KeySet, KeySpec, NewVersions};
 use keyroll::master_key::{self, Options};
 use keyroll::secret::DataKey;
+use keyroll::store::keystore::{KeystoreConfig, KeystoreError, KeystoreFile, NewKey};
+use keyroll::store::{KeyStore, Rotate, StoreError};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -69,11 +70,11 @@ fn act(
     uri: &str,
     timeout: Duration,
     action: &[&str],
-) -> Result<Option<Vec<KeyName>>, KeyStoreError> {
+) -> Result<Option<Vec<KeyName>>, StoreError> {
     let options = Options::of_this_process(Duration::from_secs(10));
     let open =
-        |uri| master_key::open(uri, &options).map_err(|error| EnvelopeError::MasterKey(Box::new(error)));
-    let store = Envelope::new(EnvelopeConfig {
+        |uri| master_key::open(uri, &options).map_err(|error| KeystoreError::MasterKey(Box::new(error)));
+    let store = KeystoreFile::new(KeystoreConfig {
         path: path.into(),
         master_key: open(uri)?,
         options: options.clone(),

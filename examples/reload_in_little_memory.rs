@@ -13,10 +13,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::{fs, thread};
 
-use keyroll::keystore::NewVersions;
-use keyroll::master_key::aws_kms::KmsSettings;
+use keyroll::keys::NewVersions;
 use keyroll::plugin::{Level, Plugin, PluginError, Published, Server, Settings, Status, VaultSettings, Wake};
 use keyroll::secret::SecretBytes;
+use keyroll::service::aws::KmsSettings;
 use nix::sys::resource::{Resource, setrlimit};
 
 /// A server without a data directory, which keeps nothing.

@@ -14,8 +14,9 @@ use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use keyroll::keystore::key_file::{Digest, FileKey, KeyFile, KeyFileConfig, NewKey};
-use keyroll::keystore::{KeyName, KeyStore, KeyStoreError, NewVersions, Rotate};
+use keyroll::keys::{KeyName, NewVersions};
+use keyroll::store::key_file::{Digest, FileKey, KeyFile, KeyFileConfig, NewKey};
+use keyroll::store::{KeyStore, Rotate, StoreError};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -65,7 +66,7 @@ fn act(
     config: KeyFileConfig,
     timeout: Duration,
     action: &[&str],
-) -> Option<Result<Vec<KeyName>, KeyStoreError>> {
+) -> Option<Result<Vec<KeyName>, StoreError>> {
     if let ["create"] = action {
         let keys = [NewKey { id: 1, bits: 256 }, NewKey { id: 2, bits: 128 }];
         return Some(

@@ -13,9 +13,9 @@ use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
-use keyroll::keystore::mark::MarkFile;
-use keyroll::keystore::{KeyName, KeySet};
+use keyroll::keys::{KeyName, KeySet};
 use keyroll::secret::DataKey;
+use keyroll::store::mark::MarkFile;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

@@ -7,7 +7,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use keyroll::keystore::Fingerprint;
+use keyroll::keys::Fingerprint;
 use tempfile::TempDir;
 
 const KEY: &str = "c0ffee01c0ffee01c0ffee01c0ffee01";

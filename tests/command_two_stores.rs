@@ -8,8 +8,9 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use keyroll::crypto::Algorithm;
-use keyroll::keystore::{Fingerprint, KeyName, KeySet, MarkFile, Ring};
+use keyroll::keys::{Fingerprint, KeyName, KeySet, Ring};
 use keyroll::secret::DataKey;
+use keyroll::store::MarkFile;
 use tempfile::TempDir;
 
 const FIRST: [&str; 4] = ["--keystore", "store/first", "--master-key", "file:apart/first"];

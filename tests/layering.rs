@@ -5,13 +5,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The floors from the top down. A file of one floor may name its own and those below it.
-const FLOORS: [&str; 12] = [
+const FLOORS: [&str; 14] = [
     "ffi",
     "plugin",
     "datadir",
-    "keystore",
+    "store",
     "master_key",
+    "service",
     "net",
+    "keys",
     "crypto",
     "durable",
     "secret",
@@ -21,11 +23,13 @@ const FLOORS: [&str; 12] = [
 ];
 
 /// What the command may use: the key stores and what is below them.
-const BELOW_THE_COMMAND: [&str; 10] = [
+const BELOW_THE_COMMAND: [&str; 12] = [
     "datadir",
-    "keystore",
+    "store",
     "master_key",
+    "service",
     "net",
+    "keys",
     "crypto",
     "durable",
     "secret",

@@ -10,12 +10,12 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::Command;
 
 use keyroll::crypto::Algorithm;
-use keyroll::keystore::envelope::{Envelope, EnvelopeConfig};
-use keyroll::keystore::{KeyName, KeySet};
+use keyroll::keys::{KeyName, KeySet};
 use keyroll::master_key::file::MasterKeyFile;
 use keyroll::master_key::open::DEFAULT_REQUEST_TIMEOUT;
 use keyroll::master_key::{self, Options};
 use keyroll::secret::DataKey;
+use keyroll::store::keystore::{KeystoreConfig, KeystoreFile};
 
 const VERSIONS: u32 = 20_000;
 
@@ -43,7 +43,7 @@ fn a_reload_or_a_rotation_that_lacks_memory_fails_and_ends_nothing() {
     MasterKeyFile::create(&at("master"), None).unwrap();
     let uri = format!("file:{}", at("master").display());
     let options = Options::of_this_process(DEFAULT_REQUEST_TIMEOUT);
-    let store = Envelope::new(EnvelopeConfig {
+    let store = KeystoreFile::new(KeystoreConfig {
         path: at("keystore"),
         master_key: master_key::open(&uri, &options).unwrap(),
         options,

@@ -6,7 +6,7 @@
 use std::fs;
 
 use keyroll::crypto::Algorithm;
-use keyroll::keystore::{KeyName, KeySet, Ring};
+use keyroll::keys::{KeyName, KeySet, Ring};
 use keyroll::secret::DataKey;
 
 const KEYS: u32 = 10_000;

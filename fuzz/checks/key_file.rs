@@ -1,9 +1,9 @@
 //! What must hold for any bytes given to the key file's parser. Used by the fuzz target and, over the seed
 //! corpus, by `cargo test`.
 
-use keyroll::keystore::key_file::format::{KeyText, ParseError};
-use keyroll::keystore::{KeyName, LAST_VERSION};
+use keyroll::keys::{KeyName, LAST_VERSION};
 use keyroll::secret::{DataKey, SecretBytes};
+use keyroll::store::key_file::format::{KeyText, ParseError};
 
 /// Parses, checks the place of an error, puts new versions in and parses again.
 pub(crate) fn check(bytes: &[u8]) {

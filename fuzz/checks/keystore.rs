@@ -3,10 +3,10 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use keyroll::crypto::wrap::sha256;
-use keyroll::keystore::envelope::canonical;
-use keyroll::keystore::envelope::format::{Document, FormatError};
-use keyroll::keystore::envelope::json::{self, JsonError, Value};
-use keyroll::keystore::envelope::keys::Keys;
+use keyroll::store::keystore::canonical;
+use keyroll::store::keystore::format::{Document, FormatError};
+use keyroll::store::keystore::json::{self, JsonError, Value};
+use keyroll::store::keystore::keys::Keys;
 
 /// Reads the bytes as they are, then with a checksum that is right: mutations would seldom get past it otherwise.
 pub(crate) fn check(bytes: &[u8]) {
@@ -47,7 +47,7 @@ fn check_document(document: &Document) {
     let keys = Keys::new(&[0x5A; 32], document.uuid());
     assert!(!document.is_signed_by(&keys));
     assert!(document.keys().iter().all(|record| keys.open(record).is_none()));
-    if document.generation() < keyroll::keystore::envelope::format::LAST_GENERATION {
+    if document.generation() < keyroll::store::keystore::format::LAST_GENERATION {
         let mut signed = document.clone();
         signed.sign(&keys);
         let again = Document::parse(&signed.render()).expect("what was signed is whole");

@@ -9,7 +9,7 @@ use super::guard::{Answer, guard};
 use super::running::{self, Host};
 use super::{abi, published, services, sysvar};
 use crate::crypto::{self, Algorithm, CipherError, Direction, Padding, PageCipher, derive, scrub};
-use crate::keystore::KeyName;
+use crate::keys::KeyName;
 use crate::plugin::{Plugin, PluginError, settings, start_cipher};
 use crate::secret::{KeyBytes, SecretBytes};
 

@@ -4,7 +4,7 @@ use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::keystore::Ring;
+use crate::keys::Ring;
 
 static CURRENT: AtomicPtr<Ring> = AtomicPtr::new(ptr::null_mut());
 

@@ -8,12 +8,13 @@ use once_cell::sync::Lazy;
 use super::{published, services, sysvar};
 use crate::cancel;
 use crate::datadir::aria;
-use crate::keystore::{KeyName, NewVersions, News, Pace, VersionStep};
+use crate::keys::{KeyName, NewVersions, VersionStep};
 use crate::plugin::look_again::LookAgain;
 use crate::plugin::{
     Level, Plugin, PluginError, Published, Server, Statement, Status, Wake, Watched, Watcher, apart, log,
     start_reencryption,
 };
+use crate::store::{News, Pace};
 
 /// The plugin between init and deinit.
 static PLUGIN: Mutex<Option<Arc<Plugin>>> = Mutex::new(None);

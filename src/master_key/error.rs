@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use super::aws_kms::AwsError;
 use super::key_list::ParseError;
 use crate::clock;
 use crate::crypto::wrap::SealError;
 use crate::durable::FileError;
 use crate::durable::permissions::shell_word;
-use crate::net::vault::VaultError;
+use crate::service::aws::AwsError;
+use crate::service::vault::VaultError;
 
 /// A failure of a master key provider. Nothing was changed unless the variant says so.
 #[derive(Debug, Error)]

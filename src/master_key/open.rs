@@ -6,13 +6,14 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::aws_kms::{AwsKms, AwsKmsConfig};
+use super::aws_kms::AwsKms;
 use super::credential::{Credential, CredentialConfig};
 use super::exec::{Exec, ExecConfig};
 use super::file::{MasterKeyFile, MasterKeyFileConfig};
 use super::vault_transit::{VaultTransit, VaultTransitConfig};
 use super::{MasterKey, MasterKeyError};
-use crate::net::vault::VaultAccess;
+use crate::service::aws::AwsKmsConfig;
+use crate::service::vault::VaultAccess;
 
 /// The time that a provider is given for one call unless told.
 pub const DEFAULT_REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
@@ -77,7 +78,11 @@ const SCHEMES: [(&str, &str, Opener); 5] = [
         ))))
     }),
     ("aws-kms", "KEY", |rest, options| {
-        Ok(Box::new(AwsKms::new(AwsKmsConfig::new(rest, options)?)))
+        Ok(Box::new(AwsKms::new(AwsKmsConfig::new(
+            rest,
+            &options.environment,
+            options.request_timeout,
+        )?)))
     }),
     ("vault-transit", "https://HOST:PORT/MOUNT/KEY", |rest, options| {
         Ok(Box::new(VaultTransit::new(VaultTransitConfig::new(

@@ -7,7 +7,6 @@ mod resolve;
 pub mod retry;
 pub mod tls;
 pub mod url;
-pub mod vault;
 
 pub use error::NetError;
 pub use http::{HttpClient, HttpOptions, Method, Request, Response};

@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::{Server, log};
-use crate::keystore::{HighestVersions, KeyName, Ring};
+use crate::keys::{HighestVersions, KeyName, Ring};
 
 /// The most lines that are logged.
 const MOST_LINES: usize = 100;
@@ -233,7 +233,7 @@ mod tests {
     use super::super::tests::Recorder;
     use super::*;
     use crate::crypto::Algorithm;
-    use crate::keystore::KeySet;
+    use crate::keys::KeySet;
     use crate::plugin::Level;
     use crate::secret::DataKey;
 

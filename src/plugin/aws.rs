@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 
 use super::PluginError;
-use crate::master_key::aws_kms::{DEFAULT_KEYSTORE, KmsSettings, data_keys};
+use crate::service::aws::{DEFAULT_KEYSTORE, KmsSettings, data_keys};
 
 /// Has such a KMS key stand for a master key, and for a keystore where none is named.
 ///

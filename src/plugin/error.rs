@@ -8,16 +8,17 @@ use thiserror::Error;
 use crate::cancel::NotLocked;
 use crate::durable::FileError;
 use crate::durable::permissions::shell_word;
-use crate::keystore::{KeyStoreError, MarkError};
+use crate::keys::KeysError;
 use crate::master_key::MasterKeyError;
-use crate::master_key::aws_kms::DEFAULT_KEYSTORE;
+use crate::service::aws::DEFAULT_KEYSTORE;
+use crate::store::{MarkError, StoreError};
 
 /// A failure of a start, a rotation or a reload. Nothing was changed unless the key store's error says so.
 #[derive(Debug, Error)]
 pub enum PluginError {
     /// The key store failed.
     #[error(transparent)]
-    KeyStore(#[from] KeyStoreError),
+    KeyStore(#[from] StoreError),
 
     /// The key store is not the one that the data needs.
     #[error(transparent)]
@@ -209,6 +210,12 @@ impl From<NotLocked> for PluginError {
             NotLocked::Cancelled => PluginError::StatementKilled,
             NotLocked::TimedOut => PluginError::Busy,
         }
+    }
+}
+
+impl From<KeysError> for PluginError {
+    fn from(error: KeysError) -> PluginError {
+        StoreError::from(error).into()
     }
 }
 

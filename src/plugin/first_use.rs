@@ -10,7 +10,7 @@ use super::asked::{StoreHas, Untold};
 use super::{Plugin, PluginError, Server, State, Statement, Status, log};
 use crate::cancel;
 use crate::datadir::{self, WalkError};
-use crate::keystore::{KeyName, KeySpec, Ring};
+use crate::keys::{KeyName, KeySpec, Ring};
 
 /// The key of the redo log and all else that is not a table's own; the server's number. Its data need not name it.
 const OF_SYSTEM_DATA: u32 = 1;

@@ -8,12 +8,12 @@ use super::first_use::CREATE_AGAIN_AFTER;
 use super::tests::{Recorder, settings};
 use super::*;
 use crate::crypto::Algorithm;
-use crate::keystore::KeySpec;
-use crate::keystore::envelope::{Envelope, EnvelopeConfig, NewKey};
-use crate::master_key::aws_kms::KmsSettings;
+use crate::keys::KeySpec;
 use crate::master_key::file::MasterKeyFile;
 use crate::master_key::open::DEFAULT_REQUEST_TIMEOUT;
 use crate::master_key::{self, Options};
+use crate::service::aws::KmsSettings;
+use crate::store::keystore::{KeystoreConfig, KeystoreFile, NewKey};
 
 const FAST: KeySpec = KeySpec {
     algorithm: Algorithm::AesCtr,
@@ -47,9 +47,9 @@ fn settings_of(directory: &Path) -> Settings {
     }
 }
 
-fn config(keystore: PathBuf, master_key: &Path) -> EnvelopeConfig {
+fn config(keystore: PathBuf, master_key: &Path) -> KeystoreConfig {
     let options = Options::of_this_process(DEFAULT_REQUEST_TIMEOUT);
-    EnvelopeConfig {
+    KeystoreConfig {
         path: keystore,
         master_key: master_key::open(&uri(master_key), &options).unwrap(),
         options,
@@ -65,7 +65,7 @@ fn made() -> tempfile::TempDir {
         id,
         spec: KeySpec::DEFAULT,
     });
-    let store = Envelope::new(config(directory.path().join("keystore"), &master)).unwrap();
+    let store = KeystoreFile::new(config(directory.path().join("keystore"), &master)).unwrap();
     store.create(&keys, None).unwrap();
     directory
 }
@@ -445,7 +445,7 @@ fn a_moved_keystore_is_followed_when_its_new_master_key_is_named() {
     let s = started();
     let other = s.path("other");
     MasterKeyFile::create(&other, None).unwrap();
-    let moved = Envelope::new(config(s.path("keystore"), &s.path("master"))).unwrap();
+    let moved = KeystoreFile::new(config(s.path("keystore"), &s.path("master"))).unwrap();
     let to = config(s.path("keystore"), &other).master_key;
     moved.move_to(to.as_ref(), None).unwrap();
 

@@ -4,8 +4,9 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::crypto::Algorithm;
-use crate::keystore::{Added, KeyName, KeyStore, Ring, VersionStep, Warning};
+use crate::keys::{Added, KeyName, Ring, VersionStep};
 use crate::secret::needed_limit;
+use crate::store::{KeyStore, Warning};
 
 use super::asked::{Missing, StoreHas, is_implausible};
 use super::server::MESSAGE_ROOM;

@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::keystore::KeyName;
+use crate::keys::KeyName;
 
 /// No two reads begin within this time.
 const PAUSE: Duration = Duration::from_secs(1);

@@ -4,9 +4,10 @@
 use std::path::Path;
 
 use super::{Asked, Level, PluginError, Server};
-use crate::keystore::mark::format::FormatError;
-use crate::keystore::mark::{Lost, Mark, StoreSeen};
-use crate::keystore::{Additions, KeySet, KeyStore, MarkError, MarkFile, Ring};
+use crate::keys::{Additions, KeySet, Ring};
+use crate::store::mark::format::FormatError;
+use crate::store::mark::{Lost, Mark, StoreSeen};
+use crate::store::{KeyStore, MarkError, MarkFile};
 
 /// How many lost versions are told one by one.
 const TOLD: usize = 20;

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use super::tests::{Recorder, settings};
 use super::*;
-use crate::keystore::{KeyName, MarkError};
+use crate::keys::KeyName;
+use crate::store::MarkError;
 
 const ONE: &str = "00112233445566778899aabbccddeeff";
 const TWO: &str = "ffeeddccbbaa99887766554433221100";

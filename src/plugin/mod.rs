@@ -40,11 +40,9 @@ pub use watcher::{Watched, Watcher};
 
 use crate::cancel::{Mutex, MutexGuard};
 use crate::crypto::{CipherError, Direction, Padding, PageCipher};
-use crate::keystore::{
-    self, Added, HighestVersions, KeyName, KeySet, KeyStore, MarkFile, NewVersions, News, Ring, Rotate,
-    VersionStep, Watch,
-};
+use crate::keys::{Added, HighestVersions, KeyName, KeySet, NewVersions, Ring, VersionStep};
 use crate::net::Url;
+use crate::store::{self, KeyStore, MarkFile, News, Rotate, Watch};
 
 /// How long a statement waits for the others that work on the keys. Each has bounds of its own for what it waits for.
 const TURN_TIMEOUT: Duration = Duration::from_secs(60);
@@ -124,7 +122,7 @@ impl Plugin {
         let algorithm = settings.algorithm();
         let accept_lost = settings.accept_lost_keys;
         let master_key = String::from_utf8_lossy(&settings.master_key).into_owned();
-        let store: Arc<dyn KeyStore> = keystore::open(settings.store()?)?.into();
+        let store: Arc<dyn KeyStore> = store::open(settings.store()?)?.into();
         let loaded = store.load();
         log::provider_said(server, store.as_ref());
         let loaded = loaded?;

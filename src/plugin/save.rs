@@ -4,11 +4,12 @@ use std::path::{Path, PathBuf};
 
 use super::{Plugin, PluginError, Server, State, log, mark};
 use crate::durable::FileError;
-use crate::keystore::envelope::{Envelope, EnvelopeConfig, Metadata};
-use crate::keystore::{Additions, KeySet, KeySpec, KeyStoreError};
+use crate::keys::{Additions, KeySet, KeySpec};
 use crate::master_key::file::MasterKeyFile;
 use crate::master_key::open::DEFAULT_REQUEST_TIMEOUT;
 use crate::master_key::{self, MasterKeyError, Options};
+use crate::store::StoreError;
+use crate::store::keystore::{KeystoreConfig, KeystoreFile, Metadata};
 
 /// The only scheme that a statement may name.
 const FILE: &str = "file:";
@@ -105,7 +106,7 @@ fn save_under(master_key: &Path, keystore: &Path, keys: &KeySet) -> Result<(), P
     let options = Options::of_this_process(DEFAULT_REQUEST_TIMEOUT);
     let uri = format!("{FILE}{}", master_key.display());
     let failed = |error: MasterKeyError| PluginError::MasterKey(Box::new(error));
-    let envelope = Envelope::new(EnvelopeConfig {
+    let envelope = KeystoreFile::new(KeystoreConfig {
         path: keystore.into(),
         master_key: master_key::open(&uri, &options).map_err(failed)?,
         options,
@@ -125,9 +126,9 @@ fn save_under(master_key: &Path, keystore: &Path, keys: &KeySet) -> Result<(), P
     Ok(())
 }
 
-fn in_the_way(error: KeyStoreError) -> PluginError {
+fn in_the_way(error: StoreError) -> PluginError {
     match error {
-        KeyStoreError::File(FileError::FileExists { path }) => save_over(path),
+        StoreError::File(FileError::FileExists { path }) => save_over(path),
         error => error.into(),
     }
 }

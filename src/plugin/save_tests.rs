@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 
 use super::tests::{Recorder, settings};
 use super::*;
-use crate::keystore::KeySpec;
-use crate::keystore::envelope::{Envelope, EnvelopeConfig, NewKey};
+use crate::keys::KeySpec;
 use crate::master_key::file::MasterKeyFile;
 use crate::master_key::open::DEFAULT_REQUEST_TIMEOUT;
 use crate::master_key::{self, Options};
+use crate::store::keystore::{KeystoreConfig, KeystoreFile, NewKey};
 
 /// A data directory, and a store outside of it.
 struct Site {
@@ -35,7 +35,7 @@ impl Site {
         let (path, master) = (site.path("keystore"), site.path("master"));
         MasterKeyFile::create(&master, None).unwrap();
         let options = Options::of_this_process(DEFAULT_REQUEST_TIMEOUT);
-        let store = Envelope::new(EnvelopeConfig {
+        let store = KeystoreFile::new(KeystoreConfig {
             path,
             master_key: master_key::open(&uri(&master), &options).unwrap(),
             options,
@@ -97,7 +97,7 @@ fn rotate(plugin: &Plugin, server: &Recorder) {
 fn same_keys(one: &Plugin, other: &Plugin) -> bool {
     let all = |plugin: &Plugin| {
         let ring = &plugin.published().ring;
-        let bytes = |held: &keystore::ring::Held| {
+        let bytes = |held: &crate::keys::ring::Held| {
             ring.key(held.name.id, held.name.version)
                 .map(|key| key.with(<[u8]>::to_vec))
         };

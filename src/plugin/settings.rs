@@ -10,12 +10,13 @@ use std::time::Duration;
 
 use crate::crypto::Algorithm;
 use crate::crypto::password::Digest;
-use crate::keystore::envelope::EnvelopeConfig;
-use crate::keystore::key_file::{FileKey, KeyFileConfig};
-use crate::keystore::{KeySpec, StoreConfig, VersionStep};
-use crate::master_key::aws_kms::KmsSettings;
+use crate::keys::{KeySpec, VersionStep};
 use crate::master_key::{self, open::DEFAULT_REQUEST_TIMEOUT};
 use crate::secret::SecretBytes;
+use crate::service::aws::KmsSettings;
+use crate::store::StoreConfig;
+use crate::store::key_file::{FileKey, KeyFileConfig};
+use crate::store::keystore::KeystoreConfig;
 
 use super::{PluginError, VaultSettings, aws, vault_settings};
 
@@ -293,7 +294,7 @@ impl Settings {
         }
         let uri = String::from_utf8_lossy(&self.master_key);
         let options = self.master_key_options()?;
-        Ok(StoreConfig::Keystore(EnvelopeConfig {
+        Ok(StoreConfig::Keystore(KeystoreConfig {
             master_key: master_key::open(&uri, &options)
                 .map_err(|error| PluginError::MasterKey(Box::new(error)))?,
             options,

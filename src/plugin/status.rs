@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use serde::Serialize;
 
 use crate::clock;
-use crate::keystore::{Fingerprint, Ring};
+use crate::keys::{Fingerprint, Ring};
 
 /// Counters and the last error since the plugin was loaded.
 #[derive(Debug, Default)]

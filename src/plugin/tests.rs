@@ -6,8 +6,8 @@ use std::sync::Mutex;
 
 use super::*;
 use crate::crypto::Algorithm;
-use crate::master_key::aws_kms::KmsSettings;
 use crate::secret::SecretBytes;
+use crate::service::aws::KmsSettings;
 
 /// A server that runs a statement that makes a table, and has no data yet.
 pub(super) struct Recorder {

@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use super::PluginError;
 use super::settings::HIDDEN;
-use crate::keystore::vault_kv::{VaultKvConfig, parse_url};
-use crate::keystore::{KeyStoreError, Pace, StoreConfig};
-use crate::net::vault::config::KUBERNETES_TOKEN;
-use crate::net::vault::{Login, SecretSource, VaultAccess, VaultConfig};
 use crate::net::{ClientCertificate, PlainHttp, TlsOptions};
 use crate::secret::SecretBytes;
+use crate::service::vault::config::KUBERNETES_TOKEN;
+use crate::service::vault::{Login, SecretSource, VaultAccess, VaultConfig};
+use crate::store::vault_kv::{VaultKvConfig, parse_url};
+use crate::store::{Pace, StoreConfig, StoreError};
 
 /// The environment variable that stands in for an empty or hidden `keyroll_token`, as for Vault's own command.
 pub const TOKEN_VARIABLE: &str = "VAULT_TOKEN";
@@ -102,7 +102,7 @@ impl VaultSettings {
     /// # Errors
     /// A URL that is none, and a login that lacks a setting.
     pub fn store(self, strict_permissions: bool) -> Result<StoreConfig, PluginError> {
-        let (address, path) = parse_url(&text(&self.url)).map_err(KeyStoreError::from)?;
+        let (address, path) = parse_url(&text(&self.url)).map_err(StoreError::from)?;
         let pace = self.pace.pace();
         Ok(StoreConfig::VaultKv(Box::new(VaultKvConfig {
             path,

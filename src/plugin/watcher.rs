@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::{PluginError, Published};
 use crate::crypto::scrub;
-use crate::keystore::{News, Pace, Watch};
+use crate::store::{News, Pace, Watch};
 
 /// No two looks begin within this time, however often the server asks for unknown keys.
 const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
@@ -198,8 +198,9 @@ mod tests {
 
     use super::*;
     use crate::crypto::Algorithm;
-    use crate::keystore::{KeyName, KeySet, KeyStoreError, Ring};
+    use crate::keys::{KeyName, KeySet, Ring};
     use crate::secret::DataKey;
+    use crate::store::StoreError;
 
     /// What a look does.
     enum Look {
@@ -217,8 +218,8 @@ mod tests {
     }
 
     impl Watch for Script {
-        fn refresh(&mut self, _: &Ring, wanted: &BTreeSet<u32>) -> Result<News, KeyStoreError> {
-            let failure = || KeyStoreError::UnknownKey {
+        fn refresh(&mut self, _: &Ring, wanted: &BTreeSet<u32>) -> Result<News, StoreError> {
+            let failure = || StoreError::UnknownKey {
                 id: 7,
                 store: "the script".into(),
                 ids: Vec::new(),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use keyroll::master_key::Wrapped;
-use keyroll::master_key::aws_kms::{KmsSettings, LOG_LEVEL};
+use keyroll::service::aws::{KmsSettings, LOG_LEVEL};
 use serde_json::json;
 
 use super::servers::{REGION, Server, shared_moto};

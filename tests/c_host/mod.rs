@@ -13,11 +13,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use keyroll::keystore::KeySpec;
-use keyroll::keystore::envelope::{Envelope, EnvelopeConfig, NewKey};
+use keyroll::keys::KeySpec;
 use keyroll::master_key::file::MasterKeyFile;
 use keyroll::master_key::open::DEFAULT_REQUEST_TIMEOUT;
 use keyroll::master_key::{self, Options};
+use keyroll::store::keystore::{KeystoreConfig, KeystoreFile, NewKey};
 
 /// A program and the library, built.
 pub(crate) struct Built {
@@ -56,7 +56,7 @@ pub(crate) fn make_keystore(directory: &Path) {
     let master = directory.join("master");
     MasterKeyFile::create(&master, None).unwrap();
     let options = Options::of_this_process(DEFAULT_REQUEST_TIMEOUT);
-    let config = EnvelopeConfig {
+    let config = KeystoreConfig {
         path: directory.join("keystore"),
         master_key: master_key::open(&format!("file:{}", master.display()), &options).unwrap(),
         options,
@@ -66,7 +66,7 @@ pub(crate) fn make_keystore(directory: &Path) {
         id,
         spec: KeySpec::DEFAULT,
     });
-    Envelope::new(config).unwrap().create(&keys, None).unwrap();
+    KeystoreFile::new(config).unwrap().create(&keys, None).unwrap();
 }
 
 /// A cargo command.

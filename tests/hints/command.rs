@@ -1,7 +1,7 @@
 //! Refusals of the command, each with the words that help, and the same command as they say.
 
 use keyroll::crypto::Algorithm;
-use keyroll::keystore::{KeyName, KeySet, LAST_VERSION};
+use keyroll::keys::{KeyName, KeySet, LAST_VERSION};
 use keyroll::secret::DataKey;
 
 use crate::site::{ONE, Site, TWO, keys_of, set_mode};

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::tried::{OF_FILES, OF_KEYSTORES, OF_MARKS, OF_PLUGIN, OF_STORES, OF_VAULT, OF_WARNINGS, Tried};
+use crate::tried::{
+    OF_FILES, OF_KEYS, OF_KEYSTORES, OF_MARKS, OF_PLUGIN, OF_STORES, OF_VAULT, OF_WARNINGS, Tried,
+};
 
 /// Errors that are made and mended elsewhere: by this function in this file.
 const ELSEWHERE: &[(&str, &str, &str)] = &[
@@ -34,22 +36,22 @@ const ELSEWHERE: &[(&str, &str, &str)] = &[
         "a_file_that_does_not_read_back_as_written_is_taken_back",
     ),
     (
-        "EnvelopeError::RotationUnfinished",
+        "KeystoreError::RotationUnfinished",
         "tests/keystore/refusals.rs",
         "a_provider_that_wraps_so_that_nothing_unwraps_it_ruins_no_keystore",
     ),
     (
-        "EnvelopeError::UnusableProvider",
+        "KeystoreError::UnusableProvider",
         "tests/keystore/refusals.rs",
         "a_provider_that_wraps_so_that_nothing_unwraps_it_ruins_no_keystore",
     ),
     (
-        "KeyStoreError::NoMasterKeyHeld",
+        "StoreError::NoMasterKeyHeld",
         "src/plugin/save_tests.rs",
         "a_key_file_that_is_gone_is_saved_under_a_new_master_key_file",
     ),
     (
-        "KeyStoreError::VaultKv",
+        "StoreError::VaultKv",
         "tests/vault/hints.rs",
         "a_url_is_as_the_hint_shows_it",
     ),
@@ -182,9 +184,9 @@ const ELSEWHERE: &[(&str, &str, &str)] = &[
 
 /// Errors that nothing can be done about but to look, and why no test makes them.
 const NOT_MADE: &[(&str, &str)] = &[
-    ("KeyStoreError::CannotEncrypt", "the cipher refuses no text"),
-    ("KeyStoreError::NoRandomBytes", "the system gives random bytes"),
-    ("EnvelopeError::CannotSeal", "the cipher refuses no key"),
+    ("StoreError::CannotEncrypt", "the cipher refuses no text"),
+    ("StoreError::NoRandomBytes", "the system gives random bytes"),
+    ("KeystoreError::CannotSeal", "the cipher refuses no key"),
     (
         "KvError::NotReadBack",
         "someone else's writes, which the hint says where to find",
@@ -274,6 +276,7 @@ pub(crate) fn errors(tried: &Tried) -> Vec<String> {
     let all = [
         OF_FILES,
         OF_STORES,
+        OF_KEYS,
         OF_KEYSTORES,
         OF_VAULT,
         OF_MARKS,

@@ -5,8 +5,9 @@ use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use keyroll::keystore::key_file::{KeyFile, NewKey};
-use keyroll::keystore::{KeyStore, NewVersions, Rotate};
+use keyroll::keys::NewVersions;
+use keyroll::store::key_file::{KeyFile, NewKey};
+use keyroll::store::{KeyStore, Rotate};
 
 use crate::site::{ONE, Site, TWO, keys_of, rotate_all, set_mode};
 use crate::tried::Tried;

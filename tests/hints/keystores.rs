@@ -8,14 +8,15 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use keyroll::crypto::Algorithm;
 use keyroll::crypto::wrap::sha256;
-use keyroll::keystore::envelope::canonical;
-use keyroll::keystore::envelope::format::Document;
-use keyroll::keystore::envelope::json::{self, Value};
-use keyroll::keystore::envelope::keys::Keys as Derived;
-use keyroll::keystore::envelope::{Envelope, EnvelopeConfig};
-use keyroll::keystore::{KeySet, KeyStore, MarkError, MarkFile, NewVersions, Rotate};
+use keyroll::keys::{KeySet, NewVersions};
 use keyroll::master_key::file::MasterKeyFile;
 use keyroll::master_key::{self, Options};
+use keyroll::store::keystore::canonical;
+use keyroll::store::keystore::format::Document;
+use keyroll::store::keystore::json::{self, Value};
+use keyroll::store::keystore::keys::Keys as Derived;
+use keyroll::store::keystore::{KeystoreConfig, KeystoreFile};
+use keyroll::store::{KeyStore, MarkError, MarkFile, Rotate};
 
 use crate::key_files::Row;
 use crate::site::{Keys, ONE, Site, TWO, keys_of, plain, rotate_all};
@@ -108,11 +109,11 @@ fn refused(site: &Site, tried: &mut Tried) -> String {
 }
 
 fn not_named(site: &Site, tried: &mut Tried) {
-    let config = EnvelopeConfig {
+    let config = KeystoreConfig {
         path: "".into(),
         ..site.keystore_config("store/keystore", "apart/master")
     };
-    let hint = tried.store(&Envelope::new(config).unwrap_err());
+    let hint = tried.store(&KeystoreFile::new(config).unwrap_err());
     let (keystore, master) = (site.word("store/keystore"), site.uri_word("apart/master"));
     tried.must(site, &hint, 0, &[("PATH", &keystore), ("URI", &master)]);
     assert_eq!(keys_of(&site.keystore()).len(), 2);
@@ -385,9 +386,9 @@ fn older_master_key(site: &Site, tried: &mut Tried) {
 fn store_lacks(site: &Site, tried: &mut Tried) {
     let all = with_mark(site);
     let file = MarkFile::read(&site.path("data")).unwrap();
-    let accepts = |store: &Envelope| {
+    let accepts = |store: &KeystoreFile| {
         let lost = file.mark().lost_in(&store.load().unwrap().keys);
-        let seen = keyroll::keystore::mark::StoreSeen::of(store);
+        let seen = keyroll::store::mark::StoreSeen::of(store);
         match lost.is_empty() {
             true => Ok(()),
             false => Err(MarkError::store_lacks(file.path(), seen, file.mark(), lost)),

@@ -4,8 +4,8 @@ use std::fs;
 use std::os::unix::fs::chown;
 use std::time::Duration;
 
-use keyroll::keystore::KeyStore;
 use keyroll::master_key::{self, MasterKey, MasterKeyError, Options};
+use keyroll::store::KeyStore;
 
 use crate::key_files::Row;
 use crate::site::{Site, keys_of, set_mode};

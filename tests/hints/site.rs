@@ -8,12 +8,13 @@ use std::process::{Command, Output};
 use std::time::Duration;
 
 use keyroll::crypto::Algorithm;
-use keyroll::keystore::envelope::{Envelope, EnvelopeConfig, NewKey};
-use keyroll::keystore::key_file::{Digest, FileKey, KeyFile, KeyFileConfig};
-use keyroll::keystore::mark::StoreSeen;
-use keyroll::keystore::{KeySet, KeySpec, KeyStore, MarkFile, NewVersions, Ring, Rotate};
+use keyroll::keys::{KeySet, KeySpec, NewVersions, Ring};
 use keyroll::master_key::file::MasterKeyFile;
 use keyroll::master_key::{self, Options};
+use keyroll::store::key_file::{Digest, FileKey, KeyFile, KeyFileConfig};
+use keyroll::store::keystore::{KeystoreConfig, KeystoreFile, NewKey};
+use keyroll::store::mark::StoreSeen;
+use keyroll::store::{KeyStore, MarkFile, Rotate};
 use tempfile::TempDir;
 
 pub(crate) const ONE: &str = "1;00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff\n";
@@ -31,7 +32,7 @@ pub(crate) struct Site {
 pub(crate) type Keys = BTreeMap<(u32, u32), Vec<u8>>;
 
 pub(crate) fn plain(keys: &KeySet) -> Keys {
-    let bytes = |(name, key): (keyroll::keystore::KeyName, &keyroll::secret::DataKey)| {
+    let bytes = |(name, key): (keyroll::keys::KeyName, &keyroll::secret::DataKey)| {
         ((name.id, name.version), key.expose().to_vec())
     };
     keys.iter().map(bytes).collect()
@@ -165,19 +166,19 @@ impl Site {
     }
 
     /// The keystore as a process that has just begun has it.
-    pub(crate) fn keystore(&self) -> Envelope {
+    pub(crate) fn keystore(&self) -> KeystoreFile {
         self.keystore_at("store/keystore", "apart/master")
     }
 
-    pub(crate) fn keystore_at(&self, name: &str, master: &str) -> Envelope {
+    pub(crate) fn keystore_at(&self, name: &str, master: &str) -> KeystoreFile {
         let config = self.keystore_config(name, master);
-        Envelope::new(config).unwrap().with_lock_timeout(LOCK_TIMEOUT)
+        KeystoreFile::new(config).unwrap().with_lock_timeout(LOCK_TIMEOUT)
     }
 
-    pub(crate) fn keystore_config(&self, name: &str, master: &str) -> EnvelopeConfig {
+    pub(crate) fn keystore_config(&self, name: &str, master: &str) -> KeystoreConfig {
         let options = Options::of_this_process(Duration::from_secs(10));
         let uri = format!("file:{}", self.path(master).display());
-        EnvelopeConfig {
+        KeystoreConfig {
             path: self.path(name),
             master_key: master_key::open(&uri, &options).unwrap(),
             options,

@@ -1,12 +1,11 @@
 //! Faults of key files' texts, and of what is asked of a store.
 
 use keyroll::crypto::Algorithm;
-use keyroll::keystore::envelope::NewKey;
-use keyroll::keystore::key_file::{Digest, KeyFile, NewKey as NewFileKey};
-use keyroll::keystore::{
-    KeyName, KeySet, KeySpec, KeyStore, KeyStoreError, LAST_VERSION, NewVersions, Ring, Rotate, VersionStep,
-};
+use keyroll::keys::{KeyName, KeySet, KeySpec, LAST_VERSION, NewVersions, Ring, VersionStep};
 use keyroll::secret::DataKey;
+use keyroll::store::key_file::{Digest, KeyFile, NewKey as NewFileKey};
+use keyroll::store::keystore::NewKey;
+use keyroll::store::{KeyStore, Rotate, StoreError};
 
 use crate::key_files::Row;
 use crate::site::{Keys, ONE, Site, TWO, keys_of, plain, ring, rotate_all};
@@ -40,7 +39,7 @@ fn holds(now: &Keys, before: &Keys) -> bool {
     before.iter().all(|(name, key)| now.get(name) == Some(key))
 }
 
-fn load(site: &Site, filekey: &str) -> Result<Keys, KeyStoreError> {
+fn load(site: &Site, filekey: &str) -> Result<Keys, StoreError> {
     let store = KeyFile::new(site.key_file_config("store/keys", filekey)).unwrap();
     store.load().map(|loaded| plain(&loaded.keys))
 }
@@ -141,7 +140,7 @@ fn reload(site: &Site, tried: &mut Tried, text: &str) -> String {
     let backup = std::fs::read_to_string(site.path("store/keys")).unwrap();
     site.write("store/keys", text);
     let found = site.key_file().load().unwrap().keys;
-    let hint = tried.store(&known.check_successor(&found).unwrap_err());
+    let hint = tried.store(&known.check_successor(&found).unwrap_err().into());
     assert!(
         hint.starts_with("put the newest copy of the key store back"),
         "{hint}"
@@ -169,14 +168,19 @@ fn algorithm_differs(_: &Site, tried: &mut Tried) {
         keys
     };
     let known = ring(&keys(Algorithm::AesCtr));
-    tried.store(&known.check_successor(&keys(Algorithm::AesCbc)).unwrap_err());
+    tried.store(
+        &known
+            .check_successor(&keys(Algorithm::AesCbc))
+            .unwrap_err()
+            .into(),
+    );
     known.check_successor(&keys(Algorithm::AesCtr)).unwrap();
 }
 
 fn short_keys(site: &Site, tried: &mut Tried) {
     site.write("store/keys", "1;00112233445566778899aabbccddeeff\n");
     let keys = site.key_file().load().unwrap().keys;
-    let hint = tried.store(&Ring::new(&keys, Algorithm::Aes256Xts).unwrap_err());
+    let hint = tried.store(&Ring::new(&keys, Algorithm::Aes256Xts).unwrap_err().into());
     assert!(hint.contains("keys of 64 hex digits only"), "{hint}");
     Ring::new(&keys, Algorithm::AesCbc).unwrap();
     site.write("store/keys", ONE);

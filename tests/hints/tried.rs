@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 use std::process::Output;
 
 use keyroll::durable::FileError;
-use keyroll::keystore::envelope::EnvelopeError;
-use keyroll::keystore::vault_kv::KvError;
-use keyroll::keystore::{KeyStoreError, MarkError, Warning};
+use keyroll::keys::KeysError;
 use keyroll::plugin::PluginError;
+use keyroll::store::keystore::KeystoreError;
+use keyroll::store::vault_kv::KvError;
+use keyroll::store::{MarkError, StoreError, Warning};
 
 use crate::site::Site;
 
@@ -29,12 +30,13 @@ variants! {
         FileNotFound ReadFailed FileTooLarge LoosePermissions NotOwnerOnly Locked HardLinked FileExists NotAsWritten NotWritten
         NoMemory Cancelled
     ];
-    KeyStoreError: OF_STORES, of_store, [
-        FilenameNotSet File Envelope VaultKv KeyFileSyntax WrongKey NotEncrypted CannotEncrypt FilekeyTooLong KnownVersionMissing
-        KnownVersionDiffers KnownAlgorithmDiffers KeyTooShort UnknownKey VersionsUsedUp InvalidNewKey NoSystemKey
+    StoreError: OF_STORES, of_store, [
+        FilenameNotSet File Keystore VaultKv KeyFileSyntax WrongKey NotEncrypted CannotEncrypt FilekeyTooLong Keys
+        UnknownKey VersionsUsedUp InvalidNewKey NoSystemKey
         KeysAreMadeElsewhere NoMasterKey NoMasterKeyHeld ImpossibleSpec NoRandomBytes
     ];
-    EnvelopeError: OF_KEYSTORES, of_keystore, [
+    KeysError: OF_KEYS, of_keys, [KnownVersionMissing KnownVersionDiffers KnownAlgorithmDiffers KeyTooShort];
+    KeystoreError: OF_KEYSTORES, of_keystore, [
         PathNotSet MasterKey Missing Unreadable Changed DataKey WrongMasterKey NoMasterKey UnusableProvider RotationUnfinished
         Older GrewApart Foreign OthersUnderOneName CannotSeal
     ];
@@ -60,15 +62,19 @@ pub(crate) struct Tried {
 
 impl Tried {
     /// Meets an error, and answers its hint.
-    pub(crate) fn store(&mut self, error: &KeyStoreError) -> String {
+    pub(crate) fn store(&mut self, error: &StoreError) -> String {
         self.errors.insert(of_store(error));
         match error {
-            KeyStoreError::File(error) => self.file(error),
-            KeyStoreError::Envelope(error) => {
+            StoreError::File(error) => self.file(error),
+            StoreError::Keystore(error) => {
                 self.errors.insert(of_keystore(error));
                 error.hint()
             }
-            KeyStoreError::VaultKv(error) => {
+            StoreError::Keys(error) => {
+                self.errors.insert(of_keys(error));
+                error.hint()
+            }
+            StoreError::VaultKv(error) => {
                 self.errors.insert(of_vault(error));
                 error.hint()
             }

@@ -6,8 +6,8 @@ use std::os::unix::fs::{MetadataExt, symlink};
 use super::support::{PASSWORD, Place, TEXT, config, is_root};
 use crate::programs::plain_keys;
 use keyroll::durable::FileError;
-use keyroll::keystore::KeyStoreError;
-use keyroll::keystore::key_file::{KeyFile, NewKey};
+use keyroll::store::StoreError;
+use keyroll::store::key_file::{KeyFile, NewKey};
 
 const KEYS: &[NewKey] = &[
     NewKey { id: 1, bits: 256 },
@@ -128,7 +128,7 @@ fn a_missing_directory_is_named_as_the_reason() {
     let place = empty_place("");
     let path = place.directory.path().join("no/keys");
     let error = KeyFile::create(config(&path, ""), KEYS, None).unwrap_err();
-    assert!(matches!(error, KeyStoreError::File(FileError::NotWritten { .. })));
+    assert!(matches!(error, StoreError::File(FileError::NotWritten { .. })));
     let wanted = format!(
         "Cannot examine {}/no: No such file or directory (os error 2); no key file was made",
         place.directory.path().display()

@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 
 use super::support::{Place, driver, is_root};
 use crate::programs::{Keys, holds_all, run, stderr};
-use keyroll::keystore::{KeyStore, NewVersions, Rotate};
+use keyroll::keys::NewVersions;
+use keyroll::store::{KeyStore, Rotate};
 
 /// The system calls that work on files: the ones that a disk makes fail.
 const FILE_CALLS: &[&str] = &[

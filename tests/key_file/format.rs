@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use keyroll::keystore::key_file::format::{KeyText, ParseError, render};
-use keyroll::keystore::{KeyName, KeySet, LAST_VERSION};
+use keyroll::keys::{KeyName, KeySet, LAST_VERSION};
 use keyroll::secret::{DataKey, SecretBytes};
+use keyroll::store::key_file::format::{KeyText, ParseError, render};
 use proptest::prelude::*;
 
 use crate::programs::plain_keys;

@@ -5,10 +5,11 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
 use super::support::{PASSWORD, Place, TEXT, config};
-use keyroll::keystore::key_file::{FILE_SIZE_LIMIT, KeyFile, KeyFileConfig};
-use keyroll::keystore::{KeyStore, KeyStoreError, Loaded, NewVersions, Rotate, Warning};
+use keyroll::keys::NewVersions;
+use keyroll::store::key_file::{FILE_SIZE_LIMIT, KeyFile, KeyFileConfig};
+use keyroll::store::{KeyStore, Loaded, Rotate, StoreError, Warning};
 
-fn load(place: &Place, filekey: &str) -> Result<Loaded, KeyStoreError> {
+fn load(place: &Place, filekey: &str) -> Result<Loaded, StoreError> {
     KeyFile::new(config(&place.path, filekey)).unwrap().load()
 }
 
@@ -17,10 +18,10 @@ fn message(place: &Place, filekey: &str) -> String {
 }
 
 /// One wrong password in 256 opens the file all the same, and gives noise.
-fn is_wrong_password(error: &KeyStoreError) -> bool {
+fn is_wrong_password(error: &StoreError) -> bool {
     matches!(
         error,
-        KeyStoreError::WrongKey { .. } | KeyStoreError::KeyFileSyntax { decrypted: true, .. }
+        StoreError::WrongKey { .. } | StoreError::KeyFileSyntax { decrypted: true, .. }
     )
 }
 
@@ -109,8 +110,8 @@ fn a_wrong_password_is_told_apart_or_the_hint_says_that_it_may_be_wrong() {
     let (mut noise, mut refused) = (0, 0);
     for n in 0..5000 {
         match load(&place, &format!("wrong {n}")).unwrap_err() {
-            KeyStoreError::WrongKey { .. } => refused += 1,
-            error @ KeyStoreError::KeyFileSyntax { .. } => {
+            StoreError::WrongKey { .. } => refused += 1,
+            error @ StoreError::KeyFileSyntax { .. } => {
                 assert!(error.hint().contains("a wrong filekey"), "{}", error.hint());
                 noise += 1;
             }

@@ -9,12 +9,13 @@ use super::support::{PASSWORD, Place, TEXT, config, is_root};
 use crate::programs::{holds_all, plain_keys};
 use keyroll::crypto::Algorithm;
 use keyroll::durable::FileError;
-use keyroll::keystore::key_file::format::KeyText;
-use keyroll::keystore::key_file::{Digest, FILE_SIZE_LIMIT, KeyFile, KeyFileConfig};
-use keyroll::keystore::{KeyName, KeyStore, KeyStoreError, NewVersions, Ring, Rotate};
+use keyroll::keys::{KeyName, NewVersions, Ring};
 use keyroll::secret::SecretBytes;
+use keyroll::store::key_file::format::KeyText;
+use keyroll::store::key_file::{Digest, FILE_SIZE_LIMIT, KeyFile, KeyFileConfig};
+use keyroll::store::{KeyStore, Rotate, StoreError};
 
-fn rotate(place: &Place, which: Rotate) -> Result<Vec<(u32, u32)>, KeyStoreError> {
+fn rotate(place: &Place, which: Rotate) -> Result<Vec<(u32, u32)>, StoreError> {
     let rotated = place.store().rotate(which, NewVersions::DEFAULT, None)?;
     assert_eq!(
         plain_keys(&rotated.keys),
@@ -63,10 +64,7 @@ fn the_step_is_obeyed_and_never_passes_the_last_version() {
             version: 4_294_967_294
         }]
     );
-    assert!(matches!(
-        by(1),
-        Err(KeyStoreError::VersionsUsedUp { step: 1, .. })
-    ));
+    assert!(matches!(by(1), Err(StoreError::VersionsUsedUp { step: 1, .. })));
 }
 
 #[test]
@@ -199,7 +197,7 @@ fn a_wrong_password_rotates_nothing() {
         assert!(
             matches!(
                 error,
-                KeyStoreError::WrongKey { .. } | KeyStoreError::KeyFileSyntax { decrypted: true, .. }
+                StoreError::WrongKey { .. } | StoreError::KeyFileSyntax { decrypted: true, .. }
             ),
             "{error}"
         );
@@ -350,7 +348,7 @@ fn a_stuck_lock_holder_ends_the_rotation_and_the_load() {
     // What a writer may yet take back must not be taken up.
     assert!(matches!(
         store.load(),
-        Err(KeyStoreError::File(FileError::Locked { .. }))
+        Err(StoreError::File(FileError::Locked { .. }))
     ));
     assert_eq!(place.bytes(), TEXT.as_bytes());
     drop(holder);
@@ -397,7 +395,10 @@ fn a_short_key_that_came_into_the_file_is_refused_under_the_lock_before_anything
         .store()
         .rotate(Rotate::Key(1), NewVersions::DEFAULT, Some(&ring));
     assert!(
-        matches!(refused, Err(KeyStoreError::KeyTooShort { .. })),
+        matches!(
+            refused,
+            Err(StoreError::Keys(keyroll::keys::KeysError::KeyTooShort { .. }))
+        ),
         "{refused:?}"
     );
     assert_eq!(place.bytes(), before);

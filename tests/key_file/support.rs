@@ -5,8 +5,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use keyroll::keystore::KeyStore;
-use keyroll::keystore::key_file::{Digest, FileKey, KeyFile, KeyFileConfig};
+use keyroll::store::KeyStore;
+use keyroll::store::key_file::{Digest, FileKey, KeyFile, KeyFileConfig};
 use tempfile::TempDir;
 
 use crate::programs::{self, Keys, plain_keys};

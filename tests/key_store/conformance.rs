@@ -8,8 +8,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use keyroll::cancel;
 use keyroll::crypto::Algorithm;
-use keyroll::keystore::{KeyName, KeySet, KeyStoreError, NewVersions, Ring, Rotate};
+use keyroll::keys::KeysError;
+use keyroll::keys::{KeyName, KeySet, NewVersions, Ring};
 use keyroll::secret::DataKey;
+use keyroll::store::{Rotate, StoreError};
 
 use super::places::Place;
 use crate::programs::{holds_all, plain_keys, run, set_mode, stderr};
@@ -128,7 +130,7 @@ pub(crate) fn a_store_that_lacks_a_known_version_is_not_written(place: &Place) {
         .rotate(Rotate::All, NewVersions::DEFAULT, Some(&ring))
         .unwrap_err();
     assert!(
-        matches!(error, KeyStoreError::KnownVersionMissing { name } if name == lost),
+        matches!(error, StoreError::Keys(KeysError::KnownVersionMissing { name }) if name == lost),
         "{error}"
     );
     assert_eq!(place.bytes(), before);
@@ -144,7 +146,7 @@ pub(crate) fn a_store_that_has_other_bytes_for_a_known_version_is_not_written(pl
         .rotate(Rotate::Key(1), NewVersions::DEFAULT, Some(&ring))
         .unwrap_err();
     assert!(
-        matches!(error, KeyStoreError::KnownVersionDiffers { name } if name == changed),
+        matches!(error, StoreError::Keys(KeysError::KnownVersionDiffers { name }) if name == changed),
         "{error}"
     );
     assert_eq!(place.bytes(), before);

@@ -6,11 +6,12 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use keyroll::keystore::envelope::{Envelope, EnvelopeConfig, NewKey as NewWrappedKey};
-use keyroll::keystore::key_file::{Digest, FileKey, KeyFile, KeyFileConfig, NewKey};
-use keyroll::keystore::{KeySpec, KeyStore};
+use keyroll::keys::KeySpec;
 use keyroll::master_key::file::MasterKeyFile;
 use keyroll::master_key::{self, Options};
+use keyroll::store::KeyStore;
+use keyroll::store::key_file::{Digest, FileKey, KeyFile, KeyFileConfig, NewKey};
+use keyroll::store::keystore::{KeystoreConfig, KeystoreFile, NewKey as NewWrappedKey};
 use tempfile::TempDir;
 
 use crate::programs::{self, Keys, plain_keys, set_mode};
@@ -81,13 +82,13 @@ pub(crate) fn keystore() -> Place {
                 request_timeout: PATIENT,
                 environment: BTreeMap::new(),
             };
-            let config = EnvelopeConfig {
+            let config = KeystoreConfig {
                 path: path.clone(),
                 master_key: master_key::open(&uri, &options).unwrap(),
                 options,
                 strict_permissions: false,
             };
-            Envelope::new(config).unwrap().with_lock_timeout(PATIENT)
+            KeystoreFile::new(config).unwrap().with_lock_timeout(PATIENT)
         }
     };
     let keys = [1, 2].map(|id| NewWrappedKey {

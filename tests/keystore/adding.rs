@@ -4,9 +4,10 @@ use std::fs;
 use std::sync::atomic::Ordering;
 
 use keyroll::crypto::Algorithm;
-use keyroll::keystore::envelope::EnvelopeError;
-use keyroll::keystore::{Differing, KeyName, KeySet, KeyStore, KeyStoreError, NewVersions, Ring, Rotate};
+use keyroll::keys::{Differing, KeyName, KeySet, NewVersions, Ring};
 use keyroll::secret::DataKey;
+use keyroll::store::keystore::KeystoreError;
+use keyroll::store::{KeyStore, Rotate, StoreError};
 
 use super::support::{Keys, Place, plain_keys};
 
@@ -42,9 +43,9 @@ fn with_those_of(place: &Place, mut keys: KeySet) -> KeySet {
     keys
 }
 
-fn differing(error: &KeyStoreError) -> &[Differing] {
+fn differing(error: &StoreError) -> &[Differing] {
     match error {
-        KeyStoreError::Envelope(EnvelopeError::OthersUnderOneName { differing, .. }) => differing,
+        StoreError::Keystore(KeystoreError::OthersUnderOneName { differing, .. }) => differing,
         other => panic!("{other}"),
     }
 }
@@ -90,7 +91,10 @@ fn a_store_without_algorithms_gets_the_one_that_is_named() {
         .unwrap();
     assert_eq!(place.keys()[&(9, 4)], (vec![4; 24], Some(Algorithm::AesCtr)));
     let too_short = place.store().add_all("another", &keys, Algorithm::Aes256Xts);
-    assert!(matches!(too_short, Err(KeyStoreError::KeyTooShort { .. })));
+    assert!(matches!(
+        too_short,
+        Err(StoreError::Keys(keyroll::keys::KeysError::KeyTooShort { .. }))
+    ));
 }
 
 #[test]

@@ -7,17 +7,18 @@ use std::os::unix::fs::FileExt;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use keyroll::keystore::envelope::format::FormatError;
-use keyroll::keystore::envelope::json::Value;
-use keyroll::keystore::envelope::{Envelope, EnvelopeConfig, EnvelopeError};
-use keyroll::keystore::{KeyStore, KeyStoreError, NewVersions, Rotate};
+use keyroll::keys::NewVersions;
 use keyroll::master_key::{self, Options};
+use keyroll::store::keystore::format::FormatError;
+use keyroll::store::keystore::json::Value;
+use keyroll::store::keystore::{KeystoreConfig, KeystoreError, KeystoreFile};
+use keyroll::store::{KeyStore, Rotate, StoreError};
 
 use super::support::{Forgery, Place, TestMasterKey, XTS, base64, plain_keys};
 
-fn unreadable(error: KeyStoreError) -> FormatError {
+fn unreadable(error: StoreError) -> FormatError {
     match error {
-        KeyStoreError::Envelope(EnvelopeError::Unreadable { source, .. }) => source,
+        StoreError::Keystore(KeystoreError::Unreadable { source, .. }) => source,
         other => panic!("{other}"),
     }
 }
@@ -79,7 +80,7 @@ fn damage_a_wrong_master_key_and_a_provider_that_is_away_are_told_apart() {
 
     let mut damaged = Forgery::of(&place);
     *damaged.at(&["checksum"]) = Value::Text(base64(&[0; 32]));
-    let mut text = keyroll::keystore::envelope::canonical::bytes(&damaged.0);
+    let mut text = keyroll::store::keystore::canonical::bytes(&damaged.0);
     text.push(b'\n');
     fs::write(&place.path, text).unwrap();
     let error = place.refused();
@@ -95,7 +96,7 @@ fn damage_a_wrong_master_key_and_a_provider_that_is_away_are_told_apart() {
              runs saves its keys by SET GLOBAL keyroll_save_keys"
         )
     );
-    assert!(matches!(&error, KeyStoreError::Envelope(error) if error.is_damage()));
+    assert!(matches!(&error, StoreError::Keystore(error) if error.is_damage()));
     fs::write(&place.path, good).unwrap();
 
     let error = place.store_with(&TestMasterKey::new("wrong")).load().unwrap_err();
@@ -116,7 +117,7 @@ fn damage_a_wrong_master_key_and_a_provider_that_is_away_are_told_apart() {
     assert!(error.hint().contains("keyroll_master_key"), "{}", error.hint());
     assert!(matches!(
         &error,
-        KeyStoreError::Envelope(EnvelopeError::WrongMasterKey { .. })
+        StoreError::Keystore(KeystoreError::WrongMasterKey { .. })
     ));
 
     place.master_key.away.store(true, Ordering::Relaxed);
@@ -136,7 +137,7 @@ fn damage_a_wrong_master_key_and_a_provider_that_is_away_are_told_apart() {
     );
     assert!(matches!(
         &error,
-        KeyStoreError::Envelope(EnvelopeError::NoMasterKey { .. })
+        StoreError::Keystore(KeystoreError::NoMasterKey { .. })
     ));
 }
 
@@ -177,7 +178,7 @@ fn what_is_no_keystore_or_a_newer_one_is_told_as_such() {
     *newer.at(&["version"]) = Value::Integer(2);
     // A version that is not known may have another kind of checksum, too.
     *newer.at(&["checksum"]) = Value::Null;
-    let mut text = keyroll::keystore::envelope::canonical::bytes(&newer.0);
+    let mut text = keyroll::store::keystore::canonical::bytes(&newer.0);
     text.push(b'\n');
     fs::write(&place.path, text).unwrap();
     let error = place.refused();
@@ -337,7 +338,7 @@ fn an_older_copy_is_noticed_behind_a_symbolic_link_too() {
     fs::write(&real, old).unwrap();
     let error = place.refused();
     assert!(
-        matches!(error, KeyStoreError::Envelope(EnvelopeError::Older { .. })),
+        matches!(error, StoreError::Keystore(KeystoreError::Older { .. })),
         "{error}"
     );
 }
@@ -370,7 +371,7 @@ fn another_keystore_in_the_place_of_the_one_in_use_is_refused() {
     fs::copy(&other.path, &place.path).unwrap();
     let error = server.load().unwrap_err();
     assert!(
-        matches!(error, KeyStoreError::Envelope(EnvelopeError::Foreign { .. })),
+        matches!(error, StoreError::Keystore(KeystoreError::Foreign { .. })),
         "{error}"
     );
     assert!(
@@ -446,13 +447,13 @@ fn a_secret_to_reach_the_master_key_with_that_others_may_read_is_refused_before_
     let refused = format!("others may read or change {}", secret.display());
     let error_of = |nobody_there, mode, strict_permissions| {
         fs::set_permissions(&secret, fs::Permissions::from_mode(mode)).unwrap();
-        let config = EnvelopeConfig {
+        let config = KeystoreConfig {
             path: place.path.clone(),
             master_key: master_key::open(nobody_there, &options).unwrap(),
             options: options.clone(),
             strict_permissions,
         };
-        Envelope::new(config).unwrap().load().unwrap_err().to_string()
+        KeystoreFile::new(config).unwrap().load().unwrap_err().to_string()
     };
     let keys = "[default]\naws_access_key_id = x\naws_secret_access_key = x\n";
     for (text, nobody_there) in [

@@ -7,10 +7,11 @@ use std::process::{Command, Output};
 use std::time::Duration;
 
 use keyroll::durable::failpoint;
-use keyroll::keystore::envelope::{Envelope, EnvelopeConfig, FAILPOINTS, NewKey};
-use keyroll::keystore::{KeyStore, KeyStoreError, NewVersions, Rotate};
+use keyroll::keys::NewVersions;
 use keyroll::master_key::file::MasterKeyFile;
 use keyroll::master_key::{self, Options};
+use keyroll::store::keystore::{FAILPOINTS, KeystoreConfig, KeystoreFile, NewKey};
+use keyroll::store::{KeyStore, Rotate, StoreError};
 use tempfile::TempDir;
 
 use super::support::{CTR_128, Keys, XTS, options, plain_keys};
@@ -51,9 +52,9 @@ impl Place {
         format!("file:{}", self.path(master_key).display())
     }
 
-    pub(crate) fn store(&self, master_key: &str) -> Envelope {
+    pub(crate) fn store(&self, master_key: &str) -> KeystoreFile {
         let options: Options = options();
-        Envelope::new(EnvelopeConfig {
+        KeystoreFile::new(KeystoreConfig {
             path: self.path("keystore"),
             master_key: master_key::open(&self.uri(master_key), &options).unwrap(),
             options,
@@ -64,7 +65,7 @@ impl Place {
     }
 
     /// The keys, with whichever of the master keys opens them.
-    pub(crate) fn keys(&self) -> Result<(Keys, &'static str), KeyStoreError> {
+    pub(crate) fn keys(&self) -> Result<(Keys, &'static str), StoreError> {
         let with = |master_key| Ok((plain_keys(&self.store(master_key).load()?.keys), master_key));
         with("master").or_else(|error| with("other").map_err(|_| error))
     }

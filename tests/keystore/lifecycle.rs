@@ -5,8 +5,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::sync::atomic::Ordering;
 
 use keyroll::crypto::Algorithm;
-use keyroll::keystore::envelope::{EnvelopeError, Metadata, NewKey};
-use keyroll::keystore::{KeySpec, KeyStore, KeyStoreError, NewVersions, Rotate, VersionStep};
+use keyroll::keys::{KeySpec, NewVersions, VersionStep};
+use keyroll::store::keystore::{KeystoreError, Metadata, NewKey};
+use keyroll::store::{KeyStore, Rotate, StoreError};
 
 use super::faults;
 use super::support::{CTR_128, Handle, Place, TestMasterKey, XTS, options, plain_keys};
@@ -198,7 +199,7 @@ fn a_store_that_is_given_another_master_key_goes_on_knowing_what_it_has_seen() {
     assert!(
         matches!(
             error,
-            KeyStoreError::Envelope(EnvelopeError::Older { in_memory: true, .. })
+            StoreError::Keystore(KeystoreError::Older { in_memory: true, .. })
         ),
         "{error}"
     );

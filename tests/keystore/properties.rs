@@ -4,14 +4,14 @@ use std::fs;
 use std::path::Path;
 
 use keyroll::crypto::Algorithm;
-use keyroll::keystore::envelope::canonical;
-use keyroll::keystore::envelope::format::{Document, KeyRecord, MasterKeyRecord};
-use keyroll::keystore::envelope::json::{self, Object, Value};
-use keyroll::keystore::envelope::keys::Keys;
-use keyroll::keystore::envelope::uuid::Uuid;
-use keyroll::keystore::{KeyName, KeySpec, LAST_VERSION};
+use keyroll::keys::{KeyName, KeySpec, LAST_VERSION};
 use keyroll::master_key::{MAX_WRAPPED, Wrapped};
 use keyroll::secret::DataKey;
+use keyroll::store::keystore::canonical;
+use keyroll::store::keystore::format::{Document, KeyRecord, MasterKeyRecord};
+use keyroll::store::keystore::json::{self, Object, Value};
+use keyroll::store::keystore::keys::Keys;
+use keyroll::store::keystore::uuid::Uuid;
 use proptest::collection::{btree_set, vec};
 use proptest::prelude::*;
 

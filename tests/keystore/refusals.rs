@@ -7,12 +7,11 @@ use std::time::{Duration, Instant};
 
 use keyroll::crypto::Algorithm;
 use keyroll::durable::{FileError, lock};
-use keyroll::keystore::envelope::{Envelope, EnvelopeConfig, EnvelopeError, NewKey};
-use keyroll::keystore::{
-    KeyName, KeySet, KeySpec, KeyStore, KeyStoreError, LAST_VERSION, NewVersions, Rotate, VersionStep,
-};
+use keyroll::keys::{KeyName, KeySet, KeySpec, LAST_VERSION, NewVersions, VersionStep};
 use keyroll::master_key::{MAX_WRAPPED, MasterKey, MasterKeyError, Wrapped};
 use keyroll::secret::{DataKey, KeystoreKey};
+use keyroll::store::keystore::{KeystoreConfig, KeystoreError, KeystoreFile, NewKey};
+use keyroll::store::{KeyStore, Rotate, StoreError};
 
 use super::support::{CTR_128, Handle, Place, TestMasterKey, XTS, options, plain_keys};
 
@@ -42,7 +41,7 @@ fn an_impossible_length_is_refused_everywhere() {
                 .unwrap_err(),
         ];
         for error in errors {
-            assert!(matches!(error, KeyStoreError::ImpossibleSpec { .. }), "{error}");
+            assert!(matches!(error, StoreError::ImpossibleSpec { .. }), "{error}");
         }
     }
     assert_eq!(fs::read(&place.path).unwrap(), before);
@@ -55,7 +54,10 @@ fn an_impossible_length_is_refused_everywhere() {
         .import(&short, Algorithm::Aes256Xts, None)
         .unwrap_err();
     assert!(
-        matches!(error, KeyStoreError::KeyTooShort { bits: 128, .. }),
+        matches!(
+            error,
+            StoreError::Keys(keyroll::keys::KeysError::KeyTooShort { bits: 128, .. })
+        ),
         "{error}"
     );
     assert!(empty.names().is_empty());
@@ -66,14 +68,14 @@ fn key_ids_are_numbers_from_1_and_named_once() {
     let place = Place::new();
     assert!(matches!(
         place.store().create_key(0, XTS, None),
-        Err(KeyStoreError::InvalidNewKey { id: 0, .. })
+        Err(StoreError::InvalidNewKey { id: 0, .. })
     ));
     for keys in [[0, 1], [2, 2]] {
         let keys = keys.map(|id| NewKey { id, spec: XTS });
         let empty = Place::empty();
         assert!(matches!(
             empty.store().create(&keys, None),
-            Err(KeyStoreError::InvalidNewKey { .. })
+            Err(StoreError::InvalidNewKey { .. })
         ));
         assert!(empty.names().is_empty());
     }
@@ -102,7 +104,7 @@ fn a_key_whose_versions_are_used_up_is_not_rotated() {
         .rotate(Rotate::Key(1), NewVersions::DEFAULT, None)
         .unwrap_err();
     assert!(
-        matches!(error, KeyStoreError::VersionsUsedUp { latest, step: 2 } if latest == last),
+        matches!(error, StoreError::VersionsUsedUp { latest, step: 2 } if latest == last),
         "{error}"
     );
     assert_eq!(fs::read(&place.path).unwrap(), before);
@@ -196,7 +198,7 @@ fn a_provider_that_wraps_so_that_nothing_unwraps_it_ruins_no_keystore() {
     for (wrap, wanted) in cases {
         let place = Place::new();
         let before = fs::read(&place.path).unwrap();
-        let store = Envelope::new(EnvelopeConfig {
+        let store = KeystoreFile::new(KeystoreConfig {
             path: place.path.clone(),
             master_key: Box::new(Broken::new(&place, wrap)),
             options: options(),
@@ -207,7 +209,7 @@ fn a_provider_that_wraps_so_that_nothing_unwraps_it_ruins_no_keystore() {
         assert!(
             matches!(
                 error,
-                KeyStoreError::Envelope(EnvelopeError::RotationUnfinished { .. })
+                StoreError::Keystore(KeystoreError::RotationUnfinished { .. })
             ),
             "{error}"
         );
@@ -228,7 +230,7 @@ fn a_provider_that_wraps_so_that_nothing_unwraps_it_ruins_no_keystore() {
         assert!(
             matches!(
                 error,
-                KeyStoreError::Envelope(EnvelopeError::UnusableProvider { .. })
+                StoreError::Keystore(KeystoreError::UnusableProvider { .. })
             ),
             "{error}"
         );
@@ -242,7 +244,7 @@ fn a_provider_that_wraps_so_that_nothing_unwraps_it_ruins_no_keystore() {
 fn a_provider_without_authentication_is_found_out_by_the_key_check() {
     let place = Place::new();
     let other = Place::new();
-    let store = Envelope::new(EnvelopeConfig {
+    let store = KeystoreFile::new(KeystoreConfig {
         path: place.path.clone(),
         master_key: Box::new(Broken {
             good: Handle(TestMasterKey::new("another")),
@@ -254,10 +256,7 @@ fn a_provider_without_authentication_is_found_out_by_the_key_check() {
     .unwrap();
     let error = store.load().unwrap_err();
     assert!(
-        matches!(
-            error,
-            KeyStoreError::Envelope(EnvelopeError::WrongMasterKey { .. })
-        ),
+        matches!(error, StoreError::Keystore(KeystoreError::WrongMasterKey { .. })),
         "{error}"
     );
     assert!(
@@ -277,7 +276,7 @@ fn a_provider_that_is_away_stops_a_rotation_of_the_master_key_and_nothing_else()
     let before = fs::read(&place.path).unwrap();
     let error = store.rotate_master_key(None).unwrap_err();
     assert!(
-        matches!(error, KeyStoreError::Envelope(EnvelopeError::NoMasterKey { .. })),
+        matches!(error, StoreError::Keystore(KeystoreError::NoMasterKey { .. })),
         "{error}"
     );
     assert_eq!(fs::read(&place.path).unwrap(), before);
@@ -333,7 +332,7 @@ fn a_provider_may_take_all_the_room_that_it_has() {
     let keys = place.keys();
     let roomy = || Roomy(Handle(place.master_key.clone()));
     place.store().move_to(&roomy(), None).unwrap();
-    let store = Envelope::new(EnvelopeConfig {
+    let store = KeystoreFile::new(KeystoreConfig {
         path: place.path.clone(),
         master_key: Box::new(roomy()),
         options: options(),
@@ -349,7 +348,7 @@ fn a_keystore_that_cannot_be_opened_is_not_said_to_be_missing() {
     symlink("keystore", &place.path).unwrap();
     let error = place.refused();
     assert!(
-        matches!(&error, KeyStoreError::File(FileError::FileNotFound { .. })),
+        matches!(&error, StoreError::File(FileError::FileNotFound { .. })),
         "{error}"
     );
     fs::remove_file(&place.path).unwrap();
@@ -357,7 +356,7 @@ fn a_keystore_that_cannot_be_opened_is_not_said_to_be_missing() {
     assert!(
         matches!(
             error,
-            KeyStoreError::Envelope(EnvelopeError::Missing { previous: false, .. })
+            StoreError::Keystore(KeystoreError::Missing { previous: false, .. })
         ),
         "{error}"
     );

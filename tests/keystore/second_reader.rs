@@ -6,12 +6,13 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use keyroll::crypto::wrap::derive;
-use keyroll::keystore::envelope::Metadata;
-use keyroll::keystore::envelope::format::Document;
-use keyroll::keystore::envelope::keys::Keys as DerivedKeys;
-use keyroll::keystore::envelope::{Envelope, EnvelopeConfig};
-use keyroll::keystore::{KeySpec, KeyStore, NewVersions, Rotate};
+use keyroll::keys::{KeySpec, NewVersions};
 use keyroll::master_key::{self, MasterKey};
+use keyroll::store::keystore::Metadata;
+use keyroll::store::keystore::format::Document;
+use keyroll::store::keystore::keys::Keys as DerivedKeys;
+use keyroll::store::keystore::{KeystoreConfig, KeystoreFile};
+use keyroll::store::{KeyStore, Rotate};
 use openssl::symm::{Cipher, encrypt_aead};
 
 use super::support::{Handle, Keys, Place, TestMasterKey, options, plain_keys};
@@ -74,7 +75,7 @@ fn the_example_opens_with_its_master_key_to_the_keys_that_the_document_names() {
     fs::set_permissions(&master, Permissions::from_mode(0o600)).unwrap();
     assert_eq!(secret("master key, version 1"), MASTER_KEY);
     let options = options();
-    let store = Envelope::new(EnvelopeConfig {
+    let store = KeystoreFile::new(KeystoreConfig {
         path: path.clone(),
         master_key: master_key::open(&format!("file:{}", master.display()), &options).unwrap(),
         options,

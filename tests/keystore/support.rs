@@ -11,14 +11,15 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use keyroll::crypto::Algorithm;
 use keyroll::crypto::wrap::{Sealed, WrappingKey, sha256};
-use keyroll::keystore::envelope::canonical;
-use keyroll::keystore::envelope::format::Document;
-use keyroll::keystore::envelope::json::{self, Object, Value};
-use keyroll::keystore::envelope::keys::Keys as DerivedKeys;
-use keyroll::keystore::envelope::{Envelope, EnvelopeConfig, NewKey};
-use keyroll::keystore::{KeyName, KeySet, KeySpec, KeyStore, KeyStoreError};
+use keyroll::keys::{KeyName, KeySet, KeySpec};
 use keyroll::master_key::{MasterKey, MasterKeyError, Options, Wrapped};
 use keyroll::secret::KeystoreKey;
+use keyroll::store::keystore::canonical;
+use keyroll::store::keystore::format::Document;
+use keyroll::store::keystore::json::{self, Object, Value};
+use keyroll::store::keystore::keys::Keys as DerivedKeys;
+use keyroll::store::keystore::{KeystoreConfig, KeystoreFile, NewKey};
+use keyroll::store::{KeyStore, StoreError};
 use tempfile::TempDir;
 
 use crate::programs;
@@ -155,22 +156,22 @@ impl Place {
     }
 
     /// A store as a process that has just begun has it.
-    pub(crate) fn store(&self) -> Envelope {
+    pub(crate) fn store(&self) -> KeystoreFile {
         self.store_with(&self.master_key)
     }
 
-    pub(crate) fn store_with(&self, master_key: &Arc<TestMasterKey>) -> Envelope {
-        Envelope::new(self.config(master_key)).unwrap()
+    pub(crate) fn store_with(&self, master_key: &Arc<TestMasterKey>) -> KeystoreFile {
+        KeystoreFile::new(self.config(master_key)).unwrap()
     }
 
-    pub(crate) fn strict_store(&self) -> Envelope {
+    pub(crate) fn strict_store(&self) -> KeystoreFile {
         let mut config = self.config(&self.master_key);
         config.strict_permissions = true;
-        Envelope::new(config).unwrap()
+        KeystoreFile::new(config).unwrap()
     }
 
-    fn config(&self, master_key: &Arc<TestMasterKey>) -> EnvelopeConfig {
-        EnvelopeConfig {
+    fn config(&self, master_key: &Arc<TestMasterKey>) -> KeystoreConfig {
+        KeystoreConfig {
             path: self.path.clone(),
             master_key: Box::new(Handle(Arc::clone(master_key))),
             options: options(),
@@ -182,7 +183,7 @@ impl Place {
         plain_keys(&self.store().load().unwrap().keys)
     }
 
-    pub(crate) fn refused(&self) -> KeyStoreError {
+    pub(crate) fn refused(&self) -> StoreError {
         self.store().load().expect_err("it must not open")
     }
 

@@ -8,7 +8,8 @@ use std::thread::{sleep, spawn};
 use std::time::{Duration, Instant};
 
 use keyroll::durable::FileError;
-use keyroll::keystore::{KeySpec, KeyStoreError};
+use keyroll::keys::KeySpec;
+use keyroll::store::StoreError;
 
 use super::traced::Traced;
 use crate::programs::{Keys, holds_all, plain_keys, stderr};
@@ -101,7 +102,7 @@ fn meet(traced: &Traced, faults: &[&str]) -> (String, Vec<Keys>) {
         let reloading = scope.spawn(|| (plain_keys(&running.load().unwrap().keys), Instant::now()));
         let impatient = traced.store(IMPATIENT).load().unwrap_err();
         assert!(
-            matches!(impatient, KeyStoreError::File(FileError::Locked { .. })),
+            matches!(impatient, StoreError::File(FileError::Locked { .. })),
             "{impatient}"
         );
         assert!(met.elapsed() < HANG, "the machine is too slow for this test");

@@ -2,10 +2,11 @@
 
 use std::fs;
 
-use keyroll::keystore::envelope::EnvelopeError;
-use keyroll::keystore::envelope::format::{Document, FormatError};
-use keyroll::keystore::envelope::json::{Object, Value};
-use keyroll::keystore::{KeyStore, KeyStoreError, NewVersions, Rotate};
+use keyroll::keys::NewVersions;
+use keyroll::store::keystore::KeystoreError;
+use keyroll::store::keystore::format::{Document, FormatError};
+use keyroll::store::keystore::json::{Object, Value};
+use keyroll::store::{KeyStore, Rotate, StoreError};
 
 use super::support::{Forgery, Place, base64};
 
@@ -111,13 +112,13 @@ fn whatever_someone_without_the_key_changes_is_refused_by_the_mac() {
         forgery.put(&place);
         let error = place.refused();
         assert!(
-            matches!(error, KeyStoreError::Envelope(EnvelopeError::Changed { .. })),
+            matches!(error, StoreError::Keystore(KeystoreError::Changed { .. })),
             "{what}: {error}"
         );
         assert!(error.hint().starts_with("find out who can write "), "{what}");
         let error = server.load().unwrap_err();
         assert!(
-            matches!(error, KeyStoreError::Envelope(EnvelopeError::Changed { .. })),
+            matches!(error, StoreError::Keystore(KeystoreError::Changed { .. })),
             "{what}: {error}"
         );
         assert!(
@@ -151,10 +152,7 @@ fn a_forger_who_touches_what_the_master_key_wraps_gets_no_further_than_the_maste
         forgery.put(&place);
         let error = place.refused();
         assert!(
-            matches!(
-                error,
-                KeyStoreError::Envelope(EnvelopeError::WrongMasterKey { .. })
-            ),
+            matches!(error, StoreError::Keystore(KeystoreError::WrongMasterKey { .. })),
             "{what}: {error}"
         );
     }
@@ -177,7 +175,7 @@ fn whoever_signs_a_file_still_cannot_move_a_data_key_to_another_name() {
         forgery.put_signed(&place);
         let error = place.refused();
         assert!(
-            matches!(error, KeyStoreError::Envelope(EnvelopeError::DataKey { .. })),
+            matches!(error, StoreError::Keystore(KeystoreError::DataKey { .. })),
             "{error}"
         );
     }

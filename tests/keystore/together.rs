@@ -7,10 +7,11 @@ use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use keyroll::keystore::envelope::{Envelope, EnvelopeConfig, EnvelopeError};
-use keyroll::keystore::{KeyStore, KeyStoreError, NewVersions, Rotate};
+use keyroll::keys::NewVersions;
 use keyroll::master_key::{MasterKey, MasterKeyError, Wrapped};
 use keyroll::secret::KeystoreKey;
+use keyroll::store::keystore::{KeystoreConfig, KeystoreError, KeystoreFile};
+use keyroll::store::{KeyStore, Rotate, StoreError};
 
 use super::faults::{self, driver};
 use super::support::{Handle, Place, XTS, options, plain_keys};
@@ -98,7 +99,7 @@ fn a_rotation_of_the_master_key_that_was_overtaken_never_brings_an_older_version
             other.create_key(9, XTS, None).unwrap();
         }))),
     };
-    let slow = Envelope::new(EnvelopeConfig {
+    let slow = KeystoreFile::new(KeystoreConfig {
         path: place.path.clone(),
         master_key: Box::new(slow),
         options: options(),
@@ -168,7 +169,7 @@ fn a_late_answer_of_the_provider_does_not_make_a_server_forget_what_it_has_writt
     let old = fs::read(&place.path).unwrap();
     let (let_go, held_back) = channel();
     let held_back = Arc::new(Mutex::new(Some(held_back)));
-    let store = Envelope::new(EnvelopeConfig {
+    let store = KeystoreFile::new(KeystoreConfig {
         path: place.path.clone(),
         master_key: Box::new(Late {
             good: Handle(Arc::clone(&place.master_key)),
@@ -193,7 +194,7 @@ fn a_late_answer_of_the_provider_does_not_make_a_server_forget_what_it_has_writt
     assert!(
         matches!(
             error,
-            KeyStoreError::Envelope(EnvelopeError::Older { in_memory: true, .. })
+            StoreError::Keystore(KeystoreError::Older { in_memory: true, .. })
         ),
         "{error}"
     );

@@ -6,11 +6,12 @@ use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::time::Duration;
 
-use keyroll::keystore::envelope::{Envelope, EnvelopeConfig, NewKey};
-use keyroll::keystore::key_file::{Digest, FileKey, KeyFile, KeyFileConfig, NewKey as NewFileKey};
-use keyroll::keystore::{KeySpec, KeyStore};
+use keyroll::keys::KeySpec;
 use keyroll::master_key::file::MasterKeyFile;
 use keyroll::master_key::{self, Options};
+use keyroll::store::KeyStore;
+use keyroll::store::key_file::{Digest, FileKey, KeyFile, KeyFileConfig, NewKey as NewFileKey};
+use keyroll::store::keystore::{KeystoreConfig, KeystoreFile, NewKey};
 use tempfile::TempDir;
 
 use crate::programs::{self, plain_keys};
@@ -66,13 +67,13 @@ impl Traced {
         traced
     }
 
-    fn envelope(&self, timeout: Duration) -> Envelope {
+    fn envelope(&self, timeout: Duration) -> KeystoreFile {
         let options = Options {
             request_timeout: Duration::from_secs(60),
             environment: BTreeMap::new(),
             vault: None,
         };
-        Envelope::new(EnvelopeConfig {
+        KeystoreFile::new(KeystoreConfig {
             path: self.path.clone(),
             master_key: master_key::open(&self.arguments[3], &options).unwrap(),
             options,

@@ -8,10 +8,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use keyroll::crypto::Algorithm;
-use keyroll::keystore::envelope::format::Document;
-use keyroll::keystore::envelope::{Envelope, EnvelopeConfig, NewKey};
-use keyroll::keystore::{KeySpec, KeyStore, NewVersions, Rotate};
+use keyroll::keys::{KeySpec, NewVersions};
 use keyroll::master_key::{self, MasterKey, Options};
+use keyroll::store::keystore::format::Document;
+use keyroll::store::keystore::{KeystoreConfig, KeystoreFile, NewKey};
+use keyroll::store::{KeyStore, Rotate};
 
 use crate::traces::Traces;
 use crate::victim::Victim;
@@ -114,8 +115,8 @@ impl Place {
         }
     }
 
-    fn store(&self) -> Envelope {
-        Envelope::new(EnvelopeConfig {
+    fn store(&self) -> KeystoreFile {
+        KeystoreFile::new(KeystoreConfig {
             path: self.path("keystore"),
             master_key: self.master_key(),
             options: self.options(),

@@ -9,10 +9,11 @@ use std::thread::sleep;
 use std::time::{Duration, SystemTime};
 
 use keyroll::crypto::Algorithm;
-use keyroll::keystore::{KeyStore, Ring};
+use keyroll::keys::Ring;
 use keyroll::net::TlsOptions;
-use keyroll::net::vault::{Login, SecretSource};
 use keyroll::secret::SecretBytes;
+use keyroll::service::vault::{Login, SecretSource};
+use keyroll::store::KeyStore;
 use serde_json::json;
 
 use crate::aws::{self, Server};

@@ -10,13 +10,14 @@ use std::time::Duration;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use keyroll::crypto::Algorithm;
-use keyroll::keystore::vault_kv::{KvError, VaultKv, VaultKvConfig, parse_url};
-use keyroll::keystore::{KeyStore, KeyStoreError, NewVersions, Ring, Rotate, Watch};
-use keyroll::master_key::aws_kms::LOG_LEVEL;
+use keyroll::keys::{NewVersions, Ring};
 use keyroll::master_key::{MasterKey, Options, Wrapped, open};
-use keyroll::net::vault::{Login, SecretSource, VaultAccess, VaultConfig};
 use keyroll::net::{PlainHttp, TlsOptions};
 use keyroll::secret::{KeystoreKey, SecretBytes};
+use keyroll::service::aws::LOG_LEVEL;
+use keyroll::service::vault::{Login, SecretSource, VaultAccess, VaultConfig};
+use keyroll::store::vault_kv::{KvError, VaultKv, VaultKvConfig, parse_url};
+use keyroll::store::{KeyStore, Rotate, StoreError, Watch};
 use serde_json::json;
 
 use crate::aws;
@@ -326,7 +327,7 @@ impl Client for KvClient {
         };
         done.map_err(|error| {
             let of_vault = match &error {
-                KeyStoreError::VaultKv(KvError::Vault(error)) => Some(error),
+                StoreError::VaultKv(KvError::Vault(error)) => Some(error),
                 _ => None,
             };
             Failure {

@@ -1,7 +1,8 @@
 //! A write of which nobody knows whether it took effect: it is not sent twice, and nothing is lost by it.
 
 use keyroll::crypto::Algorithm;
-use keyroll::keystore::{KeyStore, NewVersions, Ring, Rotate};
+use keyroll::keys::{NewVersions, Ring};
+use keyroll::store::{KeyStore, Rotate};
 use serde_json::Value;
 
 use crate::openbao::Bao;

@@ -4,10 +4,11 @@ use std::fs;
 use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 
-use keyroll::keystore::envelope::NewKey;
-use keyroll::keystore::key_file::{KeyFile, NewKey as NewFileKey};
-use keyroll::keystore::{KeySpec, KeyStore, NewVersions, Rotate};
+use keyroll::keys::{KeySpec, NewVersions};
 use keyroll::master_key::file::MasterKeyFile;
+use keyroll::store::key_file::{KeyFile, NewKey as NewFileKey};
+use keyroll::store::keystore::NewKey;
+use keyroll::store::{KeyStore, Rotate};
 
 use super::stores::{key_file_config, keystore};
 use super::strace::Step;

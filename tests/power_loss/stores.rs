@@ -8,12 +8,13 @@ use std::time::Duration;
 use keyroll::crypto::Algorithm;
 use keyroll::durable::replace::{Previous, Replacement, leftovers, previous_path, replace};
 use keyroll::durable::{FileError, FileKind, lock, read};
-use keyroll::keystore::envelope::{Envelope, EnvelopeConfig};
-use keyroll::keystore::key_file::{Digest, FileKey, KeyFile, KeyFileConfig};
-use keyroll::keystore::mark::MarkFile;
-use keyroll::keystore::{Fingerprint, KeyName, KeySet, KeyStore, NewVersions, Ring, Rotate};
+use keyroll::keys::{Fingerprint, KeyName, KeySet, NewVersions, Ring};
 use keyroll::master_key::{self, MasterKey, Options, key_list::KeyList};
 use keyroll::secret::DataKey;
+use keyroll::store::key_file::{Digest, FileKey, KeyFile, KeyFileConfig};
+use keyroll::store::keystore::{KeystoreConfig, KeystoreFile};
+use keyroll::store::mark::MarkFile;
+use keyroll::store::{KeyStore, Rotate};
 
 /// What is looked at, and what opens it; paths are below the folder.
 #[derive(Clone, Copy, Debug)]
@@ -200,14 +201,14 @@ fn options() -> Options {
     Options::of_this_process(Duration::from_secs(5))
 }
 
-pub(crate) fn keystore(root: &Path, file: &str, master: &str) -> Result<Envelope, String> {
-    let config = EnvelopeConfig {
+pub(crate) fn keystore(root: &Path, file: &str, master: &str) -> Result<KeystoreFile, String> {
+    let config = KeystoreConfig {
         path: root.join(file),
         master_key: master_key_file(root, master)?,
         options: options(),
         strict_permissions: false,
     };
-    Envelope::new(config).map_err(in_words)
+    KeystoreFile::new(config).map_err(in_words)
 }
 
 fn master_key_file(root: &Path, file: &str) -> Result<Box<dyn MasterKey>, String> {

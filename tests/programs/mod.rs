@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::Mutex;
 
-use keyroll::keystore::{KeyName, KeySet};
+use keyroll::keys::{KeyName, KeySet};
 
 /// What cargo made already in this process, by name.
 static BUILT: Mutex<BTreeMap<String, PathBuf>> = Mutex::new(BTreeMap::new());

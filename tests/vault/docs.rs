@@ -4,9 +4,10 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use keyroll::keystore::{KeyStore, NewVersions, Rotate};
-use keyroll::net::vault::{Login, SecretSource};
+use keyroll::keys::NewVersions;
 use keyroll::plugin::settings::variables;
+use keyroll::service::vault::{Login, SecretSource};
+use keyroll::store::{KeyStore, Rotate};
 
 use crate::openbao::Bao;
 use crate::support::*;

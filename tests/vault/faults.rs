@@ -2,8 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use keyroll::keystore::vault_kv::VaultKv;
-use keyroll::keystore::{KeyStore, KeyStoreError, NewVersions, Rotate};
+use keyroll::keys::NewVersions;
+use keyroll::store::vault_kv::VaultKv;
+use keyroll::store::{KeyStore, Rotate, StoreError};
 
 use crate::openbao::Bao;
 use crate::support::*;
@@ -18,7 +19,7 @@ fn hasty(bao: &Bao, url: &str) -> VaultKv {
 }
 
 /// The message of a failure, which must not hold the token.
-fn words(bao: &Bao, error: &KeyStoreError) -> String {
+fn words(bao: &Bao, error: &StoreError) -> String {
     let all = format!("{error} {} {error:?}", error.hint());
     assert!(!all.contains(&bao.root_token), "{all}");
     error.to_string()

@@ -6,10 +6,9 @@ use std::os::unix::fs::symlink;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use keyroll::keystore::vault_kv::{KvError, VaultKv, parse_url};
-use keyroll::keystore::{
-    HighestVersions, KeyName, KeyStore, KeyStoreError, NewVersions, Rotate, Rotated, VersionStep,
-};
+use keyroll::keys::{HighestVersions, KeyName, NewVersions, VersionStep};
+use keyroll::store::vault_kv::{KvError, VaultKv, parse_url};
+use keyroll::store::{KeyStore, Rotate, Rotated, StoreError};
 use serde_json::json;
 
 use crate::openbao::{Bao, program};
@@ -42,7 +41,7 @@ fn run(bao: &Bao, hint: &str, nth: usize, words: &[(&str, &str)]) {
     assert!(output.status.success(), "{command}: {output:?}");
 }
 
-fn rotate(store: &VaultKv, seen: &HighestVersions) -> Result<Rotated, KeyStoreError> {
+fn rotate(store: &VaultKv, seen: &HighestVersions) -> Result<Rotated, StoreError> {
     let new = NewVersions {
         seen,
         ..NewVersions::DEFAULT
@@ -56,8 +55,8 @@ fn of_key_1(version: u32) -> HighestVersions {
     seen
 }
 
-fn is(error: &KeyStoreError, of: fn(&KvError) -> bool) -> bool {
-    matches!(error, KeyStoreError::VaultKv(error) if of(error))
+fn is(error: &StoreError, of: fn(&KvError) -> bool) -> bool {
+    matches!(error, StoreError::VaultKv(error) if of(error))
 }
 
 #[test]
@@ -153,7 +152,7 @@ fn what_was_deleted_is_brought_back() {
     }
     let now = store(bao, &mount).load().unwrap();
     assert!(now.warnings.is_empty(), "{:?}", now.warnings);
-    let bytes = |keys: &keyroll::keystore::KeySet| -> Vec<Vec<u8>> {
+    let bytes = |keys: &keyroll::keys::KeySet| -> Vec<Vec<u8>> {
         keys.iter().map(|(_, key)| key.expose().to_vec()).collect()
     };
     assert_eq!(bytes(&now.keys), bytes(&before));

@@ -1,6 +1,7 @@
 //! A rotation that ends anywhere: what is in Vault then are whole versions, none is lost, and the error says which are new.
 
-use keyroll::keystore::{KeyStore, NewVersions, Rotate};
+use keyroll::keys::NewVersions;
+use keyroll::store::{KeyStore, Rotate};
 use serde_json::json;
 
 use crate::openbao::Bao;

@@ -3,11 +3,11 @@
 use std::thread::sleep;
 use std::time::Duration;
 
-use keyroll::keystore::KeyStore;
-use keyroll::keystore::vault_kv::{VaultKv, VaultKvConfig};
 use keyroll::net::ClientCertificate;
-use keyroll::net::vault::{Login, SecretSource};
 use keyroll::secret::SecretBytes;
+use keyroll::service::vault::{Login, SecretSource};
+use keyroll::store::KeyStore;
+use keyroll::store::vault_kv::{VaultKv, VaultKvConfig};
 use serde_json::{Value, json};
 
 use crate::openbao::Bao;

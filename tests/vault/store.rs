@@ -2,9 +2,8 @@
 
 use std::thread;
 
-use keyroll::keystore::{
-    HighestVersions, KeyName, KeyStore, KeyStoreError, NewVersions, Rotate, VersionStep,
-};
+use keyroll::keys::{HighestVersions, KeyName, NewVersions, VersionStep};
+use keyroll::store::{KeyStore, Rotate, StoreError};
 use serde_json::{Value, json};
 
 use crate::openbao::Bao;
@@ -195,7 +194,7 @@ fn no_rotation_writes_more_than_16_versions_of_a_key() {
             ..NewVersions::DEFAULT
         };
         let rotated = store.rotate(Rotate::Key(1), new, None)?;
-        Ok::<_, KeyStoreError>(rotated.new[0].version)
+        Ok::<_, StoreError>(rotated.new[0].version)
     };
     for (seen, step, words) in [
         (1, 17, "a step of 17 would write 17 secrets"),

@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use keyroll::crypto::Algorithm;
-use keyroll::keystore::vault_kv::{VaultKv, VaultKvConfig, parse_url};
-use keyroll::keystore::{KeyStore, KeyStoreError, Loaded, News, Ring};
-use keyroll::net::vault::{Login, SecretSource, VaultAccess, VaultConfig};
+use keyroll::keys::Ring;
 use keyroll::net::{PlainHttp, TlsOptions};
 use keyroll::secret::SecretBytes;
+use keyroll::service::vault::{Login, SecretSource, VaultAccess, VaultConfig};
+use keyroll::store::vault_kv::{VaultKv, VaultKvConfig, parse_url};
+use keyroll::store::{KeyStore, Loaded, News, StoreError};
 use serde_json::json;
 
 use crate::openbao::Bao;
@@ -77,11 +78,11 @@ pub(crate) fn ring(loaded: &Loaded) -> Ring {
 }
 
 /// One look of a store's watch.
-pub(crate) fn look(store: &VaultKv, ring: &Ring) -> Result<News, KeyStoreError> {
+pub(crate) fn look(store: &VaultKv, ring: &Ring) -> Result<News, StoreError> {
     store.watch().unwrap().refresh(ring, &BTreeSet::new())
 }
 
-pub(crate) fn names(keys: &keyroll::keystore::KeySet) -> Vec<(u32, u32)> {
+pub(crate) fn names(keys: &keyroll::keys::KeySet) -> Vec<(u32, u32)> {
     keys.iter().map(|(name, _)| (name.id, name.version)).collect()
 }
 

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use keyroll::crypto::Algorithm;
-use keyroll::keystore::vault_kv::VaultKv;
-use keyroll::keystore::{KeyStore, Pace, Ring};
+use keyroll::keys::Ring;
+use keyroll::store::vault_kv::VaultKv;
+use keyroll::store::{KeyStore, Pace};
 use serde_json::json;
 
 use crate::openbao::Bao;

@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use keyroll::keystore::mark::StoreSeen;
-use keyroll::keystore::{HighestVersions, KeySet, MarkError, MarkFile};
+use keyroll::keys::{HighestVersions, KeySet};
+use keyroll::store::mark::StoreSeen;
+use keyroll::store::{MarkError, MarkFile};
 
 use crate::failure::Failure;
 use crate::store::{ChosenStore, OpenStore};

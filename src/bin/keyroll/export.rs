@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use keyroll::crypto::Algorithm;
 use keyroll::crypto::password::Digest;
-use keyroll::keystore::KeySet;
-use keyroll::keystore::key_file::{FileKey, KeyFile, KeyFileConfig};
+use keyroll::keys::KeySet;
+use keyroll::store::key_file::{FileKey, KeyFile, KeyFileConfig};
 
 use crate::failure::Failure;
 use crate::owner::OwnerArgs;
@@ -119,7 +119,7 @@ fn hindrances(keys: &KeySet, algorithms: &BTreeSet<&'static str>) -> Vec<String>
 
 #[cfg(test)]
 mod tests {
-    use keyroll::keystore::KeyName;
+    use keyroll::keys::KeyName;
     use keyroll::secret::DataKey;
 
     use super::*;

@@ -4,10 +4,10 @@ use std::io;
 use std::path::PathBuf;
 
 use keyroll::durable::FileError;
-use keyroll::keystore::{KeyStoreError, MarkError};
 use keyroll::master_key::MasterKeyError;
-use keyroll::master_key::aws_kms::AwsError;
-use keyroll::master_key::aws_kms::data_keys::Gap;
+use keyroll::service::aws::AwsError;
+use keyroll::service::aws::data_keys::Gap;
+use keyroll::store::{MarkError, StoreError};
 use thiserror::Error;
 
 use crate::option_files::OptionFileError;
@@ -22,7 +22,7 @@ pub(crate) const EXIT_USAGE: u8 = 64;
 pub(crate) enum Failure {
     /// The key store refused.
     #[error(transparent)]
-    Store(Box<KeyStoreError>),
+    Store(Box<StoreError>),
 
     /// The master key's provider refused, outside of a keystore.
     #[error(transparent)]
@@ -131,7 +131,7 @@ pub(crate) enum Failure {
     #[error("{name} has {bits} bits and cannot have encrypted with {algorithm}")]
     NotItsAlgorithm {
         /// The version.
-        name: keyroll::keystore::KeyName,
+        name: keyroll::keys::KeyName,
         /// Its length.
         bits: usize,
         /// The algorithm.
@@ -183,8 +183,8 @@ fn named(gaps: &[Gap]) -> String {
     }
 }
 
-impl From<KeyStoreError> for Failure {
-    fn from(error: KeyStoreError) -> Failure {
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Failure {
         Failure::Store(error.into())
     }
 }
@@ -203,7 +203,7 @@ impl From<MarkError> for Failure {
 
 impl From<FileError> for Failure {
     fn from(error: FileError) -> Failure {
-        KeyStoreError::from(error).into()
+        StoreError::from(error).into()
     }
 }
 
@@ -279,11 +279,11 @@ impl Failure {
 }
 
 /// The store's own hint, in the words of this command where the store speaks of a server's settings.
-fn store_hint(error: &KeyStoreError) -> String {
+fn store_hint(error: &StoreError) -> String {
     match error {
-        KeyStoreError::UnknownKey { .. } => "name one of these, or --all".into(),
-        KeyStoreError::VersionsUsedUp { .. } => "give a smaller --version-step".into(),
-        KeyStoreError::File(FileError::NotWritten { source, .. })
+        StoreError::UnknownKey { .. } => "name one of these, or --all".into(),
+        StoreError::VersionsUsedUp { .. } => "give a smaller --version-step".into(),
+        StoreError::File(FileError::NotWritten { source, .. })
             if source.kind() == io::ErrorKind::NotFound =>
         {
             "make its folder first; the server's user should own it".into()

@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use keyroll::durable::FileError;
-use keyroll::keystore::key_file::{FileKey, KeyFile, KeyFileConfig, NewKey};
-use keyroll::keystore::{KeySpec, KeyStoreError};
+use keyroll::keys::KeySpec;
+use keyroll::store::StoreError;
+use keyroll::store::key_file::{FileKey, KeyFile, KeyFileConfig, NewKey};
 
 use crate::failure::Failure;
 use crate::new_key::{self, NewKeyArg};
@@ -87,7 +88,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         Place::Keystore(keystore) => {
             // Before a master key is made for nothing.
             if let Some(&KeySpec { algorithm, bits }) = specs.values().find(|spec| !spec.is_possible()) {
-                return Err(KeyStoreError::ImpossibleSpec { bits, algorithm }.into());
+                return Err(StoreError::ImpossibleSpec { bits, algorithm }.into());
             }
             new_keystore::make_random(&keystore, &specs, owner)?;
             AFTER_KEYSTORE

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use keyroll::keystore::{Fingerprint, KeyName, KeySet};
+use keyroll::keys::{Fingerprint, KeyName, KeySet};
 use keyroll::one_line::one_line;
 use serde::Serialize;
 

@@ -6,8 +6,8 @@ use std::path::{Path, absolute};
 
 use keyroll::crypto::Algorithm;
 use keyroll::crypto::password::Digest;
-use keyroll::keystore::KeySpec;
-use keyroll::keystore::key_file::{FileKey, KeyFileConfig};
+use keyroll::keys::KeySpec;
+use keyroll::store::key_file::{FileKey, KeyFileConfig};
 
 use crate::store::{KeystorePlace, Place};
 

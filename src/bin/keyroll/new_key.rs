@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::str::FromStr;
 
 use keyroll::crypto::Algorithm;
-use keyroll::keystore::KeySpec;
+use keyroll::keys::KeySpec;
 
 /// Temporary files and tables, where there is such a key.
 const TEMPORARY_DATA: u32 = 2;

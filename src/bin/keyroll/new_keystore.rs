@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use keyroll::crypto::Algorithm;
-use keyroll::keystore::envelope::{Envelope, NewKey};
-use keyroll::keystore::{KeySet, KeySpec, KeyStoreError};
+use keyroll::keys::{KeySet, KeySpec};
 use keyroll::master_key::file::MasterKeyFile;
+use keyroll::store::StoreError;
+use keyroll::store::keystore::{KeystoreFile, NewKey};
 
 use crate::failure::Failure;
 use crate::owner::Owner;
@@ -36,7 +37,7 @@ pub(crate) fn make_of(
 fn make(
     place: &KeystorePlace,
     owner: Option<Owner>,
-    create: impl FnOnce(&Envelope) -> Result<KeySet, KeyStoreError>,
+    create: impl FnOnce(&KeystoreFile) -> Result<KeySet, StoreError>,
 ) -> Result<(), Failure> {
     let envelope = place.open()?;
     make_master_key_file(place, owner)?;

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use keyroll::durable::{FileError, FileKind, lock, read, replace};
-use keyroll::keystore::KeyStoreError;
+use keyroll::store::StoreError;
 use zeroize::Zeroizing;
 
 use crate::owner::Owner;
@@ -22,12 +22,12 @@ static KIND: FileKind = FileKind {
 /// Makes the file with a random password in hexadecimal digits and a line feed, readable by its owner alone, and
 /// returns when it is durable. `false` if there is such a file already, which is left as it is: half a password, which
 /// a crash might leave, would be taken for one.
-pub(crate) fn create_if_missing(path: &Path, owner: Option<Owner>) -> Result<bool, KeyStoreError> {
+pub(crate) fn create_if_missing(path: &Path, owner: Option<Owner>) -> Result<bool, StoreError> {
     if path.symlink_metadata().is_ok() {
         return Ok(false);
     }
     let mut random = Zeroizing::new([0; RANDOM_LENGTH]);
-    getrandom::fill(&mut *random).map_err(KeyStoreError::NoRandomBytes)?;
+    getrandom::fill(&mut *random).map_err(StoreError::NoRandomBytes)?;
     let mut line = Zeroizing::new([b'\n'; RANDOM_LENGTH * 2 + 1]);
     hex::encode_to_slice(&random[..], &mut line[..RANDOM_LENGTH * 2])
         .unwrap_or_else(|_| unreachable!("a byte has two digits"));

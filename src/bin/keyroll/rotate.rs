@@ -3,7 +3,8 @@
 use std::fmt::Write;
 
 use clap::value_parser;
-use keyroll::keystore::{NewVersions, Rotate, VersionStep};
+use keyroll::keys::{NewVersions, VersionStep};
+use keyroll::store::Rotate;
 
 use crate::datadir::{self, DatadirArg};
 use crate::failure::Failure;

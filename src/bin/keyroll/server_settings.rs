@@ -6,9 +6,9 @@ use std::path::PathBuf;
 
 use keyroll::crypto::Algorithm;
 use keyroll::crypto::password::Digest;
-use keyroll::keystore::{KeySpec, VersionStep};
-use keyroll::master_key::aws_kms::{KmsSettings, LOG_LEVELS};
+use keyroll::keys::{KeySpec, VersionStep};
 use keyroll::secret::SecretBytes;
+use keyroll::service::aws::{KmsSettings, LOG_LEVELS};
 
 use crate::option_files::{FileOption, OptionFileError};
 

@@ -2,7 +2,7 @@
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use keyroll::crypto::Algorithm;
-use keyroll::keystore::KeySpec;
+use keyroll::keys::KeySpec;
 
 use crate::failure::Failure;
 use crate::server_settings::KEY_SPECS;

@@ -5,15 +5,14 @@ use std::path::{Path, PathBuf, absolute};
 use std::time::Duration;
 
 use keyroll::crypto::Algorithm;
-use keyroll::keystore::envelope::{Envelope, EnvelopeConfig};
-use keyroll::keystore::key_file::{KeyFile, KeyFileConfig};
-use keyroll::keystore::mark::StoreSeen;
-use keyroll::keystore::{
-    KeyName, KeySet, KeyStore, KeyStoreError, Loaded, MasterKeyRotated, NewVersions, Rotate, Rotated,
-};
+use keyroll::keys::{KeyName, KeySet, NewVersions};
 use keyroll::master_key::MasterKey;
-use keyroll::master_key::aws_kms::{AwsKmsConfig, KmsSettings};
 use keyroll::master_key::open::{DEFAULT_REQUEST_TIMEOUT, Options, open};
+use keyroll::service::aws::{AwsKmsConfig, KmsSettings};
+use keyroll::store::key_file::{KeyFile, KeyFileConfig};
+use keyroll::store::keystore::{KeystoreConfig, KeystoreFile};
+use keyroll::store::mark::StoreSeen;
+use keyroll::store::{KeyStore, Loaded, MasterKeyRotated, Rotate, Rotated, StoreError};
 
 use crate::failure::Failure;
 use crate::my_cnf::Ciphers;
@@ -120,15 +119,15 @@ impl KeystorePlace {
     pub(crate) fn aws_kms(&self) -> Result<AwsKmsConfig, Failure> {
         let options = self.options();
         let config = match self.master_key.strip_prefix("aws-kms:") {
-            Some(key) => AwsKmsConfig::new(key, &options),
-            None => AwsKmsConfig::without_key(&options),
+            Some(key) => AwsKmsConfig::new(key, &options.environment, options.request_timeout),
+            None => AwsKmsConfig::without_key(&options.environment, options.request_timeout),
         };
         config.map_err(Failure::AwsSettings)
     }
 
     /// The keystore's settings.
-    fn config(&self) -> Result<EnvelopeConfig, Failure> {
-        Ok(EnvelopeConfig {
+    fn config(&self) -> Result<KeystoreConfig, Failure> {
+        Ok(KeystoreConfig {
             path: self.path.clone(),
             master_key: self.provider()?,
             options: self.options(),
@@ -137,8 +136,8 @@ impl KeystorePlace {
     }
 
     /// The keystore, ready to be read.
-    pub(crate) fn open(&self) -> Result<Envelope, Failure> {
-        Ok(Envelope::new(self.config()?)?)
+    pub(crate) fn open(&self) -> Result<KeystoreFile, Failure> {
+        Ok(KeystoreFile::new(self.config()?)?)
     }
 }
 
@@ -191,7 +190,7 @@ pub(crate) enum OpenStore {
     /// A keystore.
     Keystore {
         /// The keystore.
-        envelope: Box<Envelope>,
+        envelope: Box<KeystoreFile>,
         /// Where it is.
         place: Box<KeystorePlace>,
     },
@@ -206,10 +205,7 @@ impl OpenStore {
     }
 
     /// Does the work; where it takes long, it says what it waits for. What the provider says is passed on.
-    fn patiently<T>(
-        &self,
-        work: impl FnOnce(&dyn KeyStore) -> Result<T, KeyStoreError>,
-    ) -> Result<T, Failure> {
+    fn patiently<T>(&self, work: impl FnOnce(&dyn KeyStore) -> Result<T, StoreError>) -> Result<T, Failure> {
         let waiting = match self {
             OpenStore::KeyFile(_) => "waiting for the key file's lock ...".to_owned(),
             OpenStore::Keystore { place, .. } => format!("waiting for {} ...", in_words(&place.master_key)),
@@ -240,7 +236,7 @@ impl OpenStore {
     ) -> Result<Rotated, Failure> {
         self.patiently(|store| match self {
             OpenStore::Keystore { envelope, .. } => envelope.add_all(&other.described, keys, algorithm),
-            OpenStore::KeyFile(_) => Err(KeyStoreError::NoMasterKey {
+            OpenStore::KeyFile(_) => Err(StoreError::NoMasterKey {
                 store: store.describe(),
             }),
         })

@@ -7,9 +7,9 @@ use std::path::PathBuf;
 use clap::Args;
 use clap::builder::{OsStringValueParser, PossibleValuesParser, TypedValueParser};
 use keyroll::crypto::password::Digest;
-use keyroll::keystore::key_file::{FileKey, KeyFileConfig};
-use keyroll::master_key::aws_kms::DEFAULT_KEYSTORE;
 use keyroll::secret::SecretBytes;
+use keyroll::service::aws::DEFAULT_KEYSTORE;
+use keyroll::store::key_file::{FileKey, KeyFileConfig};
 
 use crate::failure::Failure;
 use crate::option_files::{self, OptionFileArgs};

@@ -8,11 +8,11 @@ use std::sync::atomic::{AtomicI8, AtomicU32, AtomicU64, Ordering};
 
 use super::declare::ServerCell;
 use super::{abi, services};
-use crate::keystore::{KeySpec, NewVersions, VersionStep};
-use crate::master_key::aws_kms::KmsSettings;
+use crate::keys::{KeySpec, NewVersions, VersionStep};
 use crate::plugin::settings::{self, SecretsOfEnvironment, Settings, with_system_variables};
 use crate::plugin::{Level, NewKeys, PaceSettings, VaultSettings};
 use crate::secret::SecretBytes;
+use crate::service::aws::KmsSettings;
 
 macro_rules! declare {
     ($($kind:ident $name:ident $(= $default:tt)? $(, $min:literal, $max:expr)?, $when:ident, $comment:literal;)*) => {

@@ -3,53 +3,15 @@
 //!
 //! The keystore key goes to KMS to be encrypted, and its ciphertext to be decrypted; the KMS key never leaves AWS. An
 //! encryption context binds each ciphertext to one keystore.
-//!
-//! | module | holds |
-//! |---|---|
-//! | `config` | the key, and what was set |
-//! | `settings` | what the server's variables say |
-//! | `variables` | the environment, as AWS's SDKs read it |
-//! | `profile` | the shared config and credentials files |
-//! | `credentials` | the chain of credentials |
-//! | `endpoint` | hosts by service, region and partition |
-//! | `session` | what all of that comes to, and one signed request |
-//! | `signature` | Signature Version 4 |
-//! | `client` | `Encrypt` and `Decrypt` |
-//! | `answer`, `error` | what AWS says, and what that means |
-//! | [`data_keys`] | the peer's key files |
 
-mod answer;
-mod client;
-mod config;
-mod credentials;
-pub mod data_keys;
-mod endpoint;
-pub mod error;
-mod profile;
-mod session;
-mod settings;
-mod signature;
-mod time;
-mod variables;
-
-pub use config::{AwsKmsConfig, LOG_LEVELS};
-pub use error::AwsError;
-pub use settings::{DEFAULT_KEYSTORE, KmsSettings};
-pub use variables::LOG_LEVEL;
-
-use self::client::Kms;
-use self::config::Arn;
-use self::error::Class;
 use super::{MAX_WRAPPED, MasterKey, MasterKeyError, Wrapped};
-use crate::durable::{LoosePermissions, permissions};
+use crate::durable::LoosePermissions;
 use crate::net::NetError;
 use crate::secret::{KEYSTORE_KEY_LENGTH, KeystoreKey};
+use crate::service::aws::{Arn, AwsError, AwsKmsConfig, Class, Kms};
 
 /// The name in the encryption context whose value is the keystore's UUID.
 const CONTEXT_KEYSTORE: &str = "keyroll:keystore";
-
-/// The most bytes that an answer of a metadata service may have.
-const METADATA_BODY_LIMIT: u64 = 64 * 1024;
 
 /// The most characters of the name of a master key's version.
 const KEY_VERSION_LIMIT: usize = 512;
@@ -176,9 +138,7 @@ impl MasterKey for AwsKms {
 
     /// The file with access keys. Tokens that Kubernetes puts into a pod have the modes that Kubernetes gives them.
     fn loose_files(&self) -> Vec<LoosePermissions> {
-        let file = profile::credentials_file(&self.kms.config.variables);
-        let loose = file.and_then(|path| permissions::check_path(&path));
-        loose.into_iter().collect()
+        self.kms.loose_files()
     }
 
     fn take_messages(&self) -> Vec<String> {

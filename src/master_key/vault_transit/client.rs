@@ -12,9 +12,9 @@ use serde::{Deserialize, Serialize};
 use super::super::MasterKeyError;
 use super::VaultTransitConfig;
 use crate::durable::LoosePermissions;
-use crate::net::vault::{SecretText, VaultClient, VaultError};
 use crate::net::{Deadline, NetError};
 use crate::secret::SecretBytes;
+use crate::service::vault::{SecretText, VaultClient, VaultError};
 
 /// One key of one engine.
 #[derive(Debug)]

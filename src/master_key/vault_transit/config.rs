@@ -1,7 +1,7 @@
 //! Which key of which transit engine.
 
 use crate::net::Url;
-use crate::net::vault::{VaultAccess, VaultConfig};
+use crate::service::vault::{VaultAccess, VaultConfig};
 
 use super::super::Options;
 

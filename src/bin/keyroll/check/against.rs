@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 
 use keyroll::crypto::password::Digest;
 use keyroll::durable::permissions::shell_word;
-use keyroll::keystore::key_file::{FileKey, KeyFileConfig};
-use keyroll::keystore::mark::{Lost, StoreSeen};
-use keyroll::keystore::{Comparison, Differing, KeyName, KeySet, MarkFile, StoreFile};
+use keyroll::keys::{Comparison, Differing, KeyName, KeySet};
 use keyroll::secret::LockedMemory;
+use keyroll::store::key_file::{FileKey, KeyFileConfig};
+use keyroll::store::mark::{Lost, StoreSeen};
+use keyroll::store::{MarkFile, StoreFile};
 
 use super::report::{Difference, Report};
 use crate::failure::Failure;

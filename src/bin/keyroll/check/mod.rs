@@ -8,9 +8,10 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use keyroll::durable::{lock, replace};
-use keyroll::keystore::key_file::FileKey;
-use keyroll::keystore::mark::format::FormatError;
-use keyroll::keystore::{KeySet, MarkError, Warning};
+use keyroll::keys::KeySet;
+use keyroll::store::key_file::FileKey;
+use keyroll::store::mark::format::FormatError;
+use keyroll::store::{MarkError, Warning};
 
 use crate::datadir::{self, Compared, DatadirArg};
 use crate::failure::Failure;

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use keyroll::crypto::Algorithm;
-use keyroll::keystore::{Comparison, Content, KeyName, KeySet};
+use keyroll::keys::{Comparison, Content, KeyName, KeySet};
 use keyroll::one_line::one_line;
 use serde::Serialize;
 

@@ -4,7 +4,7 @@ mod source;
 
 use std::fmt::Write;
 
-use keyroll::keystore::mark::StoreSeen;
+use keyroll::store::mark::StoreSeen;
 
 use crate::datadir::{self, DatadirArg};
 use crate::failure::Failure;

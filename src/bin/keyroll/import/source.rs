@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use clap::value_parser;
 use keyroll::crypto::Algorithm;
 use keyroll::crypto::password::Digest;
-use keyroll::keystore::key_file::KeyFileConfig;
-use keyroll::keystore::mark::StoreSeen;
-use keyroll::keystore::{KeyName, KeySet, KeySpec};
-use keyroll::master_key::aws_kms::data_keys::{self, DataKeyReader};
+use keyroll::keys::{KeyName, KeySet, KeySpec};
+use keyroll::service::aws::data_keys::{self, DataKeyReader};
+use keyroll::store::key_file::KeyFileConfig;
+use keyroll::store::mark::StoreSeen;
 
 use crate::failure::Failure;
 use crate::option_files::OptionFileArgs;

@@ -1,0 +1,17 @@
+//! Data keys in memory: the ring that a server reads, sets of keys, their names and fingerprints.
+//!
+//! Nothing here knows of files, of services, of C or of a server.
+
+pub mod compare;
+pub mod error;
+pub mod fingerprint;
+pub mod new_versions;
+pub mod ring;
+pub mod set;
+
+pub use compare::{Comparison, Content, Differing};
+pub use error::KeysError;
+pub use fingerprint::Fingerprint;
+pub use new_versions::{HighestVersions, KeySpec, NewVersions, VersionStep};
+pub use ring::{Added, Additions, Ring};
+pub use set::{KeyName, KeySet, LAST_VERSION};

@@ -1,0 +1,327 @@
+//! What KMS is asked for: `Encrypt` and `Decrypt` (AWS KMS API Reference), each within a deadline.
+//!
+//! ```text
+//! POST / X-Amz-Target: TrentService.Encrypt
+//! {"KeyId":"alias/x","EncryptionContext":{...},"Plaintext":"BASE64"}  -> {"CiphertextBlob":"BASE64","KeyId":"ARN"}
+//! POST / X-Amz-Target: TrentService.Decrypt
+//! {"KeyId":"ARN","EncryptionContext":{...},"CiphertextBlob":"BASE64"} -> {"Plaintext":"BASE64","KeyId":"ARN"}
+//! ```
+
+use std::borrow::Cow;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use serde::Deserialize;
+use serde_json::json;
+use zeroize::{Zeroize, Zeroizing};
+
+use super::AwsError;
+use super::config::{AwsKmsConfig, LogLevel};
+use super::credentials::Kept;
+use super::endpoint::Service;
+use super::error::Class;
+use super::profile;
+use super::session::{Question, Session};
+use crate::durable::{LoosePermissions, permissions};
+use crate::net::{Deadline, Response, retry};
+use crate::secret::SecretBytes;
+
+/// The most messages that wait to be taken; the oldest go first.
+const MOST_MESSAGES: usize = 100;
+
+/// What KMS authenticates beside a ciphertext and shows in CloudTrail. No secret; empty = none.
+pub(crate) type Context<'a> = &'a [(&'a str, &'a str)];
+
+/// A ciphertext, and the KMS key that made it.
+pub(crate) struct Encrypted {
+    pub(crate) ciphertext: Vec<u8>,
+    /// The ARN of the key.
+    pub(crate) key: String,
+}
+
+/// Asks KMS. The session is opened at the first request, and opened anew until that works.
+pub struct Kms {
+    pub(crate) config: AwsKmsConfig,
+    session: Mutex<Option<Arc<Session>>>,
+    credentials: Kept,
+    messages: Mutex<VecDeque<String>>,
+}
+
+impl Kms {
+    /// Asks nobody yet.
+    pub fn new(config: AwsKmsConfig) -> Kms {
+        Kms {
+            config,
+            session: Mutex::default(),
+            credentials: Kept::default(),
+            messages: Mutex::default(),
+        }
+    }
+
+    /// The session, which holds the region.
+    pub(crate) fn session(&self) -> Result<Arc<Session>, AwsError> {
+        let mut session = locked(&self.session);
+        match &*session {
+            Some(session) => Ok(Arc::clone(session)),
+            None => Ok(Arc::clone(session.insert(Arc::new(Session::open(&self.config)?)))),
+        }
+    }
+
+    /// Encrypts up to 4,096 bytes under the configured key.
+    pub(crate) fn encrypt(&self, plaintext: &[u8], context: Context<'_>) -> Result<Encrypted, AwsError> {
+        let body = encrypt_request(&self.config.key.text, plaintext, context);
+        let response = self.call("Encrypt", body)?;
+        encrypted(response.body()).map_err(bad_answer)
+    }
+
+    /// Decrypts what this key, or the one that the ciphertext names, has encrypted with this context.
+    pub(crate) fn decrypt(
+        &self,
+        ciphertext: &[u8],
+        key: Option<&str>,
+        context: Context<'_>,
+    ) -> Result<SecretBytes, AwsError> {
+        let body = decrypt_request(key, ciphertext, context);
+        let response = self.call("Decrypt", body)?;
+        decrypted(response.body()).map_err(bad_answer)
+    }
+
+    /// The file with access keys, if others may read or change it. Tokens that Kubernetes puts into a pod have the modes
+    /// that Kubernetes gives them.
+    pub(crate) fn loose_files(&self) -> Vec<LoosePermissions> {
+        let file = profile::credentials_file(&self.config.variables);
+        let loose = file.and_then(|path| permissions::check_path(&path));
+        loose.into_iter().collect()
+    }
+
+    /// What there is to say since the last call.
+    pub(crate) fn take_messages(&self) -> Vec<String> {
+        locked(&self.messages).drain(..).collect()
+    }
+
+    fn call(&self, operation: &'static str, body: SecretBytes) -> Result<Response, AwsError> {
+        let deadline = Deadline::after(self.config.request_timeout);
+        let target = format!("TrentService.{operation}");
+        let question = Question {
+            service: Service::Kms,
+            operation,
+            headers: &[
+                ("content-type", "application/x-amz-json-1.1"),
+                ("x-amz-target", &target),
+            ],
+            body,
+        };
+        let session = self.session()?;
+        let attempt = |remaining| {
+            let deadline = Deadline::after(remaining);
+            match self.attempt(&session, &question, deadline) {
+                // They were taken back before their end: others may be had. Once: the next answer counts.
+                Err(AwsError::Answered(refused))
+                    if is_refusal(refused.class()) && session.source.renews() =>
+                {
+                    self.credentials.forget(deadline)?;
+                    self.attempt(&session, &question, deadline)
+                }
+                answer => answer,
+            }
+        };
+        retry(deadline, attempt, AwsError::is_retryable)
+            .map_err(|error| error.within(self.config.request_timeout))
+    }
+
+    fn attempt(
+        &self,
+        session: &Session,
+        question: &Question<'_>,
+        deadline: Deadline,
+    ) -> Result<Response, AwsError> {
+        let credentials = self.credentials.current(session, deadline)?;
+        let start = Instant::now();
+        let answer = session.ask(question, Some(&credentials), deadline);
+        let millis = start.elapsed().as_millis();
+        let operation = question.operation;
+        match &answer {
+            Ok(response) => {
+                let id = response.header("x-amzn-requestid").unwrap_or("-").escape_debug();
+                self.say(LogLevel::Info, || {
+                    format!("KMS answered {operation} after {millis} ms; request id {id}")
+                });
+            }
+            Err(error) => self.say(LogLevel::Warn, || {
+                format!("{operation} failed after {millis} ms: {error}")
+            }),
+        }
+        answer
+    }
+
+    fn say(&self, level: LogLevel, text: impl FnOnce() -> String) {
+        if level > self.config.log_level {
+            return;
+        }
+        let mut messages = locked(&self.messages);
+        if messages.len() == MOST_MESSAGES {
+            messages.pop_front();
+        }
+        messages.push_back(format!("AWS KMS key {}: {}", self.config.key.text, text()));
+    }
+}
+
+/// Whether other credentials may be taken where these were refused.
+fn is_refusal(class: Class) -> bool {
+    matches!(class, Class::Expired | Class::BadCredentials)
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn bad_answer(reason: &'static str) -> AwsError {
+    AwsError::BadAnswer {
+        from: Service::Kms.title().into(),
+        reason: reason.into(),
+    }
+}
+
+fn encrypt_request(key: &str, plaintext: &[u8], context: Context<'_>) -> SecretBytes {
+    let mut start = json!({ "KeyId": key, "EncryptionContext": object(context) }).to_string();
+    // In the place of the closing brace.
+    start.truncate(start.len() - 1);
+    start.push_str(",\"Plaintext\":\"");
+    let encoded = plaintext.len().div_ceil(3) * 4;
+    // All the room at once: a vector that grows leaves an unwiped copy behind.
+    let mut body = SecretBytes::with_capacity(start.len() + encoded + 2);
+    let out = body.expose_mut();
+    out.extend_from_slice(start.as_bytes());
+    out.resize(start.len() + encoded, b'=');
+    #[expect(
+        clippy::expect_used,
+        reason = "the room was made for exactly this many characters, one line above"
+    )]
+    BASE64_STANDARD
+        .encode_slice(plaintext, &mut out[start.len()..])
+        .expect("four characters for each three bytes");
+    out.extend_from_slice(b"\"}");
+    body
+}
+
+fn decrypt_request(key: Option<&str>, ciphertext: &[u8], context: Context<'_>) -> SecretBytes {
+    let mut request = json!({ "CiphertextBlob": BASE64_STANDARD.encode(ciphertext) });
+    if let Some(key) = key {
+        request["KeyId"] = key.into();
+    }
+    if !context.is_empty() {
+        request["EncryptionContext"] = object(context);
+    }
+    SecretBytes::new(request.to_string().into_bytes())
+}
+
+fn object(context: Context<'_>) -> serde_json::Value {
+    context
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).into()))
+        .collect::<serde_json::Map<_, _>>()
+        .into()
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct EncryptAnswer<'a> {
+    #[serde(borrow)]
+    ciphertext_blob: Cow<'a, str>,
+    #[serde(borrow)]
+    key_id: Cow<'a, str>,
+}
+
+fn encrypted(body: &[u8]) -> Result<Encrypted, &'static str> {
+    let answer: EncryptAnswer<'_> =
+        serde_json::from_slice(body).map_err(|_| "it is not JSON with CiphertextBlob and KeyId as texts")?;
+    let ciphertext = BASE64_STANDARD
+        .decode(&*answer.ciphertext_blob)
+        .map_err(|_| "its CiphertextBlob is not base64")?;
+    Ok(Encrypted {
+        ciphertext,
+        key: answer.key_id.into_owned(),
+    })
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct DecryptAnswer<'a> {
+    #[serde(borrow)]
+    plaintext: Cow<'a, str>,
+}
+
+fn decrypted(body: &[u8]) -> Result<SecretBytes, &'static str> {
+    // A text with escapes would be copied by the parser, and those copies are not wiped. Base64 needs none.
+    if body.contains(&b'\\') {
+        return Err("there is a backslash in it");
+    }
+    let DecryptAnswer { plaintext } =
+        serde_json::from_slice(body).map_err(|_| "it is not JSON with Plaintext as a text")?;
+    let mut bytes = Zeroizing::new(vec![0; plaintext.len().div_ceil(4) * 3]);
+    let length = BASE64_STANDARD
+        .decode_slice(&*plaintext, &mut bytes)
+        .map_err(|_| "its Plaintext is not base64")?;
+    if let Cow::Owned(mut copy) = plaintext {
+        copy.zeroize();
+    }
+    let mut whole = SecretBytes::with_capacity(length);
+    whole.expose_mut().extend_from_slice(&bytes[..length]);
+    Ok(whole)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_are_as_the_api_reference_says() {
+        let text = |body: SecretBytes| String::from_utf8(body.expose().to_vec()).unwrap();
+        assert_eq!(
+            text(encrypt_request(
+                "alias/x",
+                &[1, 2, 3, 4],
+                &[("keyroll:keystore", "u")]
+            )),
+            r#"{"EncryptionContext":{"keyroll:keystore":"u"},"KeyId":"alias/x","Plaintext":"AQIDBA=="}"#
+        );
+        assert_eq!(
+            text(decrypt_request(Some("k"), &[1, 2, 3], &[("a", "b")])),
+            r#"{"CiphertextBlob":"AQID","EncryptionContext":{"a":"b"},"KeyId":"k"}"#
+        );
+        assert_eq!(
+            text(decrypt_request(None, &[1, 2, 3], &[])),
+            r#"{"CiphertextBlob":"AQID"}"#
+        );
+    }
+
+    #[test]
+    fn a_request_with_a_key_is_written_in_place() {
+        let mut body = encrypt_request("alias/x", &[7; 32], &[]);
+        assert_eq!(body.expose_mut().capacity(), body.expose().len());
+    }
+
+    #[test]
+    fn answers_are_read_or_refused_without_a_word_of_them() {
+        let answer = encrypted(
+            br#"{"KeyId":"arn","CiphertextBlob":"AQID","EncryptionAlgorithm":"SYMMETRIC_DEFAULT"}"#,
+        );
+        let answer = answer.unwrap();
+        assert_eq!((answer.ciphertext, answer.key.as_str()), (vec![1, 2, 3], "arn"));
+        assert_eq!(decrypted(br#"{"Plaintext":"AQID"}"#).unwrap().expose(), [1, 2, 3]);
+        for garbage in [
+            "",
+            "{}",
+            "null",
+            r#"{"Plaintext":3}"#,
+            r#"{"Plaintext":"!"}"#,
+            r#"{"Plaintext":"AQI\/"}"#,
+        ] {
+            assert!(decrypted(garbage.as_bytes()).is_err(), "{garbage}");
+            assert!(encrypted(garbage.as_bytes()).is_err(), "{garbage}");
+        }
+    }
+}

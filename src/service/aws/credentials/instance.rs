@@ -1,0 +1,123 @@
+//! Credentials of an EC2 instance's role: the instance metadata service, version 2 alone ("Use the Instance Metadata
+//! Service", Amazon EC2 User Guide). Version 1, which any request that can be forged reaches, is not asked.
+
+use std::time::{Duration, SystemTime};
+
+use super::{Credentials, answer};
+use crate::net::{Deadline, HttpClient, HttpOptions, Method, NetError, PlainHttp, Request, Response, Url};
+use crate::secret::SecretBytes;
+use crate::service::aws::answer::error_of;
+use crate::service::aws::variables::Variables;
+use crate::service::aws::{AwsError, METADATA_BODY_LIMIT};
+
+/// Who answers, in messages.
+const NAME: &str = "the instance metadata service";
+
+const ROLES: &str = "/latest/meta-data/iam/security-credentials/";
+
+/// Off EC2 nobody answers at its address, and packets to it may vanish: so long and no longer.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// The time for one answer.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// The address of the service, unless it is not to be asked.
+pub(super) fn address(variables: &Variables) -> Option<String> {
+    if variables.flag("AWS_EC2_METADATA_DISABLED") {
+        return None;
+    }
+    let ipv6 = variables
+        .text("AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE")
+        .is_some_and(|mode| mode.eq_ignore_ascii_case("ipv6"));
+    let usual = if ipv6 {
+        "http://[fd00:ec2::254]"
+    } else {
+        "http://169.254.169.254"
+    };
+    let address = variables
+        .text("AWS_EC2_METADATA_SERVICE_ENDPOINT")
+        .unwrap_or(usual);
+    Some(address.trim_end_matches('/').to_owned())
+}
+
+/// Asks for the credentials of the instance's role.
+pub(super) fn fetch(address: &str, deadline: Deadline) -> Result<Credentials, AwsError> {
+    let service = Service {
+        // That packets to it leave the machine with no more than one hop is up to the instance.
+        http: HttpClient::for_plain_http(HttpOptions {
+            plain_http: PlainHttp::Anywhere,
+            connect_timeout: CONNECT_TIMEOUT,
+            max_body: METADATA_BODY_LIMIT,
+            ..HttpOptions::default()
+        }),
+        url: Url::parse(address)?,
+        deadline,
+    };
+    let token = service.token()?;
+    let roles = service.get(ROLES, &token)?;
+    let role = std::str::from_utf8(roles.body())
+        .unwrap_or_default()
+        .lines()
+        .next()
+        .unwrap_or_default();
+    let is_name = |c: char| c.is_ascii_alphanumeric() || "+=,.@-_".contains(c);
+    if role.is_empty() || !role.chars().all(is_name) {
+        return Err(bad_answer("the name of the instance's role is none"));
+    }
+    let credentials = service.get(&format!("{ROLES}{role}"), &token)?;
+    answer::of_json(credentials.body()).map_err(bad_answer)
+}
+
+struct Service {
+    http: HttpClient,
+    url: Url,
+    deadline: Deadline,
+}
+
+impl Service {
+    fn token(&self) -> Result<SecretBytes, AwsError> {
+        let request = Request::new(Method::PUT, self.url.with_path("/latest/api/token")?)
+            .header("x-aws-ec2-metadata-token-ttl-seconds", b"60");
+        let response = self.send(request).map_err(|error| match error {
+            // Mostly: this machine is no instance of EC2, and nothing else is set up either.
+            AwsError::Net(NetError::Unreachable { .. } | NetError::TimedOut { .. }) => AwsError::NoCredentials {
+                looked: format!(
+                    "none are in the environment or in a profile, there is no token file and no container, and no \
+                     instance metadata service answers at {}",
+                    self.url
+                ),
+            },
+            other => other,
+        })?;
+        if response.body().is_empty() {
+            return Err(bad_answer("the token is empty"));
+        }
+        Ok(SecretBytes::new(response.body().to_vec()))
+    }
+
+    fn get(&self, path: &str, token: &SecretBytes) -> Result<Response, AwsError> {
+        let request = Request::new(Method::GET, self.url.with_path(path)?);
+        match self.send(request.header("x-aws-ec2-metadata-token", token.expose())) {
+            Err(AwsError::Answered(answered)) if answered.status == 404 => Err(AwsError::NoCredentials {
+                looked: "the instance has no role, and no credentials are elsewhere".into(),
+            }),
+            result => result,
+        }
+    }
+
+    fn send(&self, request: Request) -> Result<Response, AwsError> {
+        let deadline = Deadline::after(self.deadline.remaining().min(ANSWER_TIMEOUT));
+        let response = self.http.send(request, deadline)?;
+        if response.status == 200 {
+            return Ok(response);
+        }
+        Err(error_of(&response, NAME, "a request", SystemTime::now()).into())
+    }
+}
+
+fn bad_answer(reason: &str) -> AwsError {
+    AwsError::BadAnswer {
+        from: NAME.into(),
+        reason: reason.into(),
+    }
+}

@@ -1,0 +1,232 @@
+//! Where the credentials come from: the first source of the chain that is set up.
+
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+use zeroize::Zeroizing;
+
+use super::container::Endpoint;
+use super::sts::Role;
+use super::{Credentials, instance};
+use crate::net::Deadline;
+use crate::service::aws::AwsError;
+use crate::service::aws::profile::{Profiles, Properties};
+use crate::service::aws::session::Session;
+use crate::service::aws::variables::Variables;
+
+/// The most profiles that may follow one another by `source_profile`.
+const LONGEST_CHAIN: usize = 8;
+
+/// A source of credentials.
+#[derive(Debug)]
+pub(in crate::service::aws) enum Source {
+    /// In the environment or in a profile.
+    Fixed(Credentials),
+    /// A role, taken on with other credentials.
+    AssumedRole(Role, Box<Source>),
+    /// A role, taken on with the token in this file.
+    WebIdentity(Role, PathBuf),
+    /// What the container was given.
+    Container(Endpoint),
+    /// The instance's role, from the metadata service at this address.
+    Instance(String),
+}
+
+impl Source {
+    /// The first source that is set up. Nothing is asked yet.
+    ///
+    /// # Errors
+    /// There is none, or one that is half set up or of a kind that is not spoken here.
+    pub(in crate::service::aws) fn find(
+        variables: &Variables,
+        profiles: &Profiles,
+    ) -> Result<Source, AwsError> {
+        if let Some(fixed) = of_environment(variables)? {
+            return Ok(Source::Fixed(fixed));
+        }
+        if let Some(name) = profiles.chosen()
+            && let Some(source) = of_profile(name, variables, profiles, &mut Vec::new())?
+        {
+            return Ok(source);
+        }
+        if let Some(file) = variables.text("AWS_WEB_IDENTITY_TOKEN_FILE") {
+            let arn = variables.text("AWS_ROLE_ARN").ok_or_else(|| AwsError::Settings {
+                reason: "AWS_WEB_IDENTITY_TOKEN_FILE is set and AWS_ROLE_ARN is not".into(),
+                mend: "set both, as the annotation eks.amazonaws.com/role-arn of a service account does"
+                    .into(),
+            })?;
+            let role = Role::new(arn, variables.text("AWS_ROLE_SESSION_NAME"));
+            return Ok(Source::WebIdentity(role, file.into()));
+        }
+        if let Some(endpoint) = Endpoint::of_environment(variables)? {
+            return Ok(Source::Container(endpoint));
+        }
+        if let Some(address) = instance::address(variables) {
+            return Ok(Source::Instance(address));
+        }
+        Err(AwsError::NoCredentials {
+            looked:
+                "none are in the environment or in a profile, there is no token file and no container, and \
+                     AWS_EC2_METADATA_DISABLED keeps the instance from being asked"
+                    .into(),
+        })
+    }
+
+    /// Gets the credentials.
+    pub(super) fn fetch(&self, session: &Session, deadline: Deadline) -> Result<Credentials, AwsError> {
+        match self {
+            Source::Fixed(credentials) => Ok(credentials.clone()),
+            Source::AssumedRole(role, source) => {
+                let credentials = source.fetch(session, deadline)?;
+                role.assume(&credentials, session, deadline)
+            }
+            Source::WebIdentity(role, file) => role.assume_with_web_identity(file, session, deadline),
+            Source::Container(endpoint) => endpoint.fetch(session, deadline),
+            Source::Instance(address) => instance::fetch(address, deadline),
+        }
+    }
+
+    /// Whether it can give other credentials than those that were refused.
+    pub(in crate::service::aws) fn renews(&self) -> bool {
+        !matches!(self, Source::Fixed(_))
+    }
+}
+
+fn of_environment(variables: &Variables) -> Result<Option<Credentials>, AwsError> {
+    let (id, secret) = (
+        variables.text("AWS_ACCESS_KEY_ID"),
+        variables.text("AWS_SECRET_ACCESS_KEY"),
+    );
+    let (Some(id), Some(secret)) = (id, secret) else {
+        if id.is_none() && secret.is_none() {
+            return Ok(None);
+        }
+        return Err(AwsError::Settings {
+            reason: "of AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY only one is set".into(),
+            mend: "set both, or neither".into(),
+        });
+    };
+    Ok(Some(fixed(id, secret, variables.text("AWS_SESSION_TOKEN"))))
+}
+
+fn fixed(id: &str, secret: &str, token: Option<&str>) -> Credentials {
+    Credentials {
+        access_key_id: id.to_owned(),
+        secret_access_key: Zeroizing::new(secret.to_owned()),
+        session_token: token.map(|token| Zeroizing::new(token.to_owned())),
+        expires: None::<SystemTime>,
+    }
+}
+
+/// The source that a profile names, if it names one. `visited` are the profiles that led here.
+fn of_profile<'a>(
+    name: &'a str,
+    variables: &Variables,
+    profiles: &'a Profiles,
+    visited: &mut Vec<&'a str>,
+) -> Result<Option<Source>, AwsError> {
+    let profile = profiles.named(name)?;
+    let wrong = |reason: &str| AwsError::Settings {
+        reason: format!("profile '{}' {reason}", name.escape_debug()),
+        mend: "correct the profile; docs/aws-kms.md says what is understood of it".into(),
+    };
+    // A profile that has both a role and keys, and names itself as the source of the role, means its keys.
+    let comes_again = visited.last() == Some(&name);
+    if let Some(role) = Role::of_profile(profile).filter(|_| !comes_again) {
+        if visited.len() >= LONGEST_CHAIN || visited.contains(&name) {
+            return Err(wrong("comes again and again by source_profile"));
+        }
+        visited.push(name);
+        if profile.text("mfa_serial").is_some() {
+            return Err(wrong(
+                "wants a code of a person (mfa_serial), and a server has none",
+            ));
+        }
+        return role_source(role, profile, variables, profiles, visited, &wrong).map(Some);
+    }
+    match (
+        profile.text("aws_access_key_id"),
+        profile.text("aws_secret_access_key"),
+    ) {
+        (Some(id), Some(secret)) => Ok(Some(Source::Fixed(fixed(
+            id,
+            secret,
+            profile.text("aws_session_token"),
+        )))),
+        (None, None) => match [
+            "credential_process",
+            "sso_session",
+            "sso_start_url",
+            "login_session",
+        ]
+        .iter()
+        .find(|property| profile.text(property).is_some())
+        {
+            Some(property) => Err(wrong(&format!(
+                "gets its credentials by {property}, which is not supported here"
+            ))),
+            None => Ok(None),
+        },
+        _ => Err(wrong(
+            "has only one of aws_access_key_id and aws_secret_access_key",
+        )),
+    }
+}
+
+/// The source of a role that a profile names.
+fn role_source<'a>(
+    role: Role,
+    profile: &'a Properties,
+    variables: &Variables,
+    profiles: &'a Profiles,
+    visited: &mut Vec<&'a str>,
+    wrong: &dyn Fn(&str) -> AwsError,
+) -> Result<Source, AwsError> {
+    let source = match (
+        profile.text("source_profile"),
+        profile.text("credential_source"),
+        profile.text("web_identity_token_file"),
+    ) {
+        (Some(source), None, None) => of_profile(source, variables, profiles, visited)?.ok_or_else(|| {
+            wrong(&format!(
+                "names '{}' as its source, which has no credentials",
+                source.escape_debug()
+            ))
+        })?,
+        (None, Some("Environment"), None) => match of_environment(variables)? {
+            Some(credentials) => Source::Fixed(credentials),
+            None => return Err(wrong("wants credentials of the environment, and none are there")),
+        },
+        (None, Some("EcsContainer"), None) => match Endpoint::of_environment(variables)? {
+            Some(endpoint) => Source::Container(endpoint),
+            None => {
+                return Err(wrong(
+                    "wants credentials of the container, and none were given to it",
+                ));
+            }
+        },
+        (None, Some("Ec2InstanceMetadata"), None) => match instance::address(variables) {
+            Some(address) => Source::Instance(address),
+            None => {
+                return Err(wrong(
+                    "wants the instance's role, and AWS_EC2_METADATA_DISABLED is true",
+                ));
+            }
+        },
+        (None, Some(_), None) => {
+            return Err(wrong(
+                "has a credential_source other than Environment, EcsContainer and Ec2InstanceMetadata",
+            ));
+        }
+        (None, None, Some(file)) => return Ok(Source::WebIdentity(role, variables.expanded(file))),
+        _ => {
+            return Err(wrong(
+                "has a role_arn and not exactly one of source_profile, credential_source and web_identity_token_file",
+            ));
+        }
+    };
+    Ok(Source::AssumedRole(role, Box::new(source)))
+}
+
+#[cfg(test)]
+mod tests;

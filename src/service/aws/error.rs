@@ -1,0 +1,374 @@
+//! What can go wrong between keyroll and AWS: with which service, by AWS's own name for it, and what helps.
+
+use std::fmt;
+use std::time::Duration;
+
+use thiserror::Error;
+
+use crate::durable::FileError;
+use crate::net::NetError;
+
+/// A failure to get credentials or to have KMS do something. No variant holds a secret or the body of an answer.
+#[derive(Debug, Error)]
+pub enum AwsError {
+    /// Something that was set cannot be used, or something is not set.
+    #[error("{reason}")]
+    Settings {
+        /// What.
+        reason: String,
+        /// What mends it.
+        mend: String,
+    },
+
+    /// Nowhere in the chain are credentials.
+    #[error("there are no AWS credentials: {looked}")]
+    NoCredentials {
+        /// Where they were looked for.
+        looked: String,
+    },
+
+    /// A service answered with an error.
+    #[error(transparent)]
+    Answered(Box<Answered>),
+
+    /// An answer is none.
+    #[error("{from} gave an answer that cannot be used: {reason}")]
+    BadAnswer {
+        /// Who gave it.
+        from: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+
+    /// No answer came.
+    #[error(transparent)]
+    Net(#[from] NetError),
+
+    /// A shared file or the file of a token cannot be read.
+    #[error(transparent)]
+    File(#[from] FileError),
+}
+
+impl From<Answered> for AwsError {
+    fn from(answered: Answered) -> AwsError {
+        AwsError::Answered(Box::new(answered))
+    }
+}
+
+/// An error that a service answered with.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub struct Answered {
+    /// Who answered: `KMS`, `STS`, `the instance metadata service`, ...
+    pub from: String,
+    /// What was asked for, as `Decrypt`.
+    pub operation: &'static str,
+    /// The HTTP status.
+    pub status: u16,
+    /// AWS's name for the error; empty where the answer has none.
+    pub name: String,
+    /// What AWS says of it, where that cannot hold a secret.
+    pub message: Option<String>,
+    /// What AWS finds the request by.
+    pub request_id: Option<String>,
+    /// How far this machine's clock is off, where it is by more than AWS allows for: positive = fast.
+    pub clock_off: Option<i64>,
+}
+
+impl fmt::Display for Answered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} answered {} with ", self.from, self.operation)?;
+        match self.name.as_str() {
+            "" => write!(f, "HTTP status {}", self.status)?,
+            name => write!(f, "{name}")?,
+        }
+        if let Some(message) = &self.message {
+            write!(f, " ({message})")?;
+        }
+        if let Some(seconds) = self.clock_off {
+            let how = if seconds < 0 { "behind" } else { "ahead of" };
+            write!(
+                f,
+                "; this machine's clock is {} s {how} AWS's",
+                seconds.unsigned_abs()
+            )?;
+        }
+        if let Some(id) = &self.request_id {
+            write!(f, "; request id {id}")?;
+        }
+        Ok(())
+    }
+}
+
+/// What an error of a service comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// Another try may succeed.
+    TryAgain,
+    /// The KMS key does not open the ciphertext, or not for this keystore.
+    WrongKey,
+    /// The KMS key is disabled.
+    Disabled,
+    /// The KMS key is scheduled for deletion.
+    PendingDeletion,
+    /// The KMS key is in another state that does not allow it.
+    InvalidState,
+    /// There is no such KMS key or alias in this account and region.
+    NotFound,
+    /// Policies do not allow it.
+    AccessDenied,
+    /// The credentials have ended.
+    Expired,
+    /// The credentials are none that AWS knows, or their secret is another one.
+    BadCredentials,
+    /// The time of the request is not AWS's.
+    ClockSkew,
+    /// The KMS key is not one for symmetric encryption.
+    WrongUsage,
+    /// Anything else.
+    Other,
+}
+
+/// AWS's names for errors, without the `Exception` that some services add.
+const NAMES: [(&str, Class); 43] = [
+    ("Throttling", Class::TryAgain),
+    ("ThrottledException", Class::TryAgain),
+    ("RequestLimitExceeded", Class::TryAgain),
+    ("RequestThrottled", Class::TryAgain),
+    ("TooManyRequests", Class::TryAgain),
+    ("SlowDown", Class::TryAgain),
+    ("PriorRequestNotComplete", Class::TryAgain),
+    ("TransactionInProgress", Class::TryAgain),
+    ("KMSInternal", Class::TryAgain),
+    ("KeyUnavailable", Class::TryAgain),
+    ("DependencyTimeout", Class::TryAgain),
+    ("InternalFailure", Class::TryAgain),
+    ("InternalError", Class::TryAgain),
+    ("InternalServerError", Class::TryAgain),
+    ("ServiceUnavailable", Class::TryAgain),
+    ("RequestTimeout", Class::TryAgain),
+    ("IDPCommunicationError", Class::TryAgain),
+    ("IncorrectKey", Class::WrongKey),
+    ("InvalidCiphertext", Class::WrongKey),
+    ("Disabled", Class::Disabled),
+    ("KMSInvalidState", Class::InvalidState),
+    ("NotFound", Class::NotFound),
+    ("InvalidArn", Class::NotFound),
+    ("InvalidKeyId", Class::NotFound),
+    ("AccessDenied", Class::AccessDenied),
+    ("NotAuthorized", Class::AccessDenied),
+    ("UnauthorizedOperation", Class::AccessDenied),
+    ("Unauthorized", Class::AccessDenied),
+    ("OptInRequired", Class::AccessDenied),
+    ("ExpiredToken", Class::Expired),
+    ("ExpiredIdentityToken", Class::Expired),
+    ("TokenRefreshRequired", Class::Expired),
+    ("UnrecognizedClient", Class::BadCredentials),
+    ("InvalidClientTokenId", Class::BadCredentials),
+    ("InvalidAccessKeyId", Class::BadCredentials),
+    ("SignatureDoesNotMatch", Class::BadCredentials),
+    ("InvalidSignature", Class::BadCredentials),
+    ("IncompleteSignature", Class::BadCredentials),
+    ("InvalidIdentityToken", Class::BadCredentials),
+    ("AuthFailure", Class::BadCredentials),
+    ("RequestExpired", Class::ClockSkew),
+    ("RequestTimeTooSkewed", Class::ClockSkew),
+    ("InvalidKeyUsage", Class::WrongUsage),
+];
+
+impl Answered {
+    /// What it comes to.
+    pub fn class(&self) -> Class {
+        let message = self.message.as_deref().unwrap_or_default();
+        let short = self.name.strip_suffix("Exception").unwrap_or(&self.name);
+        let known = NAMES
+            .iter()
+            .find(|(name, _)| *name == short || *name == self.name);
+        match known.map(|(_, class)| *class) {
+            Some(Class::BadCredentials) if self.clock_off.is_some() => Class::ClockSkew,
+            Some(Class::InvalidState) if message.contains("pending deletion") => Class::PendingDeletion,
+            Some(Class::InvalidState) if message.contains("is disabled") => Class::Disabled,
+            // A policy that does not allow it is named with the action. What is denied otherwise is a ciphertext of which
+            // KMS does not tell whether its key is not there or may not be used.
+            Some(Class::AccessDenied)
+                if self.operation == "Decrypt" && !message.contains("not authorized") =>
+            {
+                Class::WrongKey
+            }
+            Some(class) => class,
+            None if self.status >= 500 || self.status == 429 => Class::TryAgain,
+            None => Class::Other,
+        }
+    }
+
+    fn hint(&self) -> String {
+        match self.class() {
+            Class::TryAgain => "it was tried again until keyroll_request_timeout was over; see AWS's health dashboard, \
+                                and the request quotas of KMS"
+                .into(),
+            Class::WrongKey => "name the KMS key that wrapped this keystore in keyroll_master_key; the keystore says \
+                                under \"key_version\" which one that was"
+                .into(),
+            Class::Disabled => "enable the KMS key: aws kms enable-key --key-id KEY".into(),
+            Class::PendingDeletion => "AT ONCE: aws kms cancel-key-deletion --key-id KEY, then aws kms enable-key \
+                                       --key-id KEY. When the waiting period is over, nothing brings the data back"
+                .into(),
+            Class::InvalidState => "see the state of the KMS key: aws kms describe-key --key-id KEY".into(),
+            Class::NotFound => "check the key's id or alias, the region (keyroll_region) and the account of the \
+                                credentials: aws kms describe-key --key-id KEY"
+                .into(),
+            Class::AccessDenied => "the credentials need kms:Encrypt and kms:Decrypt on the KMS key, by an IAM policy \
+                                    or by its key policy; docs/aws-kms.md has the statement"
+                .into(),
+            Class::Expired => "get new credentials; those of a role, a container or an instance are renewed by \
+                               themselves, those in the environment or in a file are not"
+                .into(),
+            Class::BadCredentials => "check the access key and its secret: aws sts get-caller-identity".into(),
+            Class::ClockSkew => "set this machine's clock: chronyc tracking, timedatectl".into(),
+            Class::WrongUsage => "a master key must be a symmetric KMS key for encryption: key spec \
+                                  SYMMETRIC_DEFAULT, key usage ENCRYPT_DECRYPT"
+                .into(),
+            Class::Other => "look the error up in the AWS KMS API Reference; AWS finds the request by its id".into(),
+        }
+    }
+}
+
+impl AwsError {
+    /// Whether another try may succeed.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            AwsError::Answered(answered) => answered.class() == Class::TryAgain,
+            AwsError::Net(error) => error.is_retryable(),
+            _ => false,
+        }
+    }
+
+    /// What a DBA can do about it.
+    pub fn hint(&self) -> String {
+        match self {
+            AwsError::Settings { mend, .. } => mend.clone(),
+            AwsError::NoCredentials { .. } => "give the server's process AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a \
+                                               profile in a shared credentials file, or a role by its instance or \
+                                               container; docs/aws-kms.md has all ways"
+                .into(),
+            AwsError::Answered(answered) => answered.hint(),
+            AwsError::BadAnswer { .. } => "check that the endpoint is AWS's: keyroll_endpoint_url and AWS_ENDPOINT_URL".into(),
+            AwsError::Net(error @ NetError::Tls { .. }) => {
+                format!("{}: AWS_CA_BUNDLE names its file", error.hint())
+            }
+            AwsError::Net(error) => error.hint(),
+            AwsError::File(error) => error.hint(),
+        }
+    }
+
+    /// The same, with the time that all tries together were given.
+    pub(crate) fn within(self, allowed: Duration) -> AwsError {
+        match self {
+            AwsError::Net(NetError::TimedOut { host, .. }) => AwsError::Net(NetError::TimedOut {
+                host,
+                waited: allowed,
+            }),
+            other => other,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answered(status: u16, name: &str, message: Option<&str>) -> Answered {
+        Answered {
+            from: "KMS".into(),
+            operation: "Decrypt",
+            status,
+            name: name.into(),
+            message: message.map(str::to_owned),
+            request_id: Some("r-1".into()),
+            clock_off: None,
+        }
+    }
+
+    #[test]
+    fn errors_are_told_apart() {
+        for (name, message, class) in [
+            ("ThrottlingException", None, Class::TryAgain),
+            ("Throttling", None, Class::TryAgain),
+            ("KMSInternalException", None, Class::TryAgain),
+            ("IncorrectKeyException", None, Class::WrongKey),
+            ("InvalidCiphertextException", None, Class::WrongKey),
+            ("DisabledException", None, Class::Disabled),
+            (
+                "KMSInvalidStateException",
+                Some("arn:aws:kms:us-east-1:1:key/k is pending deletion."),
+                Class::PendingDeletion,
+            ),
+            (
+                "KMSInvalidStateException",
+                Some("k is pending import."),
+                Class::InvalidState,
+            ),
+            ("NotFoundException", None, Class::NotFound),
+            ("AccessDeniedException", None, Class::WrongKey),
+            (
+                "AccessDenied",
+                Some("User: arn:aws:iam::1:user/x is not authorized to perform: kms:Decrypt on resource: k"),
+                Class::AccessDenied,
+            ),
+            (
+                "AccessDeniedException",
+                Some(
+                    "The ciphertext refers to a customer master key that does not exist, does not exist in this region, or you are not allowed to access.",
+                ),
+                Class::WrongKey,
+            ),
+            ("ExpiredTokenException", None, Class::Expired),
+            ("UnrecognizedClientException", None, Class::BadCredentials),
+            ("SignatureDoesNotMatch", None, Class::BadCredentials),
+            ("RequestTimeTooSkewed", None, Class::ClockSkew),
+            ("InvalidKeyUsageException", None, Class::WrongUsage),
+            ("ValidationException", None, Class::Other),
+            ("", None, Class::Other),
+        ] {
+            assert_eq!(answered(400, name, message).class(), class, "{name}");
+        }
+        let mut denied = answered(400, "AccessDeniedException", None);
+        denied.operation = "Encrypt";
+        assert_eq!(denied.class(), Class::AccessDenied);
+        assert_eq!(answered(503, "", None).class(), Class::TryAgain);
+        assert_eq!(answered(429, "Odd", None).class(), Class::TryAgain);
+    }
+
+    #[test]
+    fn each_class_has_a_hint_of_its_own() {
+        let mut hints: Vec<String> = [
+            "DisabledException",
+            "NotFoundException",
+            "AccessDeniedException",
+            "ExpiredToken",
+            "RequestExpired",
+            "InvalidSignatureException",
+            "InvalidKeyUsageException",
+            "Throttling",
+            "X",
+            "IncorrectKeyException",
+            "KMSInvalidStateException",
+        ]
+        .iter()
+        .map(|name| answered(400, name, Some("not authorized")).hint())
+        .collect();
+        hints.sort();
+        hints.dedup();
+        assert_eq!(hints.len(), 11);
+    }
+
+    #[test]
+    fn a_signature_that_is_refused_while_the_clock_is_off_is_the_clocks_fault() {
+        let mut refused = answered(400, "InvalidSignatureException", None);
+        refused.clock_off = Some(-900);
+        assert_eq!(refused.class(), Class::ClockSkew);
+        assert_eq!(
+            refused.to_string(),
+            "KMS answered Decrypt with InvalidSignatureException; this machine's clock is 900 s behind AWS's; request id r-1"
+        );
+    }
+}

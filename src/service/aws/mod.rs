@@ -1,0 +1,38 @@
+//! Amazon Web Services: credentials, signed requests, and `Encrypt` and `Decrypt` of the Key Management Service.
+//!
+//! | module | holds |
+//! |---|---|
+//! | `config` | the KMS key, and what was set |
+//! | `settings` | what the server's variables say |
+//! | `variables` | the environment, as AWS's SDKs read it |
+//! | `profile` | the shared config and credentials files |
+//! | `credentials` | the chain of credentials |
+//! | `endpoint` | hosts by service, region and partition |
+//! | `session` | what all of that comes to, and one signed request |
+//! | `signature` | Signature Version 4 |
+//! | `client` | `Encrypt` and `Decrypt` |
+//! | `answer`, `error` | what AWS says, and what that means |
+//! | [`data_keys`] | the peer's key files |
+
+mod answer;
+mod client;
+mod config;
+mod credentials;
+pub mod data_keys;
+mod endpoint;
+pub mod error;
+mod profile;
+mod session;
+mod settings;
+mod signature;
+mod time;
+mod variables;
+
+pub use client::Kms;
+pub use config::{Arn, AwsKmsConfig, LOG_LEVELS};
+pub use error::{AwsError, Class};
+pub use settings::{DEFAULT_KEYSTORE, KmsSettings};
+pub use variables::LOG_LEVEL;
+
+/// The most bytes that an answer of a metadata service may have.
+const METADATA_BODY_LIMIT: u64 = 64 * 1024;

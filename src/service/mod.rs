@@ -1,0 +1,4 @@
+//! Services that hold keys, as their users know them: logins, API calls and errors of Vault and AWS.
+
+pub mod aws;
+pub mod vault;

@@ -1,0 +1,304 @@
+//! The API of HashiCorp Vault and OpenBao: requests with a token that is obtained and kept by itself, and answers told
+//! apart by what a DBA has to do about them. Tested against OpenBao.
+//!
+//! Source of paths and statuses: the HTTP API of Vault 1.x and OpenBao 2.x, and what OpenBao 2.7.2 was seen to answer.
+
+pub mod config;
+pub mod error;
+mod login;
+mod patience;
+
+use std::cell::Cell;
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+pub use config::{Login, SecretSource, VaultAccess, VaultConfig};
+pub use error::VaultError;
+use login::Session;
+use patience::Patience;
+
+use crate::cancel::{Mutex, MutexGuard};
+use crate::net::{Deadline, HttpClient, HttpOptions, Method, NetError, Request, Response, Url, retry};
+use crate::secret::SecretBytes;
+
+/// Text of an answer that may be secret; wiped.
+pub type SecretText = zeroize::Zeroizing<String>;
+
+/// A client of one Vault, as one identity.
+#[derive(Debug)]
+pub struct VaultClient {
+    http: HttpClient,
+    config: VaultConfig,
+    patience: Patience,
+    session: Mutex<Option<Session>>,
+}
+
+/// Whether a request may be sent again when it is unknown whether it took effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Repeat {
+    Harmless,
+    NotBlindly,
+}
+
+/// What Vault says with status 400, and what we say then. Its own words may quote what it was given.
+const KNOWN_REASONS: [(&str, &str); 5] = [
+    (
+        "disallowed by policy (too old)",
+        "its version is older than the key's min_decryption_version",
+    ),
+    ("encryption key not found", "there is no such key"),
+    ("no such key", "there is no such key"),
+    (
+        "message authentication failed",
+        "it was made by another key or for another keystore, or was changed",
+    ),
+    ("version is too new", "its version is newer than any of the key"),
+];
+
+/// An answer with status 200 or 204, or with 404 and data.
+pub struct Answer {
+    response: Response,
+    host: String,
+    path: String,
+}
+
+impl Answer {
+    /// Whether the status was 404: a version that is deleted or destroyed is told so, with its metadata.
+    pub fn is_gone(&self) -> bool {
+        self.response.status == 404
+    }
+
+    /// Whether nothing was said, as where something was done and nothing is to be told of it.
+    pub fn is_empty(&self) -> bool {
+        self.response.body().is_empty()
+    }
+
+    /// The member `data` of the answer.
+    ///
+    /// # Errors
+    /// [`VaultError::BadAnswer`], which quotes nothing of it.
+    pub fn data<T: DeserializeOwned>(&self) -> Result<T, VaultError> {
+        #[derive(Deserialize)]
+        struct Outer<T> {
+            data: T,
+        }
+        self.whole::<Outer<T>>().map(|outer| outer.data)
+    }
+
+    /// The whole answer.
+    fn whole<T: DeserializeOwned>(&self) -> Result<T, VaultError> {
+        serde_json::from_slice(self.response.body()).map_err(|error| VaultError::BadAnswer {
+            host: self.host.clone(),
+            path: self.path.clone(),
+            // Serde's words for a value of the wrong type quote it.
+            line: error.line(),
+            column: error.column(),
+        })
+    }
+}
+
+impl VaultClient {
+    /// Reads the certificates; asks nobody yet.
+    ///
+    /// # Errors
+    /// Certificates that cannot be used, or a Vault that would be asked without TLS.
+    pub fn new(config: VaultConfig) -> Result<VaultClient, VaultError> {
+        let access = &config.access;
+        config.address.check_protection(access.plain_http)?;
+        let options = HttpOptions {
+            tls: access.tls.clone(),
+            plain_http: access.plain_http,
+            // Each request has a deadline of its own, which may be set anew.
+            connect_timeout: Duration::MAX,
+            ..HttpOptions::default()
+        };
+        let http = match config.address.is_https() {
+            true => HttpClient::new(options)?,
+            false => HttpClient::for_plain_http(options),
+        };
+        Ok(VaultClient {
+            patience: Patience::new(access.timeout, access.max_retries),
+            http,
+            config,
+            session: Mutex::new(None),
+        })
+    }
+
+    /// How Vault is asked.
+    pub fn access(&self) -> &VaultAccess {
+        &self.config.access
+    }
+
+    /// Host and port, for messages.
+    pub fn host(&self) -> &str {
+        self.config.address.authority()
+    }
+
+    /// The time that a call of several requests is given: that of one request, as often as it may be tried.
+    pub fn allowance(&self) -> Deadline {
+        self.patience.allowance()
+    }
+
+    /// Has all later requests, also those of calls under way, wait for so long and be sent again so often, in place of
+    /// what the settings say.
+    pub fn set_patience(&self, timeout: Duration, max_retries: u32) {
+        self.patience.set(timeout, max_retries);
+    }
+
+    /// GET of `v1/PATH`.
+    pub fn read(&self, path: &str, deadline: Deadline) -> Result<Answer, VaultError> {
+        self.with_token(&Method::GET, path, &[], Repeat::Harmless, deadline)
+    }
+
+    /// POST to `v1/PATH` of something that changes nothing in Vault, such as decryption.
+    pub fn compute(&self, path: &str, body: &SecretBytes, deadline: Deadline) -> Result<Answer, VaultError> {
+        self.with_token(&Method::POST, path, body.expose(), Repeat::Harmless, deadline)
+    }
+
+    /// POST to `v1/PATH`, sent again only where it surely had no effect.
+    pub fn write(&self, path: &str, body: &SecretBytes, deadline: Deadline) -> Result<Answer, VaultError> {
+        self.with_token(&Method::POST, path, body.expose(), Repeat::NotBlindly, deadline)
+    }
+
+    /// Renews the token or logs in anew where that is due, and says when to call this next; `None` where the token has
+    /// no end or nothing can be done about it.
+    pub fn keep_token(&self, deadline: Deadline) -> Result<Option<Duration>, VaultError> {
+        let mut session = self.session(deadline)?;
+        self.ensure_token(&mut session, deadline)?;
+        Ok(session.as_ref().and_then(Session::renew_in))
+    }
+
+    /// Ends all requests under way and refuses all later ones.
+    pub fn interrupt(&self) {
+        self.http.interrupt();
+    }
+
+    fn can_log_in_again(&self) -> bool {
+        self.config.access.login.as_ref().is_some_and(Login::can_repeat)
+    }
+
+    /// Whoever has it may be logging in.
+    fn session(&self, deadline: Deadline) -> Result<MutexGuard<'_, Option<Session>>, NetError> {
+        deadline.lock(&self.session, self.host())
+    }
+
+    /// A request with the token. Where Vault no longer takes the token, a new one is obtained once.
+    fn with_token(
+        &self,
+        method: &Method,
+        path: &str,
+        body: &[u8],
+        repeat: Repeat,
+        deadline: Deadline,
+    ) -> Result<Answer, VaultError> {
+        let mut had_new_token = false;
+        loop {
+            let token = {
+                let mut session = self.session(deadline)?;
+                let is_new = self.ensure_token(&mut session, deadline)?;
+                had_new_token |= is_new;
+                session.as_ref().map(Session::copy_token).unwrap_or_default()
+            };
+            let result = self.send(method, path, body, Some(&token), repeat, deadline);
+            let Err(VaultError::Forbidden { .. }) = result else {
+                return result;
+            };
+            // 403 is both: a token that is not (or no longer) valid, and one that may not do this.
+            if self.is_valid(&token, deadline)? {
+                return result;
+            }
+            self.session(deadline)?.take();
+            if had_new_token || !self.can_log_in_again() {
+                return Err(VaultError::TokenInvalid {
+                    host: self.host().into(),
+                });
+            }
+            had_new_token = true;
+        }
+    }
+
+    /// One request, tried again as the settings allow.
+    fn send(
+        &self,
+        method: &Method,
+        path: &str,
+        body: &[u8],
+        token: Option<&SecretBytes>,
+        repeat: Repeat,
+        deadline: Deadline,
+    ) -> Result<Answer, VaultError> {
+        let left = Cell::new(self.patience.max_retries());
+        retry(
+            deadline,
+            |remaining| {
+                let request = self.request(method, path, body, token)?;
+                let deadline = Deadline::after(remaining.min(self.patience.timeout()));
+                let response = self.http.send(request, deadline)?;
+                self.classify(path, response)
+            },
+            |error| {
+                let is_worth_it = match repeat {
+                    Repeat::Harmless => error.is_retryable(),
+                    Repeat::NotBlindly => error.is_retryable() && error.had_no_effect(),
+                };
+                is_worth_it && left.get() > 0 && {
+                    left.set(left.get() - 1);
+                    true
+                }
+            },
+        )
+    }
+
+    fn request(
+        &self,
+        method: &Method,
+        path: &str,
+        body: &[u8],
+        token: Option<&SecretBytes>,
+    ) -> Result<Request, VaultError> {
+        let url: Url = self.config.address.with_path(&format!("/v1/{path}"))?;
+        let mut request = Request::new(method.clone(), url).header("X-Vault-Request", b"true");
+        if let Some(token) = token {
+            request = request.header("X-Vault-Token", token.expose());
+        }
+        if !self.config.access.namespace.is_empty() {
+            request = request.header("X-Vault-Namespace", self.config.access.namespace.as_bytes());
+        }
+        if !body.is_empty() {
+            let mut copy = SecretBytes::with_capacity(body.len());
+            copy.expose_mut().extend_from_slice(body);
+            request = request.header("Content-Type", b"application/json").body(copy);
+        }
+        Ok(request)
+    }
+
+    /// What the status says. The texts of Vault are looked at for known words and never passed on.
+    fn classify(&self, path: &str, response: Response) -> Result<Answer, VaultError> {
+        let (host, status) = (self.host().to_owned(), response.status);
+        let path = path.to_owned();
+        let says = |words: &[u8]| response.body().windows(words.len()).any(|window| window == words);
+        match status {
+            200 | 204 => Ok(Answer { response, host, path }),
+            404 if says(b"\"data\"") => Ok(Answer { response, host, path }),
+            404 if says(b"no handler for route") => Err(VaultError::NoSuchMount { host, path }),
+            404 => Err(VaultError::NotFound { host, path }),
+            400 if says(b"check-and-set") => Err(VaultError::CasMismatch { host, path }),
+            403 => Err(VaultError::Forbidden { host, path }),
+            429 => Err(VaultError::Busy { host }),
+            503 if says(b"sealed") => Err(VaultError::Sealed { host }),
+            500.. => Err(VaultError::Fails { host, status }),
+            _ => {
+                let known = KNOWN_REASONS.iter().find(|(words, _)| says(words.as_bytes()));
+                let reason = known.map_or("", |(_, reason)| *reason);
+                Err(VaultError::Refused {
+                    host,
+                    path,
+                    status,
+                    reason,
+                })
+            }
+        }
+    }
+}

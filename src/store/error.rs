@@ -1,0 +1,309 @@
+//! What can go wrong with a key store: on which object, why, and what helps.
+//!
+//! Where the server's own key file plugin (file_key_management) has a message, its words are kept to the
+//! letter, because scripts know them; what we add is in [`StoreError::hint`].
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+use super::key_file::format::ParseError;
+use super::keystore::KeystoreError;
+use super::vault_kv::KvError;
+use crate::crypto::Algorithm;
+use crate::durable::permissions::shell_word;
+use crate::durable::{FileError, LoosePermissions, permissions};
+use crate::keys::{KeyName, KeysError, LAST_VERSION};
+
+/// A failure of a key store. Nothing was changed, on disk or in memory, unless the variant says so.
+#[derive(Debug, Error)]
+pub enum StoreError {
+    /// The settings name no key store.
+    #[error("keyroll-filename is not set")]
+    FilenameNotSet,
+
+    /// A file cannot be read or written.
+    #[error(transparent)]
+    File(#[from] FileError),
+
+    /// A keystore cannot be opened or changed.
+    #[error(transparent)]
+    Keystore(#[from] KeystoreError),
+
+    /// Vault KV does not give or take the keys.
+    #[error(transparent)]
+    VaultKv(#[from] KvError),
+
+    /// The key file's text is wrong at one place.
+    #[error("{}", error.at(path))]
+    KeyFileSyntax {
+        /// The key file.
+        path: PathBuf,
+        /// What is wrong and where.
+        error: ParseError,
+        /// Whether the text was decrypted, so that a wrong password may be the cause.
+        decrypted: bool,
+    },
+
+    /// The key file is encrypted, and this password does not open it.
+    #[error("Cannot decrypt {}. Wrong key?", path.display())]
+    WrongKey {
+        /// The key file.
+        path: PathBuf,
+        /// Whether there is a filekey at all.
+        filekey_set: bool,
+    },
+
+    /// A filekey is set, but the key file is plain.
+    #[error("Cannot decrypt {}. Not encrypted", path.display())]
+    NotEncrypted {
+        /// The key file.
+        path: PathBuf,
+    },
+
+    /// The cipher refused the new text of an encrypted key file.
+    #[error("Cannot encrypt {}: {reason}", path.display())]
+    CannotEncrypt {
+        /// The key file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+
+    /// The file with the password holds too much.
+    #[error("Cannot read {}, the filekey is too long, max secret size is 256B ", path.display())]
+    FilekeyTooLong {
+        /// The file with the password.
+        path: PathBuf,
+    },
+
+    /// The keys of the store are not those that a server needs.
+    #[error(transparent)]
+    Keys(#[from] KeysError),
+
+    /// A rotation was asked for a key that is not there.
+    #[error("there is no key {id} in {store}, which holds {}", id_list(ids))]
+    UnknownKey {
+        /// The key id asked for.
+        id: u32,
+        /// The store.
+        store: String,
+        /// The key ids that there are.
+        ids: Vec<u32>,
+    },
+
+    /// No version number is left above the latest one.
+    #[error("no version is left {step} above {latest}: the last possible one is {LAST_VERSION}")]
+    VersionsUsedUp {
+        /// The latest version.
+        latest: KeyName,
+        /// How far above it the new one was to be.
+        step: u32,
+    },
+
+    /// A key that a new store was to be made with cannot be.
+    #[error("cannot make key {id}: {reason}")]
+    InvalidNewKey {
+        /// The key id.
+        id: u32,
+        /// Why.
+        reason: &'static str,
+    },
+
+    /// A new key file was to have no key 1.
+    #[error("cannot make a key file without key 1, which encrypts the server's own data")]
+    NoSystemKey,
+
+    /// The store makes no keys by itself.
+    #[error("there is no key {id} in {store}, and keys are not made there by themselves")]
+    KeysAreMadeElsewhere {
+        /// The key id asked for.
+        id: u32,
+        /// The store.
+        store: String,
+    },
+
+    /// A rotation of the master key was asked of a store that has none.
+    #[error("{store} has no master key: its data keys are not wrapped")]
+    NoMasterKey {
+        /// The store.
+        store: String,
+    },
+
+    /// Keys were to be saved under a master key that the store has not, or not in memory.
+    #[error("{store} has no master key in memory that the keys could be saved under")]
+    NoMasterKeyHeld {
+        /// The store.
+        store: String,
+    },
+
+    /// The algorithm and the length that a new version was to have do not go together.
+    #[error("a key of {bits} bits cannot be made for {}", algorithm.name())]
+    ImpossibleSpec {
+        /// The length in bits.
+        bits: u32,
+        /// The algorithm.
+        algorithm: Algorithm,
+    },
+
+    /// The system's generator of random numbers failed.
+    #[error("no random bytes from the system: {0}")]
+    NoRandomBytes(getrandom::Error),
+}
+
+/// `keys 1, 2 and 7`; the first twenty of many.
+fn id_list(ids: &[u32]) -> String {
+    const SHOWN: usize = 20;
+    let shown: Vec<String> = ids.iter().take(SHOWN).map(u32::to_string).collect();
+    match (shown.split_last(), ids.len()) {
+        (None, _) => "no key".into(),
+        (Some((only, [])), _) => format!("key {only}"),
+        (Some((last, rest)), count) if count <= SHOWN => format!("keys {} and {last}", rest.join(", ")),
+        (Some(_), count) => format!("keys {} and {} more", shown.join(", "), count - SHOWN),
+    }
+}
+
+impl StoreError {
+    /// What a DBA can do about it: for the error log and the command, not part of the message.
+    pub fn hint(&self) -> String {
+        match self {
+            StoreError::FilenameNotSet => {
+                "set keyroll_filename to the path of a key file; `keyroll init --filename PATH` makes one"
+                    .into()
+            }
+            StoreError::File(error) => error.hint(),
+            StoreError::VaultKv(error) => error.hint(),
+            StoreError::Keystore(error) => error.hint(),
+            StoreError::KeyFileSyntax { error, decrypted, .. } => {
+                let mut hint = error.problem.hint().to_owned();
+                if *decrypted {
+                    hint.push_str("; a wrong filekey, digest or use_pbkdf2 can also show like this");
+                }
+                hint
+            }
+            StoreError::WrongKey {
+                filekey_set: false, ..
+            } => "the file is encrypted: set keyroll_filekey".into(),
+            StoreError::WrongKey { .. } => {
+                "check keyroll_filekey, keyroll_digest and keyroll_use_pbkdf2: they must be what the file \
+                 was encrypted with (`openssl enc -aes-256-cbc -md DIGEST [-pbkdf2 -iter ROUNDS]`)"
+                    .into()
+            }
+            StoreError::NotEncrypted { .. } => {
+                "unset keyroll_filekey, or encrypt the file with `openssl enc -aes-256-cbc -md sha1`".into()
+            }
+            StoreError::CannotEncrypt { .. } => "this is a fault of keyroll: please report it".into(),
+            StoreError::FilekeyTooLong { path } => {
+                format!("put the password alone into {}, on one line", path.display())
+            }
+            StoreError::Keys(error) => error.hint(),
+            StoreError::UnknownKey { .. } => "name one of these, or -1 for all keys".into(),
+            StoreError::VersionsUsedUp { latest, .. } if latest.version == LAST_VERSION => {
+                "make a key with another id, and change tables to it: ALTER TABLE ... ENCRYPTION_KEY_ID = ID".into()
+            }
+            StoreError::VersionsUsedUp { .. } => "set a smaller keyroll_rotate_version_step".into(),
+            StoreError::KeysAreMadeElsewhere { .. } => "add the key to the store, then reload".into(),
+            StoreError::NoMasterKey { .. } => {
+                "`keyroll import --keystore PATH --master-key URI` moves the keys into a keystore, which has a master key".into()
+            }
+            StoreError::NoMasterKeyHeld { .. } => {
+                "name a master key file, which is made if need be: SET GLOBAL keyroll_save_keys = 'PATH file:MASTERKEYPATH'".into()
+            }
+            StoreError::ImpossibleSpec { .. } => {
+                "aes_256_xts needs keys of 256 bits: set keyroll_key_spec = AES_256, or another \
+                 keyroll_key_algorithm"
+                    .into()
+            }
+            StoreError::NoSystemKey => "add key 1".into(),
+            StoreError::InvalidNewKey { .. } => "name each key once, as ID or ID:BITS".into(),
+            StoreError::NoRandomBytes(_) => "check the system log".into(),
+        }
+    }
+}
+
+/// Something that works but should be mended.
+#[derive(Debug, PartialEq, Eq, Error)]
+pub enum Warning {
+    /// Others may read the file or change it.
+    #[error("{0}; {remedy}", remedy = .0.remedy())]
+    LoosePermissions(LoosePermissions),
+
+    /// A copy of the keystore opens with a master key that was changed since.
+    #[error("{} opens with an older master key; the next change of the keystore removes it, or `rm {}`", path.display(), shell_word(path))]
+    OlderMasterKeyOpens {
+        /// The copy.
+        path: PathBuf,
+    },
+
+    /// The store cannot give a version that it once had.
+    #[error("{name} is {how} in the key store; data that is encrypted with it cannot be read")]
+    VersionGone {
+        /// The version.
+        name: KeyName,
+        /// What became of it.
+        how: &'static str,
+    },
+
+    /// What stands in the place of a version is none.
+    #[error("{reason}")]
+    NotAKey {
+        /// Which, and why.
+        reason: String,
+    },
+
+    /// The store no longer has a version that the server holds.
+    #[error(
+        "{name} is {how} in the key store; this server goes on with it, but a restart will fail: save the keys with \
+         SET GLOBAL keyroll_save_keys = 'PATH file:MASTERKEYPATH', and start with what that makes"
+    )]
+    HeldVersionGone {
+        /// The version.
+        name: KeyName,
+        /// What became of it.
+        how: &'static str,
+    },
+}
+
+impl Warning {
+    /// Finds fault with an open file that others may read or change: a warning, or an error where that is refused.
+    pub(super) fn of_permissions(
+        file: &File,
+        path: &Path,
+        strict: bool,
+    ) -> Result<Option<Warning>, FileError> {
+        let meta = file.metadata().map_err(|source| FileError::ReadFailed {
+            path: path.into(),
+            source,
+        })?;
+        let loose = permissions::check(&meta, path);
+        loose.map(|loose| Warning::of_loose(loose, strict)).transpose()
+    }
+
+    /// A warning, or an error where that is refused.
+    pub(super) fn of_loose(loose: LoosePermissions, strict: bool) -> Result<Warning, FileError> {
+        match strict {
+            true => Err(loose.into()),
+            false => Ok(Warning::LoosePermissions(loose)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn key_ids_are_listed_as_one_would_say_them() {
+        assert_eq!(id_list(&[]), "no key");
+        assert_eq!(id_list(&[1]), "key 1");
+        assert_eq!(id_list(&[1, 2]), "keys 1 and 2");
+        assert_eq!(id_list(&[1, 2, 7]), "keys 1, 2 and 7");
+        let many: Vec<u32> = (1..=100).collect();
+        assert!(
+            id_list(&many).ends_with("19, 20 and 80 more"),
+            "{}",
+            id_list(&many)
+        );
+    }
+}

@@ -1,0 +1,135 @@
+//! New keystores.
+
+use std::time::SystemTime;
+
+use super::change::{NewKeystoreKey, check_spec, random_key, read_back};
+use super::error::KeystoreError;
+use super::format::Document;
+use super::uuid::Uuid;
+use super::{KIND, KeystoreFile};
+use crate::clock;
+use crate::crypto::Algorithm;
+use crate::durable::{FileError, replace};
+use crate::keys::KeysError;
+use crate::keys::set::Inserted;
+use crate::keys::{KeyName, KeySet, KeySpec};
+use crate::secret::DataKey;
+use crate::store::StoreError;
+
+/// A key that [`KeystoreFile::create`] makes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NewKey {
+    /// The key id, 1..=2^32-1.
+    pub id: u32,
+    /// Algorithm and length of its version 1.
+    pub spec: KeySpec,
+}
+
+impl KeystoreFile {
+    /// Makes the keystore's file, of mode 0600, with version 1 of each of these keys, durably, and reads it back. It may
+    /// have no key: keys can be made when they are first used. `owner` is a user id and a group id; without, the file
+    /// belongs to who makes it.
+    ///
+    /// # Errors
+    /// A file of this name, keys that cannot be (two of one id, an impossible length), a master key that is not to be
+    /// had, a failing disk. There is no new file then.
+    pub fn create(&self, keys: &[NewKey], owner: Option<(u32, u32)>) -> Result<KeySet, StoreError> {
+        let mut meant = KeySet::default();
+        for &NewKey { id, spec } in keys {
+            if id == 0 {
+                return Err(not_an_id(id));
+            }
+            check_spec(spec)?;
+            let name = KeyName { id, version: 1 };
+            if meant.insert_for(name, random_key(spec)?, spec.algorithm) != Inserted::New {
+                return Err(StoreError::InvalidNewKey {
+                    id,
+                    reason: "it is named twice",
+                });
+            }
+        }
+        self.make(&meant, owner)
+    }
+
+    /// Makes the keystore's file, as [`create`](Self::create) does, of keys that there are: ids, versions and bytes stay
+    /// as they are. Versions whose store records no algorithm get this one; each is recorded as made now.
+    ///
+    /// # Errors
+    /// Those of [`create`](Self::create); a key whose length its algorithm cannot have.
+    pub fn import(
+        &self,
+        keys: &KeySet,
+        algorithm: Algorithm,
+        owner: Option<(u32, u32)>,
+    ) -> Result<KeySet, StoreError> {
+        let meant = for_keystore(keys, algorithm)?;
+        self.make(&meant, owner)
+    }
+
+    fn make(&self, meant: &KeySet, owner: Option<(u32, u32)>) -> Result<KeySet, StoreError> {
+        let path = &self.config.path;
+        // Told before the provider is asked for anything.
+        if path.symlink_metadata().is_ok() {
+            return Err(FileError::FileExists { path: path.clone() }.into());
+        }
+        let uuid = Uuid::random().map_err(StoreError::NoRandomBytes)?;
+        let new = NewKeystoreKey::wrapped_by(self.config.master_key.as_ref(), path, &uuid)?;
+        let now = clock::rfc3339(SystemTime::now());
+        let mut document = Document::new(uuid, now.clone(), new.record);
+        for (name, key) in meant.iter() {
+            let algorithm = meant.algorithm(name).unwrap_or(KeySpec::DEFAULT.algorithm);
+            let record = new
+                .keys
+                .seal(name, spec_of(key, algorithm), &now, key)
+                .map_err(|source| KeystoreError::CannotSeal { name, source })?;
+            document.add(record);
+        }
+        document.sign(&new.keys);
+        let text = document.render();
+        let keys = replace::create(path, &KIND, &text, owner, self.lock_timeout, || {
+            read_back(path, &text, &new.keys, meant)
+        })?;
+        let mut held = self.held();
+        held.keep(&new.key, &document);
+        held.remember(&document);
+        Ok(keys)
+    }
+}
+
+/// A copy of keys in which each version has an algorithm; this one where none is recorded.
+///
+/// # Errors
+/// A key whose length its algorithm cannot have.
+pub(super) fn for_keystore(keys: &KeySet, algorithm: Algorithm) -> Result<KeySet, StoreError> {
+    let mut meant = KeySet::default();
+    for (name, key) in keys.iter() {
+        let algorithm = keys.algorithm(name).unwrap_or(algorithm);
+        let bits = key.len() * 8;
+        if algorithm.derives_keys() && !spec_of(key, algorithm).is_possible() {
+            return Err(KeysError::KeyTooShort {
+                name,
+                bits,
+                algorithm,
+            }
+            .into());
+        }
+        // The bytes of a data key are those of a data key.
+        if let Some(copy) = DataKey::new(key.expose()) {
+            meant.insert_for(name, copy, algorithm);
+        }
+    }
+    Ok(meant)
+}
+
+pub(super) fn spec_of(key: &DataKey, algorithm: Algorithm) -> KeySpec {
+    // A data key has 16, 24 or 32 bytes.
+    let bits = key.len() as u32 * 8;
+    KeySpec { algorithm, bits }
+}
+
+pub(super) fn not_an_id(id: u32) -> StoreError {
+    StoreError::InvalidNewKey {
+        id,
+        reason: "a key id is a number from 1 to 4294967295",
+    }
+}

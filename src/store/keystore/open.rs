@@ -1,0 +1,209 @@
+//! From a file to its data keys, in this order: size, JSON, format and version, checksum, members; whether it may follow
+//! what was there before; the provider, asked once and only for a key that is not held; the key check; the MAC; each data
+//! key. A damaged file is known before anyone is asked.
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::error::KeystoreError;
+use super::format::Document;
+use super::held::in_words;
+use super::keys::Keys;
+use super::uuid::Uuid;
+use super::{KIND, KeystoreFile};
+use crate::durable::replace::previous_path;
+use crate::durable::{FileError, lock, read, replace};
+use crate::keys::KeySet;
+use crate::master_key::{MasterKeyError, Wrapped};
+use crate::secret::SecretBytes;
+use crate::store::{StoreError, Warning};
+
+impl KeystoreFile {
+    /// Reads and opens the whole file.
+    pub(super) fn open(&self) -> Result<(KeySet, Vec<Warning>), StoreError> {
+        // What is kept of it lies beside the file, not beside a symbolic link to it.
+        let path = &self.resolve()?;
+        let file = lock::shared_if_possible(path, self.lock_timeout).map_err(|error| missing(path, error))?;
+        let warning = Warning::of_permissions(&file, path, self.config.strict_permissions)?;
+        let Read { document, kept, .. } = self.read(path, &file)?;
+        let left = kept
+            .is_some_and(|kept| kept.opens_with_an_older_master_key(&document))
+            .then(|| Warning::OlderMasterKeyOpens {
+                path: previous_path(path),
+            });
+        replace::settle(&file, path)?;
+        let strict = self.config.strict_permissions;
+        let loose = self.config.master_key.loose_files().into_iter();
+        let of_provider = loose
+            .map(|loose| Warning::of_loose(loose, strict))
+            .collect::<Result<Vec<_>, _>>()?;
+        // Not while the provider is asked.
+        drop(file);
+        let keys = self.unwrap(path, &document)?;
+        let data_keys = open_all(path, &document, &keys)?;
+        self.held().remember(&document);
+        Ok((
+            data_keys,
+            warning.into_iter().chain(left).chain(of_provider).collect(),
+        ))
+    }
+
+    /// The file itself, behind symbolic links.
+    pub(super) fn resolve(&self) -> Result<PathBuf, StoreError> {
+        let path = &self.config.path;
+        read::resolve(path).map_err(|error| missing(path, error))
+    }
+
+    /// Reads the file, which is locked as far as can be, and checks that it may follow what was there before.
+    pub(super) fn read(&self, path: &Path, file: &File) -> Result<Read, StoreError> {
+        // Before the file itself, so that there is never the memory of both at once.
+        let kept = Kept::beside(path);
+        let bytes = read::whole(file, path, &KIND)?;
+        let document = parse(path, bytes.expose())?;
+        self.held().check_successor(path, &document)?;
+        if let Some(kept) = &kept {
+            kept.check_older(path, &document)?;
+        }
+        Ok(Read {
+            bytes,
+            document,
+            kept,
+        })
+    }
+
+    /// The keys of this keystore, whose MAC they prove.
+    pub(super) fn unwrap(&self, path: &Path, document: &Document) -> Result<Keys, StoreError> {
+        let held = self.held().keys(document);
+        if let Some(keys) = held {
+            check_mac(path, document, &keys)?;
+            self.held().check_not_apart(path, document)?;
+            return Ok(keys);
+        }
+        let master_key = self.config.master_key.as_ref();
+        let record = document.master_key();
+        let failed = |source: MasterKeyError| provider_failed(path, document, source);
+        let key = master_key
+            .unwrap(&record.wrapped, &document.uuid().to_string())
+            .map_err(failed)?;
+        let keys = Keys::new(key.expose(), document.uuid());
+        if !keys.is_checked_by(&record.key_check) {
+            return Err(failed(MasterKeyError::WrongKey {
+                provider: master_key.describe(),
+                reason: "what it unwraps is the key of another keystore".into(),
+            }));
+        }
+        check_mac(path, document, &keys)?;
+        self.held().check_not_apart(path, document)?;
+        self.held().keep(&key, document);
+        Ok(keys)
+    }
+}
+
+/// Understands the text.
+pub(super) fn parse(path: &Path, text: &[u8]) -> Result<Document, StoreError> {
+    Document::parse(text).map_err(|source| {
+        KeystoreError::Unreadable {
+            path: path.into(),
+            source,
+        }
+        .into()
+    })
+}
+
+/// Fails unless someone with the keystore key wrote this.
+pub(super) fn check_mac(path: &Path, document: &Document, keys: &Keys) -> Result<(), StoreError> {
+    if document.is_signed_by(keys) {
+        return Ok(());
+    }
+    Err(KeystoreError::Changed { path: path.into() }.into())
+}
+
+/// Unwraps all data keys.
+pub(super) fn open_all(path: &Path, document: &Document, keys: &Keys) -> Result<KeySet, StoreError> {
+    let mut data_keys = KeySet::default();
+    for record in document.keys() {
+        let key = keys.open(record).ok_or_else(|| KeystoreError::DataKey {
+            path: path.into(),
+            name: record.name,
+        })?;
+        // The format refuses a version that stands twice.
+        data_keys.insert_for(record.name, key, record.spec.algorithm);
+    }
+    Ok(data_keys)
+}
+
+/// A file that is not there is another matter than one that cannot be read.
+pub(super) fn missing(path: &Path, error: FileError) -> StoreError {
+    match error {
+        FileError::FileNotFound { source, .. } if source.kind() == io::ErrorKind::NotFound => {
+            KeystoreError::Missing {
+                path: path.into(),
+                previous: previous_path(path).exists(),
+            }
+            .into()
+        }
+        error => error.into(),
+    }
+}
+
+fn provider_failed(path: &Path, document: &Document, source: MasterKeyError) -> StoreError {
+    let path = path.into();
+    let error = if source.is_wrong_key() {
+        KeystoreError::WrongMasterKey {
+            path,
+            wrapped_by: in_words(document.master_key()),
+            source: Box::new(source),
+        }
+    } else {
+        KeystoreError::no_master_key(path, source)
+    };
+    error.into()
+}
+
+/// A keystore's file, not yet opened.
+pub(super) struct Read {
+    pub(super) bytes: SecretBytes,
+    pub(super) document: Document,
+    pub(super) kept: Option<Kept>,
+}
+
+/// What the copy tells that a change keeps beside the keystore.
+pub(super) struct Kept {
+    uuid: Uuid,
+    generation: u64,
+    wrapped: Wrapped,
+}
+
+impl Kept {
+    /// It is not needed to go on: one that is not there or cannot be read says nothing.
+    pub(super) fn beside(path: &Path) -> Option<Kept> {
+        let previous = previous_path(path);
+        let file = read::open_regular(&previous).ok()?;
+        let bytes = read::whole(&file, &previous, &KIND).ok()?;
+        let document = Document::parse(bytes.expose()).ok()?;
+        Some(Kept {
+            uuid: *document.uuid(),
+            generation: document.generation(),
+            wrapped: document.master_key().wrapped.clone(),
+        })
+    }
+
+    /// The copy is older than the keystore, unless someone put an older keystore in its place.
+    pub(super) fn check_older(&self, path: &Path, document: &Document) -> Result<(), KeystoreError> {
+        if self.uuid == *document.uuid() && self.generation >= document.generation() {
+            return Err(KeystoreError::Older {
+                path: path.into(),
+                generation: document.generation(),
+                newer: self.generation,
+                in_memory: false,
+            });
+        }
+        Ok(())
+    }
+
+    /// Whether the copy opens with a master key, or a version of it, that opens the keystore no more.
+    pub(super) fn opens_with_an_older_master_key(&self, document: &Document) -> bool {
+        self.uuid == *document.uuid() && self.wrapped != document.master_key().wrapped
+    }
+}

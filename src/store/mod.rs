@@ -1,0 +1,155 @@
+//! Key stores: the places where data keys live for good.
+//!
+//! A [`KeyStore`] reads all its keys into a [`KeySet`] and makes new versions durably. Nothing here knows of C, of system
+//! variables or of a server.
+
+pub mod error;
+pub mod key_file;
+pub mod keystore;
+pub mod kind;
+pub mod mark;
+mod next_names;
+pub mod open;
+pub mod refresh;
+pub mod vault_kv;
+
+pub use error::{StoreError, Warning};
+pub use kind::StoreFile;
+pub use mark::{Identity, MarkError, MarkFile};
+pub use open::{StoreConfig, open};
+pub use refresh::{News, Pace, Watch};
+
+use std::path::Path;
+
+use crate::keys::{KeyName, KeySet, KeySpec, NewVersions, Ring};
+
+/// Which keys a rotation makes a new version of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rotate {
+    /// The key with this id.
+    Key(u32),
+    /// Every key of the store.
+    All,
+}
+
+/// What a key store held when it was read.
+#[derive(Debug)]
+pub struct Loaded {
+    /// All data keys of the store.
+    pub keys: KeySet,
+    /// What a DBA should mend, though the keys could be read.
+    pub warnings: Vec<Warning>,
+}
+
+/// What a rotation did.
+#[derive(Debug)]
+pub struct Rotated {
+    /// All data keys of the store as read back after the rotation.
+    pub keys: KeySet,
+    /// The versions that the rotation made, one for each key, in the order of their ids.
+    pub new: Vec<KeyName>,
+}
+
+/// What a rotation of the master key did.
+#[derive(Debug)]
+pub struct MasterKeyRotated {
+    /// All data keys of the store as read back after the rotation: the same as before.
+    pub keys: KeySet,
+    /// The master key that wraps now, as [`KeyStore::master_key`] tells it.
+    pub master_key: String,
+}
+
+/// A place where data keys live for good.
+///
+/// Contract: no method removes or overwrites a key version. A method that fails has changed nothing, in the
+/// store or elsewhere.
+pub trait KeyStore: Send + Sync {
+    /// Kind and place of the store for people, without secrets: `key file /etc/mysql/keys`.
+    fn describe(&self) -> String;
+
+    /// The master key that wraps the store's data keys, for people: `version 3 of master key file /etc/master`.
+    /// `None` where there is none, or before the first [`load`](Self::load).
+    fn master_key(&self) -> Option<String> {
+        None
+    }
+
+    /// Which keystore it is, and how many times it has been written, as it was last read or written. `None` for stores
+    /// without a name of their own, and before the first [`load`](Self::load).
+    fn identity(&self) -> Option<Identity> {
+        None
+    }
+
+    /// What the master key's provider said since the last call that a DBA should see, without secrets.
+    fn take_messages(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Reads all data keys.
+    fn load(&self) -> Result<Loaded, StoreError>;
+
+    /// Makes one new random version of each key that `which` names, and returns when it is durable and has been
+    /// read back. A store that records algorithms makes it as `new.spec` says; any other gives it the length of
+    /// the latest version.
+    ///
+    /// The store is read anew under its lock. With `known`, a version that the ring holds and the store does
+    /// not, or holds with other bytes, and a key that is too short for its cipher fail the rotation.
+    fn rotate(
+        &self,
+        which: Rotate,
+        new: NewVersions<'_>,
+        known: Option<&Ring>,
+    ) -> Result<Rotated, StoreError>;
+
+    /// Whether [`create_key`](Self::create_key) can make keys in this store.
+    fn creates_keys(&self) -> bool {
+        false
+    }
+
+    /// Makes version 1 of a key that the store does not hold yet, and returns when it is durable and has been
+    /// read back. A key that someone else has made meanwhile is taken up: `new` is empty then.
+    fn create_key(&self, id: u32, spec: KeySpec, known: Option<&Ring>) -> Result<Rotated, StoreError> {
+        let _ = (spec, known);
+        Err(StoreError::KeysAreMadeElsewhere {
+            id,
+            store: self.describe(),
+        })
+    }
+
+    /// The same store, to be opened with another master key; reads nothing yet.
+    fn with_master_key(&self, uri: &str) -> Result<Box<dyn KeyStore>, StoreError> {
+        let _ = uri;
+        Err(StoreError::NoMasterKey {
+            store: self.describe(),
+        })
+    }
+
+    /// Has the master key provider make or name its newest master key and wraps all data keys anew, under a new
+    /// keystore key, in one durable replacement. No data key changes. While the provider is asked, other calls make and
+    /// rotate data keys as ever.
+    fn rotate_master_key(&self, known: Option<&Ring>) -> Result<MasterKeyRotated, StoreError> {
+        let _ = known;
+        Err(StoreError::NoMasterKey {
+            store: self.describe(),
+        })
+    }
+
+    /// Writes these keys into a new keystore at this path, never over a file, under the master key that is in force. Works
+    /// from memory alone: neither the store nor the provider is asked.
+    fn save(&self, keys: &KeySet, path: &Path) -> Result<(), StoreError> {
+        let _ = (keys, path);
+        Err(StoreError::NoMasterKeyHeld {
+            store: self.describe(),
+        })
+    }
+
+    /// Whether the server goes on with versions that the store no longer has, instead of an error: others may remove
+    /// them there, and data still needs them.
+    fn keeps_versions_that_are_gone(&self) -> bool {
+        false
+    }
+
+    /// What looks for new keys from a thread of its own; `None` where keys are only added by reloads and rotations.
+    fn watch(&self) -> Option<Box<dyn Watch>> {
+        None
+    }
+}

@@ -1,0 +1,177 @@
+//! What can go wrong with keys in Vault KV.
+
+use thiserror::Error;
+
+use crate::keys::KeyName;
+use crate::service::vault::VaultError;
+use crate::store::StoreError;
+
+/// How many versions a hint makes room for beyond those that are needed now.
+const MORE_ROOM: u64 = 1000;
+
+/// A failure of the store. The words of hashicorp_key_management are kept where it has some.
+#[derive(Debug, Error)]
+pub enum KvError {
+    /// The URL's path does not begin as the API's do.
+    #[error(
+        "According to the Hashicorp Vault API rules, the path inside the URL must start with the \"/v1/\" prefix, while \
+         the supplied URL value is: \"{url}\""
+    )]
+    NoPrefix {
+        /// As it was given.
+        url: String,
+    },
+
+    /// The URL names no host.
+    #[error("Supplied URL does not contain a hostname: \"{url}\"")]
+    NoHost {
+        /// As it was given.
+        url: String,
+    },
+
+    /// The URL names no secrets engine.
+    #[error("Supplied URL does not contain a secret name: \"{url}\"")]
+    NoSecretName {
+        /// As it was given.
+        url: String,
+    },
+
+    /// Versions are what this store is about, and the engine has none.
+    #[error("Key-value storage must be version number 2 or later")]
+    KvVersion1 {
+        /// Host and mount.
+        mount: String,
+    },
+
+    /// Vault does not do it.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+
+    /// There is no secret with a number for a name.
+    #[error("there is no key in {store}: no secret there is named by a number")]
+    NoKeys {
+        /// The store.
+        store: String,
+    },
+
+    /// A secret is no key.
+    #[error("the secret {path} at {host} is no key: {reason}")]
+    NotAKey {
+        /// Host and port.
+        host: String,
+        /// Path and version.
+        path: String,
+        /// Why, without its content.
+        reason: &'static str,
+    },
+
+    /// There are secrets with numbers for names, and nothing in them.
+    #[error("no version of any key is left in {store}: all are deleted or destroyed")]
+    NothingLeft {
+        /// The store.
+        store: String,
+    },
+
+    /// The new versions would push others out of Vault.
+    #[error(
+        "{store} keeps {kept} versions of a key, so {new} more would remove {lost}, which data may still be encrypted with"
+    )]
+    WouldLose {
+        /// The store.
+        store: String,
+        /// As many versions as it keeps.
+        kept: u64,
+        /// As many as were to be made.
+        new: u32,
+        /// The first one that would go.
+        lost: KeyName,
+    },
+
+    /// A rotation would write very many versions.
+    #[error("a step of {step} would write {step} secrets: versions in Vault are consecutive")]
+    StepTooLarge {
+        /// The step.
+        step: u32,
+    },
+
+    /// Vault has forgotten versions, as after a restored snapshot, and would give their numbers a second time.
+    #[error(
+        "the latest version of key {} in {store} is {latest}, but {seen} was in use: Vault would give its number a second \
+         time",
+        seen.id
+    )]
+    NumbersTaken {
+        /// The store.
+        store: String,
+        /// The latest version there.
+        latest: u32,
+        /// The highest one that was seen.
+        seen: KeyName,
+    },
+
+    /// What was written is not what is there.
+    #[error("{name} was written to {store} and reads back as something else")]
+    NotReadBack {
+        /// The version.
+        name: KeyName,
+        /// The store.
+        store: String,
+    },
+
+    /// A rotation was interrupted when it had written something.
+    #[error("{} of {wanted} new versions were written ({}), then: {source}", written.len(), list(written))]
+    HalfMade {
+        /// What is in Vault now.
+        written: Vec<KeyName>,
+        /// How many versions of all keys were to be.
+        wanted: usize,
+        /// What went wrong.
+        source: Box<StoreError>,
+    },
+}
+
+impl KvError {
+    /// What a DBA can do about it.
+    pub fn hint(&self) -> String {
+        match self {
+            KvError::NoPrefix { .. } | KvError::NoHost { .. } | KvError::NoSecretName { .. } => {
+                "set keyroll_vault_url to https://HOST:PORT/v1/MOUNT".into()
+            }
+            KvError::KvVersion1 { mount } => {
+                format!("`vault kv enable-versioning {mount}/` turns it into version 2")
+            }
+            KvError::Vault(error) => error.hint(),
+            KvError::NoKeys { .. } => {
+                "`vault kv put MOUNT/1 data=$(openssl rand -hex 32)` makes key 1".into()
+            }
+            KvError::NotAKey { .. } => {
+                "its field data holds 32, 48 or 64 hex digits and nothing else; other secrets belong elsewhere".into()
+            }
+            KvError::NothingLeft { .. } => "`vault kv undelete -versions=VERSION MOUNT/ID` brings a deleted version back".into(),
+            // Never less than there is room for now: Vault would drop what no longer fits.
+            KvError::WouldLose { kept, new, lost, .. } => {
+                let room = kept.saturating_add(u64::from(*new)).saturating_add(MORE_ROOM);
+                format!("raise it with `vault kv metadata put -max-versions={room} MOUNT/{}`", lost.id)
+            }
+            KvError::StepTooLarge { .. } => "set a smaller keyroll_rotate_version_step".into(),
+            // Without the room Vault would drop the versions that data needs.
+            KvError::NumbersTaken { latest, seen, .. } => format!(
+                "restore the newest snapshot of Vault. If there is none, `vault kv metadata put -max-versions={0} MOUNT/{1}`, \
+                 then write {2} versions, which nothing uses: `vault kv put MOUNT/{1} data=$(openssl rand -hex 32)`",
+                u64::from(seen.version).saturating_add(MORE_ROOM),
+                seen.id,
+                seen.version.saturating_sub(*latest),
+            ),
+            KvError::NotReadBack { .. } => "look into Vault's audit log for who else writes there".into(),
+            KvError::HalfMade { source, .. } => format!(
+                "the ones that were written do no harm and will be in force; rotate again when it is mended: {}",
+                source.hint()
+            ),
+        }
+    }
+}
+
+fn list(names: &[KeyName]) -> String {
+    let names: Vec<String> = names.iter().map(KeyName::to_string).collect();
+    names.join(", ")
+}

@@ -1,0 +1,146 @@
+//! Vault KV: data keys as secrets of HashiCorp Vault or OpenBao, as hashicorp_key_management keeps them.
+//!
+//! All live versions of all keys are read at the start; from then on a thread of the plugin looks for new ones
+//! (`refresh`), and no request is ever made where the server waits for a page.
+
+mod client;
+pub mod config;
+pub mod error;
+mod refresh;
+mod rotation;
+
+use std::sync::Arc;
+
+pub use client::Gone;
+pub use config::{VaultKvConfig, parse_url};
+pub use error::KvError;
+
+use super::refresh::Watch;
+use super::{KeyStore, Loaded, Rotate, Rotated, StoreError, Warning};
+use crate::keys::set::Inserted;
+use crate::keys::{KeyName, KeySet, NewVersions, Ring};
+use crate::secret::DataKey;
+use client::{KvClient, Metadata};
+
+/// Versions are consecutive in Vault, so a step of n writes n secrets; no rotation writes more.
+const MOST_AT_ONCE: u32 = 16;
+
+/// The store.
+#[derive(Debug)]
+pub struct VaultKv {
+    client: Arc<KvClient>,
+    intervals: Arc<refresh::Intervals>,
+    strict_permissions: bool,
+}
+
+impl VaultKv {
+    /// Reads certificates; asks nobody yet.
+    ///
+    /// # Errors
+    /// Certificates that cannot be used, or a Vault that would be asked without TLS.
+    pub fn new(config: VaultKvConfig) -> Result<VaultKv, StoreError> {
+        let intervals = refresh::Intervals::new(config.version_interval, config.key_interval);
+        Ok(VaultKv {
+            strict_permissions: config.strict_permissions,
+            client: Arc::new(KvClient::new(config)?),
+            intervals: Arc::new(intervals),
+        })
+    }
+
+    /// Adds all live versions of a key, and a warning for each version that is gone.
+    fn load_key(&self, id: u32, metadata: &Metadata, loaded: &mut Loaded) -> Result<(), StoreError> {
+        for (version, gone) in metadata.versions() {
+            let name = KeyName { id, version };
+            let found = match gone {
+                Some(gone) => Err(gone),
+                None => self.client.key(name)?,
+            };
+            match found {
+                Ok(key) => {
+                    loaded.keys.insert(name, key);
+                }
+                Err(gone) => loaded.warnings.push(Warning::VersionGone {
+                    name,
+                    how: gone.name(),
+                }),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl KeyStore for VaultKv {
+    fn describe(&self) -> String {
+        self.client.describe()
+    }
+
+    fn load(&self) -> Result<Loaded, StoreError> {
+        let loose = self.client.vault.access().loose_files().into_iter();
+        let mut loaded = Loaded {
+            keys: KeySet::default(),
+            warnings: loose
+                .map(|loose| Warning::of_loose(loose, self.strict_permissions))
+                .collect::<Result<_, _>>()?,
+        };
+        for id in self.client.ids()? {
+            let Some(metadata) = self.client.metadata(id)? else {
+                continue;
+            };
+            self.load_key(id, &metadata, &mut loaded)?;
+        }
+        if loaded.keys.is_empty() {
+            let store = self.describe();
+            let is_gone = |warning: &Warning| matches!(warning, Warning::VersionGone { .. });
+            return Err(match loaded.warnings.iter().any(is_gone) {
+                true => KvError::NothingLeft { store },
+                false => KvError::NoKeys { store },
+            }
+            .into());
+        }
+        Ok(loaded)
+    }
+
+    /// Versions that Vault no longer has do not fail a rotation or a reload: the server goes on with its own.
+    fn rotate(
+        &self,
+        which: Rotate,
+        new: NewVersions<'_>,
+        known: Option<&Ring>,
+    ) -> Result<Rotated, StoreError> {
+        if new.step.get() > MOST_AT_ONCE {
+            return Err(KvError::StepTooLarge { step: new.step.get() }.into());
+        }
+        let before = self.load()?.keys;
+        if let Some(ring) = known {
+            ring.check_successor(&ring.keys_with(&before)?)?;
+        }
+        let ids = match which {
+            Rotate::All => before.ids(),
+            Rotate::Key(id) if before.latest(id).is_some() => vec![id],
+            Rotate::Key(id) => {
+                return Err(StoreError::UnknownKey {
+                    id,
+                    store: self.describe(),
+                    ids: before.ids(),
+                });
+            }
+        };
+        self.rotate_keys(&ids, &before, new)
+    }
+
+    fn keeps_versions_that_are_gone(&self) -> bool {
+        true
+    }
+
+    fn watch(&self) -> Option<Box<dyn Watch>> {
+        Some(Box::new(refresh::Refresh::new(
+            Arc::clone(&self.client),
+            Arc::clone(&self.intervals),
+        )))
+    }
+}
+
+/// Adds a version that was read; the same name twice is the same version.
+fn add(keys: &mut KeySet, name: KeyName, key: DataKey) -> bool {
+    keys.insert(name, key) == Inserted::New
+}

@@ -1,0 +1,138 @@
+//! Rotation: what could hinder it is looked at for all keys before anything is written; each version is written by
+//! check-and-set and read back.
+
+use super::client::Metadata;
+use super::{KvError, MOST_AT_ONCE, VaultKv};
+use crate::keys::{KeyName, KeySet, LAST_VERSION, NewVersions};
+use crate::secret::DataKey;
+use crate::service::vault::VaultError;
+use crate::store::{KeyStore, Rotated, StoreError};
+
+/// What is to be done for one key.
+struct Part {
+    id: u32,
+    /// The latest version in Vault, which may be one that is deleted.
+    current: u32,
+    /// How many versions are to be written: the last one shall lie above all that were seen.
+    count: u32,
+    /// Bytes of the new versions.
+    length: usize,
+}
+
+impl VaultKv {
+    /// Writes `new.step` versions of each key, each with bytes of its own; `before` are the keys of now. More where the number
+    /// would not lie above every one that was seen.
+    ///
+    /// # Errors
+    /// Nothing was written, unless it is [`KvError::HalfMade`].
+    pub(super) fn rotate_keys(
+        &self,
+        ids: &[u32],
+        before: &KeySet,
+        new: NewVersions<'_>,
+    ) -> Result<Rotated, StoreError> {
+        let parts: Vec<Part> = ids
+            .iter()
+            .map(|id| self.part(*id, before, new))
+            .collect::<Result<_, _>>()?;
+        let mut written = Vec::new();
+        let wanted = parts.iter().map(|part| part.count as usize).sum();
+        let new: Result<Vec<KeyName>, StoreError> =
+            parts.iter().map(|part| self.write(part, &mut written)).collect();
+        let rotated = new.and_then(|new| {
+            Ok(Rotated {
+                keys: self.load()?.keys,
+                new,
+            })
+        });
+        rotated.map_err(|source| match written.is_empty() {
+            true => source,
+            false => KvError::HalfMade {
+                written,
+                wanted,
+                source: Box::new(source),
+            }
+            .into(),
+        })
+    }
+
+    fn part(&self, id: u32, before: &KeySet, new: NewVersions<'_>) -> Result<Part, StoreError> {
+        let metadata = self.client.metadata(id)?.ok_or_else(|| {
+            KvError::from(VaultError::NotFound {
+                host: self.client.vault.host().into(),
+                path: id.to_string(),
+            })
+        })?;
+        let current = metadata.current_version;
+        let step = new.step.get();
+        let seen = KeyName {
+            id,
+            version: new.seen.of(id),
+        };
+        let count = seen.version.saturating_sub(current).saturating_add(step);
+        if count > step && count > MOST_AT_ONCE {
+            return Err(KvError::NumbersTaken {
+                store: self.describe(),
+                latest: current,
+                seen,
+            }
+            .into());
+        }
+        if current.checked_add(count).is_none_or(|last| last > LAST_VERSION) {
+            let latest = KeyName { id, version: current };
+            return Err(StoreError::VersionsUsedUp { latest, step });
+        }
+        self.check_room(id, &metadata, count)?;
+        let length = before
+            .latest(id)
+            .and_then(|name| before.get(name))
+            .map_or(32, DataKey::len);
+        Ok(Part {
+            id,
+            current,
+            count,
+            length,
+        })
+    }
+
+    /// Vault drops the oldest versions of a secret, and the data that needs them would be lost.
+    fn check_room(&self, id: u32, metadata: &Metadata, new: u32) -> Result<(), KvError> {
+        let kept = self.client.kept_versions(metadata)?;
+        match metadata.first_lost(kept, new) {
+            None => Ok(()),
+            Some(version) => Err(KvError::WouldLose {
+                store: self.describe(),
+                kept,
+                new,
+                lost: KeyName { id, version },
+            }),
+        }
+    }
+
+    /// The last of the new versions; `written` gets each as soon as it is in Vault.
+    fn write(&self, part: &Part, written: &mut Vec<KeyName>) -> Result<KeyName, StoreError> {
+        let mut name = KeyName {
+            id: part.id,
+            version: part.current,
+        };
+        for _ in 0..part.count {
+            let key = DataKey::random(part.length)
+                .ok_or(StoreError::InvalidNewKey {
+                    id: part.id,
+                    reason: "no such key length",
+                })?
+                .map_err(StoreError::NoRandomBytes)?;
+            name.version = self.client.put(part.id, name.version, &key)?;
+            written.push(name);
+            let found = self.client.key(name)?;
+            if !found.is_ok_and(|found| found.same_bytes(key.expose())) {
+                return Err(KvError::NotReadBack {
+                    name,
+                    store: self.describe(),
+                }
+                .into());
+            }
+        }
+        Ok(name)
+    }
+}
