@@ -48,7 +48,7 @@ macro_rules! status_variables {
 }
 
 status_variables! {
-    key_store = Shown::Text(STATUS.key_store());
+    store = Shown::Text(STATUS.store());
     master_key = Shown::Text(STATUS.master_key());
     keys = Shown::Number(published::current().map_or(0, |ring| ring.keys() as u64));
     key_versions = Shown::Number(published::current().map_or(0, |ring| ring.versions() as u64));

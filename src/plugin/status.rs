@@ -64,22 +64,22 @@ impl Status {
 
     /// Remembers where the keys live for good and what wraps them there.
     pub fn tell_store(&self, source: &str, master_key: &str) {
-        let mut store = self.store();
+        let mut store = self.in_force();
         source.clone_into(&mut store.source);
         master_key.clone_into(&mut store.master_key);
     }
 
     /// Where the keys live for good.
-    pub fn key_store(&self) -> String {
-        self.store().source.clone()
+    pub fn store(&self) -> String {
+        self.in_force().source.clone()
     }
 
     /// What wraps the keys there, or nothing.
     pub fn master_key(&self) -> String {
-        self.store().master_key.clone()
+        self.in_force().master_key.clone()
     }
 
-    fn store(&self) -> MutexGuard<'_, StoreInForce> {
+    fn in_force(&self) -> MutexGuard<'_, StoreInForce> {
         self.store.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

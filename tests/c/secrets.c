@@ -19,7 +19,7 @@ static void see(const char *text) {
 
 static void see_all(void) {
   static char text[1 << 17];
-  static const char *const status[] = {"key_store", "keys", "key_versions", "rotations", "reloads", "last_error", "last_error_time"};
+  static const char *const status[] = {"store", "keys", "key_versions", "rotations", "reloads", "last_error", "last_error_time"};
   for (size_t i = 0; i < message_count(); i++)
     see(message_at(i)->text);
   forget_messages();

@@ -159,7 +159,7 @@ static int take_fingerprints_out(char *list) {
 static void status(void) {
   char shown[2000];
   start(AES_CBC);
-  show_status("key_store", shown);
+  show_status("store", shown);
   CHECK(strstr(shown, in_dir("keys")), "the status names the key store");
   show_status("keys", shown);
   CHECK(strcmp(shown, "2") == 0, "and counts keys");

@@ -124,7 +124,7 @@ static void ciphers(void) {
 /* --- Variables, status and the function ---------------------------------------------------------------- */
 
 static void show_all_status(void *with) {
-  static const char *const names[] = {"key_store", "master_key", "keys", "key_versions", "last_error"};
+  static const char *const names[] = {"store", "master_key", "keys", "key_versions", "last_error"};
   static char text[1024];
   (void)with;
   for (size_t i = 0; i < sizeof names / sizeof *names; i++)
