@@ -1,30 +1,11 @@
 //! What the server looks up in the library: the plugin's declaration.
 
-use std::cell::UnsafeCell;
 use std::ffi::c_int;
 use std::mem::size_of;
 use std::ptr;
 
+use super::cell::ServerCell;
 use super::{abi, entry, status, sysvar};
-
-/// A static that the server completes or writes to through a pointer.
-#[repr(transparent)]
-pub(super) struct ServerCell<T>(UnsafeCell<T>);
-
-// SAFETY: this library touches the content through raw pointers alone, each with its own reason why the server
-// does not write at the same time.
-unsafe impl<T> Sync for ServerCell<T> {}
-
-impl<T> ServerCell<T> {
-    pub(super) const fn new(value: T) -> Self {
-        ServerCell(UnsafeCell::new(value))
-    }
-
-    /// The address of the content.
-    pub(super) const fn get(&self) -> *mut T {
-        self.0.get()
-    }
-}
 
 /// The version of the plugin's interface that we are built for.
 // SAFETY: the server looks these symbols up by their names in this library alone.

@@ -6,8 +6,9 @@ use std::os::unix::ffi::OsStringExt;
 
 use super::context::{self, Chunk, Context};
 use super::guard::{Answer, guard};
-use super::running::{self, Host};
-use super::{abi, published, services, sysvar};
+use super::instance::{self, Host};
+use super::sysvar::values;
+use super::{abi, published, services};
 use crate::crypto::{self, Algorithm, CipherError, Direction, Padding, PageCipher, derive, scrub};
 use crate::keys::KeyName;
 use crate::plugin::{Plugin, PluginError, settings, start_cipher};
@@ -46,7 +47,7 @@ impl Answer for InitStatus {
 pub(super) unsafe extern "C" fn get_latest_key_version(key_id: c_uint) -> c_uint {
     guard(|| {
         let latest = published::current().and_then(|ring| ring.latest(key_id));
-        let latest = latest.or_else(|| running::first_use(key_id));
+        let latest = latest.or_else(|| instance::first_use(key_id));
         VersionOrStatus(latest.unwrap_or(abi::KR_KEY_VERSION_INVALID))
     })
     .0
@@ -78,8 +79,8 @@ pub(super) unsafe extern "C" fn get_key(
 #[inline(never)]
 unsafe fn get_missing_key(name: KeyName, buffer: *mut u8, length: *mut c_uint) -> c_uint {
     let look = || published::current().and_then(|ring| ring.key(name.id, name.version));
-    let Some(key) = running::look_again(name).then(look).flatten() else {
-        running::lacks_version(name);
+    let Some(key) = instance::look_again(name).then(look).flatten() else {
+        instance::lacks_version(name);
         return abi::KR_KEY_VERSION_INVALID;
     };
     // SAFETY: the caller's promise.
@@ -186,18 +187,18 @@ pub(super) unsafe extern "C" fn encrypted_length(slen: c_uint, key_id: c_uint, v
 /// Reads the settings and the keys, and publishes them. 0 = the plugin runs.
 pub(super) unsafe extern "C" fn init(_plugin: *mut c_void) -> c_int {
     guard(|| {
-        sysvar::rest_actions();
+        values::rest_actions();
         let started = scrub::around(|| {
             let of_environment = settings::secrets_of_environment(|name| {
                 SecretBytes::new(env::var_os(name).unwrap_or_default().into_vec())
             });
-            Plugin::start(sysvar::settings(of_environment), &Host)
+            Plugin::start(values::settings(of_environment), &Host)
         });
         match started {
             Ok(plugin) => {
-                sysvar::hide_secrets();
-                running::start_watching(&plugin);
-                running::set_plugin(Some(plugin));
+                values::hide_secrets();
+                instance::start_watching(&plugin);
+                instance::set_plugin(Some(plugin));
                 InitStatus(0)
             }
             Err(error) => refuse_start(&error),
@@ -209,8 +210,8 @@ pub(super) unsafe extern "C" fn init(_plugin: *mut c_void) -> c_int {
 /// Ends the plugin and wipes all keys; the server calls nothing of it afterwards.
 pub(super) unsafe extern "C" fn deinit(_plugin: *mut c_void) -> c_int {
     guard(|| {
-        running::stop_watching();
-        running::set_plugin(None);
+        instance::stop_watching();
+        instance::set_plugin(None);
         // SAFETY: the server ends a plugin after all that used it.
         unsafe { published::clear() };
         derive::forget();
@@ -225,7 +226,7 @@ fn refuse_start(error: &PluginError) -> InitStatus {
         crate::plugin::Level::Note,
         &format!("keyroll: hint: {}", error.hint()),
     );
-    running::end_before_recovery_without_keys();
+    instance::end_before_recovery_without_keys();
     InitStatus(1)
 }
 

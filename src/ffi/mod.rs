@@ -5,18 +5,19 @@
 //! `crypto`.
 //!
 //! Lookups and ciphers read one atomic pointer (`published`) and take no lock. Only init, deinit and the two
-//! variables that act take the lock of `running`.
+//! variables that act take the lock of `instance`.
 
 // The names of exported symbols are the server's, not ours.
 #![allow(unsafe_code)]
 
 pub mod abi;
+mod cell;
 mod context;
 mod declare;
 mod entry;
 mod guard;
+mod instance;
 mod published;
-mod running;
 mod services;
 mod status;
 mod sysvar;

@@ -4,10 +4,10 @@ use std::ffi::{c_char, c_int, c_void};
 use std::ptr;
 
 use super::abi;
-use super::declare::ServerCell;
+use super::cell::ServerCell;
 use super::guard::{Answer, guard};
+use super::instance::STATUS;
 use super::published;
-use super::running::STATUS;
 use crate::one_line::one_line;
 
 /// 0: the value is in the buffer.

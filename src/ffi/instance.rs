@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use once_cell::sync::Lazy;
 
-use super::{published, services, sysvar};
+use super::sysvar::values;
+use super::{published, services};
 use crate::cancel;
 use crate::datadir::aria;
 use crate::keys::{KeyName, NewVersions, VersionStep};
@@ -152,7 +153,7 @@ impl Watched for Running {
         if !Host.is_up() {
             return false;
         }
-        services::with_server_thread(|| start_reencryption(&Host, sysvar::new_versions().step));
+        services::with_server_thread(|| start_reencryption(&Host, values::new_versions().step));
         true
     }
 
@@ -172,11 +173,11 @@ pub(super) fn first_use(id: u32) -> Option<u32> {
     let plugin = plugin().filter(|_| id != 0)?;
     let ring = published::current()?;
     // The tool only reads what a server has written: it has no use for a new key, and must not change a keystore.
-    let may_make = !is_sought && sysvar::auto_create_keys() && !services::is_backup_tool();
+    let may_make = !is_sought && values::auto_create_keys() && !services::is_backup_tool();
     let statement = services::statement();
     let work = || {
         if may_make && statement == Statement::MakesOrAltersTable && plugin.makes_keys() {
-            return apart(|| plugin.first_use(id, sysvar::new_keys(), &Host, &STATUS))
+            return apart(|| plugin.first_use(id, values::new_keys(), &Host, &STATUS))
                 .unwrap_or_else(|error| Err(log::not_made(&Host, &STATUS, id, &PluginError::NoThread(error))))
                 .unwrap_or_else(|text| {
                     services::warn_statement(&text);

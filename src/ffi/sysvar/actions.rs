@@ -11,8 +11,8 @@ use std::ptr;
 use std::sync::{Mutex, PoisonError};
 
 use super::super::guard::{Answer, guard};
-use super::super::{abi, running, services};
-use super::new_versions;
+use super::super::{abi, instance, services};
+use super::values::{self, new_versions};
 use crate::cancel;
 
 /// Whether a SET may go on: 0, or not 0 after its error has been reported.
@@ -76,7 +76,7 @@ pub(super) unsafe extern "C" fn rotate_key(
     const USAGE: &str = "keyroll: keyroll_rotate_key takes a key id, or -1 for all keys";
     let rotate = |request| match request {
         0 => Ok(()),
-        request => running::rotate(request, new_versions()),
+        request => instance::rotate(request, new_versions()),
     };
     // SAFETY: the server passes its connection, a value of its own and a place to save it.
     unsafe { check(thd, save, || integer(value), USAGE, rotate) }
@@ -90,7 +90,7 @@ pub(super) unsafe extern "C" fn reload_keys(
 ) -> c_int {
     let reload = |wanted| {
         if wanted {
-            running::reload(new_versions().step)
+            instance::reload(new_versions().step)
         } else {
             Ok(())
         }
@@ -116,7 +116,7 @@ pub(super) unsafe extern "C" fn rotate_master_key(
     const USAGE: &str = "keyroll: keyroll_rotate_master_key takes 1";
     let rotate = |wanted| {
         if wanted {
-            running::rotate_master_key()
+            instance::rotate_master_key()
         } else {
             Ok(())
         }
@@ -137,7 +137,7 @@ pub(super) unsafe extern "C" fn save_keys(
         if request.is_empty() {
             return Ok(());
         }
-        running::save_keys(&request)
+        instance::save_keys(&request)
     };
     // SAFETY: as above; the place is that of a pointer, which has 8 bytes.
     unsafe { check(thd, save, || word(value), USAGE, save_keys) }
@@ -165,7 +165,7 @@ pub(super) unsafe extern "C" fn master_key(
             return CheckStatus::of(Err("keyroll: keyroll_master_key takes a URI".into()));
         };
         let adopt = || {
-            CheckStatus::of(running::adopt_master_key(&uri.to_string_lossy()).map(|()| {
+            CheckStatus::of(instance::adopt_master_key(&uri.to_string_lossy()).map(|()| {
                 *save = uri.as_ptr();
                 ADOPTED.lock().unwrap_or_else(PoisonError::into_inner).push(uri);
             }))
@@ -227,7 +227,7 @@ pub(super) unsafe extern "C" fn tell_watcher<T: Copy>(
         };
         *place = *save;
         // SAFETY: the server holds its lock of global variables around every update function.
-        running::set_pace(unsafe { super::pace() }.pace());
+        instance::set_pace(unsafe { values::pace() }.pace());
     });
 }
 

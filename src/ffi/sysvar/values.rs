@@ -1,0 +1,227 @@
+//! The values of the system variables: where the server keeps them, and how they are read.
+
+use std::ffi::{CStr, c_char};
+use std::sync::atomic::{AtomicI8, AtomicU32, AtomicU64, Ordering};
+
+use super::super::cell::ServerCell;
+use super::super::services;
+use crate::keys::{KeySpec, NewVersions, VersionStep};
+use crate::plugin::settings::{self, SecretsOfEnvironment, Settings};
+use crate::plugin::{Level, NewKeys, PaceSettings, VaultSettings};
+use crate::secret::SecretBytes;
+use crate::service::aws::KmsSettings;
+
+/// Makes one static for each row of the table.
+macro_rules! make_values {
+    ($($kind:ident $name:ident $(= $default:tt)? $(, $min:literal, $max:expr)?, $when:ident, $comment:literal;)*) => {
+        $(pub(in crate::ffi::sysvar) static $name: ServerCell<make_values!(@type $kind)> =
+            ServerCell::new(make_values!(@initial $kind $($default)?));)*
+    };
+
+    (@type text) => { *mut c_char };
+    (@type adopted_text) => { *mut c_char };
+    (@type secret) => { *mut c_char };
+    (@type choice) => { std::ffi::c_ulong };
+    (@type number) => { u32 };
+    (@type wide_number) => { i64 };
+    (@type flag) => { c_char };
+    (@type key_action) => { i64 };
+    (@type flag_action) => { c_char };
+    (@type text_action) => { *mut c_char };
+
+    (@initial text $default:literal) => { concat!($default, "\0").as_ptr().cast_mut().cast() };
+    (@initial adopted_text $default:literal) => { make_values!(@initial text $default) };
+    (@initial secret $default:literal) => { make_values!(@initial text $default) };
+    (@initial choice [$index:literal of $($name:literal),*]) => { $index };
+    (@initial number $default:literal) => { $default };
+    (@initial wide_number $default:literal) => { $default };
+    (@initial flag $default:literal) => { $default as c_char };
+    (@initial key_action) => { 0 };
+    (@initial flag_action) => { 0 };
+    (@initial text_action) => { make_values!(@initial text "") };
+}
+
+/// The statics, named like their variables.
+#[allow(non_upper_case_globals, reason = "named like the variables")]
+pub(super) mod value {
+    use std::ffi::c_char;
+
+    use super::super::super::cell::ServerCell;
+    use crate::plugin::settings::with_system_variables;
+
+    with_system_variables!(make_values);
+}
+
+/// The values that a start needs.
+pub(in crate::ffi) fn settings(of_environment: SecretsOfEnvironment) -> Settings {
+    // SAFETY: the server has written the values before it calls init, and changes none of them meanwhile.
+    unsafe {
+        Settings {
+            filename: text(*value::filename.get()).to_vec(),
+            filekey: SecretBytes::new(text(*value::filekey.get()).to_vec()),
+            digest: *value::digest.get() as usize,
+            use_pbkdf2: *value::use_pbkdf2.get(),
+            encryption_algorithm: *value::encryption_algorithm.get() as usize,
+            strict_permissions: *value::strict_permissions.get() != 0,
+            accept_lost_keys: *value::accept_lost_keys.get() != 0,
+            filekey_of_environment: of_environment.filekey,
+            vault: VaultSettings {
+                url: text(*value::vault_url.get()).to_vec(),
+                token: SecretBytes::new(text(*value::token.get()).to_vec()),
+                token_of_environment: of_environment.token,
+                ca: text(*value::vault_ca.get()).to_vec(),
+                pace: pace(),
+                check_kv_version: *value::check_kv_version.get() != 0,
+                namespace: text(*value::vault_namespace.get()).to_vec(),
+                login: *value::vault_login.get() as usize,
+                login_mount: text(*value::vault_login_mount.get()).to_vec(),
+                role: text(*value::vault_role.get()).to_vec(),
+                secret: SecretBytes::new(text(*value::vault_secret.get()).to_vec()),
+                secret_of_environment: of_environment.vault_secret,
+                client_cert: text(*value::vault_client_cert.get()).to_vec(),
+                client_key: text(*value::vault_client_key.get()).to_vec(),
+                allow_http: *value::vault_allow_http.get() != 0,
+            },
+            keystore: text(*value::keystore.get()).to_vec(),
+            master_key: text(*value::master_key.get()).to_vec(),
+            kms: KmsSettings {
+                master_key_id: lossy(*value::master_key_id.get()),
+                region: lossy(*value::region.get()),
+                endpoint_url: lossy(*value::endpoint_url.get()),
+                log_level: *value::log_level.get() as usize,
+            },
+            request_timeout: *value::request_timeout.get(),
+        }
+    }
+}
+
+/// What the variables say that the thread counts on which looks for new keys.
+///
+/// # Safety
+/// Nobody sets variables meanwhile: the caller is init, or an update function.
+pub(super) unsafe fn pace() -> PaceSettings {
+    // SAFETY: by this function's contract.
+    unsafe {
+        PaceSettings {
+            timeout: *value::timeout.get(),
+            max_retries: *value::max_retries.get(),
+            caching_enabled: *value::caching_enabled.get() != 0,
+            cache_timeout: *value::cache_timeout.get(),
+            cache_version_timeout: *value::cache_version_timeout.get(),
+        }
+    }
+}
+
+/// # Safety
+/// As of [`text`].
+unsafe fn lossy(pointer: *const c_char) -> String {
+    // SAFETY: by this function's contract. What is not UTF-8 is no key, no region and no URL, and is refused as such.
+    String::from_utf8_lossy(unsafe { text(pointer) }).into_owned()
+}
+
+/// # Safety
+/// `pointer` is null or a C string that nobody changes while the slice is used.
+unsafe fn text<'a>(pointer: *const c_char) -> &'a [u8] {
+    if pointer.is_null() {
+        return &[];
+    }
+    // SAFETY: by this function's contract.
+    unsafe { CStr::from_ptr(pointer) }.to_bytes()
+}
+
+/// Puts the place-holder where the server would show a secret, and overwrites the secret in the memory of the
+/// server's options, where a core dump or /proc/PID/cmdline would have it.
+pub(in crate::ffi) fn hide_secrets() {
+    for shown in [
+        value::filekey.get(),
+        value::token.get(),
+        value::vault_secret.get(),
+    ] {
+        // SAFETY: only init, which the server calls once at a time, reads or writes these variables (they are read
+        // only), and a value that is not empty lies in the server's copy of its options, which is writable.
+        unsafe {
+            if settings::shown_filekey(text(*shown)).is_none() {
+                continue;
+            }
+            let secret = *shown;
+            *shown = HIDDEN.as_ptr().cast_mut();
+            let mut at = secret;
+            while *at != 0 {
+                at.write_volatile(b'x' as c_char);
+                at = at.add(1);
+            }
+        }
+    }
+}
+
+/// [`settings::HIDDEN`] as a C string.
+const HIDDEN: &CStr = c"(hidden)";
+
+/// Takes actions back that my.cnf or a command line asks for: a start must not rotate, least of all the one
+/// of mariadb-backup.
+pub(in crate::ffi) fn rest_actions() {
+    // SAFETY: as in `hide_secrets`; a SET of these variables never writes to them.
+    unsafe {
+        let asked = *value::rotate_key.get() != 0
+            || *value::rotate_master_key.get() != 0
+            || *value::reload_keys.get() != 0
+            || !text(*value::save_keys.get()).is_empty();
+        *value::rotate_key.get() = 0;
+        *value::rotate_master_key.get() = 0;
+        *value::reload_keys.get() = 0;
+        *value::save_keys.get() = c"".as_ptr().cast_mut();
+        if asked {
+            services::log(
+                Level::Warning,
+                "keyroll: keyroll_rotate_key, keyroll_rotate_master_key, keyroll_reload_keys and keyroll_save_keys act \
+                 by SET GLOBAL alone; their values in my.cnf or on the command line are ignored",
+            );
+        }
+    }
+}
+
+/// How new versions are made at this moment.
+pub(in crate::ffi) fn new_versions() -> NewVersions<'static> {
+    // SAFETY: a static of the right size and alignment; the server writes it with plain stores of one word.
+    let step = unsafe { AtomicU32::from_ptr(value::rotate_version_step.get()) }.load(Ordering::Relaxed);
+    NewVersions {
+        step: VersionStep::new(step).unwrap_or(VersionStep::DEFAULT),
+        spec: key_spec(),
+        ..NewVersions::DEFAULT
+    }
+}
+
+/// Algorithm and length of versions that are made at this moment.
+fn key_spec() -> KeySpec {
+    let now = |cell: &ServerCell<std::ffi::c_ulong>| {
+        // SAFETY: as in `new_versions`.
+        unsafe { AtomicU64::from_ptr(cell.get()) }.load(Ordering::Relaxed) as usize
+    };
+    settings::key_spec(now(&value::key_algorithm), now(&value::key_spec))
+}
+
+/// How keys are made at their first use at this moment.
+pub(in crate::ffi) fn new_keys() -> NewKeys {
+    // SAFETY: as in `new_versions`.
+    let limit = unsafe { AtomicU32::from_ptr(value::auto_create_limit.get()) }.load(Ordering::Relaxed);
+    NewKeys {
+        spec: key_spec(),
+        limit,
+    }
+}
+
+/// Whether an unknown key is to be made at this moment.
+pub(in crate::ffi) fn auto_create_keys() -> bool {
+    // SAFETY: as in `new_versions`.
+    unsafe { AtomicI8::from_ptr(value::auto_create_keys.get()) }.load(Ordering::Relaxed) != 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shown_place_holder_is_the_one_that_settings_know() {
+        assert_eq!(HIDDEN.to_str().unwrap(), settings::HIDDEN);
+    }
+}
