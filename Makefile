@@ -8,7 +8,7 @@ export KEYROLL_BIN := $(abspath $(TARGET_DIR)/release/keyroll)
 
 PACKAGE_BUILD := $(TARGET_DIR)/cmake
 
-.PHONY: help demo test build packages test-packages test-matrix portable lint deny unit mtr kills moves soak crowd mutants bench \
+.PHONY: help demo picture test build packages test-packages test-matrix portable lint deny unit mtr kills moves soak crowd mutants bench \
         bench-server aarch64 miri asan fuzz deb test-install test-deb server-tree sbom reproducible clean
 
 help: ## list the targets
@@ -16,6 +16,9 @@ help: ## list the targets
 
 demo: packages build ## start a private encrypted server, rotate its key, kill it, show that nothing is lost
 	scripts/demo.sh
+
+picture: packages build ## record the demo as docs/demo.svg, the README's picture
+	scripts/record_demo.py
 
 test: test-packages lint deny unit build mtr kills moves ## everything below
 

@@ -19,10 +19,10 @@ function(keyroll_install)
     DESTINATION ${arg_SHARE}/fish/vendor_completions.d COMPONENT ${arg_COMPONENT})
   install(FILES ${keyroll_source}/support-files/encrypt_everything.cnf
     DESTINATION ${arg_SHARE}/keyroll COMPONENT ${arg_COMPONENT})
-  file(GLOB documents ${keyroll_source}/docs/*.md)
   install(FILES ${keyroll_source}/README.md ${keyroll_source}/SECURITY.md
     DESTINATION ${arg_DOC} COMPONENT ${arg_COMPONENT})
-  install(FILES ${documents} DESTINATION ${arg_DOC}/docs COMPONENT ${arg_COMPONENT})
+  install(DIRECTORY ${keyroll_source}/docs DESTINATION ${arg_DOC} COMPONENT ${arg_COMPONENT}
+    FILES_MATCHING PATTERN "*.md" PATTERN "*.svg")
   install(PROGRAMS ${keyroll_source}/examples/exec-provider-openssl.sh
     DESTINATION ${arg_DOC}/examples COMPONENT ${arg_COMPONENT})
 endfunction()

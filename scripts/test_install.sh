@@ -33,7 +33,8 @@ check() {
   for file in "$plugins/keyroll.so" bin/keyroll share/man/man1/keyroll.1 share/man/man1/keyroll-rotate.1 \
     share/bash-completion/completions/keyroll share/zsh/vendor-completions/_keyroll \
     share/fish/vendor_completions.d/keyroll.fish share/keyroll/encrypt_everything.cnf \
-    share/doc/mariadb-plugin-keyroll/README.md share/doc/mariadb-plugin-keyroll/docs/README.md; do
+    share/doc/mariadb-plugin-keyroll/README.md share/doc/mariadb-plugin-keyroll/docs/README.md \
+    share/doc/mariadb-plugin-keyroll/docs/demo.svg share/doc/mariadb-plugin-keyroll/docs/measured/README.md; do
     [ -s "$1/$file" ] || fail "$2: not installed: $file"
   done
   [ "$(find "$1" -name suite.pm | wc -l)" = "$(ls -d "$checkout"/mariadb-test/*/suite.pm | wc -l)" ] || fail "$2: suites are missing"

@@ -372,19 +372,4 @@ mod tests {
         assert_eq!(shown_filekey(b"FILE:/etc/mysql/password"), None);
         assert_eq!(shown_filekey(b""), None);
     }
-
-    #[test]
-    fn the_readme_holds_the_table_of_variables() {
-        let readme = include_str!("../../README.md");
-        for v in variables() {
-            let default = if v.default.is_empty() {
-                "(empty)".into()
-            } else {
-                v.default
-            };
-            let when = if v.live { "SET GLOBAL" } else { "start" };
-            let row = format!("| `{}` | {default} | {} | {when} |", v.name, v.values);
-            assert!(readme.contains(&row), "README lacks the row\n{row}");
-        }
-    }
 }

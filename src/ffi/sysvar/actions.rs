@@ -4,7 +4,8 @@
 //! The server calls the checks of all assignments of a SET, one after the other, and then, if none failed, their updates. So an
 //! action is done before any assignment of its statement is in force, and stays done where a later one fails. It cannot be
 //! helped. An update cannot refuse, and runs under the server's lock of all global variables, for which every new connection
-//! would wait as long as a key service takes. And no check is told what else its statement assigns. README says what that means.
+//! would wait as long as a key service takes. And no check is told what else its statement assigns: docs/rotation.md
+//! says what that means.
 
 use std::ffi::{CString, c_char, c_int, c_void};
 use std::ptr;
