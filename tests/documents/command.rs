@@ -57,7 +57,12 @@ fn page() -> String {
             );
             shared = common;
         }
-        write!(made, "\n## keyroll {name}\n\n```\n{}\n```\n", own.concat().trim_end()).unwrap();
+        write!(
+            made,
+            "\n## keyroll {name}\n\n```\n{}\n```\n",
+            own.concat().trim_end()
+        )
+        .unwrap();
     }
     assert_eq!(shared.len(), SHARED.len());
     write!(

@@ -34,7 +34,9 @@ fn anchors(text: &str) -> BTreeSet<String> {
     headings
         .map(|line| {
             let title = line.trim_start_matches('#').trim().to_lowercase();
-            let kept = title.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c));
+            let kept = title
+                .chars()
+                .filter(|c| c.is_alphanumeric() || " -_".contains(*c));
             kept.collect::<String>().replace(' ', "-")
         })
         .collect()
@@ -78,7 +80,16 @@ fn every_link_of_every_page_leads_to_a_file_and_a_heading() {
 
 /// Folders of the checkout in which paths are looked for that the pages name.
 const FOLDERS: [&str; 11] = [
-    "src/", "tests/", "docs/", "scripts/", "benches/", "fuzz/", "cmake/", "examples/", "include/", "mariadb-test/",
+    "src/",
+    "tests/",
+    "docs/",
+    "scripts/",
+    "benches/",
+    "fuzz/",
+    "cmake/",
+    "examples/",
+    "include/",
+    "mariadb-test/",
     "support-files/",
 ];
 
@@ -105,5 +116,9 @@ fn every_path_of_the_checkout_that_a_page_names_exists() {
         }
     }
     assert!(seen > 60, "only {seen} paths were found");
-    assert!(missing.is_empty(), "paths that are not there:\n{}", missing.join("\n"));
+    assert!(
+        missing.is_empty(),
+        "paths that are not there:\n{}",
+        missing.join("\n")
+    );
 }

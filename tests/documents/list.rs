@@ -47,7 +47,10 @@ fn the_readme_stays_short_enough_to_be_read() {
 fn the_picture_of_the_demo_shows_the_steps_that_the_demo_has() {
     let picture = text(Path::new("docs/demo.svg"));
     let demo = text(Path::new("scripts/demo.sh"));
-    let steps: Vec<_> = demo.lines().filter_map(|line| line.strip_prefix("step \"")).collect();
+    let steps: Vec<_> = demo
+        .lines()
+        .filter_map(|line| line.strip_prefix("step \""))
+        .collect();
     assert!(steps.len() > 4, "{steps:?}");
     for step in steps {
         for words in step.trim_end_matches('"').split("$rows") {
