@@ -79,8 +79,8 @@ pub(super) unsafe extern "C" fn get_key(
 #[inline(never)]
 unsafe fn get_missing_key(name: KeyName, buffer: *mut u8, length: *mut c_uint) -> c_uint {
     let look = || published::current().and_then(|ring| ring.key(name.id, name.version));
-    let Some(key) = instance::look_again(name).then(look).flatten() else {
-        instance::lacks_version(name);
+    let Some(key) = instance::reload_for(name).then(look).flatten() else {
+        instance::report_missing_version(name);
         return abi::KR_KEY_VERSION_INVALID;
     };
     // SAFETY: the caller's promise.
@@ -197,7 +197,7 @@ pub(super) unsafe extern "C" fn init(_plugin: *mut c_void) -> c_int {
         match started {
             Ok(plugin) => {
                 values::hide_secrets();
-                instance::start_watching(&plugin);
+                instance::start_refresher(&plugin);
                 instance::set_plugin(Some(plugin));
                 InitStatus(0)
             }
@@ -210,7 +210,7 @@ pub(super) unsafe extern "C" fn init(_plugin: *mut c_void) -> c_int {
 /// Ends the plugin and wipes all keys; the server calls nothing of it afterwards.
 pub(super) unsafe extern "C" fn deinit(_plugin: *mut c_void) -> c_int {
     guard(|| {
-        instance::stop_watching();
+        instance::stop_refresher();
         instance::set_plugin(None);
         // SAFETY: the server ends a plugin after all that used it.
         unsafe { published::clear() };

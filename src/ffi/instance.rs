@@ -10,12 +10,12 @@ use super::{published, services};
 use crate::cancel;
 use crate::datadir::aria;
 use crate::keys::{KeyName, NewVersions, VersionStep};
-use crate::plugin::look_again::LookAgain;
+use crate::plugin::reload_throttle::ReloadThrottle;
 use crate::plugin::{
-    Level, Plugin, PluginError, Published, Server, Statement, Status, Wake, Watched, Watcher, apart, log,
-    start_reencryption,
+    Level, Plugin, PluginError, Published, RefreshTarget, Refresher, Server, Statement, Status, Wake, log,
+    on_own_stack, start_reencryption,
 };
-use crate::store::{News, Pace};
+use crate::store::{Changes, RefreshPolicy};
 
 /// The plugin between init and deinit.
 static PLUGIN: Mutex<Option<Arc<Plugin>>> = Mutex::new(None);
@@ -37,48 +37,48 @@ fn plugin_slot() -> MutexGuard<'static, Option<Arc<Plugin>>> {
     PLUGIN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The thread that looks for new keys, where the store has one.
-static WATCHER: Mutex<Option<Watcher>> = Mutex::new(None);
+/// The thread that takes up new keys, where the store has a source of them.
+static REFRESHER: Mutex<Option<Refresher>> = Mutex::new(None);
 
-/// Starts the thread that looks for new keys, where the store wants one.
-pub(super) fn start_watching(plugin: &Plugin) {
-    let Some(watch) = plugin.watch() else {
+/// Starts the refresher, where others add keys to the store.
+pub(super) fn start_refresher(plugin: &Plugin) {
+    let Some(source) = plugin.change_source() else {
         return;
     };
-    match Watcher::start(watch, Running) {
-        Ok(watcher) => *watcher_slot() = Some(watcher),
+    match Refresher::start(source, Running) {
+        Ok(refresher) => *refresher_slot() = Some(refresher),
         Err(error) => Host.log(
             Level::Warning,
-            &format!("keyroll: no thread to look for new keys: {error}; keyroll_reload_keys takes them up"),
+            &format!("keyroll: no thread to refresh the keys: {error}; keyroll_reload_keys takes them up"),
         ),
     }
 }
 
 /// Ends and joins the thread.
-pub(super) fn stop_watching() {
-    let watcher = watcher_slot().take();
-    drop(watcher);
+pub(super) fn stop_refresher() {
+    let refresher = refresher_slot().take();
+    drop(refresher);
 }
 
-fn watcher_slot() -> MutexGuard<'static, Option<Watcher>> {
-    WATCHER.lock().unwrap_or_else(PoisonError::into_inner)
+fn refresher_slot() -> MutexGuard<'static, Option<Refresher>> {
+    REFRESHER.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Has a key looked for that the server asks for and the ring lacks; `false` where nothing looks for keys. Never waits
-/// for the store.
+/// Requests a key that the server asks for and the ring lacks; `false` where there is no refresher. Never waits for the
+/// store.
 #[cold]
-pub(super) fn want(id: u32) -> bool {
-    let watcher = watcher_slot();
-    if let Some(watcher) = watcher.as_ref() {
-        watcher.want(id);
+pub(super) fn request_key(id: u32) -> bool {
+    let refresher = refresher_slot();
+    if let Some(refresher) = refresher.as_ref() {
+        refresher.request(id);
     }
-    watcher.is_some()
+    refresher.is_some()
 }
 
-/// Has the store looked at and waited for at another pace, where a thread looks at one. Never waits for the store.
-pub(super) fn set_pace(pace: Pace) {
-    if let Some(watcher) = watcher_slot().as_ref() {
-        watcher.set_pace(pace);
+/// Sets how often and how patiently the store is refreshed, where there is a refresher. Never waits for the store.
+pub(super) fn set_refresh_policy(policy: RefreshPolicy) {
+    if let Some(refresher) = refresher_slot().as_ref() {
+        refresher.set_policy(policy);
     }
 }
 
@@ -86,25 +86,25 @@ pub(super) fn set_pace(pace: Pace) {
 ///
 /// The tool reads the store again: a server that rotates while a backup runs writes the new version into its redo log
 /// (before MariaDB 10.8 at each checkpoint), and the tool fails unless it can read that. A server knows of no version
-/// that is not in its ring, but in a store that others write to, where the thread that looks for keys sees to it.
+/// that is not in its ring, but in a store that others write to, where the refresher sees to it.
 #[cold]
-pub(super) fn look_again(name: KeyName) -> bool {
-    static READS: Lazy<LookAgain> = Lazy::new(LookAgain::default);
+pub(super) fn reload_for(name: KeyName) -> bool {
+    static RELOADS: Lazy<ReloadThrottle> = Lazy::new(ReloadThrottle::default);
     let reload = || run("reload of the keys", |plugin| plugin.reload(&Host, &STATUS)).is_ok();
-    services::is_backup_tool() && READS.look(name, reload)
+    services::is_backup_tool() && RELOADS.reload_for(name, reload)
 }
 
-/// Has a version that the ring lacks looked for where something looks for keys, and told to the DBA.
+/// Requests a version that the ring lacks, and reports it to the DBA.
 #[cold]
-pub(super) fn lacks_version(name: KeyName) {
+pub(super) fn report_missing_version(name: KeyName) {
     // The tool has just read the store.
-    let is_sought = !services::is_backup_tool() && want(name.id);
+    let is_requested = !services::is_backup_tool() && request_key(name.id);
     let (Some(plugin), Some(ring)) = (plugin(), published::current()) else {
         return;
     };
-    if let Some(untold) = plugin.lacks_version(name, ring, is_sought) {
-        // Without a thread it stays untold; there are worse troubles then.
-        let _ = apart(|| plugin.tell_version(untold, ring, &Host));
+    if let Some(report) = plugin.report_missing_version(name, ring, is_requested) {
+        // Without a thread nothing is logged; there are worse troubles then.
+        let _ = on_own_stack(|| plugin.log_missing_version(report, ring, &Host));
     }
 }
 
@@ -129,19 +129,19 @@ pub(super) fn end_before_recovery_without_keys() {
     }
 }
 
-/// The running plugin, as the thread that looks for new keys sees it.
+/// The running plugin, as the refresher sees it.
 struct Running;
 
-impl Watched for Running {
+impl RefreshTarget for Running {
     fn published(&self) -> Option<Published> {
         plugin().map(|plugin| plugin.published())
     }
 
-    fn take_up(&self, news: &News) -> Result<bool, PluginError> {
+    fn apply(&self, changes: &Changes) -> Result<bool, PluginError> {
         let plugin = plugin().ok_or(PluginError::NotRunning)?;
-        let is_new = plugin.take_up(news, &Host)?;
-        for id in plugin.looked(&Host) {
-            want(id);
+        let is_new = plugin.apply(changes, &Host)?;
+        for id in plugin.after_refresh(&Host) {
+            request_key(id);
         }
         Ok(is_new)
     }
@@ -157,36 +157,36 @@ impl Watched for Running {
         true
     }
 
-    fn look_failed(&self, error: &PluginError) {
-        log::look_failed(&Host, &STATUS, error);
+    fn refresh_failed(&self, error: &PluginError) {
+        log::refresh_failed(&Host, &STATUS, error);
     }
 
-    fn look_succeeded(&self) {
-        log::look_succeeded(&Host);
+    fn refresh_succeeded(&self) {
+        log::refresh_succeeded(&Host);
     }
 }
 
 /// The latest version of a key that is not in the ring, made just now where the settings, the statement and the data allow it.
 #[cold]
 pub(super) fn first_use(id: u32) -> Option<u32> {
-    let is_sought = id != 0 && want(id);
+    let is_requested = id != 0 && request_key(id);
     let plugin = plugin().filter(|_| id != 0)?;
     let ring = published::current()?;
     // The tool only reads what a server has written: it has no use for a new key, and must not change a keystore.
-    let may_make = !is_sought && values::auto_create_keys() && !services::is_backup_tool();
+    let may_make = !is_requested && values::auto_create_keys() && !services::is_backup_tool();
     let statement = services::statement();
     let work = || {
         if may_make && statement == Statement::MakesOrAltersTable && plugin.makes_keys() {
-            return apart(|| plugin.first_use(id, values::new_keys(), &Host, &STATUS))
+            return on_own_stack(|| plugin.first_use(id, values::new_keys(), &Host, &STATUS))
                 .unwrap_or_else(|error| Err(log::not_made(&Host, &STATUS, id, &PluginError::NoThread(error))))
                 .unwrap_or_else(|text| {
                     services::warn_statement(&text);
                     None
                 });
         }
-        if plugin.lacks_key(id, statement) {
-            // Without a thread it stays untold; there are worse troubles then.
-            let _ = apart(|| plugin.tell_key(id, statement, ring, is_sought, &Host));
+        if plugin.should_report_key(id, statement) {
+            // Without a thread nothing is logged; there are worse troubles then.
+            let _ = on_own_stack(|| plugin.report_missing_key(id, statement, ring, is_requested, &Host));
         }
         None
     };
@@ -249,7 +249,7 @@ fn run(doing: &str, action: impl FnOnce(&Plugin) -> Result<(), PluginError> + Se
         let plugin = plugin().ok_or(PluginError::NotRunning)?;
         action(&plugin)
     };
-    apart(|| act().map_err(|error| log::failed(&Host, &STATUS, doing, &error)))
+    on_own_stack(|| act().map_err(|error| log::failed(&Host, &STATUS, doing, &error)))
         .unwrap_or_else(|error| Err(log::failed(&Host, &STATUS, doing, &PluginError::NoThread(error))))
 }
 

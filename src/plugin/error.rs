@@ -182,7 +182,7 @@ pub enum PluginError {
     #[error("the statement was killed")]
     StatementKilled,
 
-    /// Other statements, or the look for new keys, were at work on the keys all the time.
+    /// Other statements, or the refresher, were at work on the keys all the time.
     #[error("others have been at work on the keys for more than {} s", super::TURN_TIMEOUT.as_secs())]
     Busy,
 
@@ -195,9 +195,9 @@ pub enum PluginError {
         source: Box<PluginError>,
     },
 
-    /// The thread that looks for new keys met a bug. The next look comes all the same.
+    /// The refresher met a bug. The next refresh comes all the same.
     #[error("a bug of keyroll ended it; the lines above say where")]
-    LookPanicked,
+    RefreshPanicked,
 
     /// A variable that acts was set while the plugin was not running.
     #[error("keyroll is not running")]
@@ -295,7 +295,7 @@ impl PluginError {
                 "SHOW PROCESSLIST shows them, the error log what they wait for; KILL ends them".into()
             }
             PluginError::NotShown { .. } => "SET GLOBAL keyroll_reload_keys = 1 shows it".into(),
-            PluginError::LookPanicked => {
+            PluginError::RefreshPanicked => {
                 "report it with these lines; keys in memory work, and SET GLOBAL keyroll_reload_keys = 1 reads all keys".into()
             }
             PluginError::NotRunning => "the error log of the server's start says why".into(),

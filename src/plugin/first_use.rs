@@ -6,7 +6,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::asked::{StoreHas, Untold};
+use super::missing::StoreContents;
+use super::missing_keys::MissingReport;
 use super::{Plugin, PluginError, Server, State, Statement, Status, log};
 use crate::cancel;
 use crate::datadir::{self, WalkError};
@@ -125,48 +126,60 @@ impl Plugin {
         }
     }
 
-    /// A key was asked for by this statement that these keys lack, and that is not to be made now; whether
-    /// [`tell_key`](Self::tell_key) is to find out what that says of the data. It waits for nothing and takes little stack.
-    pub fn lacks_key(&self, id: u32, statement: Statement) -> bool {
-        self.asked
-            .is_news(id, id != OF_TEMPORARY_DATA && may_be_question(id, statement))
+    /// Whether to [report](Self::report_missing_key) a key that this statement asked for, that these keys lack and that is not
+    /// to be made now. It waits for nothing and takes little stack.
+    pub fn should_report_key(&self, id: u32, statement: Statement) -> bool {
+        self.missing
+            .should_search(id, id != OF_TEMPORARY_DATA && may_be_question(id, statement))
     }
 
-    /// Tells once that a key is missing, with a file that is encrypted with it. `is_sought`: a look at the store may still
-    /// bring it.
-    pub fn tell_key(&self, id: u32, statement: Statement, ring: &Ring, is_sought: bool, server: &dyn Server) {
+    /// Reports once that a key is missing, with a file that is encrypted with it. `is_requested`: a refresh of the store may
+    /// still bring it.
+    pub fn report_missing_key(
+        &self,
+        id: u32,
+        statement: Statement,
+        ring: &Ring,
+        is_requested: bool,
+        server: &dyn Server,
+    ) {
         let directory = server.data_directory();
         let file = directory.and_then(|directory| datadir::file_in_use(&directory, id).ok()?);
         if (file.is_some() || !may_be_question(id, statement))
-            && let Some(untold) = self.asked.key(id, is_sought)
+            && let Some(report) = self.missing.add_key(id, is_requested)
         {
-            untold.tell(self.has(ring), file.as_deref(), server);
+            report.log(self.contents(ring), file.as_deref(), server);
         }
     }
 
-    /// A version was asked for that these keys lack; what [`tell_version`](Self::tell_version) is to tell of it. `is_sought`: a
-    /// look at the store may still bring it. It waits for nothing and takes little stack.
-    pub fn lacks_version(&self, name: KeyName, ring: &Ring, is_sought: bool) -> Option<Untold> {
-        self.asked.version(name, ring, is_sought)
+    /// What is to be [logged](Self::log_missing_version) of a version that these keys lack. `is_requested`: a refresh of the
+    /// store may still bring it. It waits for nothing and takes little stack.
+    pub fn report_missing_version(
+        &self,
+        name: KeyName,
+        ring: &Ring,
+        is_requested: bool,
+    ) -> Option<MissingReport> {
+        self.missing.add_version(name, ring, is_requested)
     }
 
-    /// Tells that a version is missing.
-    pub fn tell_version(&self, untold: Untold, ring: &Ring, server: &dyn Server) {
-        untold.tell(self.has(ring), None, server);
+    /// Logs that a version is missing.
+    pub fn log_missing_version(&self, report: MissingReport, ring: &Ring, server: &dyn Server) {
+        report.log(self.contents(ring), None, server);
     }
 
-    /// What the store has. It waits for nothing.
-    fn has<'a>(&'a self, ring: &'a Ring) -> StoreHas<'a> {
-        StoreHas {
+    /// The keys of the store. It waits for nothing.
+    fn contents<'a>(&'a self, ring: &'a Ring) -> StoreContents<'a> {
+        StoreContents {
             ring,
             source: &self.source,
         }
     }
 
-    /// A look at the store has ended: tells what it was hoped to bring and did not. The keys that another look must see to.
-    pub fn looked(&self, server: &dyn Server) -> Vec<u32> {
+    /// Reports what the refresh that has ended was to bring and did not. The keys to request again.
+    pub fn after_refresh(&self, server: &dyn Server) -> Vec<u32> {
         let ring = self.published().ring;
-        self.asked.looked(self.has(&ring), server)
+        self.missing.after_refresh(self.contents(&ring), server)
     }
 }
 

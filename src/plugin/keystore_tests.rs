@@ -234,10 +234,10 @@ fn a_key_that_data_is_encrypted_with_is_never_made_another_time() {
 fn a_key_of_system_data_or_that_a_page_asked_for_is_never_made() {
     let s = started();
     let ring = s.plugin.published().ring;
-    let untold = s
+    let report = s
         .plugin
-        .lacks_version(KeyName { id: 7, version: 3 }, &ring, false);
-    s.plugin.tell_version(untold.unwrap(), &ring, &s.server);
+        .report_missing_version(KeyName { id: 7, version: 3 }, &ring, false);
+    s.plugin.log_missing_version(report.unwrap(), &ring, &s.server);
     assert_eq!(s.first_use(7, FAST), None);
     let error = s.plugin.data_under(1, &s.server).unwrap();
     assert!(error.is_some_and(|what| what.contains("redo log")));
@@ -287,8 +287,9 @@ fn a_missing_key_is_told_with_the_file_that_needs_it_and_a_question_for_one_is_n
     s.add_table(7);
     let ring = s.plugin.published().ring;
     let lacks_key = |id, statement| {
-        if s.plugin.lacks_key(id, statement) {
-            s.plugin.tell_key(id, statement, &ring, false, &s.server);
+        if s.plugin.should_report_key(id, statement) {
+            s.plugin
+                .report_missing_key(id, statement, &ring, false, &s.server);
         }
     };
     // A statement that names a key for its own table, and the server's look for a key of temporary data.

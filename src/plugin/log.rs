@@ -8,7 +8,7 @@ use crate::keys::{Added, KeyName, Ring, VersionStep};
 use crate::secret::needed_limit;
 use crate::store::{KeyStore, Warning};
 
-use super::asked::{Missing, StoreHas, is_implausible};
+use super::missing::{Missing, StoreContents, is_implausible};
 use super::server::MESSAGE_ROOM;
 use super::{Level, PluginError, Published, Server, Wake};
 
@@ -90,19 +90,19 @@ pub fn noticed(server: &dyn Server, added: &[Added], now: &Published) {
     }
 }
 
-/// A look at the store that failed, and was not logged for the same reason before.
-pub fn look_failed(server: &dyn Server, status: &super::Status, error: &PluginError) {
+/// A refresh of the store that failed, and was not logged for the same reason before.
+pub fn refresh_failed(server: &dyn Server, status: &super::Status, error: &PluginError) {
     let text = format!(
-        "keyroll: the look for new keys failed: {error}; the keys that are here go on working. Hint: {}",
+        "keyroll: the refresh of the keys failed: {error}; the keys that are here go on working. Hint: {}",
         error.hint()
     );
     server.log(Level::Warning, &text);
-    status.remember_error(&format!("look for new keys: {error}"));
+    status.remember_error(&format!("refresh of the keys: {error}"));
 }
 
-/// The first look at the store that succeeded after failures.
-pub fn look_succeeded(server: &dyn Server) {
-    server.log(Level::Note, "keyroll: the look for new keys succeeds again");
+/// The first refresh of the store that succeeded after failures.
+pub fn refresh_succeeded(server: &dyn Server) {
+    server.log(Level::Note, "keyroll: the refresh of the keys succeeds again");
 }
 
 /// A rotation. A key that changed its cipher is pointed out.
@@ -243,7 +243,7 @@ const REMEDY: &str =
     "Put the right store back; until then drop and repair nothing: the data is locked, not damaged";
 
 /// A key, or a version of one, that was asked for and is not there. `file` is encrypted with it.
-pub fn missing(server: &dyn Server, missing: Missing, file: Option<&Path>, store: StoreHas<'_>) {
+pub fn missing(server: &dyn Server, missing: Missing, file: Option<&Path>, store: StoreContents<'_>) {
     let Missing { id, version, .. } = missing;
     let latest = store.ring.latest(id);
     let what = match version {

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use super::{Asked, Level, PluginError, Server};
+use super::{Level, MissingKeys, PluginError, Server};
 use crate::keys::{Additions, KeySet, Ring};
 use crate::store::mark::format::FormatError;
 use crate::store::mark::{Lost, Mark, StoreSeen};
@@ -92,13 +92,13 @@ pub(super) fn note(
     ring: &Ring,
     additions: &Additions<'_>,
     store: &dyn KeyStore,
-    asked: &Asked,
+    missing: &MissingKeys,
     server: &dyn Server,
 ) -> Result<(), PluginError> {
     let written = file.change(|mark| {
         mark.learn(ring.each_key().chain(additions.each_key()));
         mark.store = StoreSeen::of(store);
-        mark.learn_numbers(|highest| asked.raise(highest));
+        mark.learn_numbers(|highest| missing.raise(highest));
     });
     let Err(error) = written else {
         return Ok(());

@@ -177,13 +177,13 @@ fn a_reload_that_adds_no_version_needs_no_mark() {
     let site = Site::new();
     site.write(&[&line(1, 1, ONE)]);
     let (plugin, server) = site.start().unwrap();
-    let (ring, asked) = (
+    let (ring, missing) = (
         plugin.published().ring,
-        Arc::clone(&plugin.state().unwrap().asked),
+        Arc::clone(&plugin.state().unwrap().missing),
     );
     assert!(
-        asked
-            .version(KeyName { id: 1, version: 5 }, &ring, false)
+        missing
+            .add_version(KeyName { id: 1, version: 5 }, &ring, false)
             .is_some()
     );
     fs::remove_file(site.mark()).unwrap();

@@ -1,19 +1,20 @@
 //! The running plugin: settings in, running state out; rotation and reload. No C types.
 
-pub mod apart;
-pub mod asked;
 mod aws;
 pub mod error;
 mod first_use;
 pub mod log;
-pub mod look_again;
 mod mark;
+pub mod missing;
+pub mod missing_keys;
+pub mod own_stack;
+pub mod refresher;
+pub mod reload_throttle;
 mod save;
 pub mod server;
 pub mod settings;
 pub mod status;
 pub mod vault_settings;
-pub mod watcher;
 
 #[cfg(test)]
 mod keystore_tests;
@@ -28,21 +29,21 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-pub use apart::apart;
-pub use asked::Asked;
 pub use error::PluginError;
 pub use first_use::NewKeys;
+pub use missing_keys::MissingKeys;
+pub use own_stack::on_own_stack;
+pub use refresher::{RefreshTarget, Refresher};
 pub use server::{Level, Server, Statement, Wake};
 pub use settings::Settings;
 pub use status::Status;
-pub use vault_settings::{PaceSettings, VaultSettings};
-pub use watcher::{Watched, Watcher};
+pub use vault_settings::{RefreshSettings, VaultSettings};
 
 use crate::cancel::{Mutex, MutexGuard};
 use crate::crypto::{CipherError, Direction, Padding, PageCipher};
 use crate::keys::{Added, HighestVersions, KeyName, KeySet, NewVersions, Ring, VersionStep};
 use crate::net::Url;
-use crate::store::{self, KeyStore, MarkFile, News, Rotate, Watch};
+use crate::store::{self, ChangeSource, Changes, KeyStore, MarkFile, Rotate};
 
 /// How long a statement waits for the others that work on the keys. Each has bounds of its own for what it waits for.
 const TURN_TIMEOUT: Duration = Duration::from_secs(60);
@@ -89,7 +90,7 @@ pub struct Plugin {
     state: Mutex<State>,
     /// Changes of the master key wait here for each other: they ask a key service, and nothing else shall wait for that.
     master_key_changes: Mutex<()>,
-    asked: Arc<Asked>,
+    missing: Arc<MissingKeys>,
     /// Where the keys live for good.
     source: String,
     /// Whether the store makes keys at their first use.
@@ -104,8 +105,7 @@ struct State {
     master_key: String,
     /// The mark beside the data; `None` where there is no data directory.
     mark: Option<MarkFile>,
-    /// What the server asked for in vain.
-    asked: Arc<Asked>,
+    missing: Arc<MissingKeys>,
     /// Keys that could not be made, and when.
     not_created: HashMap<u32, Instant>,
 }
@@ -138,7 +138,7 @@ impl Plugin {
         };
         log::loaded(server, &published);
         server.publish(&published);
-        let asked = Arc::new(Asked::default());
+        let missing = Arc::new(MissingKeys::default());
         Ok(Plugin {
             makes_keys: store.creates_keys(),
             state: Mutex::new(State {
@@ -146,11 +146,11 @@ impl Plugin {
                 published,
                 master_key,
                 mark,
-                asked: Arc::clone(&asked),
+                missing: Arc::clone(&missing),
                 not_created: HashMap::new(),
             }),
             master_key_changes: Mutex::new(()),
-            asked,
+            missing,
             source,
         })
     }
@@ -247,9 +247,9 @@ impl Plugin {
         Ok(())
     }
 
-    /// What looks for new keys in a thread of its own, where the store is one that others add keys to.
-    pub fn watch(&self) -> Option<Box<dyn Watch>> {
-        self.state.lock_without_end().store.watch()
+    /// What reads the changes of others, where the store is one that others add keys to.
+    pub fn change_source(&self) -> Option<Box<dyn ChangeSource>> {
+        self.state.lock_without_end().store.change_source()
     }
 
     /// What is published now.
@@ -257,16 +257,16 @@ impl Plugin {
         self.state.lock_without_end().published.clone()
     }
 
-    /// Publishes what a look at the store has brought. `true` if there were new versions.
+    /// Publishes what a refresh of the store has brought. `true` if there were new versions.
     ///
     /// # Errors
     /// A version that has other bytes in the store; the keys in use stay as they are.
-    pub fn take_up(&self, news: &News, server: &dyn Server) -> Result<bool, PluginError> {
+    pub fn apply(&self, changes: &Changes, server: &dyn Server) -> Result<bool, PluginError> {
         let mut state = self.state()?;
-        log::warnings(server, &news.warnings);
+        log::warnings(server, &changes.warnings);
         let ring = &state.published.ring;
         // Also compares what the ring holds already.
-        let all = ring.keys_with(&news.keys)?;
+        let all = ring.keys_with(&changes.keys)?;
         if all.len() == ring.versions() {
             return Ok(false);
         }
@@ -307,7 +307,7 @@ impl State {
     fn versions_seen(&self) -> HighestVersions {
         let mark = self.mark.as_ref();
         let mut seen = mark.map(|file| file.mark().highest().clone()).unwrap_or_default();
-        self.asked.raise(&mut seen);
+        self.missing.raise(&mut seen);
         seen
     }
 
@@ -331,7 +331,7 @@ impl State {
         let additions = ring.additions(keys)?;
         // The data must know a version before a page can be encrypted with it.
         if let Some(file) = &mut self.mark {
-            mark::note(file, ring, &additions, self.store.as_ref(), &self.asked, server)?;
+            mark::note(file, ring, &additions, self.store.as_ref(), &self.missing, server)?;
         }
         if let Some(larger) = ring.add(&additions) {
             self.published.ring = Arc::new(larger);

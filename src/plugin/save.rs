@@ -96,7 +96,7 @@ impl State {
         if let Some(file) = &mut self.mark {
             // Without new versions a failure is told, and nothing more.
             let (ring, nothing) = (&self.published.ring, Additions::default());
-            let _ = mark::note(file, ring, &nothing, self.store.as_ref(), &self.asked, server);
+            let _ = mark::note(file, ring, &nothing, self.store.as_ref(), &self.missing, server);
         }
     }
 }

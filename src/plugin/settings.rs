@@ -30,7 +30,7 @@ pub const HIDDEN: &str = "(hidden)";
 pub const FILEKEY_VARIABLE: &str = "KEYROLL_FILEKEY";
 
 /// Calls the macro `$callback` with all system variables: kind, name, default, range, when it may be set
-/// (`start`: in my.cnf only; `live`: also by SET GLOBAL; `watched`: the same, and the thread that looks for new keys is
+/// (`start`: in my.cnf only; `live`: also by SET GLOBAL; `refresh`: the same, and the refresher is
 /// told) and the comment that `mariadbd --help` prints.
 ///
 /// Kinds: `text`, `adopted_text` (text that a SET puts in force only where it works), `secret` (text that is not
@@ -83,16 +83,16 @@ macro_rules! with_system_variables {
                 "Token for Vault, or FILE:path of a file that holds it; empty = the environment variable VAULT_TOKEN";
             text vault_ca = "", start,
                 "File with the certificate authorities (PEM) that vouch for Vault; empty = those of the system";
-            number timeout = 15, 0, 86_400, watched,
+            number timeout = 15, 0, 86_400, refresh,
                 "Seconds that one request to Vault may take; 0 = 300";
-            number max_retries = 3, 0, 2_147_483_647, watched,
+            number max_retries = 3, 0, 2_147_483_647, refresh,
                 "How often a request to Vault is sent again (9 times at most)";
-            flag caching_enabled = true, watched,
+            flag caching_enabled = true, refresh,
                 "OFF = look for new key versions in Vault every second, whatever keyroll_cache_version_timeout says. Keys \
                  are always kept in memory";
-            wide_number cache_timeout = 9_223_372_036_854_775_807, watched,
+            wide_number cache_timeout = 9_223_372_036_854_775_807, refresh,
                 "Milliseconds after which the keys in memory are compared with those in Vault";
-            wide_number cache_version_timeout = 60_000, watched,
+            wide_number cache_version_timeout = 60_000, refresh,
                 "Milliseconds after which a new key version in Vault is in force at the latest; at least one second";
             flag use_cache_on_timeout = true, live,
                 "Accepted for the sake of hashicorp_key_management: keys in memory always go on working while Vault is away";
@@ -189,7 +189,7 @@ macro_rules! document {
     (@values text_action) => { "PATH, or PATH file:MASTERKEYPATH".to_string() };
     (@live start) => { false };
     (@live live) => { true };
-    (@live watched) => { true };
+    (@live refresh) => { true };
 }
 with_system_variables!(document);
 

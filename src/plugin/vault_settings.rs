@@ -12,7 +12,7 @@ use crate::secret::SecretBytes;
 use crate::service::vault::config::KUBERNETES_TOKEN;
 use crate::service::vault::{Login, SecretSource, VaultAccess, VaultConfig};
 use crate::store::vault_kv::{VaultKvConfig, parse_url};
-use crate::store::{Pace, StoreConfig, StoreError};
+use crate::store::{RefreshPolicy, StoreConfig, StoreError};
 
 /// The environment variable that stands in for an empty or hidden `keyroll_token`, as for Vault's own command.
 pub const TOKEN_VARIABLE: &str = "VAULT_TOKEN";
@@ -25,7 +25,7 @@ const TIMEOUT_OF_ZERO: Duration = Duration::from_secs(300);
 
 /// The values of those variables for Vault KV that count anew from any SET GLOBAL on, as the server hands them over.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct PaceSettings {
+pub struct RefreshSettings {
     /// `keyroll_timeout` in seconds.
     pub timeout: u32,
     /// `keyroll_max_retries`.
@@ -38,11 +38,11 @@ pub struct PaceSettings {
     pub cache_version_timeout: i64,
 }
 
-impl PaceSettings {
+impl RefreshSettings {
     /// What they come to.
-    pub fn pace(&self) -> Pace {
+    pub fn policy(&self) -> RefreshPolicy {
         let milliseconds = |value: i64| Duration::from_millis(value.max(0).unsigned_abs());
-        Pace {
+        RefreshPolicy {
             // Without caching the peer asks for every page; here no secret is looked at more than once a second.
             version_interval: match self.caching_enabled {
                 true => milliseconds(self.cache_version_timeout),
@@ -70,7 +70,7 @@ pub struct VaultSettings {
     /// `keyroll_vault_ca`.
     pub ca: Vec<u8>,
     /// Those that count anew from any SET GLOBAL on.
-    pub pace: PaceSettings,
+    pub refresh: RefreshSettings,
     /// `keyroll_check_kv_version`.
     pub check_kv_version: bool,
     /// `keyroll_vault_namespace`.
@@ -103,12 +103,12 @@ impl VaultSettings {
     /// A URL that is none, and a login that lacks a setting.
     pub fn store(self, strict_permissions: bool) -> Result<StoreConfig, PluginError> {
         let (address, path) = parse_url(&text(&self.url)).map_err(StoreError::from)?;
-        let pace = self.pace.pace();
+        let policy = self.refresh.policy();
         Ok(StoreConfig::VaultKv(Box::new(VaultKvConfig {
             path,
             check_kv_version: self.check_kv_version,
-            version_interval: pace.version_interval,
-            key_interval: pace.key_interval,
+            version_interval: policy.version_interval,
+            key_interval: policy.key_interval,
             strict_permissions,
             vault: VaultConfig {
                 address,
@@ -122,7 +122,7 @@ impl VaultSettings {
     /// # Errors
     /// A login that lacks a setting.
     pub fn access(&self) -> Result<VaultAccess, PluginError> {
-        let pace = self.pace.pace();
+        let policy = self.refresh.policy();
         let path =
             |bytes: &[u8]| (!bytes.is_empty()).then(|| PathBuf::from(OsString::from_vec(bytes.to_vec())));
         let client_certificate = path(&self.client_cert)
@@ -139,8 +139,8 @@ impl VaultSettings {
                 true => PlainHttp::Anywhere,
                 false => PlainHttp::ToLoopback,
             },
-            timeout: pace.timeout,
-            max_retries: pace.max_retries,
+            timeout: policy.timeout,
+            max_retries: policy.max_retries,
         })
     }
 

@@ -17,7 +17,7 @@ pub use error::{StoreError, Warning};
 pub use kind::StoreFile;
 pub use mark::{Identity, MarkError, MarkFile};
 pub use open::{StoreConfig, open};
-pub use refresh::{News, Pace, Watch};
+pub use refresh::{ChangeSource, Changes, RefreshPolicy};
 
 use std::path::Path;
 
@@ -148,8 +148,8 @@ pub trait KeyStore: Send + Sync {
         false
     }
 
-    /// What looks for new keys from a thread of its own; `None` where keys are only added by reloads and rotations.
-    fn watch(&self) -> Option<Box<dyn Watch>> {
+    /// What reads the changes of others; `None` where keys are only added by reloads and rotations.
+    fn change_source(&self) -> Option<Box<dyn ChangeSource>> {
         None
     }
 }

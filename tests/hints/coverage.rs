@@ -214,7 +214,7 @@ const NOT_MADE: &[(&str, &str)] = &[
         "PluginError::NotShown",
         "the reload that it names is the one after any change from outside",
     ),
-    ("PluginError::LookPanicked", "a fault of ours, to be reported"),
+    ("PluginError::RefreshPanicked", "a fault of ours, to be reported"),
     ("PluginError::NotRunning", "it names the error log"),
     ("MarkError::File", "those of any file"),
 ];

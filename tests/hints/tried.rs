@@ -47,7 +47,7 @@ variants! {
     PluginError: OF_PLUGIN, of_plugin, [
         KeyStore Mark NotMarked MasterKey FilekeyHidden VaultSecretHidden LoginLacks SeveralStores NoMasterKey TwoMasterKeys
         KeysOfPeer ExecByStatement VaultByStatement SaveTo SaveUnder SaveOver NotAKeyId KeyInUse DataUnseen StatementKilled
-        LookPanicked NotRunning NoThread TooManyCreated Busy NotShown
+        RefreshPanicked NotRunning NoThread TooManyCreated Busy NotShown
     ];
     MarkError: OF_MARKS, of_mark, [File Unreadable StoreLacks];
     Warning: OF_WARNINGS, of_warning, [LoosePermissions OlderMasterKeyOpens VersionGone NotAKey HeldVersionGone];

@@ -207,7 +207,7 @@ fn renewals_and_looks_go_on(clock: &Path) {
         PATIENT,
     );
     let ring = Ring::new(&store.load().unwrap().keys, Algorithm::AesCbc).unwrap();
-    let mut watch = store.watch().unwrap();
+    let mut source = store.change_source().unwrap();
     let mut time = SystemTime::now();
     // Each setting outlasts the token, which only renewals keep alive.
     for off in [YEAR, -YEAR, 0] {
@@ -220,10 +220,10 @@ fn renewals_and_looks_go_on(clock: &Path) {
         );
         time = set;
         for _ in 0..5 {
-            let interval = watch.interval();
+            let interval = source.interval();
             assert!(interval <= Duration::from_secs(4), "{interval:?}");
             sleep(interval.min(Duration::from_millis(1100)));
-            let news = watch.refresh(&ring, &BTreeSet::new()).unwrap();
+            let news = source.refresh(&ring, &BTreeSet::new()).unwrap();
             assert!(news.keys.is_empty() && news.warnings.is_empty(), "{news:?}");
         }
     }

@@ -17,7 +17,7 @@ use keyroll::secret::{KeystoreKey, SecretBytes};
 use keyroll::service::aws::LOG_LEVEL;
 use keyroll::service::vault::{Login, SecretSource, VaultAccess, VaultConfig};
 use keyroll::store::vault_kv::{KvError, VaultKv, VaultKvConfig, parse_url};
-use keyroll::store::{KeyStore, Rotate, StoreError, Watch};
+use keyroll::store::{ChangeSource, KeyStore, Rotate, StoreError};
 use serde_json::json;
 
 use crate::aws;
@@ -297,7 +297,7 @@ impl Service for Kv {
         let ring = Ring::new(&self.store(PATIENT).load().unwrap().keys, Algorithm::AesCbc).unwrap();
         let store = self.store(request_timeout);
         Box::new(KvClient {
-            watch: store.watch().unwrap(),
+            changes: store.change_source().unwrap(),
             store,
             ring,
         })
@@ -310,7 +310,7 @@ impl Service for Kv {
 
 struct KvClient {
     store: VaultKv,
-    watch: Box<dyn Watch>,
+    changes: Box<dyn ChangeSource>,
     ring: Ring,
 }
 
@@ -318,7 +318,7 @@ impl Client for KvClient {
     fn call(&mut self, call: Call) -> Result<(), Failure> {
         let done = match call {
             Call::Start => self.store.load().map(|loaded| assert!(!loaded.keys.is_empty())),
-            Call::Look => self.watch.refresh(&self.ring, &BTreeSet::new()).map(drop),
+            Call::Look => self.changes.refresh(&self.ring, &BTreeSet::new()).map(drop),
             Call::Rotate => self
                 .store
                 .rotate(Rotate::All, NewVersions::DEFAULT, Some(&self.ring))

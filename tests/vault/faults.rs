@@ -59,9 +59,9 @@ fn a_look_that_hangs_ends_at_once_when_told() {
     let patient = VaultKv::new(config(&url, access(bao, token(&bao.root_token)))).unwrap();
     let before = ring(&patient.load().unwrap());
     proxy.makes(Trouble::Hanging);
-    let mut watch = patient.watch().unwrap();
-    let interrupt = watch.interrupter();
-    let looking = std::thread::spawn(move || watch.refresh(&before, &Default::default()).unwrap_err());
+    let mut source = patient.change_source().unwrap();
+    let interrupt = source.interrupter();
+    let looking = std::thread::spawn(move || source.refresh(&before, &Default::default()).unwrap_err());
     std::thread::sleep(SHORT);
     let start = Instant::now();
     interrupt();

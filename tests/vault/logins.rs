@@ -113,12 +113,12 @@ fn a_token_is_renewed_before_its_end() {
     let short = bao.token(&reading(&mount), &json!({"ttl": "3s", "period": "3s"}));
     let store = store_with(bao, &mount, token(&short));
     let ring = ring(&store.load().unwrap());
-    let mut watch = store.watch().unwrap();
+    let mut source = store.change_source().unwrap();
     for _ in 0..6 {
-        let interval = watch.interval();
+        let interval = source.interval();
         assert!(interval <= Duration::from_secs(3), "{interval:?}");
         sleep(interval.min(Duration::from_millis(1100)));
-        watch.refresh(&ring, &Default::default()).unwrap();
+        source.refresh(&ring, &Default::default()).unwrap();
     }
 }
 
@@ -154,10 +154,10 @@ fn an_app_role_logs_in_and_logs_in_anew_when_its_token_ends() {
         Some(login(secret_id["data"]["secret_id"].as_str().unwrap())),
     );
     let ring = ring(&store.load().unwrap());
-    let mut watch = store.watch().unwrap();
+    let mut source = store.change_source().unwrap();
     for _ in 0..7 {
         sleep(Duration::from_secs(1));
-        watch.refresh(&ring, &Default::default()).unwrap();
+        source.refresh(&ring, &Default::default()).unwrap();
     }
     sleep(Duration::from_secs(5));
     store.load().unwrap();

@@ -9,8 +9,8 @@ mod interrupted;
 mod logins;
 #[path = "../openbao/mod.rs"]
 mod openbao;
+mod refresh;
 mod store;
 mod support;
 #[path = "../trouble/mod.rs"]
 mod trouble;
-mod watch;

@@ -10,7 +10,7 @@ use keyroll::net::{PlainHttp, TlsOptions};
 use keyroll::secret::SecretBytes;
 use keyroll::service::vault::{Login, SecretSource, VaultAccess, VaultConfig};
 use keyroll::store::vault_kv::{VaultKv, VaultKvConfig, parse_url};
-use keyroll::store::{KeyStore, Loaded, News, StoreError};
+use keyroll::store::{Changes, KeyStore, Loaded, StoreError};
 use serde_json::json;
 
 use crate::openbao::Bao;
@@ -77,9 +77,9 @@ pub(crate) fn ring(loaded: &Loaded) -> Ring {
     Ring::new(&loaded.keys, Algorithm::AesCbc).unwrap()
 }
 
-/// One look of a store's watch.
-pub(crate) fn look(store: &VaultKv, ring: &Ring) -> Result<News, StoreError> {
-    store.watch().unwrap().refresh(ring, &BTreeSet::new())
+/// One look of a store's source.
+pub(crate) fn look(store: &VaultKv, ring: &Ring) -> Result<Changes, StoreError> {
+    store.change_source().unwrap().refresh(ring, &BTreeSet::new())
 }
 
 pub(crate) fn names(keys: &keyroll::keys::KeySet) -> Vec<(u32, u32)> {

@@ -212,9 +212,8 @@ pub(super) unsafe extern "C" fn stay_at_rest(
     guard(|| ());
 }
 
-/// The update function of a variable that the thread which looks for new keys counts on: stores the value, and tells the
-/// thread.
-pub(super) unsafe extern "C" fn tell_watcher<T: Copy>(
+/// The update function of a variable that the refresher depends on: stores the value, and tells the refresher.
+pub(super) unsafe extern "C" fn tell_refresher<T: Copy>(
     _thd: *mut c_void,
     _var: *mut abi::kr_sys_var,
     place: *mut c_void,
@@ -228,7 +227,7 @@ pub(super) unsafe extern "C" fn tell_watcher<T: Copy>(
         };
         *place = *save;
         // SAFETY: the server holds its lock of global variables around every update function.
-        instance::set_pace(unsafe { values::pace() }.pace());
+        instance::set_refresh_policy(unsafe { values::refresh() }.policy());
     });
 }
 

@@ -27,7 +27,7 @@ macro_rules! declare {
     // What a SET does beside storing the value; `None`: the server stores it.
     (@update start $type:ty) => { None };
     (@update live $type:ty) => { None };
-    (@update watched $type:ty) => { Some(actions::tell_watcher::<$type>) };
+    (@update refresh $type:ty) => { Some(actions::tell_refresher::<$type>) };
 
     (@variable text $name:ident [$default:literal] [] $when:ident, $comment:literal) => {
         declare!(@text $name, $default, when::$when, $comment, None, None);
@@ -138,7 +138,7 @@ macro_rules! named {
 mod when {
     pub(super) const start: u32 = super::abi::KR_VAR_READONLY;
     pub(super) const live: u32 = 0;
-    pub(super) const watched: u32 = 0;
+    pub(super) const refresh: u32 = 0;
 }
 
 with_system_variables!(declare);

@@ -7,7 +7,7 @@ use super::super::cell::ServerCell;
 use super::super::services;
 use crate::keys::{KeySpec, NewVersions, VersionStep};
 use crate::plugin::settings::{self, SecretsOfEnvironment, Settings};
-use crate::plugin::{Level, NewKeys, PaceSettings, VaultSettings};
+use crate::plugin::{Level, NewKeys, RefreshSettings, VaultSettings};
 use crate::secret::SecretBytes;
 use crate::service::aws::KmsSettings;
 
@@ -70,7 +70,7 @@ pub(in crate::ffi) fn settings(of_environment: SecretsOfEnvironment) -> Settings
                 token: SecretBytes::new(text(*value::token.get()).to_vec()),
                 token_of_environment: of_environment.token,
                 ca: text(*value::vault_ca.get()).to_vec(),
-                pace: pace(),
+                refresh: refresh(),
                 check_kv_version: *value::check_kv_version.get() != 0,
                 namespace: text(*value::vault_namespace.get()).to_vec(),
                 login: *value::vault_login.get() as usize,
@@ -95,14 +95,14 @@ pub(in crate::ffi) fn settings(of_environment: SecretsOfEnvironment) -> Settings
     }
 }
 
-/// What the variables say that the thread counts on which looks for new keys.
+/// The variables that the refresher depends on.
 ///
 /// # Safety
 /// Nobody sets variables meanwhile: the caller is init, or an update function.
-pub(super) unsafe fn pace() -> PaceSettings {
+pub(super) unsafe fn refresh() -> RefreshSettings {
     // SAFETY: by this function's contract.
     unsafe {
-        PaceSettings {
+        RefreshSettings {
             timeout: *value::timeout.get(),
             max_retries: *value::max_retries.get(),
             caching_enabled: *value::caching_enabled.get() != 0,

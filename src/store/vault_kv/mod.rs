@@ -15,7 +15,7 @@ pub use client::Gone;
 pub use config::{VaultKvConfig, parse_url};
 pub use error::KvError;
 
-use super::refresh::Watch;
+use super::refresh::ChangeSource;
 use super::{KeyStore, Loaded, Rotate, Rotated, StoreError, Warning};
 use crate::keys::set::Inserted;
 use crate::keys::{KeyName, KeySet, NewVersions, Ring};
@@ -132,8 +132,8 @@ impl KeyStore for VaultKv {
         true
     }
 
-    fn watch(&self) -> Option<Box<dyn Watch>> {
-        Some(Box::new(refresh::Refresh::new(
+    fn change_source(&self) -> Option<Box<dyn ChangeSource>> {
+        Some(Box::new(refresh::KvChanges::new(
             Arc::clone(&self.client),
             Arc::clone(&self.intervals),
         )))

@@ -1,4 +1,4 @@
-//! Looking for new versions: one list and one small answer for each secret, and the bytes of what is new.
+//! Refreshing from Vault KV: one list and one small answer for each secret, and the bytes of what is new.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use super::client::{Gone, KvClient};
 use super::config::SHORTEST_INTERVAL;
 use super::{KvError, add};
 use crate::keys::{KeyName, KeySet, Ring};
-use crate::store::refresh::{News, Pace, Watch};
+use crate::store::refresh::{ChangeSource, Changes, RefreshPolicy};
 use crate::store::{StoreError, Warning};
 
 /// How old answers may become, as wall-clock maxima, in milliseconds. They may be set anew while a look is under way.
@@ -27,11 +27,11 @@ impl Intervals {
         }
     }
 
-    fn set(&self, pace: Pace) {
+    fn set(&self, policy: RefreshPolicy) {
         self.versions
-            .store(milliseconds(pace.version_interval), Ordering::Relaxed);
+            .store(milliseconds(policy.version_interval), Ordering::Relaxed);
         self.keys
-            .store(milliseconds(pace.key_interval), Ordering::Relaxed);
+            .store(milliseconds(policy.key_interval), Ordering::Relaxed);
     }
 
     fn versions(&self) -> Duration {
@@ -47,9 +47,9 @@ fn milliseconds(interval: Duration) -> u64 {
     u64::try_from(interval.max(SHORTEST_INTERVAL).as_millis()).unwrap_or(u64::MAX)
 }
 
-/// The state of a watch: what was seen, without key bytes.
+/// The state of the refreshes: what was seen, without key bytes.
 #[derive(Debug)]
-pub(super) struct Refresh {
+pub(super) struct KvChanges {
     client: Arc<KvClient>,
     intervals: Arc<Intervals>,
     /// Versions that cannot be read, and why; each is warned about once.
@@ -60,9 +60,9 @@ pub(super) struct Refresh {
     token_due: Option<Instant>,
 }
 
-impl Refresh {
-    pub(super) fn new(client: Arc<KvClient>, intervals: Arc<Intervals>) -> Refresh {
-        Refresh {
+impl KvChanges {
+    pub(super) fn new(client: Arc<KvClient>, intervals: Arc<Intervals>) -> KvChanges {
+        KvChanges {
             client,
             intervals,
             gone: BTreeMap::new(),
@@ -76,7 +76,7 @@ impl Refresh {
         id: u32,
         ring: &Ring,
         compare: bool,
-        news: &mut News,
+        changes: &mut Changes,
     ) -> Result<(), StoreError> {
         let Some(metadata) = self.client.metadata(id)? else {
             return Ok(());
@@ -92,14 +92,14 @@ impl Refresh {
                 Err(error @ KvError::NotAKey { .. }) => {
                     self.gone.insert(name, Gone::Missing);
                     let reason = error.to_string();
-                    news.warnings.push(Warning::NotAKey { reason });
+                    changes.warnings.push(Warning::NotAKey { reason });
                     continue;
                 }
                 found => found?,
             };
             match found {
                 Ok(key) => {
-                    add(&mut news.keys, name, key);
+                    add(&mut changes.keys, name, key);
                 }
                 Err(gone) if !is_held => {
                     self.gone.insert(name, gone);
@@ -111,7 +111,7 @@ impl Refresh {
         for name in held {
             match metadata.fate(name.version) {
                 Some(how) if self.gone.insert(name, how) != Some(how) => {
-                    news.warnings.push(Warning::HeldVersionGone {
+                    changes.warnings.push(Warning::HeldVersionGone {
                         name,
                         how: how.name(),
                     });
@@ -127,15 +127,15 @@ impl Refresh {
     }
 }
 
-impl Watch for Refresh {
-    fn refresh(&mut self, ring: &Ring, wanted: &BTreeSet<u32>) -> Result<News, StoreError> {
+impl ChangeSource for KvChanges {
+    fn refresh(&mut self, ring: &Ring, requested: &BTreeSet<u32>) -> Result<Changes, StoreError> {
         let token_due = self
             .client
             .vault
             .keep_token(self.client.vault.allowance())
             .map_err(KvError::from)?;
         self.token_due = token_due.map(|left| Instant::now() + left);
-        let mut news = News {
+        let mut changes = Changes {
             keys: KeySet::default(),
             warnings: Vec::new(),
         };
@@ -143,23 +143,27 @@ impl Watch for Refresh {
         // Ids that someone waits for come first.
         let listed = self.client.ids()?;
         let known = ring.ids();
-        let mut ids: Vec<u32> = wanted.iter().copied().filter(|id| listed.contains(id)).collect();
-        ids.extend(listed.iter().filter(|id| !wanted.contains(id)));
+        let mut ids: Vec<u32> = requested
+            .iter()
+            .copied()
+            .filter(|id| listed.contains(id))
+            .collect();
+        ids.extend(listed.iter().filter(|id| !requested.contains(id)));
         for id in &ids {
-            self.refresh_key(*id, ring, compare, &mut news)?;
+            self.refresh_key(*id, ring, compare, &mut changes)?;
         }
         for id in known.into_iter().filter(|id| listed.binary_search(id).is_err()) {
             for name in ring.versions_of(id) {
                 if self.gone.insert(name, Gone::Missing) != Some(Gone::Missing) {
                     let how = Gone::Missing.name();
-                    news.warnings.push(Warning::HeldVersionGone { name, how });
+                    changes.warnings.push(Warning::HeldVersionGone { name, how });
                 }
             }
         }
         if compare {
             self.compared = Instant::now();
         }
-        Ok(news)
+        Ok(changes)
     }
 
     fn interval(&self) -> Duration {
@@ -177,11 +181,11 @@ impl Watch for Refresh {
         Arc::new(move || client.vault.interrupt())
     }
 
-    fn pacer(&self) -> Arc<dyn Fn(Pace) + Send + Sync> {
+    fn policy_setter(&self) -> Arc<dyn Fn(RefreshPolicy) + Send + Sync> {
         let (client, intervals) = (Arc::clone(&self.client), Arc::clone(&self.intervals));
-        Arc::new(move |pace| {
-            client.vault.set_patience(pace.timeout, pace.max_retries);
-            intervals.set(pace);
+        Arc::new(move |policy| {
+            client.vault.set_patience(policy.timeout, policy.max_retries);
+            intervals.set(policy);
         })
     }
 }

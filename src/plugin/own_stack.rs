@@ -1,4 +1,4 @@
-//! Work in a thread of its own: a thread of the server that calls the plugin may have little stack left.
+//! Work on a stack of its own: a thread of the server that calls the plugin may have little stack left.
 
 use std::io;
 use std::panic::resume_unwind;
@@ -25,7 +25,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(5);
 ///
 /// # Panics
 /// If the work does.
-pub fn apart<T: Send>(work: impl FnOnce() -> T + Send) -> io::Result<T> {
+pub fn on_own_stack<T: Send>(work: impl FnOnce() -> T + Send) -> io::Result<T> {
     let (mut work, mut answer) = (Some(work), None);
     run(&mut || answer = work.take().map(|work| work()))?;
     // A thread that ended without a panic has done it.
@@ -69,7 +69,7 @@ mod tests {
     fn work_has_a_thread_of_its_own_and_its_answer_is_handed_back() {
         let caller = thread::current().id();
         let text = String::from("an answer");
-        let answer = apart(|| (thread::current().id() != caller, text.len())).unwrap();
+        let answer = on_own_stack(|| (thread::current().id() != caller, text.len())).unwrap();
         assert_eq!(answer, (true, 9));
     }
 
@@ -78,20 +78,20 @@ mod tests {
         let start = Instant::now();
         let soon = move || start.elapsed() > Duration::from_millis(100);
         let given_up = cancel::while_wanted(soon, || {
-            apart(|| {
+            on_own_stack(|| {
                 cancel::sleep(Duration::from_secs(3600));
                 cancel::is_cancelled()
             })
         });
         assert!(given_up.unwrap() && start.elapsed() < Duration::from_secs(5));
-        assert!(!apart(cancel::is_cancelled).unwrap());
-        let before = cancel::while_wanted(|| true, || apart(cancel::is_cancelled));
+        assert!(!on_own_stack(cancel::is_cancelled).unwrap());
+        let before = cancel::while_wanted(|| true, || on_own_stack(cancel::is_cancelled));
         assert!(before.unwrap(), "known from the beginning");
     }
 
     #[test]
     fn a_panic_of_the_work_is_one_of_the_caller() {
-        let panicked = std::panic::catch_unwind(|| apart(|| -> () { panic!("of the test") }));
+        let panicked = std::panic::catch_unwind(|| on_own_stack(|| -> () { panic!("of the test") }));
         assert!(panicked.is_err());
     }
 }

@@ -1,5 +1,5 @@
-//! The thread that looks for new keys in a store that others add keys to. It is the only one that waits for such a store
-//! while nobody has asked for anything; the server's threads read the ring.
+//! The refresher: the thread that takes up keys which others add to the store. It alone waits for
+//! such a store while nobody has asked for anything; the server's threads read the ring.
 
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -9,183 +9,185 @@ use std::time::{Duration, Instant};
 
 use super::{PluginError, Published};
 use crate::crypto::scrub;
-use crate::store::{News, Pace, Watch};
+use crate::store::{ChangeSource, Changes, RefreshPolicy};
 
-/// No two looks begin within this time, however often the server asks for unknown keys.
+/// The shortest time between the beginnings of two refreshes, however often unknown keys are asked for.
 const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// The most unknown ids that are remembered.
-const MOST_WANTED: usize = 1000;
+const MOST_REQUESTED: usize = 1000;
 
-/// The running plugin as its thread sees it.
-pub trait Watched: Send + Sync + 'static {
+/// The running plugin as the refresher sees it.
+pub trait RefreshTarget: Send + Sync + 'static {
     /// The keys that are published; `None` once the plugin has ended.
     fn published(&self) -> Option<Published>;
 
-    /// Publishes what a look has brought. `true` if there were new versions.
-    fn take_up(&self, news: &News) -> Result<bool, PluginError>;
+    /// Publishes what a refresh has brought. `true` if there were new versions.
+    fn apply(&self, changes: &Changes) -> Result<bool, PluginError>;
 
-    /// Has new versions taken up by the server's background threads. `false`: not yet, because the server starts.
+    /// Has the server's background threads take up new versions. `false`: not yet, because the
+    /// server is still starting.
     fn start_reencryption(&self) -> bool;
 
-    /// A look failed, for another reason than the one before.
-    fn look_failed(&self, error: &PluginError);
+    /// A refresh failed, for another reason than the one before.
+    fn refresh_failed(&self, error: &PluginError);
 
-    /// A look succeeded after one that failed.
-    fn look_succeeded(&self);
+    /// A refresh succeeded after one that failed.
+    fn refresh_succeeded(&self);
 }
 
 /// The thread. Dropping it ends and joins it, whatever it waits for.
-pub struct Watcher {
+pub struct Refresher {
     shared: Arc<Shared>,
     interrupt: Arc<dyn Fn() + Send + Sync>,
-    set_pace: Arc<dyn Fn(Pace) + Send + Sync>,
+    set_policy: Arc<dyn Fn(RefreshPolicy) + Send + Sync>,
     thread: Option<JoinHandle<()>>,
 }
 
 #[derive(Default)]
 struct Shared {
-    state: Mutex<State>,
+    requests: Mutex<Requests>,
     changed: Condvar,
 }
 
 #[derive(Default)]
-struct State {
+struct Requests {
     is_ending: bool,
     /// Ids that the server has asked for in vain.
-    wanted: BTreeSet<u32>,
+    ids: BTreeSet<u32>,
 }
 
 impl Shared {
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn requests(&self) -> MutexGuard<'_, Requests> {
+        self.requests.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Watcher {
-    /// Starts the thread; the first look is one interval away.
+impl Refresher {
+    /// Starts the thread; the first refresh is one interval away.
     ///
     /// # Errors
     /// The system has no thread to give.
-    pub fn start(watch: Box<dyn Watch>, plugin: impl Watched) -> std::io::Result<Watcher> {
+    pub fn start(source: Box<dyn ChangeSource>, target: impl RefreshTarget) -> std::io::Result<Refresher> {
         let shared = Arc::new(Shared::default());
-        let (interrupt, set_pace) = (watch.interrupter(), watch.pacer());
+        let (interrupt, set_policy) = (source.interrupter(), source.policy_setter());
         let of_thread = Arc::clone(&shared);
         let thread = thread::Builder::new()
-            .name("keyroll-watch".into())
-            .spawn(move || run(watch, &of_thread, &plugin))?;
-        Ok(Watcher {
+            .name("keyroll-refresh".into())
+            .spawn(move || run(source, &of_thread, &target))?;
+        Ok(Refresher {
             shared,
             interrupt,
-            set_pace,
+            set_policy,
             thread: Some(thread),
         })
     }
 
-    /// Has the next look, which comes at once, see to a key that is not there. Never waits.
-    pub fn want(&self, id: u32) {
-        let mut state = self.shared.state();
-        if state.wanted.len() < MOST_WANTED && state.wanted.insert(id) {
+    /// Requests a refresh, at once, that looks for this key. Never waits.
+    pub fn request(&self, id: u32) {
+        let mut requests = self.shared.requests();
+        if requests.ids.len() < MOST_REQUESTED && requests.ids.insert(id) {
             self.shared.changed.notify_all();
         }
     }
 
-    /// Has the store looked at, and waited for, at another pace: at once where that makes a look due. Never waits.
-    pub fn set_pace(&self, pace: Pace) {
-        (self.set_pace)(pace);
-        // The lock, so that the thread is not between reading the pace and waiting.
-        let _state = self.shared.state();
+    /// Refreshes by another policy from now on: at once where that makes a refresh due. Never waits.
+    pub fn set_policy(&self, policy: RefreshPolicy) {
+        (self.set_policy)(policy);
+        // The lock, so that the thread is not between reading the policy and waiting.
+        let _requests = self.shared.requests();
         self.shared.changed.notify_all();
     }
 }
 
-impl Drop for Watcher {
+impl Drop for Refresher {
     fn drop(&mut self) {
-        self.shared.state().is_ending = true;
+        self.shared.requests().is_ending = true;
         self.shared.changed.notify_all();
         (self.interrupt)();
         if let Some(thread) = self.thread.take() {
-            // A panic outside a look has been told by the hook, and is not worth failing a shutdown.
+            // A panic outside a refresh has been told by the hook, and is not worth failing a shutdown.
             let _ = thread.join();
         }
     }
 }
 
-fn run(mut watch: Box<dyn Watch>, shared: &Shared, plugin: &impl Watched) {
+fn run(mut source: Box<dyn ChangeSource>, shared: &Shared, target: &impl RefreshTarget) {
     // The server has a thread for signals; none may end up here.
     let _ = nix::sys::signal::SigSet::all().thread_block();
     let mut last_failure = None;
-    let mut has_news = false;
+    let mut is_reencryption_due = false;
     loop {
         let began = Instant::now();
-        // While the server starts, it cannot be told of news: it is tried again.
-        let interval = || match has_news {
+        // While the server starts, it cannot be told of new versions: it is tried again.
+        let interval = || match is_reencryption_due {
             true => SHORTEST_PAUSE,
-            false => watch.interval(),
+            false => source.interval(),
         };
-        let Some(wanted) = wait(shared, began, interval) else {
+        let Some(requested) = wait(shared, began, interval) else {
             return;
         };
-        let Some(published) = plugin.published() else {
+        let Some(published) = target.published() else {
             return;
         };
-        let look = || {
-            let looked = watch.refresh(&published.ring, &wanted);
-            if shared.state().is_ending {
+        let refresh = || {
+            let changes = source.refresh(&published.ring, &requested);
+            if shared.requests().is_ending {
                 return None;
             }
             Some(
-                looked
+                changes
                     .map_err(PluginError::from)
-                    .and_then(|news| plugin.take_up(&news)),
+                    .and_then(|changes| target.apply(&changes)),
             )
         };
-        // A thread that ended here would keep all new keys out, and nobody would notice. What a look leaves half done is
-        // its own list of warnings; keys are published as a whole or not at all.
-        let looked = catch_unwind(AssertUnwindSafe(|| scrub::around(look)))
-            .unwrap_or(Some(Err(PluginError::LookPanicked)));
-        let Some(looked) = looked else {
+        // A thread that ended here would keep all new keys out, and nobody would notice. What a
+        // refresh leaves half done is its own list of warnings; keys are published as a whole or
+        // not at all.
+        let refreshed = catch_unwind(AssertUnwindSafe(|| scrub::around(refresh)))
+            .unwrap_or(Some(Err(PluginError::RefreshPanicked)));
+        let Some(refreshed) = refreshed else {
             return;
         };
-        match looked {
+        match refreshed {
             Ok(is_new) => {
-                has_news |= is_new;
+                is_reencryption_due |= is_new;
                 if last_failure.take().is_some() {
-                    plugin.look_succeeded();
+                    target.refresh_succeeded();
                 }
             }
             Err(error) => {
                 let text = error.to_string();
                 if last_failure.as_ref() != Some(&text) {
-                    plugin.look_failed(&error);
+                    target.refresh_failed(&error);
                     last_failure = Some(text);
                 }
             }
         }
-        if has_news {
-            has_news = !plugin.start_reencryption();
+        if is_reencryption_due {
+            is_reencryption_due = !target.start_reencryption();
         }
     }
 }
 
-/// Waits for the interval to pass, which may change meanwhile, for a wanted key, or for the end (`None`).
+/// Waits for the interval to pass, which may change meanwhile, for a request, or for the end (`None`).
 fn wait(shared: &Shared, began: Instant, interval: impl Fn() -> Duration) -> Option<BTreeSet<u32>> {
-    let mut state = shared.state();
+    let mut requests = shared.requests();
     loop {
-        if state.is_ending {
+        if requests.is_ending {
             return None;
         }
-        let until = match state.wanted.is_empty() {
+        let until = match requests.ids.is_empty() {
             true => interval(),
             false => SHORTEST_PAUSE.min(interval()),
         };
         let left = until.saturating_sub(began.elapsed());
         if left.is_zero() {
-            return Some(std::mem::take(&mut state.wanted));
+            return Some(std::mem::take(&mut requests.ids));
         }
-        state = shared
+        requests = shared
             .changed
-            .wait_timeout(state, left)
+            .wait_timeout(requests, left)
             .unwrap_or_else(PoisonError::into_inner)
             .0;
     }
@@ -202,8 +204,8 @@ mod tests {
     use crate::secret::DataKey;
     use crate::store::StoreError;
 
-    /// What a look does.
-    enum Look {
+    /// What a refresh does.
+    enum Step {
         Succeeds,
         Fails,
         Panics,
@@ -212,23 +214,23 @@ mod tests {
     }
 
     struct Script {
-        looks: VecDeque<Look>,
+        steps: VecDeque<Step>,
         interval: Arc<Mutex<Duration>>,
         is_interrupted: Arc<AtomicBool>,
     }
 
-    impl Watch for Script {
-        fn refresh(&mut self, _: &Ring, wanted: &BTreeSet<u32>) -> Result<News, StoreError> {
+    impl ChangeSource for Script {
+        fn refresh(&mut self, _: &Ring, requested: &BTreeSet<u32>) -> Result<Changes, StoreError> {
             let failure = || StoreError::UnknownKey {
                 id: 7,
                 store: "the script".into(),
                 ids: Vec::new(),
             };
-            match self.looks.pop_front().unwrap_or(Look::Succeeds) {
-                Look::Succeeds => {}
-                Look::Fails => return Err(failure()),
-                Look::Panics => panic!("of the script"),
-                Look::Hangs => {
+            match self.steps.pop_front().unwrap_or(Step::Succeeds) {
+                Step::Succeeds => {}
+                Step::Fails => return Err(failure()),
+                Step::Panics => panic!("of the script"),
+                Step::Hangs => {
                     while !self.is_interrupted.load(Ordering::SeqCst) {
                         thread::sleep(Duration::from_millis(1));
                     }
@@ -236,11 +238,11 @@ mod tests {
                 }
             }
             let mut keys = KeySet::default();
-            for id in wanted {
+            for id in requested {
                 let name = KeyName { id: *id, version: 1 };
                 keys.insert(name, DataKey::new(&[1; 32]).unwrap());
             }
-            Ok(News {
+            Ok(Changes {
                 keys,
                 warnings: Vec::new(),
             })
@@ -255,9 +257,9 @@ mod tests {
             Arc::new(move || is_interrupted.store(true, Ordering::SeqCst))
         }
 
-        fn pacer(&self) -> Arc<dyn Fn(Pace) + Send + Sync> {
+        fn policy_setter(&self) -> Arc<dyn Fn(RefreshPolicy) + Send + Sync> {
             let interval = Arc::clone(&self.interval);
-            Arc::new(move |pace| *interval.lock().unwrap() = pace.version_interval)
+            Arc::new(move |policy| *interval.lock().unwrap() = policy.version_interval)
         }
     }
 
@@ -284,7 +286,7 @@ mod tests {
         }
     }
 
-    impl Watched for Told {
+    impl RefreshTarget for Told {
         fn published(&self) -> Option<Published> {
             let mut keys = KeySet::default();
             keys.insert(KeyName { id: 1, version: 1 }, DataKey::new(&[1; 32]).unwrap());
@@ -295,8 +297,8 @@ mod tests {
             })
         }
 
-        fn take_up(&self, news: &News) -> Result<bool, PluginError> {
-            let ids = news.keys.ids();
+        fn apply(&self, changes: &Changes) -> Result<bool, PluginError> {
+            let ids = changes.keys.ids();
             self.say(format!("{ids:?}"));
             Ok(!ids.is_empty())
         }
@@ -306,23 +308,23 @@ mod tests {
             true
         }
 
-        fn look_failed(&self, error: &PluginError) {
+        fn refresh_failed(&self, error: &PluginError) {
             self.say(format!("failed: {error}"));
         }
 
-        fn look_succeeded(&self) {
+        fn refresh_succeeded(&self) {
             self.say("well again".into());
         }
     }
 
-    fn watching(looks: impl IntoIterator<Item = Look>, interval: Duration) -> (Watcher, Told) {
+    fn refreshing(steps: impl IntoIterator<Item = Step>, interval: Duration) -> (Refresher, Told) {
         let told = Told::default();
         let script = Script {
-            looks: looks.into_iter().collect(),
+            steps: steps.into_iter().collect(),
             interval: Arc::new(Mutex::new(interval)),
             is_interrupted: Arc::default(),
         };
-        (Watcher::start(Box::new(script), told.clone()).unwrap(), told)
+        (Refresher::start(Box::new(script), told.clone()).unwrap(), told)
     }
 
     const SOON: Duration = Duration::from_millis(5);
@@ -330,11 +332,11 @@ mod tests {
 
     #[test]
     fn a_shorter_interval_counts_for_a_thread_that_waits_for_a_longer_one() {
-        let (watcher, told) = watching([], NEVER);
+        let (refresher, told) = refreshing([], NEVER);
         // So that it waits.
         thread::sleep(Duration::from_millis(100));
         assert_eq!(told.0.lock().unwrap().len(), 0);
-        watcher.set_pace(Pace {
+        refresher.set_policy(RefreshPolicy {
             version_interval: SOON,
             key_interval: NEVER,
             timeout: NEVER,
@@ -345,15 +347,15 @@ mod tests {
 
     #[test]
     fn a_failure_is_told_once_and_so_is_its_end() {
-        let (_watcher, told) = watching([Look::Fails, Look::Fails, Look::Fails], SOON);
+        let (_refresher, told) = refreshing([Step::Fails, Step::Fails, Step::Fails], SOON);
         let told = told.first(4);
         assert!(told[0].starts_with("failed: "), "{told:?}");
         assert_eq!(told[1..4], ["[]", "well again", "[]"]);
     }
 
     #[test]
-    fn a_panic_in_a_look_is_told_and_the_next_look_comes() {
-        let (_watcher, told) = watching([Look::Succeeds, Look::Panics, Look::Succeeds], SOON);
+    fn a_panic_in_a_refresh_is_told_and_the_next_one_comes() {
+        let (_refresher, told) = refreshing([Step::Succeeds, Step::Panics, Step::Succeeds], SOON);
         let told = told.first(4);
         assert_eq!(told[0], "[]");
         assert!(told[1].starts_with("failed: a bug of keyroll"), "{told:?}");
@@ -361,19 +363,19 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_id_is_looked_for_at_once_and_brings_reencryption() {
-        let (watcher, told) = watching([], NEVER);
-        watcher.want(9);
+    fn an_unknown_id_is_requested_at_once_and_brings_reencryption() {
+        let (refresher, told) = refreshing([], NEVER);
+        refresher.request(9);
         assert_eq!(told.first(2), ["[9]", "woken"]);
     }
 
     #[test]
-    fn the_end_does_not_wait_for_a_look_under_way_nor_for_the_next() {
-        for (looks, interval) in [(Some(Look::Hangs), SOON), (None, NEVER)] {
-            let (watcher, told) = watching(looks, interval);
+    fn the_end_does_not_wait_for_a_refresh_under_way_nor_for_the_next() {
+        for (steps, interval) in [(Some(Step::Hangs), SOON), (None, NEVER)] {
+            let (refresher, told) = refreshing(steps, interval);
             thread::sleep(Duration::from_millis(100));
             let start = Instant::now();
-            drop(watcher);
+            drop(refresher);
             assert!(start.elapsed() < Duration::from_millis(500));
             assert!(told.first(0).is_empty(), "what ended is no failure");
         }

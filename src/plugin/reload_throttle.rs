@@ -1,5 +1,5 @@
-//! When mariadb-backup reads the key store again: for a version that it lacks, as a server may have made it meanwhile, but not as
-//! often as pages ask for it.
+//! The limit on how often mariadb-backup reloads the key store: for a version that it lacks, as a server may have made it
+//! meanwhile, but not as often as pages ask for it.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
@@ -8,32 +8,32 @@ use std::time::{Duration, Instant};
 
 use crate::keys::KeyName;
 
-/// No two reads begin within this time.
+/// The shortest time between the beginnings of two reloads.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// The most versions that are remembered.
 const MOST: usize = 1000;
 
-/// The reads so far.
+/// The reloads so far, and what they were made for.
 #[derive(Debug, Default)]
-pub struct LookAgain {
+pub struct ReloadThrottle {
     state: Mutex<State>,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    /// When the last read began, and whether it succeeded.
+    /// When the last reload began, and whether it succeeded.
     last: Option<(Instant, bool)>,
-    /// What reads were made for.
-    sought: BTreeSet<KeyName>,
+    /// The versions that reloads were made for.
+    requested: BTreeSet<KeyName>,
 }
 
-impl LookAgain {
-    /// Reads the store with `read`, which tells whether it succeeded, for a version that is not there; whether it may be there
-    /// now. A server makes a version before it uses it, so a read that began after it was asked for decides: one that another
-    /// thread has made meanwhile serves, and a version that was read for in vain has to wait for a second to pass. The first
-    /// one to ask for another version waits for it here.
-    pub fn look(&self, name: KeyName, read: impl FnOnce() -> bool) -> bool {
+impl ReloadThrottle {
+    /// Reloads the store by `read`, which tells whether it succeeded, for a version that is not there; whether it may be there
+    /// now. A server makes a version before it uses it, so a reload that began after it was asked for decides: one that another
+    /// thread has made meanwhile serves, and a version that was reloaded for in vain has to wait for a second to pass. The
+    /// first one to ask for another version waits for it here.
+    pub fn reload_for(&self, name: KeyName, read: impl FnOnce() -> bool) -> bool {
         let asked = Instant::now();
         // Each change is one assignment, so that a panic leaves it whole.
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -42,13 +42,13 @@ impl LookAgain {
                 return succeeded;
             }
             let left = PAUSE.saturating_sub(began.elapsed());
-            if !left.is_zero() && state.sought.contains(&name) {
+            if !left.is_zero() && state.requested.contains(&name) {
                 return false;
             }
             thread::sleep(left);
         }
-        if state.sought.len() < MOST {
-            state.sought.insert(name);
+        if state.requested.len() < MOST {
+            state.requested.insert(name);
         }
         let began = Instant::now();
         let succeeded = read();
@@ -69,8 +69,8 @@ mod tests {
 
     #[test]
     fn a_version_that_is_asked_for_again_and_again_is_read_for_once_in_a_pause() {
-        let (again, reads) = (LookAgain::default(), AtomicUsize::new(0));
-        let look = |version| again.look(name(version), || reads.fetch_add(1, Ordering::Relaxed) < 99);
+        let (again, reads) = (ReloadThrottle::default(), AtomicUsize::new(0));
+        let look = |version| again.reload_for(name(version), || reads.fetch_add(1, Ordering::Relaxed) < 99);
         let start = Instant::now();
         assert!(look(3));
         for _ in 0..10_000 {
@@ -88,17 +88,17 @@ mod tests {
 
     #[test]
     fn threads_that_ask_at_one_moment_share_a_read() {
-        let (again, reads) = (LookAgain::default(), AtomicUsize::new(0));
+        let (again, reads) = (ReloadThrottle::default(), AtomicUsize::new(0));
         let read = || {
             reads.fetch_add(1, Ordering::Relaxed);
             thread::sleep(Duration::from_millis(100));
             true
         };
-        again.look(name(1), read);
+        again.reload_for(name(1), read);
         thread::scope(|scope| {
             for version in 2..32 {
                 let (again, read) = (&again, &read);
-                scope.spawn(move || assert!(again.look(name(version), read)));
+                scope.spawn(move || assert!(again.reload_for(name(version), read)));
             }
         });
         // The one after the pause, and one for those that asked after it had begun.
