@@ -1,4 +1,4 @@
-//! Tests that hold the documentation: tables made from the code, paths, links and the list of pages.
+//! Tests that hold the documentation: tables made from the code, paths, links, figures and the list of pages.
 //!
 //! After a change of the system variables or of the command: `KEYROLL_WRITE_DOCS=1 cargo test --test documents` writes
 //! the parts that are made from them; read the difference.
@@ -8,6 +8,7 @@
 mod command;
 mod links;
 mod list;
+mod numbers;
 mod variables;
 
 use std::env;
