@@ -5,10 +5,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod claims;
 mod command;
 mod links;
 mod list;
-mod numbers;
+
 mod variables;
 
 use std::env;

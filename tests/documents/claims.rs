@@ -1,0 +1,98 @@
+//! Names, figures and messages that a page has from elsewhere are there.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use super::{root, text};
+
+/// The words of the text that begin with `Keyroll_`: names of status variables.
+fn status_variables(text: &str) -> BTreeSet<String> {
+    let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+    words
+        .filter(|word| word.starts_with("Keyroll_"))
+        .map(ToString::to_string)
+        .collect()
+}
+
+#[test]
+fn the_page_of_rotation_has_every_status_variable_that_a_server_shows() {
+    let shown = status_variables(&text(Path::new("mariadb-test/keyroll/r/status.result")));
+    let page = text(Path::new("docs/rotation.md"));
+    let (_, table) = page.split_once("| status variable |").unwrap();
+    assert!(shown.len() > 8, "{shown:?}");
+    assert_eq!(status_variables(table), shown);
+}
+
+#[test]
+fn the_costs_that_the_readme_names_are_those_of_the_page_on_speed() {
+    let (readme, speed) = (text(Path::new("README.md")), text(Path::new("docs/speed.md")));
+    let (_, costs) = readme.split_once("## What it costs").unwrap();
+    let (costs, _) = costs.split_once("\n## ").unwrap();
+    let figures: Vec<_> = costs
+        .lines()
+        .filter(|line| line.starts_with("| CPU") || line.starts_with("| re-encryption"))
+        .flat_map(str::split_whitespace)
+        .filter(|word| word.starts_with(|c: char| c.is_ascii_digit()))
+        .collect();
+    assert!(figures.len() > 12, "{figures:?}");
+    let measured: Vec<_> = speed.split([' ', '(', ')']).collect();
+    for figure in figures {
+        assert!(measured.contains(&figure), "docs/speed.md lacks {figure}");
+    }
+}
+
+/// All of the source, with each string in one line and without backticks, as a page quotes a message.
+fn source() -> String {
+    let mut made = String::new();
+    let mut folders = vec![root().join("src")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                let mut continued = false;
+                for line in fs::read_to_string(path).unwrap().lines() {
+                    made.push_str(if continued { line.trim_start() } else { line });
+                    continued = line.ends_with('\\');
+                    if continued {
+                        made.pop();
+                    } else {
+                        made.push('\n');
+                    }
+                }
+            }
+        }
+    }
+    made.replace('`', "")
+}
+
+#[test]
+fn the_messages_that_the_page_of_lost_keys_explains_are_those_of_the_source() {
+    let source = source();
+    let page = text(Path::new("docs/lost-keys.md"));
+    let (_, table) = page.split_once("\n## Messages\n").unwrap();
+    let (table, _) = table.split_once("\n## ").unwrap();
+    let messages: Vec<_> = table
+        .lines()
+        .filter_map(|row| row.strip_prefix("| `")?.split_once('`'))
+        .map(|(message, _)| message)
+        .collect();
+    assert!(messages.len() > 10, "{messages:?}");
+    for message in messages {
+        // What stands for something else is in capitals.
+        let is_fixed = |word: &&str| {
+            word.chars()
+                .any(|c| !(c.is_ascii_uppercase() || ".,".contains(c)))
+        };
+        let pieces: Vec<_> = message.split(' ').collect();
+        for words in pieces.split(|word| !is_fixed(word)) {
+            let words = words.join(" ");
+            assert!(
+                source.contains(words.trim_end_matches(',')),
+                "no message has {words:?} of {message:?}"
+            );
+        }
+    }
+}
