@@ -108,11 +108,15 @@ seconds=$(awk -v a="$started" -v b="$(date +%s.%N)" 'BEGIN { printf "%.1f", b - 
 [ "$new" = "$((old + 2))" ] || fail "the new version is $new"
 
 step "5. SET GLOBAL keyroll_rotate_master_key = 1"
-wrapped() { sed -nE 's/.*"wrapped": "(.{16}).*",?$/\1.../p' "$dir/keystore" | head -1; }
-before_it=$(wrapped)
+wrapped_by() { sql "SHOW STATUS LIKE 'Keyroll_master_key'" | cut -f2 | sed "s|$dir/||"; }
+cp "$dir/keystore" "$dir/keystore.before"
+keys=$(sql 'SELECT keyroll_keys()')
+echo "    the keystore is wrapped by $(wrapped_by)"
 sql "SET GLOBAL keyroll_rotate_master_key = 1"
-echo "    the keystore's key, wrapped: $before_it -> $(wrapped); $(sql "SHOW STATUS LIKE 'Keyroll_master_key'" | cut -f2 | sed "s|$dir/||")"
-[ "$before_it" != "$(wrapped)" ] || fail "the keystore was not wrapped anew"
+echo "    the keystore is wrapped by $(wrapped_by)"
+! cmp -s "$dir/keystore" "$dir/keystore.before" || fail "the keystore was not wrapped anew"
+[ "$keys" = "$(sql 'SELECT keyroll_keys()')" ] || fail "a data key changed"
+echo "    the data keys have not changed, so no data is touched"
 
 step "6. kill -9, restart"
 { kill -9 "$server"; wait "$server"; } 2>/dev/null || true # else the shell tells of the killed process
