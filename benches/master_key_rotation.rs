@@ -108,7 +108,7 @@ fn main() {
             Box::new(|| {
                 drop(
                     server
-                        .rotate(Rotate::Key(1), NewVersions::DEFAULT, Some(&ring))
+                        .rotate_keys(Rotate::Key(1), NewVersions::DEFAULT, Some(&ring))
                         .unwrap(),
                 )
             }),

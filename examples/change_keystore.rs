@@ -103,7 +103,7 @@ fn act(
             };
             let mut new = Vec::new();
             for _ in 0..times {
-                new.extend(store.rotate(which, NewVersions::DEFAULT, None)?.new);
+                new.extend(store.rotate_keys(which, NewVersions::DEFAULT, None)?.new);
             }
             new
         }

@@ -14,7 +14,9 @@ use std::process::ExitCode;
 use std::{fs, thread};
 
 use keyroll::keys::NewVersions;
-use keyroll::plugin::{Level, Plugin, PluginError, Published, Server, Settings, Status, VaultSettings, Wake};
+use keyroll::plugin::{
+    Plugin, PluginError, Published, Server, Settings, Severity, Status, VaultSettings, Wake,
+};
 use keyroll::secret::SecretBytes;
 use keyroll::service::aws::KmsSettings;
 use nix::sys::resource::{Resource, setrlimit};
@@ -23,7 +25,7 @@ use nix::sys::resource::{Resource, setrlimit};
 struct Nothing;
 
 impl Server for Nothing {
-    fn log(&self, _: Level, _: &str) {}
+    fn log(&self, _: Severity, _: &str) {}
     fn publish(&self, now: &Published) {
         // As a server's lookups, which may be under way for ever.
         std::mem::forget(now.clone());
@@ -71,7 +73,7 @@ fn act(
     let status = Status::default();
     let work = || -> Result<(), PluginError> {
         match action {
-            "rotate" => plugin.rotate(-1, NewVersions::DEFAULT, &Nothing, &status),
+            "rotate" => plugin.rotate_keys(-1, NewVersions::DEFAULT, &Nothing, &status),
             _ => plugin.reload(&Nothing, &status),
         }
     };

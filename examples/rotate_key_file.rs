@@ -91,7 +91,7 @@ fn act(
             let times: usize = times.first().map_or(Some(1), |times| times.parse().ok())?;
             let mut new = Vec::new();
             for _ in 0..times {
-                match store.rotate(which, NewVersions::DEFAULT, None) {
+                match store.rotate_keys(which, NewVersions::DEFAULT, None) {
                     Ok(rotated) => new.extend(rotated.new),
                     Err(error) => return Some(Err(error)),
                 }

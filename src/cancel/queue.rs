@@ -10,12 +10,12 @@ use super::{NotLocked, wait_for_lock};
 /// Threads that wait for each other. Nobody who comes later overtakes: under load, none waits for ever.
 #[derive(Debug, Default)]
 pub struct Queue {
-    line: Mutex<Line>,
+    waiters: Mutex<Waiters>,
     moved: Condvar,
 }
 
 #[derive(Debug, Default)]
-struct Line {
+struct Waiters {
     /// The number of the one who comes next.
     next: u64,
     /// The numbers of those who wait, in their order.
@@ -28,7 +28,7 @@ struct Line {
 #[derive(Debug)]
 pub struct Turn<'a>(&'a Queue);
 
-impl Line {
+impl Waiters {
     fn join(&mut self) -> u64 {
         let number = self.next;
         self.next += 1;
@@ -42,16 +42,16 @@ impl Line {
     }
 }
 
-/// A place in the line. It is given up when this is dropped: by whoever's turn has begun, or who waits no more, after a panic, too.
-struct Place<'a> {
+/// A place among the waiters. It is given up when this is dropped: by whoever's turn has begun, or who waits no more, after a panic, too.
+struct Ticket<'a> {
     queue: &'a Queue,
     number: u64,
 }
 
-impl Drop for Place<'_> {
+impl Drop for Ticket<'_> {
     fn drop(&mut self) {
         self.queue
-            .line()
+            .waiters()
             .waiting
             .retain(|waiting| *waiting != self.number);
         self.queue.moved.notify_all();
@@ -64,16 +64,21 @@ impl Queue {
     /// # Errors
     /// Those of [`wait_for_lock`].
     pub fn turn(&self, timeout: Duration) -> Result<Turn<'_>, NotLocked> {
-        let number = self.line().join();
-        let _place = Place { queue: self, number };
-        // Held between a try and the wait for the next one, so that no end of a turn is missed. Dropped before the place is.
-        let line = RefCell::new(Some(self.line()));
+        let number = self.waiters().join();
+        let _ticket = Ticket { queue: self, number };
+        // Held between a try and the wait for the next one, so that no end of a turn is missed. Dropped before the ticket is.
+        let waiters = RefCell::new(Some(self.waiters()));
         wait_for_lock(
             timeout,
-            || line.borrow_mut().as_mut().and_then(|line| line.begin(number)),
+            || {
+                waiters
+                    .borrow_mut()
+                    .as_mut()
+                    .and_then(|waiters| waiters.begin(number))
+            },
             |pause| {
-                let held = line.take();
-                line.replace(held.map(|held| unpoisoned(self.moved.wait_timeout(held, pause)).0));
+                let held = waiters.take();
+                waiters.replace(held.map(|held| unpoisoned(self.moved.wait_timeout(held, pause)).0));
             },
         )?;
         Ok(Turn(self))
@@ -81,23 +86,23 @@ impl Queue {
 
     /// The same, whatever becomes of the work: for threads that nobody kills.
     pub fn turn_without_end(&self) -> Turn<'_> {
-        let number = self.line().join();
-        let _place = Place { queue: self, number };
-        let mut line = self.line();
-        while line.begin(number).is_none() {
-            line = unpoisoned(self.moved.wait(line));
+        let number = self.waiters().join();
+        let _ticket = Ticket { queue: self, number };
+        let mut waiters = self.waiters();
+        while waiters.begin(number).is_none() {
+            waiters = unpoisoned(self.moved.wait(waiters));
         }
         Turn(self)
     }
 
-    fn line(&self) -> MutexGuard<'_, Line> {
-        unpoisoned(self.line.lock())
+    fn waiters(&self) -> MutexGuard<'_, Waiters> {
+        unpoisoned(self.waiters.lock())
     }
 }
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        self.0.line().is_taken = false;
+        self.0.waiters().is_taken = false;
         self.0.moved.notify_all();
     }
 }
@@ -124,7 +129,7 @@ mod tests {
             for number in 0..20 {
                 let (queue, seen) = (&queue, &seen);
                 // In this order, whatever the system does with its threads.
-                while queue.line().waiting.len() < number {
+                while queue.waiters().waiting.len() < number {
                     thread::yield_now();
                 }
                 scope.spawn(move || {
@@ -136,7 +141,7 @@ mod tests {
                     drop(turn);
                 });
             }
-            while queue.line().waiting.len() < 20 {
+            while queue.waiters().waiting.len() < 20 {
                 thread::yield_now();
             }
             assert_eq!(queue.turn(Duration::ZERO).unwrap_err(), NotLocked::TimedOut);

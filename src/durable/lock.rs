@@ -31,18 +31,18 @@ const LEAST_PATIENCE: Duration = Duration::from_millis(100);
 
 /// The threads of this process that want to lock one path.
 #[derive(Default)]
-struct Line {
+struct LockQueue {
     queue: Queue,
     /// Since when another process has had the lock, as far as whoever tried last knows.
     away_since: Mutex<Option<Instant>>,
 }
 
-impl Line {
+impl LockQueue {
     /// That of a path. It stays, as there are few: the files of one server.
-    fn of(path: &Path) -> &'static Line {
-        static LINES: Mutex<BTreeMap<PathBuf, &'static Line>> = Mutex::new(BTreeMap::new());
-        let mut lines = LINES.lock().unwrap_or_else(PoisonError::into_inner);
-        lines
+    fn of(path: &Path) -> &'static LockQueue {
+        static QUEUES: Mutex<BTreeMap<PathBuf, &'static LockQueue>> = Mutex::new(BTreeMap::new());
+        let mut queues = QUEUES.lock().unwrap_or_else(PoisonError::into_inner);
+        queues
             .entry(path.into())
             .or_insert_with(|| Box::leak(Box::default()))
     }
@@ -133,14 +133,14 @@ pub fn exclusive(path: &Path, kind: &'static FileKind, timeout: Duration) -> Res
         kind,
     };
     failpoint::reach("replace:lock").map_err(failed)?;
-    let line = Line::of(path);
-    let turn = line
+    let queue = LockQueue::of(path);
+    let turn = queue
         .turn(timeout)
         .map_err(|why| why.error(path, timeout, failed))?;
-    let locked = match open_locked(path, line, timeout, read::open_regular, File::try_lock)? {
+    let locked = match open_locked(path, queue, timeout, read::open_regular, File::try_lock)? {
         Err(Unlocked::Refused(error)) if is_for_writers(&error) => open_locked(
             path,
-            line,
+            queue,
             timeout,
             |path| open_to_write(path).map_err(failed),
             File::try_lock,
@@ -162,12 +162,12 @@ pub fn shared_if_possible(path: &Path, timeout: Duration) -> Result<File, FileEr
         path: path.into(),
         source,
     };
-    let line = Line::of(path);
+    let queue = LockQueue::of(path);
     // Over when the file is locked: readers read side by side.
-    let _turn = line
+    let _turn = queue
         .turn(timeout)
         .map_err(|why| why.error(path, timeout, failed))?;
-    match open_locked(path, line, timeout, read::open_regular, File::try_lock_shared)? {
+    match open_locked(path, queue, timeout, read::open_regular, File::try_lock_shared)? {
         Ok(file) => Ok(file),
         Err(Unlocked::Refused(source)) if has_no_locks(&source) => read::open_regular(path),
         Err(why) => Err(why.error(path, timeout, failed)),
@@ -216,15 +216,15 @@ fn open_to_write(path: &Path) -> io::Result<File> {
 /// Opens and locks the file whose turn it is.
 fn open_locked(
     path: &Path,
-    line: &Line,
+    queue: &LockQueue,
     timeout: Duration,
     open: impl Fn(&Path) -> Result<File, FileError>,
     try_lock: impl Fn(&File) -> Result<(), TryLockError>,
 ) -> Result<Result<File, Unlocked>, FileError> {
-    let (start, patience) = (Instant::now(), line.patience(timeout));
+    let (start, patience) = (Instant::now(), queue.patience(timeout));
     let noted = |file: &File| {
         let tried = try_lock(file);
-        line.set_away(matches!(tried, Err(TryLockError::WouldBlock)));
+        queue.set_away(matches!(tried, Err(TryLockError::WouldBlock)));
         tried
     };
     loop {

@@ -18,11 +18,11 @@ mod error;
 pub mod failpoint;
 pub mod lock;
 pub mod permissions;
-mod place;
 pub mod put;
 pub mod read;
 pub mod replace;
 pub mod step;
+mod target;
 
 pub use error::{FileError, LockHolder};
 pub use permissions::LoosePermissions;

@@ -13,9 +13,9 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use super::place::{Failpoints, Failure, OWNER_ONLY, Place};
 use super::replace::check_size;
 use super::step::{DiskState, Step};
+use super::target::{Failpoints, OWNER_ONLY, StepFailure, Target};
 use super::{FileError, FileKind, read};
 
 const PUT: Failpoints = Failpoints {
@@ -34,18 +34,18 @@ const PUT: Failpoints = Failpoints {
 /// error says that it may.
 pub fn put(path: &Path, kind: &'static FileKind, bytes: &[u8]) -> Result<(), FileError> {
     check_size(bytes, path, kind)?;
-    let place = Place::new(path, &PUT);
-    let as_it_was = |failure: Failure| failure.with(DiskState::AsItWas, kind);
-    let directory = place.open_directory().map_err(as_it_was)?;
-    place.remove_stale().map_err(as_it_was)?;
-    stage(&place, bytes)
-        .and_then(|()| place.rename())
-        .inspect_err(|_| place.discard())
+    let target = Target::new(path, &PUT);
+    let as_it_was = |failure: StepFailure| failure.with(DiskState::AsItWas, kind);
+    let directory = target.open_directory().map_err(as_it_was)?;
+    target.remove_stale().map_err(as_it_was)?;
+    stage(&target, bytes)
+        .and_then(|()| target.rename())
+        .inspect_err(|_| target.discard())
         .map_err(as_it_was)?;
-    place
+    target
         .sync(&directory)
-        .and_then(|()| place.reach("put:read-back", Step::ReadBack))
-        .and_then(|()| read_back(&place, kind, bytes))
+        .and_then(|()| target.reach("put:read-back", Step::ReadBack))
+        .and_then(|()| read_back(&target, kind, bytes))
         .map_err(|failure| {
             let why = io::Error::new(failure.source.kind(), "it is not put back");
             failure.with(DiskState::MayHoldUnused { why }, kind)
@@ -53,30 +53,30 @@ pub fn put(path: &Path, kind: &'static FileKind, bytes: &[u8]) -> Result<(), Fil
 }
 
 /// Makes the temporary file with these bytes, durable.
-fn stage(place: &Place, bytes: &[u8]) -> Result<(), Failure> {
-    place.reach(PUT.create, Step::Create)?;
+fn stage(target: &Target, bytes: &[u8]) -> Result<(), StepFailure> {
+    target.reach(PUT.create, Step::Create)?;
     let mut file = OpenOptions::new()
         .write(true)
         .create_new(true)
         .mode(OWNER_ONLY)
         .custom_flags(libc::O_NOFOLLOW)
-        .open(&place.temporary)
-        .map_err(place.failure(Step::Create))?;
-    place.reach(PUT.write, Step::Write)?;
-    file.write_all(bytes).map_err(place.failure(Step::Write))?;
-    place.reach(PUT.sync, Step::Sync)?;
-    file.sync_all().map_err(place.failure(Step::Sync))
+        .open(&target.temporary)
+        .map_err(target.failure(Step::Create))?;
+    target.reach(PUT.write, Step::Write)?;
+    file.write_all(bytes).map_err(target.failure(Step::Write))?;
+    target.reach(PUT.sync, Step::Sync)?;
+    file.sync_all().map_err(target.failure(Step::Sync))
 }
 
-fn read_back(place: &Place, kind: &'static FileKind, bytes: &[u8]) -> Result<(), Failure> {
-    let found = read::open_regular(&place.path).and_then(|file| read::whole(&file, &place.path, kind));
+fn read_back(target: &Target, kind: &'static FileKind, bytes: &[u8]) -> Result<(), StepFailure> {
+    let found = read::open_regular(&target.path).and_then(|file| read::whole(&file, &target.path, kind));
     let same = found.map(|found| found.expose() == bytes);
     match same {
         Ok(true) => Ok(()),
-        Ok(false) => Err(place.failure(Step::ReadBack)(io::Error::other(
+        Ok(false) => Err(target.failure(Step::ReadBack)(io::Error::other(
             "it does not hold what was written",
         ))),
-        Err(error) => Err(place.failure(Step::ReadBack)(io::Error::other(error))),
+        Err(error) => Err(target.failure(Step::ReadBack)(io::Error::other(error))),
     }
 }
 
@@ -135,12 +135,12 @@ mod tests {
     #[test]
     fn what_is_read_back_must_be_what_was_written() {
         let directory = tempfile::tempdir().unwrap();
-        let place = Place::new(&directory.path().join("file"), &PUT);
-        let judge = || read_back(&place, &KIND, b"meant").map_err(|failure| failure.source.to_string());
+        let target = Target::new(&directory.path().join("file"), &PUT);
+        let judge = || read_back(&target, &KIND, b"meant").map_err(|failure| failure.source.to_string());
         assert!(judge().is_err(), "no file");
-        fs::write(&place.path, "other").unwrap();
+        fs::write(&target.path, "other").unwrap();
         assert_eq!(judge(), Err("it does not hold what was written".into()));
-        fs::write(&place.path, "meant").unwrap();
+        fs::write(&target.path, "meant").unwrap();
         assert_eq!(judge(), Ok(()));
     }
 }

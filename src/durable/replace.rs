@@ -23,8 +23,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::place::{Failpoints, Failure, Place};
 use super::step::{DiskState, Step};
+use super::target::{Failpoints, StepFailure, Target};
 use super::{FileError, FileKind, failpoint, lock};
 use crate::cancel;
 
@@ -127,17 +127,17 @@ where
         previous,
     } = replacement;
     check_size(new, path, kind)?;
-    let place = Place::new(path, &REPLACE);
-    let copy = Place::new(&previous_path(path), &PREVIOUS);
-    let as_it_was = |failure: Failure| failure.with(DiskState::AsItWas, kind);
-    place
+    let target = Target::new(path, &REPLACE);
+    let copy = Target::new(&previous_path(path), &PREVIOUS);
+    let as_it_was = |failure: StepFailure| failure.with(DiskState::AsItWas, kind);
+    target
         .reach("replace:remove-stale", Step::RemoveStale)
-        .and_then(|()| place.remove_stale())
+        .and_then(|()| target.remove_stale())
         .and_then(|()| copy.remove_stale())
         .map_err(as_it_was)?;
     let meta = failpoint::reach("replace:examine")
         .and_then(|()| locked.metadata())
-        .map_err(place.failure(Step::Examine))
+        .map_err(target.failure(Step::Examine))
         .map_err(as_it_was)?;
     if meta.nlink() > 1 {
         return Err(FileError::HardLinked {
@@ -147,35 +147,35 @@ where
     }
 
     // Opened before anything is changed, because it may be what fails.
-    let directory = place.open_directory().map_err(as_it_was)?;
+    let directory = target.open_directory().map_err(as_it_was)?;
     // Both files stay open, and thereby locked, to the end: nobody reads what may be taken back.
-    let staged = place
-        .stage(new, |file| place.make_like(file, locked))
+    let staged = target
+        .stage(new, |file| target.make_like(file, locked))
         .map_err(as_it_was)?;
     if previous == Previous::Keep {
         stage_copy(&copy, locked, old).map_err(|failure| {
-            place.discard();
+            target.discard();
             as_it_was(failure)
         })?;
     }
     // The last moment: from here on it is done.
     still_wanted(path).inspect_err(|_| {
-        place.discard();
+        target.discard();
         copy.discard();
     })?;
     // A network file system may rename and yet report a failure.
-    if let Err(failure) = place.rename()
+    if let Err(failure) = target.rename()
         && !lock::is_named_by(&staged, path)
     {
-        place.discard();
+        target.discard();
         copy.discard();
         return Err(as_it_was(failure));
     }
 
-    let done = place
+    let done = target
         .sync(&directory)
-        .and_then(|()| place.reach("replace:read-back", Step::ReadBack))
-        .and_then(|()| read_back().map_err(|error| place.failure(Step::ReadBack)(io::Error::other(error))));
+        .and_then(|()| target.reach("replace:read-back", Step::ReadBack))
+        .and_then(|()| read_back().map_err(|error| target.failure(Step::ReadBack)(io::Error::other(error))));
     let read_back = done.map_err(|failure| {
         let state = match put_back(path, old, &staged, &directory) {
             Ok(_) => DiskState::PutBack,
@@ -208,7 +208,7 @@ fn still_wanted(path: &Path) -> Result<(), FileError> {
 }
 
 /// Writes the copy of the file as it was, durably, under a name of its own.
-fn stage_copy(copy: &Place, locked: &File, old: &[u8]) -> Result<(), Failure> {
+fn stage_copy(copy: &Target, locked: &File, old: &[u8]) -> Result<(), StepFailure> {
     copy.reach("replace:previous", Step::Create)?;
     // Nothing takes the place of a folder.
     if copy.path.symlink_metadata().is_ok_and(|meta| meta.is_dir()) {
@@ -226,20 +226,20 @@ fn stage_copy(copy: &Place, locked: &File, old: &[u8]) -> Result<(), Failure> {
 /// # Errors
 /// [`FileError::NotWritten`]: the copy is still there, or may be after a power failure.
 pub fn remove_previous(path: &Path, kind: &'static FileKind) -> Result<(), FileError> {
-    let copy = Place::new(&previous_path(path), &PREVIOUS);
+    let copy = Target::new(&previous_path(path), &PREVIOUS);
     copy.open_directory()
         .and_then(|directory| copy.remove(&directory))
         .map_err(|failure| failure.with(DiskState::AsItWas, kind))
 }
 
 /// Puts the old bytes back. The file that it answers is locked while it is open.
-fn put_back(path: &Path, old: &[u8], staged: &File, directory: &File) -> Result<File, Failure> {
-    let place = Place::new(path, &BACK);
-    let back = place.stage(old, |file| place.make_like(file, staged))?;
-    place
+fn put_back(path: &Path, old: &[u8], staged: &File, directory: &File) -> Result<File, StepFailure> {
+    let target = Target::new(path, &BACK);
+    let back = target.stage(old, |file| target.make_like(file, staged))?;
+    target
         .rename()
-        .and_then(|()| place.sync(directory))
-        .inspect_err(|_| place.discard())?;
+        .and_then(|()| target.sync(directory))
+        .inspect_err(|_| target.discard())?;
     Ok(back)
 }
 
@@ -261,38 +261,38 @@ pub fn create<T, E: From<FileError>>(
     read_back: impl FnOnce() -> Result<T, E>,
 ) -> Result<T, E> {
     check_size(bytes, path, kind)?;
-    let place = Place::new(path, &CREATE);
-    let no_file = |failure: Failure| match failure.source.kind() {
+    let target = Target::new(path, &CREATE);
+    let no_file = |failure: StepFailure| match failure.source.kind() {
         io::ErrorKind::AlreadyExists => FileError::FileExists { path: path.into() },
         _ => failure.with(DiskState::NoFile, kind),
     };
     // Two that make the same file at once would fight over the temporary one.
-    let directory = place.open_directory().map_err(no_file)?;
-    place.reach("create:lock", Step::Lock).map_err(no_file)?;
+    let directory = target.open_directory().map_err(no_file)?;
+    target.reach("create:lock", Step::Lock).map_err(no_file)?;
     lock::wait_for(&directory, lock_timeout, File::try_lock).map_err(|why| {
         let locked = path.parent().unwrap_or(path);
         why.error(locked, lock_timeout, |source| {
-            no_file(place.failure(Step::Lock)(source))
+            no_file(target.failure(Step::Lock)(source))
         })
     })?;
     if path.symlink_metadata().is_ok() {
         return Err(FileError::FileExists { path: path.into() }.into());
     }
-    let made = place
+    let made = target
         .remove_stale()
-        .and_then(|()| place.stage(bytes, |file| place.make_new(file, owner)))
+        .and_then(|()| target.stage(bytes, |file| target.make_new(file, owner)))
         .map_err(no_file)?;
-    still_wanted(path).inspect_err(|_| place.discard())?;
-    link(&place).map_err(no_file)?;
-    let done = place
+    still_wanted(path).inspect_err(|_| target.discard())?;
+    link(&target).map_err(no_file)?;
+    let done = target
         .reach("create:unlink", Step::Rename)
-        .inspect(|()| place.discard())
-        .and_then(|()| place.sync(&directory))
-        .and_then(|()| place.reach("create:read-back", Step::ReadBack))
+        .inspect(|()| target.discard())
+        .and_then(|()| target.sync(&directory))
+        .and_then(|()| target.reach("create:read-back", Step::ReadBack))
         .map_err(|failure| no_file(failure).into())
         .and_then(|()| read_back());
     let done = done.inspect_err(|_| {
-        place.discard();
+        target.discard();
         let _ = fs::remove_file(path);
         let _ = directory.sync_all();
     });
@@ -302,11 +302,11 @@ pub fn create<T, E: From<FileError>>(
 }
 
 /// Gives the temporary file the path's name too: a link, unlike a rename, never replaces.
-fn link(place: &Place) -> Result<(), Failure> {
-    place
+fn link(target: &Target) -> Result<(), StepFailure> {
+    target
         .reach(CREATE.rename, Step::Rename)
-        .and_then(|()| fs::hard_link(&place.temporary, &place.path).map_err(place.failure(Step::Rename)))
-        .inspect_err(|_| place.discard())
+        .and_then(|()| fs::hard_link(&target.temporary, &target.path).map_err(target.failure(Step::Rename)))
+        .inspect_err(|_| target.discard())
 }
 
 /// Where a replacement keeps the file as it was: `NAME.previous` beside it. It is always a whole file, and an older one than
@@ -323,7 +323,7 @@ pub fn previous_path(path: &Path) -> PathBuf {
 /// Only under the file's lock: otherwise they may be those of a process that is at work.
 pub fn leftovers(path: &Path) -> Vec<PathBuf> {
     [path, &previous_path(path)]
-        .map(|path| Place::new(path, &REPLACE).temporary)
+        .map(|path| Target::new(path, &REPLACE).temporary)
         .into_iter()
         .filter(|temporary| temporary.symlink_metadata().is_ok())
         .collect()

@@ -223,7 +223,7 @@ pub(super) unsafe extern "C" fn deinit(_plugin: *mut c_void) -> c_int {
 fn refuse_start(error: &PluginError) -> InitStatus {
     services::fail_start(&error.to_string());
     services::log(
-        crate::plugin::Level::Note,
+        crate::plugin::Severity::Note,
         &format!("keyroll: hint: {}", error.hint()),
     );
     instance::end_before_recovery_without_keys();

@@ -12,7 +12,7 @@ use crate::datadir::aria;
 use crate::keys::{KeyName, NewVersions, VersionStep};
 use crate::plugin::reload_throttle::ReloadThrottle;
 use crate::plugin::{
-    Level, Plugin, PluginError, Published, RefreshTarget, Refresher, Server, Statement, Status, Wake, log,
+    Plugin, PluginError, Published, RefreshTarget, Refresher, Server, Severity, Statement, Status, Wake, log,
     on_own_stack, start_reencryption,
 };
 use crate::store::{Changes, RefreshPolicy};
@@ -48,7 +48,7 @@ pub(super) fn start_refresher(plugin: &Plugin) {
     match Refresher::start(source, Running) {
         Ok(refresher) => *refresher_slot() = Some(refresher),
         Err(error) => Host.log(
-            Level::Warning,
+            Severity::Warning,
             &format!("keyroll: no thread to refresh the keys: {error}; keyroll_reload_keys takes them up"),
         ),
     }
@@ -124,7 +124,7 @@ pub(super) fn end_before_recovery_without_keys() {
             "keyroll: the server ends here: without its keys Aria's recovery would lose rows of encrypted tables, {} for one",
             table.display()
         );
-        Host.log(Level::Error, &text);
+        Host.log(Severity::Error, &text);
         services::end_process();
     }
 }
@@ -196,14 +196,14 @@ pub(super) fn first_use(id: u32) -> Option<u32> {
 }
 
 /// Rotates keys as `SET GLOBAL keyroll_rotate_key = request` asks for; otherwise the statement's error.
-pub(super) fn rotate(request: i64, new: NewVersions<'_>) -> Result<(), String> {
+pub(super) fn rotate_keys(request: i64, new: NewVersions<'_>) -> Result<(), String> {
     let doing = if request == -1 {
         "rotation of all keys".into()
     } else {
         format!("rotation of key {request}")
     };
     act(&doing, new.step, |plugin| {
-        plugin.rotate(request, new, &Host, &STATUS)
+        plugin.rotate_keys(request, new, &Host, &STATUS)
     })
 }
 
@@ -257,7 +257,7 @@ fn run(doing: &str, action: impl FnOnce(&Plugin) -> Result<(), PluginError> + Se
 pub(super) struct Host;
 
 impl Server for Host {
-    fn log(&self, level: Level, text: &str) {
+    fn log(&self, level: Severity, text: &str) {
         services::log(level, text);
     }
 

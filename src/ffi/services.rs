@@ -17,7 +17,7 @@ use once_cell::sync::Lazy;
 use super::abi;
 use crate::one_line::one_line;
 use crate::plugin::server::MESSAGE_ROOM;
-use crate::plugin::{Level, Statement, Wake};
+use crate::plugin::{Severity, Statement, Wake};
 
 /// `sql_service`: SQL in the server (10.7 and later).
 // SAFETY: the server looks the symbol up by this name in this library alone.
@@ -46,15 +46,15 @@ fn service<T>(exported: &AtomicPtr<T>) -> Option<&'static T> {
 }
 
 /// Writes to the error log alone, or, in mariadb-backup, what failed to where it writes.
-pub(super) fn log(level: Level, text: &str) {
+pub(super) fn log(level: Severity, text: &str) {
     let (nr, gravity) = match level {
-        Level::Note => (0, abi::KR_ME_NOTE),
-        Level::Warning => (0, abi::KR_ME_WARNING),
-        Level::Error => (START_ERROR, 0),
+        Severity::Note => (0, abi::KR_ME_NOTE),
+        Severity::Warning => (0, abi::KR_ME_WARNING),
+        Severity::Error => (START_ERROR, 0),
     };
     // mariadb-backup prints nothing that is for the error log only, and has no statement that an error could fail.
     let log = match level {
-        Level::Error if is_backup_tool() => abi::KR_ME_ERROR_LOG,
+        Severity::Error if is_backup_tool() => abi::KR_ME_ERROR_LOG,
         _ => abi::KR_ME_ERROR_LOG_ONLY,
     };
     print(nr, text, (log | gravity).into());

@@ -52,7 +52,7 @@ status_variables! {
     master_key = Shown::Text(STATUS.master_key());
     keys = Shown::Number(published::current().map_or(0, |ring| ring.keys() as u64));
     key_versions = Shown::Number(published::current().map_or(0, |ring| ring.versions() as u64));
-    rotations = Shown::Number(STATUS.rotations());
+    rotations = Shown::Number(STATUS.key_rotations());
     master_key_rotations = Shown::Number(STATUS.master_key_rotations());
     keys_created = Shown::Number(STATUS.created());
     reloads = Shown::Number(STATUS.reloads());

@@ -102,13 +102,13 @@ fn a_start_tells_who_wraps_the_keystore_and_what_encrypts() {
     let s = started();
     assert!(
         s.server
-            .logged(Level::Note, "loaded 2 keys in 2 versions from keystore ")
+            .logged(Severity::Note, "loaded 2 keys in 2 versions from keystore ")
     );
     assert!(
         s.server
-            .logged(Level::Note, ", wrapped by version 1 of master key file ")
+            .logged(Severity::Note, ", wrapped by version 1 of master key file ")
     );
-    assert!(s.server.logged(Level::Note, ", encrypting with aes_256_xts"));
+    assert!(s.server.logged(Severity::Note, ", encrypting with aes_256_xts"));
 }
 
 #[test]
@@ -119,7 +119,7 @@ fn the_first_use_of_a_key_makes_it_durably_before_it_is_told() {
     assert_eq!(s.server.latest(7), Some(1));
     assert!(
         s.server
-            .logged(Level::Note, "made key 7 because it was asked for: version 1")
+            .logged(Severity::Note, "made key 7 because it was asked for: version 1")
     );
     assert_eq!(s.status.created(), 1);
     // Another thread that asked at the same moment gets the same.
@@ -139,7 +139,7 @@ fn a_key_that_cannot_be_made_is_not_tried_again_at_once() {
     let in_the_way = s.path(".keystore.keyroll-new");
     fs::create_dir(&in_the_way).unwrap();
     assert_eq!(s.first_use(7, FAST), None);
-    assert!(s.server.logged(Level::Error, "making key 7 failed: "));
+    assert!(s.server.logged(Severity::Error, "making key 7 failed: "));
     fs::remove_dir(&in_the_way).unwrap();
     assert_eq!(s.first_use(7, FAST), None);
     assert_eq!(s.first_use(8, FAST), Some(1), "another key is another matter");
@@ -172,7 +172,7 @@ fn no_more_keys_are_made_between_two_starts_than_the_limit_allows() {
         ),
         "{told}"
     );
-    assert!(s.server.logged(Level::Error, told));
+    assert!(s.server.logged(Severity::Error, told));
 
     let next = Recorder::default();
     let plugin = Plugin::start(settings_of(s.directory.path()), &next).unwrap();
@@ -223,8 +223,8 @@ fn a_key_that_data_is_encrypted_with_is_never_made_another_time() {
     let before = fs::read(s.path("keystore")).unwrap();
     assert_eq!(s.first_use(7, FAST), None);
     let words = "keyroll: making key 7 failed: shop/orders.ibd is encrypted with a key 7 that keystore ";
-    assert!(s.server.logged(Level::Error, words));
-    assert!(s.server.logged(Level::Error, "put the right store back"));
+    assert!(s.server.logged(Severity::Error, words));
+    assert!(s.server.logged(Severity::Error, "put the right store back"));
     assert_eq!(fs::read(s.path("keystore")).unwrap(), before);
     assert_eq!((s.server.latest(7), s.status.created()), (None, 0));
     assert_eq!(s.first_use(8, FAST), Some(1), "another key is another matter");
@@ -248,7 +248,7 @@ fn a_key_is_not_made_where_the_data_cannot_be_seen() {
     let mut s = started();
     s.server.data = None;
     assert_eq!(s.first_use(7, FAST), None);
-    assert!(s.server.logged(Level::Error, "data directory"));
+    assert!(s.server.logged(Severity::Error, "data directory"));
     assert_eq!(s.status.created(), 0);
 }
 
@@ -273,7 +273,7 @@ fn a_key_that_another_server_made_comes_with_its_table() {
     s.add_table(7);
     assert_eq!(s.first_use(7, FAST), Some(1));
     assert_eq!(s.status.created(), 0);
-    assert!(s.server.logged(Level::Note, "noticed in keystore"));
+    assert!(s.server.logged(Severity::Note, "noticed in keystore"));
     let bytes = |server: &Recorder| {
         let published = server.published.lock().unwrap().last().unwrap().clone();
         published.ring.key(7, 1).unwrap().with(<[u8]>::to_vec)
@@ -296,7 +296,7 @@ fn a_missing_key_is_told_with_the_file_that_needs_it_and_a_question_for_one_is_n
     lacks_key(8, Statement::MakesOrAltersTable);
     lacks_key(2, Statement::MakesOrAltersTable);
     lacks_key(9, Statement::Other);
-    assert!(!s.server.logged(Level::Error, ""));
+    assert!(!s.server.logged(Severity::Error, ""));
     lacks_key(7, Statement::Other);
     lacks_key(7, Statement::Other);
     // No statement of a user's: a thread that opens what is there.
@@ -305,7 +305,10 @@ fn a_missing_key_is_told_with_the_file_that_needs_it_and_a_question_for_one_is_n
     // One that imports data, wherever that lies.
     lacks_key(10, Statement::ImportsTablespace);
     let lines = s.server.lines.lock().unwrap();
-    let errors: Vec<_> = lines.iter().filter(|(level, _)| *level == Level::Error).collect();
+    let errors: Vec<_> = lines
+        .iter()
+        .filter(|(level, _)| *level == Severity::Error)
+        .collect();
     assert_eq!(errors.len(), 3, "{errors:?}");
     assert!(
         errors[2].1.starts_with("keyroll: key 10 was asked for, but"),
@@ -354,9 +357,9 @@ fn a_rotation_that_changes_a_keys_cipher_says_so() {
         spec: FAST,
         ..NewVersions::DEFAULT
     };
-    s.plugin.rotate(2, new, &s.server, &s.status).unwrap();
+    s.plugin.rotate_keys(2, new, &s.server, &s.status).unwrap();
     assert!(s.server.logged(
-        Level::Note,
+        Severity::Note,
         "rotated key 2: version 3 (encrypts with aes_ctr, before with aes_256_xts) is the latest now"
     ));
     let published = s.server.published.lock().unwrap().last().unwrap().clone();
@@ -385,7 +388,7 @@ fn a_rotation_of_the_master_key_keeps_every_data_key() {
     assert_eq!(keys(&s), before);
     assert_eq!(s.status.master_key_rotations(), 1);
     assert!(s.server.logged(
-        Level::Note,
+        Severity::Note,
         "rotated the master key: version 2 of master key file "
     ));
     let published = s.server.published.lock().unwrap().last().unwrap().clone();
@@ -407,7 +410,7 @@ fn data_keys_are_made_and_rotated_while_the_master_key_provider_keeps_a_rotation
         let began = Instant::now();
         assert_eq!(s.first_use(7, FAST), Some(1));
         s.plugin
-            .rotate(1, NewVersions::DEFAULT, &s.server, &s.status)
+            .rotate_keys(1, NewVersions::DEFAULT, &s.server, &s.status)
             .unwrap();
         s.plugin.reload(&s.server, &s.status).unwrap();
         assert!(!rotation.is_finished() && s.status.master_key_rotations() == 0);
@@ -435,7 +438,7 @@ fn a_rotation_of_the_master_key_that_fails_changes_nothing() {
     assert_eq!(s.status.master_key_rotations(), 0);
     // Only that needs the master key: data keys go on.
     s.plugin
-        .rotate(1, NewVersions::DEFAULT, &s.server, &s.status)
+        .rotate_keys(1, NewVersions::DEFAULT, &s.server, &s.status)
         .unwrap();
     assert_eq!(s.first_use(9, FAST), Some(1));
     assert_eq!(s.server.latest(1), Some(3));
@@ -464,10 +467,10 @@ fn a_moved_keystore_is_followed_when_its_new_master_key_is_named() {
     s.plugin.adopt_master_key(&uri(&other), &s.server).unwrap();
     s.plugin.reload(&s.server, &s.status).unwrap();
     s.plugin
-        .rotate(1, NewVersions::DEFAULT, &s.server, &s.status)
+        .rotate_keys(1, NewVersions::DEFAULT, &s.server, &s.status)
         .unwrap();
     s.plugin.rotate_master_key(&s.server, &s.status).unwrap();
-    assert!(s.server.logged(Level::Note, "opens keystore "));
+    assert!(s.server.logged(Severity::Note, "opens keystore "));
 }
 
 #[test]
@@ -540,10 +543,10 @@ fn an_older_copy_that_lacks_no_key_is_accepted_and_told() {
         };
         let plugin = Plugin::start(settings_of(directory.path()), &server).unwrap();
         let told = server.logged(
-            Level::Warning,
+            Severity::Warning,
             "is an older copy, written 1 times, and this data has seen 2; no key is missing in it",
         );
-        assert_eq!(server.logged(Level::Warning, "older copy"), told);
+        assert_eq!(server.logged(Severity::Warning, "older copy"), told);
         (plugin, server, told)
     };
     let (plugin, server, told) = start();

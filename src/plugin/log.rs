@@ -10,7 +10,7 @@ use crate::store::{KeyStore, Warning};
 
 use super::missing::{Missing, StoreContents, is_implausible};
 use super::server::MESSAGE_ROOM;
-use super::{Level, PluginError, Published, Server, Wake};
+use super::{PluginError, Published, Server, Severity, Wake};
 
 /// The statement that makes InnoDB's encryption threads look for new key versions.
 const WAKING_STATEMENT: &str = "SELECT COUNT(*) FROM information_schema.INNODB_TABLESPACES_ENCRYPTION";
@@ -18,7 +18,7 @@ const WAKING_STATEMENT: &str = "SELECT COUNT(*) FROM information_schema.INNODB_T
 /// What should be mended in the key store.
 pub fn warnings(server: &dyn Server, warnings: &[Warning]) {
     for warning in warnings {
-        server.log(Level::Warning, &format!("keyroll: {warning}"));
+        server.log(Severity::Warning, &format!("keyroll: {warning}"));
     }
 }
 
@@ -26,7 +26,7 @@ pub fn warnings(server: &dyn Server, warnings: &[Warning]) {
 pub fn loaded(server: &dyn Server, published: &Published) {
     let ring = &published.ring;
     server.log(
-        Level::Note,
+        Severity::Note,
         &format!(
             "keyroll: loaded {} from {}{}, encrypting with {}",
             amount(published),
@@ -39,7 +39,7 @@ pub fn loaded(server: &dyn Server, published: &Published) {
     // The server reads mysql.plugin after it has started InnoDB.
     if server.is_up() {
         server.log(
-            Level::Warning,
+            Severity::Warning,
             "keyroll: loaded by INSTALL, which is too late after a crash: InnoDB does not start again without its keys; \
              write plugin_load_add = keyroll into my.cnf",
         );
@@ -53,7 +53,7 @@ fn if_not_locked(server: &dyn Server) {
         return;
     };
     server.log(
-        Level::Warning,
+        Severity::Warning,
         &format!(
             "keyroll: the keys could not be locked in memory and may be swapped out: that takes {kib} KiB now and a little more \
              with each new version; raise the limit (LimitMEMLOCK={kib}K or more in the systemd unit, ulimit -l {kib})"
@@ -65,7 +65,7 @@ fn if_not_locked(server: &dyn Server) {
 pub fn reloaded(server: &dyn Server, published: &Published, new: usize) {
     if_not_locked(server);
     server.log(
-        Level::Note,
+        Severity::Note,
         &format!(
             "keyroll: reloaded {}, {} of them new, from {}",
             amount(published),
@@ -84,7 +84,7 @@ pub fn noticed(server: &dyn Server, added: &[Added], now: &Published) {
             None => format!("key {} is there now, with version {}", name.id, name.version),
         };
         server.log(
-            Level::Note,
+            Severity::Note,
             &format!("keyroll: noticed in {}: {text}", now.source),
         );
     }
@@ -96,17 +96,17 @@ pub fn refresh_failed(server: &dyn Server, status: &super::Status, error: &Plugi
         "keyroll: the refresh of the keys failed: {error}; the keys that are here go on working. Hint: {}",
         error.hint()
     );
-    server.log(Level::Warning, &text);
+    server.log(Severity::Warning, &text);
     status.remember_error(&format!("refresh of the keys: {error}"));
 }
 
 /// The first refresh of the store that succeeded after failures.
 pub fn refresh_succeeded(server: &dyn Server) {
-    server.log(Level::Note, "keyroll: the refresh of the keys succeeds again");
+    server.log(Severity::Note, "keyroll: the refresh of the keys succeeds again");
 }
 
 /// A rotation. A key that changed its cipher is pointed out.
-pub fn rotated(server: &dyn Server, new: &[KeyName], added: &[Added], now: &Published) {
+pub fn keys_rotated(server: &dyn Server, new: &[KeyName], added: &[Added], now: &Published) {
     if_not_locked(server);
     for name in new {
         let changed = match added.iter().find(|added| added.name == *name) {
@@ -118,7 +118,7 @@ pub fn rotated(server: &dyn Server, new: &[KeyName], added: &[Added], now: &Publ
             _ => String::new(),
         };
         server.log(
-            Level::Note,
+            Severity::Note,
             &format!(
                 "keyroll: rotated key {}: version {}{changed} is the latest now, stored in {}",
                 name.id, name.version, now.source
@@ -132,7 +132,7 @@ pub fn created(server: &dyn Server, new: &[KeyName], now: &Published) {
     if_not_locked(server);
     for name in new {
         server.log(
-            Level::Note,
+            Severity::Note,
             &format!(
                 "keyroll: made key {} because it was asked for: version {} is stored in {}. If there is data that was \
                  encrypted with another key {}, this is not its keystore",
@@ -145,7 +145,7 @@ pub fn created(server: &dyn Server, new: &[KeyName], now: &Published) {
 /// A rotation of the master key.
 pub fn master_key_rotated(server: &dyn Server, now: &Published) {
     server.log(
-        Level::Note,
+        Severity::Note,
         &format!(
             "keyroll: rotated the master key: {} wraps {} now; keep older versions as long as copies of the keystore \
              that they wrapped",
@@ -157,7 +157,7 @@ pub fn master_key_rotated(server: &dyn Server, now: &Published) {
 /// Another master key.
 pub fn master_key_adopted(server: &dyn Server, now: &Published) {
     server.log(
-        Level::Note,
+        Severity::Note,
         &format!(
             "keyroll: {} opens {} from now on; set keyroll_master_key in my.cnf too",
             now.master_key, now.source
@@ -172,7 +172,7 @@ pub fn saved(server: &dyn Server, keystore: &Path, master_key: &str, now: &Publi
         uri => format!(", keyroll_master_key = {uri}"),
     };
     server.log(
-        Level::Note,
+        Severity::Note,
         &format!(
             "keyroll: saved {} in keystore {}. To start with it, write into my.cnf, in place of keyroll_filename and \
              keyroll_vault_url: keyroll_keystore = {}{master_key}",
@@ -186,7 +186,7 @@ pub fn saved(server: &dyn Server, keystore: &Path, master_key: &str, now: &Publi
 /// What the master key's provider had to say.
 pub fn provider_said(server: &dyn Server, store: &dyn KeyStore) {
     for line in store.take_messages() {
-        server.log(Level::Note, &format!("keyroll: {line}"));
+        server.log(Severity::Note, &format!("keyroll: {line}"));
     }
 }
 
@@ -194,15 +194,15 @@ pub fn provider_said(server: &dyn Server, store: &dyn KeyStore) {
 pub fn woken(server: &dyn Server, wake: Wake, step: VersionStep) {
     match wake {
         Wake::Done { threads: 0, .. } => server.log(
-            Level::Note,
+            Severity::Note,
             "keyroll: InnoDB re-encrypts nothing while innodb_encryption_threads is 0; set it to start",
         ),
         Wake::Done { rotate_key_age: 0, .. } => server.log(
-            Level::Note,
+            Severity::Note,
             "keyroll: InnoDB re-encrypts nothing while innodb_encryption_rotate_key_age is 0; set it to start",
         ),
         Wake::Done { rotate_key_age, .. } if rotate_key_age >= u64::from(step.get()) => server.log(
-            Level::Note,
+            Severity::Note,
             &format!(
                 "keyroll: innodb_encryption_rotate_key_age is {rotate_key_age}, so InnoDB leaves pages alone whose key \
                  version is up to {rotate_key_age} behind; one rotation adds {step}. Lower the age to 1, or set \
@@ -212,7 +212,7 @@ pub fn woken(server: &dyn Server, wake: Wake, step: VersionStep) {
         ),
         Wake::Done { .. } => {}
         Wake::NotPossible => server.log(
-            Level::Note,
+            Severity::Note,
             &format!("keyroll: InnoDB's encryption threads could not be woken; run this statement to start them: {WAKING_STATEMENT}"),
         ),
     }
@@ -224,10 +224,10 @@ pub fn failed(server: &dyn Server, status: &super::Status, doing: &str, error: &
     let text = format!("{failed}. Hint: {hint}");
     // A statement's message loses its middle then, perhaps in a command; the log has room for all of it.
     if text.len() < MESSAGE_ROOM {
-        server.log(Level::Error, &text);
+        server.log(Severity::Error, &text);
     } else {
-        server.log(Level::Error, &failed);
-        server.log(Level::Note, &format!("keyroll: hint: {hint}"));
+        server.log(Severity::Error, &failed);
+        server.log(Severity::Note, &format!("keyroll: hint: {hint}"));
     }
     status.remember_error(&format!("{doing}: {error}"));
     text
@@ -279,13 +279,13 @@ pub fn missing(server: &dyn Server, missing: Missing, file: Option<&Path>, store
         "keyroll: {what} was asked for{file}, but the store lacks it: {has}. It is {}. {why}. {REMEDY}",
         store.source
     );
-    server.log(Level::Error, &text);
+    server.log(Severity::Error, &text);
 }
 
 /// More is missing than is told.
 pub fn missing_no_more(server: &dyn Server) {
     server.log(
-        Level::Error,
+        Severity::Error,
         "keyroll: so many keys and versions are asked for in vain that no more are told until the next start",
     );
 }

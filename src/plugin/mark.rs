@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use super::{Level, MissingKeys, PluginError, Server};
+use super::{MissingKeys, PluginError, Server, Severity};
 use crate::keys::{Additions, KeySet, Ring};
 use crate::store::mark::format::FormatError;
 use crate::store::mark::{Lost, Mark, StoreSeen};
@@ -77,7 +77,7 @@ impl Accepted {
                 "keyroll: the mark could not be written: {error}; an older key store would not be noticed. Hint: {}",
                 error.hint()
             );
-            server.log(Level::Warning, &text);
+            server.log(Severity::Warning, &text);
         }
         Some(file)
     }
@@ -110,7 +110,7 @@ pub(super) fn note(
         });
     }
     server.log(
-        Level::Warning,
+        Severity::Warning,
         &format!(
             "keyroll: the mark could not be written: {error}. Hint: {}",
             error.hint()
@@ -129,7 +129,7 @@ fn set_aside(path: &Path, store: &dyn KeyStore, server: &dyn Server) -> Option<M
         ),
     };
     server.log(
-        Level::Warning,
+        Severity::Warning,
         &format!(
             "keyroll: the mark {} was damaged and {text}; {} is accepted as it is. Make sure that it is the newest",
             path.display(),
@@ -142,7 +142,7 @@ fn set_aside(path: &Path, store: &dyn KeyStore, server: &dyn Server) -> Option<M
 fn tell_given_up(lost: &[Lost], store: &dyn KeyStore, server: &dyn Server) {
     if lost.is_empty() {
         server.log(
-            Level::Warning,
+            Severity::Warning,
             "keyroll: keyroll_accept_lost_keys is ON and nothing is lost: take it out of my.cnf, for it hides losses",
         );
     }
@@ -151,11 +151,11 @@ fn tell_given_up(lost: &[Lost], store: &dyn KeyStore, server: &dyn Server) {
             "keyroll: given up, as keyroll_accept_lost_keys says: {lost} is not in {}; data that needs it cannot be read",
             store.describe()
         );
-        server.log(Level::Warning, &text);
+        server.log(Severity::Warning, &text);
     }
     if lost.len() > TOLD {
         let text = format!("keyroll: given up are {} more versions", lost.len() - TOLD);
-        server.log(Level::Warning, &text);
+        server.log(Severity::Warning, &text);
     }
 }
 
@@ -172,6 +172,6 @@ fn warn_of_older(mark: &Mark, store: &dyn KeyStore, server: &dyn Server) {
             is.generation,
             was.generation
         );
-        server.log(Level::Warning, &text);
+        server.log(Severity::Warning, &text);
     }
 }

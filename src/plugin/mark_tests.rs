@@ -110,13 +110,13 @@ fn versions_that_are_lost_for_good_can_be_given_up_once() {
     site.write(&[&line(1, 1, ONE)]);
     let (_, server) = site.start_with(true).unwrap();
     assert!(server.logged(
-        Level::Warning,
+        Severity::Warning,
         "given up, as keyroll_accept_lost_keys says: version 3 of key 1"
     ));
     // From now on nothing is lost any more.
     site.start().unwrap();
     let (_, server) = site.start_with(true).unwrap();
-    assert!(server.logged(Level::Warning, "take it out of my.cnf"));
+    assert!(server.logged(Severity::Warning, "take it out of my.cnf"));
 }
 
 #[test]
@@ -127,7 +127,7 @@ fn a_rotation_takes_no_number_that_was_ever_seen() {
     site.write(&[&line(1, 1, ONE)]);
     let (plugin, server) = site.start_with(true).unwrap();
     plugin
-        .rotate(1, NewVersions::DEFAULT, &server, &Status::default())
+        .rotate_keys(1, NewVersions::DEFAULT, &server, &Status::default())
         .unwrap();
     assert_eq!(server.latest(1), Some(11));
 }
@@ -139,7 +139,7 @@ fn a_rotation_is_in_the_mark_before_it_is_published() {
     let (plugin, server) = site.start().unwrap();
     let before = fs::read(&site.keys).unwrap();
     plugin
-        .rotate(1, NewVersions::DEFAULT, &server, &Status::default())
+        .rotate_keys(1, NewVersions::DEFAULT, &server, &Status::default())
         .unwrap();
     fs::write(&site.keys, before).unwrap();
     assert!(refusal(&site).contains("version 3 of key 1"));
@@ -153,7 +153,7 @@ fn a_rotation_whose_mark_cannot_be_written_fails_and_publishes_nothing() {
     let hidden = site.data.with_extension("away");
     fs::rename(&site.data, &hidden).unwrap();
     let error = plugin
-        .rotate(1, NewVersions::DEFAULT, &server, &Status::default())
+        .rotate_keys(1, NewVersions::DEFAULT, &server, &Status::default())
         .unwrap_err();
     assert!(matches!(error, PluginError::NotMarked { .. }), "{error}");
     assert_eq!(server.latest(1), Some(1));
@@ -169,7 +169,7 @@ fn a_start_goes_on_without_a_mark_that_cannot_be_written_and_says_so() {
     site.write(&[&line(1, 1, ONE)]);
     fs::remove_dir(&site.data).unwrap();
     let (_, server) = site.start().unwrap();
-    assert!(server.logged(Level::Warning, "the mark could not be written"));
+    assert!(server.logged(Severity::Warning, "the mark could not be written"));
 }
 
 #[test]
@@ -189,7 +189,7 @@ fn a_reload_that_adds_no_version_needs_no_mark() {
     fs::remove_file(site.mark()).unwrap();
     fs::remove_dir(&site.data).unwrap();
     plugin.reload(&server, &Status::default()).unwrap();
-    assert!(server.logged(Level::Warning, "the mark could not be written"));
+    assert!(server.logged(Severity::Warning, "the mark could not be written"));
 }
 
 #[test]
@@ -216,7 +216,7 @@ fn a_damaged_mark_is_kept_aside_and_told() {
     site.start().unwrap();
     fs::write(site.mark(), "garbage").unwrap();
     let (_, server) = site.start().unwrap();
-    assert!(server.logged(Level::Warning, "was damaged and is kept as"));
+    assert!(server.logged(Severity::Warning, "was damaged and is kept as"));
     assert_eq!(
         fs::read(site.data.join("keyroll.mark.unreadable")).unwrap(),
         b"garbage"
@@ -237,7 +237,7 @@ fn no_warning_about_a_mark_is_cut_by_the_server() {
     fs::create_dir_all(&site.data).unwrap();
     let warned = |accept_lost, of: &str| {
         let (_, server) = site.start_with(accept_lost).unwrap();
-        assert!(server.logged(Level::Warning, of));
+        assert!(server.logged(Severity::Warning, of));
         for (_, text) in server.lines.lock().unwrap().iter() {
             assert!(text.len() <= 511, "{} bytes: {text}", text.len());
         }
@@ -286,7 +286,7 @@ fn two_data_directories_on_one_store_know_what_each_has_seen() {
     };
     two.start().unwrap();
     plugin
-        .rotate(1, NewVersions::DEFAULT, &server, &Status::default())
+        .rotate_keys(1, NewVersions::DEFAULT, &server, &Status::default())
         .unwrap();
     one.start().unwrap();
     two.start().unwrap();

@@ -173,7 +173,7 @@ mod tests {
     use super::*;
     use crate::crypto::Algorithm;
     use crate::keys::KeySet;
-    use crate::plugin::Level;
+    use crate::plugin::Severity;
     use crate::secret::DataKey;
 
     fn ring(names: &[(u32, u32)]) -> Ring {
@@ -222,7 +222,7 @@ mod tests {
         assert!(
             lines
                 .iter()
-                .all(|(level, text)| *level == Level::Error && text.len() < 512)
+                .all(|(level, text)| *level == Severity::Error && text.len() < 512)
         );
         lines.iter().map(|(_, text)| text.clone()).collect()
     }

@@ -34,7 +34,7 @@ pub use first_use::NewKeys;
 pub use missing_keys::MissingKeys;
 pub use own_stack::on_own_stack;
 pub use refresher::{RefreshTarget, Refresher};
-pub use server::{Level, Server, Statement, Wake};
+pub use server::{Server, Severity, Statement, Wake};
 pub use settings::Settings;
 pub use status::Status;
 pub use vault_settings::{RefreshSettings, VaultSettings};
@@ -160,7 +160,7 @@ impl Plugin {
     ///
     /// # Errors
     /// Nothing has changed then, on disk or in memory.
-    pub fn rotate(
+    pub fn rotate_keys(
         &self,
         request: i64,
         new: NewVersions<'_>,
@@ -171,12 +171,12 @@ impl Plugin {
         let mut state = self.state()?;
         let seen = state.versions_seen();
         let new = NewVersions { seen: &seen, ..new };
-        let rotated = state.store.rotate(which, new, Some(&state.published.ring));
+        let rotated = state.store.rotate_keys(which, new, Some(&state.published.ring));
         log::provider_said(server, state.store.as_ref());
         let rotated = rotated?;
         let added = state.publish(&rotated.keys, server)?;
-        status.count_rotation();
-        log::rotated(server, &rotated.new, &added, &state.published);
+        status.count_key_rotation();
+        log::keys_rotated(server, &rotated.new, &added, &state.published);
         Ok(())
     }
 

@@ -90,14 +90,14 @@ fn uri(path: &Path) -> String {
 
 fn rotate(plugin: &Plugin, server: &Recorder) {
     plugin
-        .rotate(-1, NewVersions::DEFAULT, server, &Status::default())
+        .rotate_keys(-1, NewVersions::DEFAULT, server, &Status::default())
         .unwrap();
 }
 
 fn same_keys(one: &Plugin, other: &Plugin) -> bool {
     let all = |plugin: &Plugin| {
         let ring = &plugin.published().ring;
-        let bytes = |held: &crate::keys::ring::Held| {
+        let bytes = |held: &crate::keys::ring::VersionInfo| {
             ring.key(held.name.id, held.name.version)
                 .map(|key| key.with(<[u8]>::to_vec))
         };
@@ -119,9 +119,9 @@ fn a_keystore_that_is_gone_with_its_master_key_away_is_written_anew_from_memory(
     s.save(&plugin, "keystore", None).unwrap();
     assert!(
         s.server
-            .logged(Level::Note, "saved 2 keys in 4 versions in keystore ")
+            .logged(Severity::Note, "saved 2 keys in 4 versions in keystore ")
     );
-    assert!(s.server.logged(Level::Note, ", keyroll_master_key = file:"));
+    assert!(s.server.logged(Severity::Note, ", keyroll_master_key = file:"));
     let mode = fs::metadata(s.path("keystore")).unwrap().permissions().mode();
     assert_eq!(mode & 0o7777, 0o600);
     // The server goes on with it.
@@ -133,8 +133,8 @@ fn a_keystore_that_is_gone_with_its_master_key_away_is_written_anew_from_memory(
     fs::rename(s.path("away"), s.path("master")).unwrap();
     let again = s.start(s.keystore("keystore", "master"));
     assert!(same_keys(&again, &plugin));
-    assert!(!s.server.logged(Level::Warning, "older copy"));
-    assert!(!s.server.logged(Level::Warning, "the mark"));
+    assert!(!s.server.logged(Severity::Warning, "older copy"));
+    assert!(!s.server.logged(Severity::Warning, "the mark"));
 }
 
 #[test]
@@ -307,11 +307,11 @@ fn a_command_in_a_long_message_is_whole_in_the_error_log() {
     assert!(said.len() >= server::MESSAGE_ROOM, "{said}");
     assert!(
         s.server
-            .logged(Level::Error, &format!("reload of the keys failed: {error}"))
+            .logged(Severity::Error, &format!("reload of the keys failed: {error}"))
     );
     assert!(
         s.server
-            .logged(Level::Note, &format!("keyroll: hint: {}", error.hint()))
+            .logged(Severity::Note, &format!("keyroll: hint: {}", error.hint()))
     );
     // A short one is one line.
     log::failed(
@@ -320,5 +320,5 @@ fn a_command_in_a_long_message_is_whole_in_the_error_log() {
         "this",
         &PluginError::StatementKilled,
     );
-    assert!(s.server.logged(Level::Error, ". Hint: run it again"));
+    assert!(s.server.logged(Severity::Error, ". Hint: run it again"));
 }

@@ -9,7 +9,7 @@ pub const MESSAGE_ROOM: usize = 512;
 
 /// How grave a line in the server's error log is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Level {
+pub enum Severity {
     /// Something happened as it should.
     Note,
     /// Something works but should be mended.
@@ -48,7 +48,7 @@ pub enum Statement {
 /// The server around the plugin.
 pub trait Server: Sync {
     /// Writes a line to the error log. The text holds no secret.
-    fn log(&self, level: Level, text: &str);
+    fn log(&self, level: Severity, text: &str);
 
     /// Makes these keys the ones that every lookup from now on answers from. Never fails.
     fn publish(&self, now: &Published);

@@ -34,7 +34,7 @@ struct LastError {
 
 impl Status {
     /// Counts a rotation (one statement, however many keys it rotated).
-    pub fn count_rotation(&self) {
+    pub fn count_key_rotation(&self) {
         self.rotations.fetch_add(1, Ordering::Relaxed);
     }
 
@@ -84,7 +84,7 @@ impl Status {
     }
 
     /// Rotations so far.
-    pub fn rotations(&self) -> u64 {
+    pub fn key_rotations(&self) -> u64 {
         self.rotations.load(Ordering::Relaxed)
     }
 

@@ -11,7 +11,7 @@ use crate::service::aws::KmsSettings;
 
 /// A server that runs a statement that makes a table, and has no data yet.
 pub(super) struct Recorder {
-    pub(super) lines: Mutex<Vec<(Level, String)>>,
+    pub(super) lines: Mutex<Vec<(Severity, String)>>,
     pub(super) published: Mutex<Vec<Published>>,
     pub(super) data: Option<tempfile::TempDir>,
     /// The data directory, where it is not `data`.
@@ -30,7 +30,7 @@ impl Default for Recorder {
 }
 
 impl Server for Recorder {
-    fn log(&self, level: Level, text: &str) {
+    fn log(&self, level: Severity, text: &str) {
         self.lines.lock().unwrap().push((level, text.into()));
     }
     fn publish(&self, now: &Published) {
@@ -56,7 +56,7 @@ impl Recorder {
             .last()
             .and_then(|p| p.ring.latest(id))
     }
-    pub(super) fn logged(&self, level: Level, words: &str) -> bool {
+    pub(super) fn logged(&self, level: Severity, words: &str) -> bool {
         self.lines
             .lock()
             .unwrap()
@@ -136,7 +136,7 @@ fn aes_256_xts_refuses_to_start_with_a_short_key_and_names_it() {
 fn aes_256_xts_refuses_a_short_key_that_came_later_and_changes_nothing() {
     let s = started_with(LONG, Algorithm::Aes256Xts).unwrap();
     s.plugin
-        .rotate(-1, NewVersions::DEFAULT, &s.server, &s.status)
+        .rotate_keys(-1, NewVersions::DEFAULT, &s.server, &s.status)
         .unwrap();
     assert_eq!((s.server.latest(1), s.server.latest(2)), (Some(3), Some(3)));
 
@@ -144,22 +144,24 @@ fn aes_256_xts_refuses_a_short_key_that_came_later_and_changes_nothing() {
     fs::write(&s.path, &content).unwrap();
     for refused in [
         s.plugin.reload(&s.server, &s.status),
-        s.plugin.rotate(1, NewVersions::DEFAULT, &s.server, &s.status),
-        s.plugin.rotate(-1, NewVersions::DEFAULT, &s.server, &s.status),
+        s.plugin
+            .rotate_keys(1, NewVersions::DEFAULT, &s.server, &s.status),
+        s.plugin
+            .rotate_keys(-1, NewVersions::DEFAULT, &s.server, &s.status),
     ] {
         let error = refused.unwrap_err().to_string();
         assert!(error.starts_with("version 1 of key 3 has 128 bits"), "{error}");
     }
     assert_eq!(fs::read_to_string(&s.path).unwrap(), content);
     assert_eq!((s.server.latest(1), s.server.latest(3)), (Some(3), None));
-    assert_eq!((s.status.rotations(), s.status.reloads()), (1, 0));
+    assert_eq!((s.status.key_rotations(), s.status.reloads()), (1, 0));
 }
 
 #[test]
 fn aes_256_xts_encrypts_under_the_named_data_key_and_under_no_unknown_one() {
     let s = started_with(LONG, Algorithm::Aes256Xts).unwrap();
     s.plugin
-        .rotate(1, NewVersions::DEFAULT, &s.server, &s.status)
+        .rotate_keys(1, NewVersions::DEFAULT, &s.server, &s.status)
         .unwrap();
     let keys = s.server.published.lock().unwrap().last().cloned().unwrap();
     let encrypt = |id, version| {
@@ -198,30 +200,30 @@ fn a_start_publishes_all_keys_and_logs_how_many() {
         (s.server.latest(1), s.server.latest(2), s.server.latest(3)),
         (Some(1), Some(1), None)
     );
-    assert!(s.server.logged(Level::Note, "loaded 2 keys in 2 versions"));
-    assert!(s.server.logged(Level::Note, "encrypting with aes_ctr"));
+    assert!(s.server.logged(Severity::Note, "loaded 2 keys in 2 versions"));
+    assert!(s.server.logged(Severity::Note, "encrypting with aes_ctr"));
 }
 
 #[test]
 fn a_start_in_a_running_server_warns_of_its_next_crash() {
     let s = started(PLAIN);
-    assert!(s.server.logged(Level::Warning, "plugin_load_add = keyroll"));
+    assert!(s.server.logged(Severity::Warning, "plugin_load_add = keyroll"));
 }
 
 #[test]
 fn a_rotation_publishes_a_version_that_is_in_the_file() {
     let s = started(PLAIN);
     s.plugin
-        .rotate(1, NewVersions::DEFAULT, &s.server, &s.status)
+        .rotate_keys(1, NewVersions::DEFAULT, &s.server, &s.status)
         .unwrap();
     assert_eq!((s.server.latest(1), s.server.latest(2)), (Some(3), Some(1)));
     assert!(fs::read_to_string(&s.path).unwrap().contains("\n1;3;"));
     s.plugin
-        .rotate(-1, NewVersions::with_step(5).unwrap(), &s.server, &s.status)
+        .rotate_keys(-1, NewVersions::with_step(5).unwrap(), &s.server, &s.status)
         .unwrap();
     assert_eq!((s.server.latest(1), s.server.latest(2)), (Some(8), Some(6)));
-    assert_eq!(s.status.rotations(), 2);
-    assert!(s.server.logged(Level::Note, "rotated key 2: version 6"));
+    assert_eq!(s.status.key_rotations(), 2);
+    assert!(s.server.logged(Severity::Note, "rotated key 2: version 6"));
 }
 
 #[test]
@@ -229,12 +231,12 @@ fn a_rotation_of_what_is_no_key_id_changes_nothing() {
     let s = started(PLAIN);
     for request in [0, -2, 3, i64::MAX, i64::MIN, 1 << 32] {
         s.plugin
-            .rotate(request, NewVersions::DEFAULT, &s.server, &s.status)
+            .rotate_keys(request, NewVersions::DEFAULT, &s.server, &s.status)
             .unwrap_err();
     }
     assert_eq!(fs::read_to_string(&s.path).unwrap(), PLAIN);
     assert_eq!(s.server.published.lock().unwrap().len(), 1);
-    assert_eq!(s.status.rotations(), 0);
+    assert_eq!(s.status.key_rotations(), 0);
 }
 
 #[test]
@@ -245,7 +247,7 @@ fn a_reload_takes_up_added_versions_and_refuses_lost_or_changed_ones() {
     assert_eq!(s.server.latest(1), Some(7));
     assert!(
         s.server
-            .logged(Level::Note, "reloaded 2 keys in 3 versions, 1 of them new")
+            .logged(Severity::Note, "reloaded 2 keys in 3 versions, 1 of them new")
     );
 
     fs::write(&s.path, PLAIN).unwrap();

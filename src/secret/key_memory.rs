@@ -104,10 +104,10 @@ impl Drop for Chunk {
 
 /// The bytes of a key: where a [`KeyMemory`] keeps them, or in memory of their own.
 #[derive(Clone, Copy)]
-pub struct KeyBytes<'a>(Place<'a>);
+pub struct KeyBytes<'a>(Storage<'a>);
 
 #[derive(Clone, Copy)]
-enum Place<'a> {
+enum Storage<'a> {
     Kept(&'a [AtomicU64]),
     Own(&'a [u8]),
 }
@@ -135,7 +135,7 @@ impl KeyMemory {
         let (chunk, at) = place(room);
         let words = self.chunks.get(chunk)?.get()?.rooms().get(at)?;
         let length = usize::from(length) / size_of::<u64>();
-        Some(KeyBytes(Place::Kept(words.get(..length)?)))
+        Some(KeyBytes(Storage::Kept(words.get(..length)?)))
     }
 }
 
@@ -162,7 +162,7 @@ fn place(room: u32) -> (usize, usize) {
 impl<'a> KeyBytes<'a> {
     /// Bytes in memory of their own.
     pub fn of(bytes: &'a [u8]) -> KeyBytes<'a> {
-        KeyBytes(Place::Own(bytes))
+        KeyBytes(Storage::Own(bytes))
     }
 
     /// Their number.
@@ -170,8 +170,8 @@ impl<'a> KeyBytes<'a> {
     #[expect(clippy::len_without_is_empty, reason = "a key is never empty")]
     pub fn len(self) -> usize {
         match self.0 {
-            Place::Kept(words) => size_of_val(words),
-            Place::Own(bytes) => bytes.len(),
+            Storage::Kept(words) => size_of_val(words),
+            Storage::Own(bytes) => bytes.len(),
         }
     }
 
@@ -179,7 +179,7 @@ impl<'a> KeyBytes<'a> {
     #[inline(always)]
     pub fn for_each_word(self, mut take: impl FnMut(usize, [u8; 8])) {
         match self.0 {
-            Place::Kept(words) => {
+            Storage::Kept(words) => {
                 let mut take = |at, word: &AtomicU64| take(at, word.load(Ordering::Relaxed).to_ne_bytes());
                 // The usual lengths without a loop, which takes longer than the lookup.
                 match words {
@@ -196,7 +196,7 @@ impl<'a> KeyBytes<'a> {
                     words => words.iter().enumerate().for_each(|(at, word)| take(at, word)),
                 }
             }
-            Place::Own(bytes) => {
+            Storage::Own(bytes) => {
                 for (at, word) in bytes.as_chunks().0.iter().enumerate() {
                     take(at, *word);
                 }

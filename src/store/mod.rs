@@ -43,7 +43,7 @@ pub struct Loaded {
 
 /// What a rotation did.
 #[derive(Debug)]
-pub struct Rotated {
+pub struct KeysAdded {
     /// All data keys of the store as read back after the rotation.
     pub keys: KeySet,
     /// The versions that the rotation made, one for each key, in the order of their ids.
@@ -93,12 +93,12 @@ pub trait KeyStore: Send + Sync {
     ///
     /// The store is read anew under its lock. With `known`, a version that the ring holds and the store does
     /// not, or holds with other bytes, and a key that is too short for its cipher fail the rotation.
-    fn rotate(
+    fn rotate_keys(
         &self,
         which: Rotate,
         new: NewVersions<'_>,
         known: Option<&Ring>,
-    ) -> Result<Rotated, StoreError>;
+    ) -> Result<KeysAdded, StoreError>;
 
     /// Whether [`create_key`](Self::create_key) can make keys in this store.
     fn creates_keys(&self) -> bool {
@@ -107,7 +107,7 @@ pub trait KeyStore: Send + Sync {
 
     /// Makes version 1 of a key that the store does not hold yet, and returns when it is durable and has been
     /// read back. A key that someone else has made meanwhile is taken up: `new` is empty then.
-    fn create_key(&self, id: u32, spec: KeySpec, known: Option<&Ring>) -> Result<Rotated, StoreError> {
+    fn create_key(&self, id: u32, spec: KeySpec, known: Option<&Ring>) -> Result<KeysAdded, StoreError> {
         let _ = (spec, known);
         Err(StoreError::KeysAreMadeElsewhere {
             id,

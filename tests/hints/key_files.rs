@@ -86,7 +86,9 @@ fn locked(site: &Site, tried: &mut Tried) {
         assert!(begun.elapsed() < Duration::from_secs(60), "it takes no lock");
         sleep(Duration::from_millis(5));
     }
-    let error = site.key_file().rotate(Rotate::All, NewVersions::DEFAULT, None);
+    let error = site
+        .key_file()
+        .rotate_keys(Rotate::All, NewVersions::DEFAULT, None);
     let hint = tried.store(&error.unwrap_err());
     let found = tried.run(site, &hint, 0, &[]);
     let shown = String::from_utf8([found.stdout, found.stderr].concat()).unwrap();
@@ -110,7 +112,7 @@ fn hard_linked(site: &Site, tried: &mut Tried) {
     fs::hard_link(site.path("store/keys"), &other).unwrap();
     let error = site
         .key_file()
-        .rotate(Rotate::All, NewVersions::DEFAULT, None)
+        .rotate_keys(Rotate::All, NewVersions::DEFAULT, None)
         .unwrap_err();
     let hint = tried.store(&error);
     let found = tried.run(site, &hint, 0, &[]);
@@ -180,11 +182,11 @@ fn full(site: &Site, tried: &mut Tried) {
     let before = keys_of(&site.key_file());
     let error = site
         .key_file()
-        .rotate(Rotate::All, NewVersions::DEFAULT, None)
+        .rotate_keys(Rotate::All, NewVersions::DEFAULT, None)
         .unwrap_err();
     assert!(tried.store(&error).contains("rotate single keys and not all"));
     site.key_file()
-        .rotate(Rotate::Key(1), NewVersions::DEFAULT, None)
+        .rotate_keys(Rotate::Key(1), NewVersions::DEFAULT, None)
         .unwrap();
     let now = keys_of(&site.key_file());
     assert!(now.len() == before.len() + 1 && before.iter().all(|(name, key)| now.get(name) == Some(key)));

@@ -424,6 +424,6 @@ fn newer_mark(site: &Site, tried: &mut Tried) {
     }
     // A key store is as it was.
     site.keystore()
-        .rotate(Rotate::All, NewVersions::DEFAULT, None)
+        .rotate_keys(Rotate::All, NewVersions::DEFAULT, None)
         .unwrap();
 }

@@ -45,7 +45,7 @@ pub(crate) fn keys_of(store: &dyn KeyStore) -> Keys {
 pub(crate) fn rotate_all(store: &dyn KeyStore) -> Keys {
     plain(
         &store
-            .rotate(Rotate::All, NewVersions::DEFAULT, None)
+            .rotate_keys(Rotate::All, NewVersions::DEFAULT, None)
             .unwrap()
             .keys,
     )

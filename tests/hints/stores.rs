@@ -189,7 +189,7 @@ fn short_keys(site: &Site, tried: &mut Tried) {
 
 fn unknown_key(site: &Site, tried: &mut Tried) {
     let before = site.make_keystore();
-    let rotate = |which| site.keystore().rotate(which, NewVersions::DEFAULT, None);
+    let rotate = |which| site.keystore().rotate_keys(which, NewVersions::DEFAULT, None);
     let error = rotate(Rotate::Key(7)).unwrap_err();
     let hint = tried.store(&error);
     assert_eq!(hint, "name one of these, or -1 for all keys");
@@ -217,7 +217,7 @@ fn step_too_large(site: &Site, tried: &mut Tried) {
             step,
             ..NewVersions::DEFAULT
         };
-        keystore.rotate(Rotate::All, new, None)
+        keystore.rotate_keys(Rotate::All, new, None)
     };
     let hint = tried.store(&rotate(2).unwrap_err());
     assert_eq!(hint, "set a smaller keyroll_rotate_version_step");
@@ -232,7 +232,7 @@ fn no_number(site: &Site, tried: &mut Tried) {
         step,
         ..NewVersions::DEFAULT
     };
-    let hint = tried.store(&keystore.rotate(Rotate::All, new, None).unwrap_err());
+    let hint = tried.store(&keystore.rotate_keys(Rotate::All, new, None).unwrap_err());
     assert!(hint.starts_with("make a key with another id"), "{hint}");
     keystore.create_key(9, KeySpec::DEFAULT, None).unwrap();
     assert!(keys_of(&keystore).contains_key(&(1, LAST_VERSION)));

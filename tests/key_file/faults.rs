@@ -159,7 +159,7 @@ fn kill_at_every_call(make: fn() -> Place) {
 
         let next = place
             .store()
-            .rotate(Rotate::All, NewVersions::DEFAULT, None)
+            .rotate_keys(Rotate::All, NewVersions::DEFAULT, None)
             .expect(&at);
         assert_eq!(next.new.len(), 2, "{at}");
         assert!(holds_all(&place.keys(), &after), "{at}");
@@ -217,7 +217,7 @@ fn a_new_file_is_there_as_a_whole_or_not_at_all_after_a_kill_at_any_system_call(
         );
         place
             .store()
-            .rotate(Rotate::All, NewVersions::DEFAULT, None)
+            .rotate_keys(Rotate::All, NewVersions::DEFAULT, None)
             .unwrap();
         place.assert_nothing_left_behind();
     }

@@ -227,6 +227,8 @@ fn a_key_file_has_no_master_key_and_nothing_to_tell_beside_its_answers() {
     let place = Place::plain();
     let store = place.store();
     store.load().unwrap();
-    store.rotate(Rotate::All, NewVersions::DEFAULT, None).unwrap();
+    store
+        .rotate_keys(Rotate::All, NewVersions::DEFAULT, None)
+        .unwrap();
     assert_eq!((store.master_key(), store.take_messages()), (None, Vec::new()));
 }

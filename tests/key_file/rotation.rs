@@ -16,7 +16,7 @@ use keyroll::store::key_file::{Digest, FILE_SIZE_LIMIT, KeyFile, KeyFileConfig};
 use keyroll::store::{KeyStore, Rotate, StoreError};
 
 fn rotate(place: &Place, which: Rotate) -> Result<Vec<(u32, u32)>, StoreError> {
-    let rotated = place.store().rotate(which, NewVersions::DEFAULT, None)?;
+    let rotated = place.store().rotate_keys(which, NewVersions::DEFAULT, None)?;
     assert_eq!(
         plain_keys(&rotated.keys),
         place.keys(),
@@ -49,7 +49,7 @@ fn the_step_is_obeyed_and_never_passes_the_last_version() {
     let by = |step| {
         place
             .store()
-            .rotate(Rotate::Key(1), NewVersions::with_step(step).unwrap(), None)
+            .rotate_keys(Rotate::Key(1), NewVersions::with_step(step).unwrap(), None)
     };
     let error = by(5).unwrap_err();
     assert_eq!(
@@ -88,7 +88,7 @@ fn a_version_that_the_server_knows_must_still_be_in_the_file() {
     let rotate = || {
         place
             .store()
-            .rotate(Rotate::Key(1), NewVersions::DEFAULT, Some(&ring))
+            .rotate_keys(Rotate::Key(1), NewVersions::DEFAULT, Some(&ring))
     };
     for (changed, message) in [
         (
@@ -176,7 +176,9 @@ fn an_encrypted_file_gets_a_fresh_salt_and_stays_one_that_openssl_reads() {
             ..config(&place.path, PASSWORD)
         };
         let store = KeyFile::new(config).unwrap();
-        let rotated = store.rotate(Rotate::All, NewVersions::DEFAULT, None).unwrap();
+        let rotated = store
+            .rotate_keys(Rotate::All, NewVersions::DEFAULT, None)
+            .unwrap();
         assert_eq!(rotated.keys.len(), 5);
         assert_eq!(&place.bytes()[..8], b"Salted__");
         assert_ne!(place.bytes()[8..16], sealed[8..16], "the salt");
@@ -193,7 +195,9 @@ fn a_wrong_password_rotates_nothing() {
     let bytes = place.bytes();
     for n in 0..300 {
         let store = KeyFile::new(config(&place.path, &format!("wrong {n}"))).unwrap();
-        let error = store.rotate(Rotate::All, NewVersions::DEFAULT, None).unwrap_err();
+        let error = store
+            .rotate_keys(Rotate::All, NewVersions::DEFAULT, None)
+            .unwrap_err();
         assert!(
             matches!(
                 error,
@@ -213,7 +217,9 @@ fn a_symbolic_link_stays_and_its_target_is_rotated() {
     symlink(&place.path, &one).unwrap();
     symlink("one", &two).unwrap();
     let store = KeyFile::new(config(&two, "")).unwrap();
-    store.rotate(Rotate::All, NewVersions::DEFAULT, None).unwrap();
+    store
+        .rotate_keys(Rotate::All, NewVersions::DEFAULT, None)
+        .unwrap();
     assert_eq!(fs::read_link(&one).unwrap(), place.path);
     assert_eq!(fs::read_link(&two).unwrap().to_str(), Some("one"));
     assert_eq!(place.keys().len(), 5);
@@ -335,7 +341,9 @@ fn a_stuck_lock_holder_ends_the_rotation_and_the_load() {
     let holder = File::open(&place.path).unwrap();
     holder.lock().unwrap();
     let store = place.store().with_lock_timeout(Duration::from_millis(100));
-    let error = store.rotate(Rotate::All, NewVersions::DEFAULT, None).unwrap_err();
+    let error = store
+        .rotate_keys(Rotate::All, NewVersions::DEFAULT, None)
+        .unwrap_err();
     let path = place.path.display();
     assert_eq!(
         error.to_string(),
@@ -353,7 +361,9 @@ fn a_stuck_lock_holder_ends_the_rotation_and_the_load() {
     assert_eq!(place.bytes(), TEXT.as_bytes());
     drop(holder);
     assert_eq!(store.load().unwrap().keys.len(), 3);
-    store.rotate(Rotate::All, NewVersions::DEFAULT, None).unwrap();
+    store
+        .rotate_keys(Rotate::All, NewVersions::DEFAULT, None)
+        .unwrap();
 }
 
 #[test]
@@ -393,7 +403,7 @@ fn a_short_key_that_came_into_the_file_is_refused_under_the_lock_before_anything
     let before = place.bytes();
     let refused = place
         .store()
-        .rotate(Rotate::Key(1), NewVersions::DEFAULT, Some(&ring));
+        .rotate_keys(Rotate::Key(1), NewVersions::DEFAULT, Some(&ring));
     assert!(
         matches!(
             refused,

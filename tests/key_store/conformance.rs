@@ -74,7 +74,7 @@ pub(crate) fn a_rotation_of_one_key_makes_one_version_and_keeps_the_rest(place: 
     let before = place.keys();
     let rotated = place
         .store()
-        .rotate(Rotate::Key(2), NewVersions::DEFAULT, None)
+        .rotate_keys(Rotate::Key(2), NewVersions::DEFAULT, None)
         .unwrap();
     assert_eq!(rotated.new, [KeyName { id: 2, version: 3 }]);
     let after = plain_keys(&rotated.keys);
@@ -88,7 +88,7 @@ pub(crate) fn a_rotation_of_one_key_makes_one_version_and_keeps_the_rest(place: 
 pub(crate) fn a_rotation_of_all_keys_makes_one_version_of_each(place: &Place) {
     let before = place.keys();
     let step_of_5 = NewVersions::with_step(5).unwrap();
-    let rotated = place.store().rotate(Rotate::All, step_of_5, None).unwrap();
+    let rotated = place.store().rotate_keys(Rotate::All, step_of_5, None).unwrap();
     assert_eq!(rotated.new, [1, 2].map(|id| KeyName { id, version: 6 }));
     assert!(holds_all(&place.keys(), &before));
     assert_eq!(place.keys().len(), 4);
@@ -98,7 +98,7 @@ pub(crate) fn a_rotation_of_an_unknown_key_names_the_known_ones(place: &Place) {
     let before = place.bytes();
     let error = place
         .store()
-        .rotate(Rotate::Key(7), NewVersions::DEFAULT, None)
+        .rotate_keys(Rotate::Key(7), NewVersions::DEFAULT, None)
         .unwrap_err();
     let wanted = format!(
         "there is no key 7 in {} {}, which holds keys 1 and 2",
@@ -127,7 +127,7 @@ pub(crate) fn a_store_that_lacks_a_known_version_is_not_written(place: &Place) {
     let before = place.bytes();
     let error = place
         .store()
-        .rotate(Rotate::All, NewVersions::DEFAULT, Some(&ring))
+        .rotate_keys(Rotate::All, NewVersions::DEFAULT, Some(&ring))
         .unwrap_err();
     assert!(
         matches!(error, StoreError::Keys(KeysError::KnownVersionMissing { name }) if name == lost),
@@ -143,7 +143,7 @@ pub(crate) fn a_store_that_has_other_bytes_for_a_known_version_is_not_written(pl
     let before = place.bytes();
     let error = place
         .store()
-        .rotate(Rotate::Key(1), NewVersions::DEFAULT, Some(&ring))
+        .rotate_keys(Rotate::Key(1), NewVersions::DEFAULT, Some(&ring))
         .unwrap_err();
     assert!(
         matches!(error, StoreError::Keys(KeysError::KnownVersionDiffers { name }) if name == changed),
@@ -158,7 +158,7 @@ pub(crate) fn the_store_in_use_can_be_rotated_again_and_again(place: &Place) {
     let mut ring = Ring::new(&store.load().unwrap().keys, Algorithm::Aes256Xts).unwrap();
     for round in 1..=10 {
         let rotated = store
-            .rotate(Rotate::All, NewVersions::DEFAULT, Some(&ring))
+            .rotate_keys(Rotate::All, NewVersions::DEFAULT, Some(&ring))
             .unwrap();
         let additions = ring.additions(&rotated.keys).unwrap();
         ring = ring.add(&additions).unwrap_or(ring);
@@ -173,7 +173,7 @@ pub(crate) fn a_rotation_that_is_killed_at_any_look_has_changed_nothing(place: &
     for looks in 0_usize.. {
         let left = Cell::new(looks);
         let is_killed = move || left.replace(left.get().saturating_sub(1)) == 0;
-        let rotate = || place.store().rotate(Rotate::All, NewVersions::DEFAULT, None);
+        let rotate = || place.store().rotate_keys(Rotate::All, NewVersions::DEFAULT, None);
         match cancel::while_wanted(is_killed, rotate) {
             Ok(rotated) => {
                 assert!(looks >= 2, "it looks after its waits and before it writes");
@@ -196,7 +196,7 @@ pub(crate) fn a_symbolic_link_to_the_store_stays_one(place: &Place) {
     std::os::unix::fs::symlink("real", &place.path).unwrap();
     place
         .store()
-        .rotate(Rotate::All, NewVersions::DEFAULT, None)
+        .rotate_keys(Rotate::All, NewVersions::DEFAULT, None)
         .unwrap();
     assert!(place.path.is_symlink());
     assert_eq!(place.keys().len(), 4);
@@ -372,7 +372,7 @@ pub(crate) fn a_directory_that_vanished_is_told_and_not_made(place: &Place) {
     let errors = [
         store.load().unwrap_err(),
         store
-            .rotate(Rotate::All, NewVersions::DEFAULT, Some(&ring))
+            .rotate_keys(Rotate::All, NewVersions::DEFAULT, Some(&ring))
             .unwrap_err(),
     ];
     assert!(!place.directory.path().exists());
@@ -385,7 +385,7 @@ pub(crate) fn a_directory_that_vanished_is_told_and_not_made(place: &Place) {
         assert!(!error.hint().is_empty());
     }
     store
-        .rotate(Rotate::All, NewVersions::DEFAULT, Some(&ring))
+        .rotate_keys(Rotate::All, NewVersions::DEFAULT, Some(&ring))
         .unwrap();
     assert_eq!(place.keys().len(), 4);
 }

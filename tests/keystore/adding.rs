@@ -64,7 +64,7 @@ fn what_is_added_keeps_number_bytes_and_algorithm_and_nothing_else_changes() {
     // A server that held what was there takes it up.
     let held = Ring::new(&place.store().load().unwrap().keys, Algorithm::AesCbc).unwrap();
     store
-        .rotate(Rotate::All, NewVersions::DEFAULT, Some(&held))
+        .rotate_keys(Rotate::All, NewVersions::DEFAULT, Some(&held))
         .unwrap();
     assert_eq!(place.names(), ["keystore", "keystore.previous"]);
 }

@@ -27,7 +27,9 @@ fn unreadable(error: StoreError) -> FormatError {
 fn a_file_with_any_bit_flipped_is_refused_before_the_provider_is_asked() {
     let place = Place::new();
     let store = place.store();
-    store.rotate(Rotate::Key(1), NewVersions::DEFAULT, None).unwrap();
+    store
+        .rotate_keys(Rotate::Key(1), NewVersions::DEFAULT, None)
+        .unwrap();
     let good = fs::read(&place.path).unwrap();
     let calls = place.master_key.calls();
     // In place: some file systems sync what is truncated and written anew.
@@ -40,7 +42,11 @@ fn a_file_with_any_bit_flipped_is_refused_before_the_provider_is_asked() {
         unreadable(place.refused());
         if bit % 97 == 0 {
             unreadable(store.load().unwrap_err());
-            unreadable(store.rotate(Rotate::All, NewVersions::DEFAULT, None).unwrap_err());
+            unreadable(
+                store
+                    .rotate_keys(Rotate::All, NewVersions::DEFAULT, None)
+                    .unwrap_err(),
+            );
             assert_eq!(fs::read(&place.path).unwrap(), flipped, "it is left alone");
         }
         file.write_all_at(&good[bit / 8..=bit / 8], bit as u64 / 8)
@@ -161,7 +167,7 @@ fn a_missing_keystore_is_never_made_by_itself() {
     let place = Place::new();
     place
         .store()
-        .rotate(Rotate::All, NewVersions::DEFAULT, None)
+        .rotate_keys(Rotate::All, NewVersions::DEFAULT, None)
         .unwrap();
     fs::remove_file(&place.path).unwrap();
     let hint = place.refused().hint();
@@ -213,8 +219,12 @@ fn an_older_copy_in_the_place_of_the_newer_is_noticed() {
     let server = place.store();
     server.load().unwrap();
     let old = fs::read(&place.path).unwrap();
-    server.rotate(Rotate::All, NewVersions::DEFAULT, None).unwrap();
-    server.rotate(Rotate::All, NewVersions::DEFAULT, None).unwrap();
+    server
+        .rotate_keys(Rotate::All, NewVersions::DEFAULT, None)
+        .unwrap();
+    server
+        .rotate_keys(Rotate::All, NewVersions::DEFAULT, None)
+        .unwrap();
     let new = fs::read(&place.path).unwrap();
 
     fs::write(&place.path, &old).unwrap();
@@ -240,7 +250,7 @@ fn an_older_copy_in_the_place_of_the_newer_is_noticed() {
     assert!(
         place
             .store()
-            .rotate(Rotate::All, NewVersions::DEFAULT, None)
+            .rotate_keys(Rotate::All, NewVersions::DEFAULT, None)
             .is_err()
     );
     assert_eq!(fs::read(&place.path).unwrap(), old, "nothing is made of it");
@@ -258,7 +268,7 @@ fn a_copy_from_just_before_the_last_change_is_noticed_until_the_kept_copy_is_mov
     let place = Place::new();
     place
         .store()
-        .rotate(Rotate::All, NewVersions::DEFAULT, None)
+        .rotate_keys(Rotate::All, NewVersions::DEFAULT, None)
         .unwrap();
     let previous = place.directory.path().join("keystore.previous");
     fs::copy(&previous, &place.path).unwrap();
@@ -279,13 +289,15 @@ fn two_copies_that_grew_apart_are_told_apart_by_whoever_saw_one() {
     let place = Place::new();
     let before = fs::read(&place.path).unwrap();
     let server = place.store();
-    server.rotate(Rotate::All, NewVersions::DEFAULT, None).unwrap();
+    server
+        .rotate_keys(Rotate::All, NewVersions::DEFAULT, None)
+        .unwrap();
     let one = fs::read(&place.path).unwrap();
     fs::remove_file(place.directory.path().join("keystore.previous")).unwrap();
     fs::write(&place.path, before).unwrap();
     place
         .store()
-        .rotate(Rotate::All, NewVersions::DEFAULT, None)
+        .rotate_keys(Rotate::All, NewVersions::DEFAULT, None)
         .unwrap();
     let error = server.load().unwrap_err();
     assert!(
@@ -294,7 +306,11 @@ fn two_copies_that_grew_apart_are_told_apart_by_whoever_saw_one() {
             .ends_with("both were written 2 times, and differ"),
         "{error}"
     );
-    assert!(server.rotate(Rotate::All, NewVersions::DEFAULT, None).is_err());
+    assert!(
+        server
+            .rotate_keys(Rotate::All, NewVersions::DEFAULT, None)
+            .is_err()
+    );
     fs::write(&place.path, one).unwrap();
     server.load().unwrap();
 }
@@ -303,7 +319,9 @@ fn two_copies_that_grew_apart_are_told_apart_by_whoever_saw_one() {
 fn no_copy_that_the_master_key_of_before_opens_is_left() {
     let place = Place::new();
     let store = place.store();
-    store.rotate(Rotate::All, NewVersions::DEFAULT, None).unwrap();
+    store
+        .rotate_keys(Rotate::All, NewVersions::DEFAULT, None)
+        .unwrap();
     let previous = place.directory.path().join("keystore.previous");
     let old = fs::read(&previous).unwrap();
     store.rotate_master_key(None).unwrap();
@@ -316,7 +334,9 @@ fn no_copy_that_the_master_key_of_before_opens_is_left() {
         warnings[0].to_string().contains("opens with an older master key"),
         "{warnings:?}"
     );
-    store.rotate(Rotate::All, NewVersions::DEFAULT, None).unwrap();
+    store
+        .rotate_keys(Rotate::All, NewVersions::DEFAULT, None)
+        .unwrap();
     assert_ne!(fs::read(&previous).unwrap(), old);
     assert!(place.store().load().unwrap().warnings.is_empty());
 }
@@ -331,7 +351,7 @@ fn an_older_copy_is_noticed_behind_a_symbolic_link_too() {
     for _ in 0..2 {
         place
             .store()
-            .rotate(Rotate::All, NewVersions::DEFAULT, None)
+            .rotate_keys(Rotate::All, NewVersions::DEFAULT, None)
             .unwrap();
     }
     assert_eq!(place.names(), ["keystore", "real", "real.previous"]);
@@ -351,7 +371,7 @@ fn a_kept_copy_that_is_broken_or_of_another_keystore_does_not_stand_in_the_way()
     for _ in 0..3 {
         other
             .store()
-            .rotate(Rotate::All, NewVersions::DEFAULT, None)
+            .rotate_keys(Rotate::All, NewVersions::DEFAULT, None)
             .unwrap();
     }
     for bytes in [&b""[..], b"{", &fs::read(&other.path).unwrap()] {
@@ -378,7 +398,11 @@ fn another_keystore_in_the_place_of_the_one_in_use_is_refused() {
         error.to_string().contains(" is another keystore: its UUID is "),
         "{error}"
     );
-    assert!(server.rotate(Rotate::All, NewVersions::DEFAULT, None).is_err());
+    assert!(
+        server
+            .rotate_keys(Rotate::All, NewVersions::DEFAULT, None)
+            .is_err()
+    );
     assert!(server.rotate_master_key(None).is_err());
     assert_eq!(place.master_key.calls().2, 0, "no master key is made for it");
     // A server that starts knows no other.
@@ -395,7 +419,9 @@ fn nothing_depends_on_a_clock_that_goes_forward() {
     future.put_signed(&place);
     let store = place.store();
     let before = plain_keys(&store.load().unwrap().keys);
-    store.rotate(Rotate::All, NewVersions::DEFAULT, None).unwrap();
+    store
+        .rotate_keys(Rotate::All, NewVersions::DEFAULT, None)
+        .unwrap();
     store.rotate_master_key(None).unwrap();
     let after = place.keys();
     assert_eq!(after.len(), 4);
@@ -422,7 +448,7 @@ fn a_keystore_that_others_may_read_is_warned_about_or_refused() {
     assert!(
         place
             .strict_store()
-            .rotate(Rotate::All, NewVersions::DEFAULT, None)
+            .rotate_keys(Rotate::All, NewVersions::DEFAULT, None)
             .is_err()
     );
 }

@@ -39,7 +39,7 @@ impl Place {
         place.store("master").create(&keys, None).unwrap();
         place
             .store("master")
-            .rotate(Rotate::All, NewVersions::DEFAULT, None)
+            .rotate_keys(Rotate::All, NewVersions::DEFAULT, None)
             .unwrap();
         place
     }
@@ -179,7 +179,7 @@ fn a_keystore_survives_a_kill_at_any_step_of_any_change() {
             let store = place.store(master_key);
             assert_eq!(
                 store
-                    .rotate(Rotate::Key(1), NewVersions::DEFAULT, None)
+                    .rotate_keys(Rotate::Key(1), NewVersions::DEFAULT, None)
                     .unwrap()
                     .new
                     .len(),
@@ -230,7 +230,7 @@ fn a_new_keystore_is_there_as_a_whole_or_not_at_all_after_a_kill_at_any_step() {
         );
         place
             .store("master")
-            .rotate(Rotate::All, NewVersions::DEFAULT, None)
+            .rotate_keys(Rotate::All, NewVersions::DEFAULT, None)
             .unwrap();
         assert_eq!(
             place.names(),

@@ -44,7 +44,9 @@ fn rotations_and_new_keys_ask_no_provider() {
     place.master_key.away.store(true, Ordering::Relaxed);
     let calls = place.master_key.calls();
 
-    let rotated = store.rotate(Rotate::All, new_versions(CTR_128), None).unwrap();
+    let rotated = store
+        .rotate_keys(Rotate::All, new_versions(CTR_128), None)
+        .unwrap();
     assert_eq!(
         rotated.new.iter().map(|n| (n.id, n.version)).collect::<Vec<_>>(),
         [(1, 3), (2, 3)]
@@ -97,7 +99,9 @@ fn a_rotated_master_key_changes_everything_but_the_keys() {
         "every key is sealed anew"
     );
     let calls = place.master_key.calls();
-    store.rotate(Rotate::All, NewVersions::DEFAULT, None).unwrap();
+    store
+        .rotate_keys(Rotate::All, NewVersions::DEFAULT, None)
+        .unwrap();
     store.load().unwrap();
     assert_eq!(place.master_key.calls(), calls, "the new keystore key is held");
     assert_eq!(place.keys().len(), 4);
@@ -122,7 +126,7 @@ fn a_keystore_moves_to_another_master_key_and_then_opens_with_that_alone() {
     // Who moved it goes on without asking anyone.
     assert_eq!(
         store
-            .rotate(Rotate::Key(2), NewVersions::DEFAULT, None)
+            .rotate_keys(Rotate::Key(2), NewVersions::DEFAULT, None)
             .unwrap()
             .new
             .len(),
@@ -134,7 +138,9 @@ fn a_keystore_moves_to_another_master_key_and_then_opens_with_that_alone() {
 fn imported_keys_keep_ids_versions_and_bytes() {
     let from = Place::new();
     let store = from.store();
-    store.rotate(Rotate::Key(1), NewVersions::DEFAULT, None).unwrap();
+    store
+        .rotate_keys(Rotate::Key(1), NewVersions::DEFAULT, None)
+        .unwrap();
     let keys = store.load().unwrap().keys;
     let to = Place::empty();
     to.store().import(&keys, Algorithm::AesCbc, None).unwrap();
@@ -188,7 +194,9 @@ fn a_store_that_is_given_another_master_key_goes_on_knowing_what_it_has_seen() {
     let server = place.store("master");
     server.load().unwrap();
     let old = fs::read(&path).unwrap();
-    server.rotate(Rotate::All, NewVersions::DEFAULT, None).unwrap();
+    server
+        .rotate_keys(Rotate::All, NewVersions::DEFAULT, None)
+        .unwrap();
     fs::write(&path, &old).unwrap();
     fs::remove_file(place.path("keystore.previous")).unwrap();
     let error = server
@@ -231,7 +239,9 @@ fn a_copy_that_cannot_be_removed_is_told_and_the_change_stands() {
 fn a_copy_under_an_older_master_key_is_removed_by_whatever_comes_next() {
     let place = Place::new();
     let store = place.store();
-    store.rotate(Rotate::All, NewVersions::DEFAULT, None).unwrap();
+    store
+        .rotate_keys(Rotate::All, NewVersions::DEFAULT, None)
+        .unwrap();
     let previous = place.directory.path().join("keystore.previous");
     let under_the_older = fs::read(&previous).unwrap();
     store.rotate_master_key(None).unwrap();

@@ -33,7 +33,7 @@ fn an_impossible_length_is_refused_everywhere() {
             ..NewVersions::DEFAULT
         };
         let errors = [
-            store.rotate(Rotate::All, new, None).unwrap_err(),
+            store.rotate_keys(Rotate::All, new, None).unwrap_err(),
             store.create_key(9, spec, None).unwrap_err(),
             Place::empty()
                 .store()
@@ -101,7 +101,7 @@ fn a_key_whose_versions_are_used_up_is_not_rotated() {
     let before = fs::read(&place.path).unwrap();
     let error = place
         .store()
-        .rotate(Rotate::Key(1), NewVersions::DEFAULT, None)
+        .rotate_keys(Rotate::Key(1), NewVersions::DEFAULT, None)
         .unwrap_err();
     assert!(
         matches!(error, StoreError::VersionsUsedUp { latest, step: 2 } if latest == last),
@@ -109,9 +109,9 @@ fn a_key_whose_versions_are_used_up_is_not_rotated() {
     );
     assert_eq!(fs::read(&place.path).unwrap(), before);
     let one = NewVersions::with_step(1).unwrap();
-    let new = place.store().rotate(Rotate::Key(1), one, None).unwrap().new;
+    let new = place.store().rotate_keys(Rotate::Key(1), one, None).unwrap().new;
     assert_eq!(new[0].version, LAST_VERSION);
-    assert!(place.store().rotate(Rotate::Key(1), one, None).is_err());
+    assert!(place.store().rotate_keys(Rotate::Key(1), one, None).is_err());
     assert_eq!(place.keys().len(), 2);
 }
 
@@ -280,7 +280,9 @@ fn a_provider_that_is_away_stops_a_rotation_of_the_master_key_and_nothing_else()
         "{error}"
     );
     assert_eq!(fs::read(&place.path).unwrap(), before);
-    store.rotate(Rotate::All, NewVersions::DEFAULT, None).unwrap();
+    store
+        .rotate_keys(Rotate::All, NewVersions::DEFAULT, None)
+        .unwrap();
     store.load().unwrap();
 }
 
@@ -370,7 +372,9 @@ fn a_stuck_lock_holder_ends_the_change_and_the_load_in_the_time_that_was_set() {
     let store = place.store().with_lock_timeout(Duration::from_millis(100));
     let begin = Instant::now();
     for error in [
-        store.rotate(Rotate::All, NewVersions::DEFAULT, None).unwrap_err(),
+        store
+            .rotate_keys(Rotate::All, NewVersions::DEFAULT, None)
+            .unwrap_err(),
         store.load().unwrap_err(),
     ] {
         assert!(
@@ -382,5 +386,7 @@ fn a_stuck_lock_holder_ends_the_change_and_the_load_in_the_time_that_was_set() {
     }
     assert!(begin.elapsed() < lock::TIMEOUT);
     drop(holder);
-    store.rotate(Rotate::All, NewVersions::DEFAULT, None).unwrap();
+    store
+        .rotate_keys(Rotate::All, NewVersions::DEFAULT, None)
+        .unwrap();
 }

@@ -168,7 +168,9 @@ fn a_second_reader_opens_what_has_been_through_every_kind_of_write() {
     fs::write(&place.path, with_unknown).unwrap();
     super::support::Forgery::of(&place).put_signed(&place);
     let store = place.store();
-    store.rotate(Rotate::All, NewVersions::DEFAULT, None).unwrap();
+    store
+        .rotate_keys(Rotate::All, NewVersions::DEFAULT, None)
+        .unwrap();
     store.create_key(u32::MAX, KeySpec::DEFAULT, None).unwrap();
     store.rotate_master_key(None).unwrap();
     let other = TestMasterKey::new("other");

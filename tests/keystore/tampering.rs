@@ -16,7 +16,7 @@ fn three_keys() -> Place {
     let place = Place::new();
     place
         .store()
-        .rotate(Rotate::Key(1), NewVersions::DEFAULT, None)
+        .rotate_keys(Rotate::Key(1), NewVersions::DEFAULT, None)
         .unwrap();
     place
 }
@@ -122,7 +122,9 @@ fn whatever_someone_without_the_key_changes_is_refused_by_the_mac() {
             "{what}: {error}"
         );
         assert!(
-            server.rotate(Rotate::All, NewVersions::DEFAULT, None).is_err(),
+            server
+                .rotate_keys(Rotate::All, NewVersions::DEFAULT, None)
+                .is_err(),
             "{what}"
         );
         assert!(server.rotate_master_key(None).is_err(), "{what}");
@@ -439,7 +441,9 @@ fn unknown_members_stay_in_their_places_through_every_write() {
     assert!(before.contains(&"note".to_owned()));
 
     let store = place.store();
-    store.rotate(Rotate::All, NewVersions::DEFAULT, None).unwrap();
+    store
+        .rotate_keys(Rotate::All, NewVersions::DEFAULT, None)
+        .unwrap();
     store.rotate_master_key(None).unwrap();
     assert_eq!(place.keys().len(), 5);
     assert_eq!(order(&place), before);

@@ -124,7 +124,7 @@ fn a_server_asks_the_provider_again_when_another_has_rotated_the_master_key() {
     let (unwraps, ..) = place.master_key.calls();
     assert_eq!(plain_keys(&one.load().unwrap().keys), keys);
     assert_eq!(place.master_key.calls().0, unwraps + 1);
-    one.rotate(Rotate::All, NewVersions::DEFAULT, None).unwrap();
+    one.rotate_keys(Rotate::All, NewVersions::DEFAULT, None).unwrap();
     one.create_key(5, XTS, None).unwrap();
     assert_eq!(
         place.master_key.calls().0,
@@ -184,7 +184,9 @@ fn a_late_answer_of_the_provider_does_not_make_a_server_forget_what_it_has_writt
         while held_back.lock().unwrap().is_some() {
             std::thread::sleep(Duration::from_millis(1));
         }
-        store.rotate(Rotate::All, NewVersions::DEFAULT, None).unwrap();
+        store
+            .rotate_keys(Rotate::All, NewVersions::DEFAULT, None)
+            .unwrap();
         let_go.send(()).unwrap();
         loading.join().unwrap().unwrap();
     });

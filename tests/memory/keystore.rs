@@ -165,7 +165,9 @@ impl Place {
             "master key rotated" => {
                 let store = self.store();
                 store.rotate_master_key(None).unwrap();
-                store.rotate(Rotate::All, NewVersions::DEFAULT, None).unwrap();
+                store
+                    .rotate_keys(Rotate::All, NewVersions::DEFAULT, None)
+                    .unwrap();
                 self.learn();
             }
             // Refused when all keys have been wrapped anew.

@@ -321,7 +321,7 @@ impl Client for KvClient {
             Call::Look => self.changes.refresh(&self.ring, &BTreeSet::new()).map(drop),
             Call::Rotate => self
                 .store
-                .rotate(Rotate::All, NewVersions::DEFAULT, Some(&self.ring))
+                .rotate_keys(Rotate::All, NewVersions::DEFAULT, Some(&self.ring))
                 .map(drop),
             Call::Wrap => unreachable!("nothing is wrapped here"),
         };

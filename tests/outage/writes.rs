@@ -44,7 +44,7 @@ fn a_new_secret_of_vault_kv_is_written_once_unless_it_was_surely_not_written() {
     let service = Kv::new();
     let store = service.store(PATIENT);
     let ring = Ring::new(&store.load().unwrap().keys, Algorithm::AesCbc).unwrap();
-    let rotate = || store.rotate(Rotate::All, NewVersions::DEFAULT, Some(&ring));
+    let rotate = || store.rotate_keys(Rotate::All, NewVersions::DEFAULT, Some(&ring));
     let versions = || service.store(PATIENT).load().unwrap().keys.iter().count();
     assert_eq!(versions(), 1);
     for (trouble, expected) in [(Trouble::CutAfter(0), 2), (Trouble::Answer(FAILS), 2)] {

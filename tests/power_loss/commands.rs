@@ -106,7 +106,9 @@ pub(crate) fn new_keystore(root: &Path) {
 pub(crate) fn rotated_keystore(root: &Path) {
     new_keystore(root);
     let store = keystore(root, KEYSTORE, MASTER).unwrap();
-    store.rotate(Rotate::All, NewVersions::DEFAULT, None).unwrap();
+    store
+        .rotate_keys(Rotate::All, NewVersions::DEFAULT, None)
+        .unwrap();
 }
 
 /// With everything that a rotation keeps: another owner (where we may give it one) and an attribute.

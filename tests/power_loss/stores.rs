@@ -139,7 +139,7 @@ impl Store {
                 let opens = self.find(root, file)?.opened_by;
                 let store = keystore(root, file, opens)?;
                 let rotated = store
-                    .rotate(Rotate::Key(1), NewVersions::DEFAULT, None)
+                    .rotate_keys(Rotate::Key(1), NewVersions::DEFAULT, None)
                     .map_err(in_words)?;
                 assert_eq!(rotated.new.len(), 1);
                 // What lies beside a master key file goes with the next change of that.
@@ -154,7 +154,7 @@ impl Store {
             Store::KeyFile(password) => {
                 let store = key_file(root, file, password);
                 store
-                    .rotate(Rotate::All, NewVersions::DEFAULT, None)
+                    .rotate_keys(Rotate::All, NewVersions::DEFAULT, None)
                     .map_err(in_words)?;
             }
             Store::MasterKeyFile => master_key_file(root, file)?.rotate().map_err(in_words)?,

@@ -82,7 +82,7 @@ fn every_command_of_the_page_works_in_its_order() {
     let store = store_with(&bao, "keys", Some(login));
     let before = ring(&store.load().unwrap());
     store
-        .rotate(Rotate::All, NewVersions::DEFAULT, Some(&before))
+        .rotate_keys(Rotate::All, NewVersions::DEFAULT, Some(&before))
         .unwrap();
     assert_eq!(
         names(&look(&store, &before).unwrap().keys),

@@ -37,14 +37,14 @@ fn a_sealed_vault_is_told_and_comes_back() {
         store.load().unwrap_err(),
         look(&store, &before).unwrap_err(),
         store
-            .rotate(Rotate::All, NewVersions::DEFAULT, Some(&before))
+            .rotate_keys(Rotate::All, NewVersions::DEFAULT, Some(&before))
             .unwrap_err(),
     ] {
         assert!(words(&bao, &error).ends_with("is sealed"), "{error}");
     }
     bao.unseal();
     store
-        .rotate(Rotate::All, NewVersions::DEFAULT, Some(&before))
+        .rotate_keys(Rotate::All, NewVersions::DEFAULT, Some(&before))
         .unwrap();
     assert_eq!(names(&look(&store, &before).unwrap().keys), [(1, 2), (1, 3)]);
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use keyroll::keys::{HighestVersions, KeyName, NewVersions, VersionStep};
 use keyroll::store::vault_kv::{KvError, VaultKv, parse_url};
-use keyroll::store::{KeyStore, Rotate, Rotated, StoreError};
+use keyroll::store::{KeyStore, KeysAdded, Rotate, StoreError};
 use serde_json::json;
 
 use crate::openbao::{Bao, program};
@@ -41,12 +41,12 @@ fn run(bao: &Bao, hint: &str, nth: usize, words: &[(&str, &str)]) {
     assert!(output.status.success(), "{command}: {output:?}");
 }
 
-fn rotate(store: &VaultKv, seen: &HighestVersions) -> Result<Rotated, StoreError> {
+fn rotate(store: &VaultKv, seen: &HighestVersions) -> Result<KeysAdded, StoreError> {
     let new = NewVersions {
         seen,
         ..NewVersions::DEFAULT
     };
-    store.rotate(Rotate::Key(1), new, None)
+    store.rotate_keys(Rotate::Key(1), new, None)
 }
 
 fn of_key_1(version: u32) -> HighestVersions {
@@ -206,7 +206,7 @@ fn a_smaller_step_writes_no_secrets_in_masses() {
     let store = store(bao, &mount);
     let with_step = |step| {
         let step = VersionStep::new(step).unwrap();
-        store.rotate(
+        store.rotate_keys(
             Rotate::All,
             NewVersions {
                 step,

@@ -27,7 +27,7 @@ path "{mount}/config" {{ capabilities = ["read"] }}
         let before = ring(&all.load().unwrap());
         // Vault itself ends the token at the request after these: a real refusal, at each request in turn.
         let short_lived = bao.token(&rights, &json!({"num_uses": uses}));
-        let result = store_with(bao, &folder, token(&short_lived)).rotate(
+        let result = store_with(bao, &folder, token(&short_lived)).rotate_keys(
             Rotate::All,
             NewVersions::DEFAULT,
             Some(&before),
@@ -63,7 +63,7 @@ path "{mount}/config" {{ capabilities = ["read"] }}
         }
         // Mended, it goes on from there.
         let rotated = all
-            .rotate(Rotate::All, NewVersions::DEFAULT, Some(&before))
+            .rotate_keys(Rotate::All, NewVersions::DEFAULT, Some(&before))
             .unwrap();
         before.check_successor(&rotated.keys).unwrap();
     }
@@ -79,7 +79,9 @@ fn nothing_is_written_where_one_of_the_keys_cannot_be_rotated() {
     keep_versions(bao, &mount, 2, 2);
     bao.put(&mount, 2, KEY);
     let store = store(bao, &mount);
-    let error = store.rotate(Rotate::All, NewVersions::DEFAULT, None).unwrap_err();
+    let error = store
+        .rotate_keys(Rotate::All, NewVersions::DEFAULT, None)
+        .unwrap_err();
     assert!(
         error.to_string().contains("would remove version 1 of key 2"),
         "{error}"

@@ -123,7 +123,7 @@ fn a_rotation_writes_as_many_versions_as_its_step_and_reads_them_back() {
     let store = store(bao, &mount);
     let before = ring(&store.load().unwrap());
     let rotated = store
-        .rotate(Rotate::All, NewVersions::DEFAULT, Some(&before))
+        .rotate_keys(Rotate::All, NewVersions::DEFAULT, Some(&before))
         .unwrap();
     assert_eq!(
         names(&rotated.keys),
@@ -146,7 +146,7 @@ fn a_rotation_writes_as_many_versions_as_its_step_and_reads_them_back() {
     bytes.dedup();
     assert_eq!(bytes.len(), 6, "each version has bytes of its own");
     let error = store
-        .rotate(Rotate::Key(9), NewVersions::DEFAULT, None)
+        .rotate_keys(Rotate::Key(9), NewVersions::DEFAULT, None)
         .unwrap_err();
     assert!(error.to_string().contains("there is no key 9"), "{error}");
 }
@@ -165,7 +165,7 @@ fn a_rotation_never_pushes_a_version_out_of_vault() {
         (0..count).for_each(|_| bao.put(&mount, 1, KEY));
         let store = store(bao, &mount);
         let error = store
-            .rotate(Rotate::Key(1), NewVersions::DEFAULT, None)
+            .rotate_keys(Rotate::Key(1), NewVersions::DEFAULT, None)
             .unwrap_err();
         assert!(
             error.to_string().contains("would remove version 1 of key 1"),
@@ -174,7 +174,9 @@ fn a_rotation_never_pushes_a_version_out_of_vault() {
         assert!(error.hint().contains("-max-versions"), "{}", error.hint());
         assert_eq!(store.load().unwrap().keys.len(), count, "nothing was written");
         keep_versions(bao, &mount, 1, 1000);
-        store.rotate(Rotate::Key(1), NewVersions::DEFAULT, None).unwrap();
+        store
+            .rotate_keys(Rotate::Key(1), NewVersions::DEFAULT, None)
+            .unwrap();
     }
 }
 
@@ -193,7 +195,7 @@ fn no_rotation_writes_more_than_16_versions_of_a_key() {
             seen: &seen,
             ..NewVersions::DEFAULT
         };
-        let rotated = store.rotate(Rotate::Key(1), new, None)?;
+        let rotated = store.rotate_keys(Rotate::Key(1), new, None)?;
         Ok::<_, StoreError>(rotated.new[0].version)
     };
     for (seen, step, words) in [
@@ -221,7 +223,11 @@ fn rotations_at_one_time_lose_nothing() {
                 scope.spawn(|| {
                     let store = store(bao, &mount);
                     (0..3)
-                        .filter(|_| store.rotate(Rotate::Key(1), NewVersions::DEFAULT, None).is_ok())
+                        .filter(|_| {
+                            store
+                                .rotate_keys(Rotate::Key(1), NewVersions::DEFAULT, None)
+                                .is_ok()
+                        })
                         .count()
                 })
             })
@@ -249,7 +255,9 @@ fn a_rotation_without_the_right_to_write_names_the_rule_that_is_missing() {
     let token_text = bao.token(&reading(&mount), &json!({}));
     let store = store_with(bao, &mount, token(&token_text));
     assert_eq!(store.load().unwrap().keys.len(), 1);
-    let error = store.rotate(Rotate::All, NewVersions::DEFAULT, None).unwrap_err();
+    let error = store
+        .rotate_keys(Rotate::All, NewVersions::DEFAULT, None)
+        .unwrap_err();
     assert!(
         error
             .to_string()

@@ -75,7 +75,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let directory = args.datadir.directory(&chosen);
     let store = chosen.open()?;
     let seen = datadir::versions_seen(directory, &store)?;
-    let rotated = store.rotate(which, NewVersions { seen: &seen, ..new })?;
+    let rotated = store.rotate_keys(which, NewVersions { seen: &seen, ..new })?;
 
     let mut sql = String::new();
     for name in rotated.new {

@@ -12,7 +12,7 @@ use keyroll::service::aws::{AwsKmsConfig, KmsSettings};
 use keyroll::store::key_file::{KeyFile, KeyFileConfig};
 use keyroll::store::keystore::{KeystoreConfig, KeystoreFile};
 use keyroll::store::mark::StoreSeen;
-use keyroll::store::{KeyStore, Loaded, MasterKeyRotated, Rotate, Rotated, StoreError};
+use keyroll::store::{KeyStore, KeysAdded, Loaded, MasterKeyRotated, Rotate, StoreError};
 
 use crate::failure::Failure;
 use crate::my_cnf::Ciphers;
@@ -223,8 +223,8 @@ impl OpenStore {
     }
 
     /// Makes new versions.
-    pub(crate) fn rotate(&self, which: Rotate, new: NewVersions<'_>) -> Result<Rotated, Failure> {
-        self.patiently(|store| store.rotate(which, new, None))
+    pub(crate) fn rotate_keys(&self, which: Rotate, new: NewVersions<'_>) -> Result<KeysAdded, Failure> {
+        self.patiently(|store| store.rotate_keys(which, new, None))
     }
 
     /// Adds all versions of another store that this one lacks.
@@ -233,7 +233,7 @@ impl OpenStore {
         other: &StoreSeen,
         keys: &KeySet,
         algorithm: Algorithm,
-    ) -> Result<Rotated, Failure> {
+    ) -> Result<KeysAdded, Failure> {
         self.patiently(|store| match self {
             OpenStore::Keystore { envelope, .. } => envelope.add_all(&other.described, keys, algorithm),
             OpenStore::KeyFile(_) => Err(StoreError::NoMasterKey {

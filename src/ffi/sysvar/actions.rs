@@ -77,7 +77,7 @@ pub(super) unsafe extern "C" fn rotate_key(
     const USAGE: &str = "keyroll: keyroll_rotate_key takes a key id, or -1 for all keys";
     let rotate = |request| match request {
         0 => Ok(()),
-        request => instance::rotate(request, new_versions()),
+        request => instance::rotate_keys(request, new_versions()),
     };
     // SAFETY: the server passes its connection, a value of its own and a place to save it.
     unsafe { check(thd, save, || integer(value), USAGE, rotate) }

@@ -7,7 +7,7 @@ use super::super::cell::ServerCell;
 use super::super::services;
 use crate::keys::{KeySpec, NewVersions, VersionStep};
 use crate::plugin::settings::{self, SecretsOfEnvironment, Settings};
-use crate::plugin::{Level, NewKeys, RefreshSettings, VaultSettings};
+use crate::plugin::{NewKeys, RefreshSettings, Severity, VaultSettings};
 use crate::secret::SecretBytes;
 use crate::service::aws::KmsSettings;
 
@@ -172,7 +172,7 @@ pub(in crate::ffi) fn rest_actions() {
         *value::save_keys.get() = c"".as_ptr().cast_mut();
         if asked {
             services::log(
-                Level::Warning,
+                Severity::Warning,
                 "keyroll: keyroll_rotate_key, keyroll_rotate_master_key, keyroll_reload_keys and keyroll_save_keys act \
                  by SET GLOBAL alone; their values in my.cnf or on the command line are ignored",
             );

@@ -30,10 +30,10 @@ use crate::secret::{KeyBytes, KeyMemory};
 pub struct Ring {
     /// The latest version of each id.
     latest: Table,
-    /// The [`Place`] of each version.
+    /// The [`VersionWord`] of each version.
     versions: Table,
     memory: Arc<KeyMemory>,
-    /// Held by whoever adds.
+    /// VersionInfo by whoever adds.
     adding: Mutex<()>,
     keys: AtomicUsize,
     /// The cipher of versions of a store that records none.
@@ -54,20 +54,20 @@ const MIXED: u8 = u8::MAX;
 /// [    room   |    0    | length | cipher ]
 /// ```
 #[derive(Clone, Copy)]
-struct Place {
+struct VersionWord {
     room: u32,
     length: u8,
     algorithm: Algorithm,
 }
 
-impl Place {
+impl VersionWord {
     fn to_word(self) -> u64 {
         u64::from(self.room) << 32 | u64::from(self.length) << 8 | u64::from(self.algorithm.number())
     }
 
     #[inline(always)]
-    fn of_word(word: u64) -> Option<Place> {
-        Some(Place {
+    fn of_word(word: u64) -> Option<VersionWord> {
+        Some(VersionWord {
             room: (word >> 32) as u32,
             length: (word >> 8) as u8,
             algorithm: Algorithm::from_number(word as u8)?,
@@ -77,7 +77,7 @@ impl Place {
 
 /// What a ring tells of a key version: everything but its bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Held {
+pub struct VersionInfo {
     /// Its name.
     pub name: KeyName,
     /// Its length in bytes.
@@ -147,7 +147,7 @@ impl Ring {
         for Addition { added, key } in additions.iter() {
             let Added { name, algorithm, .. } = *added;
             self.mix(algorithm);
-            let place = Place {
+            let place = VersionWord {
                 room: self.next_room(),
                 length: key.len() as u8,
                 algorithm,
@@ -214,7 +214,7 @@ impl Ring {
     /// The bytes of each version, in no order.
     pub fn each_key(&self) -> impl Iterator<Item = (KeyName, KeyBytes<'_>)> {
         self.versions.entries().filter_map(|(name, word)| {
-            let place = Place::of_word(word)?;
+            let place = VersionWord::of_word(word)?;
             Some((name_of(name), self.memory.get(place.room, place.length)?))
         })
     }
@@ -267,13 +267,13 @@ impl Ring {
     }
 
     /// Every version, in ascending order of id, then version.
-    pub fn held(&self) -> Vec<Held> {
-        let mut held: Vec<Held> = self
+    pub fn held(&self) -> Vec<VersionInfo> {
+        let mut held: Vec<VersionInfo> = self
             .versions
             .entries()
             .filter_map(|(name, word)| {
-                let (name, place) = (name_of(name), Place::of_word(word)?);
-                Some(Held {
+                let (name, place) = (name_of(name), VersionWord::of_word(word)?);
+                Some(VersionInfo {
                     name,
                     len: place.length.into(),
                     algorithm: place.algorithm,
@@ -289,7 +289,7 @@ impl Ring {
     /// other bytes or for another cipher, or if one is too short for its cipher.
     pub fn check_successor(&self, keys: &KeySet) -> Result<(), KeysError> {
         check_lengths(keys, self.default_algorithm)?;
-        for Held { name, algorithm, .. } in self.held() {
+        for VersionInfo { name, algorithm, .. } in self.held() {
             let held = self.key(name.id, name.version);
             match (keys.get(name), held) {
                 (None, _) => return Err(KeysError::KnownVersionMissing { name }),
@@ -309,8 +309,8 @@ impl Ring {
     }
 
     #[inline(always)]
-    fn find(&self, name: KeyName) -> Option<Place> {
-        self.versions.get(of_version(name)).and_then(Place::of_word)
+    fn find(&self, name: KeyName) -> Option<VersionWord> {
+        self.versions.get(of_version(name)).and_then(VersionWord::of_word)
     }
 }
 

@@ -16,7 +16,7 @@ pub(super) use encrypted::is_encrypted;
 use self::format::KeyText;
 use super::error::{StoreError, Warning};
 use super::next_names::next_names;
-use super::{KeyStore, Loaded, Rotate, Rotated};
+use super::{KeyStore, KeysAdded, Loaded, Rotate};
 use crate::durable::replace::{Previous, Replacement};
 use crate::durable::{FileError, FileKind, lock, read, replace};
 use crate::keys::set::{Inserted, KeyName, KeySet};
@@ -267,12 +267,12 @@ impl KeyStore for KeyFile {
         Ok(Loaded { keys, warnings })
     }
 
-    fn rotate(
+    fn rotate_keys(
         &self,
         which: Rotate,
         new: NewVersions<'_>,
         known: Option<&Ring>,
-    ) -> Result<Rotated, StoreError> {
+    ) -> Result<KeysAdded, StoreError> {
         let password = self.password(&mut Vec::new())?;
         // The file that a symbolic link names is replaced, not the link.
         let path = read::resolve(&self.config.path)?;
@@ -303,7 +303,7 @@ impl KeyStore for KeyFile {
         let replaced = replace::replace(&replacement, || {
             self.read_back(&path, password.as_ref(), &bytes, &meant)
         })?;
-        Ok(Rotated {
+        Ok(KeysAdded {
             keys: replaced.read_back,
             new: names,
         })

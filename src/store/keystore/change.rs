@@ -19,7 +19,7 @@ use crate::durable::{FileError, failpoint, lock, read};
 use crate::keys::{Comparison, KeyName, KeySet, KeySpec, Ring};
 use crate::master_key::{MAX_WRAPPED, MasterKey};
 use crate::secret::{DataKey, KeystoreKey, SecretBytes};
-use crate::store::{MasterKeyRotated, Rotated, StoreError};
+use crate::store::{KeysAdded, MasterKeyRotated, StoreError};
 
 /// Points in a rotation of the master key beside those of the file, for tests; see [`failpoint`].
 pub const FAILPOINTS: &[&str] = &["keystore:rotated-master-key", "keystore:wrapped"];
@@ -59,7 +59,7 @@ impl KeystoreFile {
         spec: KeySpec,
         known: Option<&Ring>,
         names: impl FnOnce(&KeySet) -> Result<Vec<KeyName>, StoreError>,
-    ) -> Result<Rotated, StoreError> {
+    ) -> Result<KeysAdded, StoreError> {
         check_spec(spec)?;
         self.append(known, |locked| {
             let random = |name| Ok((name, random_key(spec)?, spec.algorithm));
@@ -72,7 +72,7 @@ impl KeystoreFile {
     ///
     /// # Errors
     /// [`KeystoreError::OthersUnderOneName`] if a version that both hold is not the same in both. Nothing is added then.
-    pub fn add_all(&self, other: &str, keys: &KeySet, algorithm: Algorithm) -> Result<Rotated, StoreError> {
+    pub fn add_all(&self, other: &str, keys: &KeySet, algorithm: Algorithm) -> Result<KeysAdded, StoreError> {
         let meant = for_keystore(keys, algorithm)?;
         self.append(None, |locked| {
             let compared = Comparison::of(&locked.data_keys, &meant);
@@ -97,13 +97,13 @@ impl KeystoreFile {
         &self,
         known: Option<&Ring>,
         new: impl FnOnce(&Locked) -> Result<Vec<(KeyName, DataKey, Algorithm)>, StoreError>,
-    ) -> Result<Rotated, StoreError> {
+    ) -> Result<KeysAdded, StoreError> {
         let mut locked = self.lock(known)?;
         let new = new(&locked)?;
         if new.is_empty() {
             settle(&locked.file, &locked.path)?;
             self.held().remember(&locked.document);
-            return Ok(Rotated {
+            return Ok(KeysAdded {
                 keys: locked.data_keys,
                 new: Vec::new(),
             });
@@ -121,7 +121,7 @@ impl KeystoreFile {
         }
         let keys = self.write(&mut locked, Previous::Keep)?;
         self.held().remember(&locked.document);
-        Ok(Rotated { keys, new: names })
+        Ok(KeysAdded { keys, new: names })
     }
 
     /// Wraps the keystore anew for another master key, under a new keystore key, in one durable replacement. No data

@@ -46,7 +46,7 @@ pub use metadata::Metadata;
 
 use self::held::Held;
 use super::next_names::next_names;
-use super::{Identity, KeyStore, Loaded, MasterKeyRotated, Rotate, Rotated, StoreError};
+use super::{Identity, KeyStore, KeysAdded, Loaded, MasterKeyRotated, Rotate, StoreError};
 use crate::durable::{FileKind, lock};
 use crate::keys::{KeyName, KeySet, KeySpec, NewVersions, Ring};
 use crate::master_key;
@@ -133,12 +133,12 @@ impl KeyStore for KeystoreFile {
         Ok(Loaded { keys, warnings })
     }
 
-    fn rotate(
+    fn rotate_keys(
         &self,
         which: Rotate,
         new: NewVersions<'_>,
         known: Option<&Ring>,
-    ) -> Result<Rotated, StoreError> {
+    ) -> Result<KeysAdded, StoreError> {
         self.add(new.spec, known, |keys| {
             next_names(keys, which, new, || self.describe())
         })
@@ -148,7 +148,7 @@ impl KeyStore for KeystoreFile {
         true
     }
 
-    fn create_key(&self, id: u32, spec: KeySpec, known: Option<&Ring>) -> Result<Rotated, StoreError> {
+    fn create_key(&self, id: u32, spec: KeySpec, known: Option<&Ring>) -> Result<KeysAdded, StoreError> {
         if id == 0 {
             return Err(create::not_an_id(id));
         }

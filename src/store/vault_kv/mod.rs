@@ -16,7 +16,7 @@ pub use config::{VaultKvConfig, parse_url};
 pub use error::KvError;
 
 use super::refresh::ChangeSource;
-use super::{KeyStore, Loaded, Rotate, Rotated, StoreError, Warning};
+use super::{KeyStore, KeysAdded, Loaded, Rotate, StoreError, Warning};
 use crate::keys::set::Inserted;
 use crate::keys::{KeyName, KeySet, NewVersions, Ring};
 use crate::secret::DataKey;
@@ -101,12 +101,12 @@ impl KeyStore for VaultKv {
     }
 
     /// Versions that Vault no longer has do not fail a rotation or a reload: the server goes on with its own.
-    fn rotate(
+    fn rotate_keys(
         &self,
         which: Rotate,
         new: NewVersions<'_>,
         known: Option<&Ring>,
-    ) -> Result<Rotated, StoreError> {
+    ) -> Result<KeysAdded, StoreError> {
         if new.step.get() > MOST_AT_ONCE {
             return Err(KvError::StepTooLarge { step: new.step.get() }.into());
         }

@@ -6,7 +6,7 @@ use super::{KvError, MOST_AT_ONCE, VaultKv};
 use crate::keys::{KeyName, KeySet, LAST_VERSION, NewVersions};
 use crate::secret::DataKey;
 use crate::service::vault::VaultError;
-use crate::store::{KeyStore, Rotated, StoreError};
+use crate::store::{KeyStore, KeysAdded, StoreError};
 
 /// What is to be done for one key.
 struct Part {
@@ -30,7 +30,7 @@ impl VaultKv {
         ids: &[u32],
         before: &KeySet,
         new: NewVersions<'_>,
-    ) -> Result<Rotated, StoreError> {
+    ) -> Result<KeysAdded, StoreError> {
         let parts: Vec<Part> = ids
             .iter()
             .map(|id| self.part(*id, before, new))
@@ -40,7 +40,7 @@ impl VaultKv {
         let new: Result<Vec<KeyName>, StoreError> =
             parts.iter().map(|part| self.write(part, &mut written)).collect();
         let rotated = new.and_then(|new| {
-            Ok(Rotated {
+            Ok(KeysAdded {
                 keys: self.load()?.keys,
                 new,
             })

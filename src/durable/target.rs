@@ -1,4 +1,4 @@
-//! A file's place in its directory, and the file beside it under which its successor is written.
+//! A file to be made or replaced, and the file beside it under which its new bytes are written.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions, Permissions};
@@ -16,13 +16,13 @@ use super::{FileError, FileKind, failpoint};
 pub(super) const OWNER_ONLY: u32 = 0o600;
 
 /// A step that failed on a file.
-pub(super) struct Failure {
+pub(super) struct StepFailure {
     pub(super) step: Step,
     pub(super) path: PathBuf,
     pub(super) source: io::Error,
 }
 
-impl Failure {
+impl StepFailure {
     pub(super) fn with(self, state: DiskState, kind: &'static FileKind) -> FileError {
         FileError::NotWritten {
             step: self.step,
@@ -44,16 +44,16 @@ pub(super) struct Failpoints {
     pub(super) sync_directory: &'static str,
 }
 
-/// A file's path and what goes with it.
-pub(super) struct Place {
+/// The path of a file to be made or replaced, with the path that its new bytes are written to first.
+pub(super) struct Target {
     pub(super) path: PathBuf,
     pub(super) temporary: PathBuf,
     directory: PathBuf,
     failpoints: &'static Failpoints,
 }
 
-impl Place {
-    pub(super) fn new(path: &Path, failpoints: &'static Failpoints) -> Place {
+impl Target {
+    pub(super) fn new(path: &Path, failpoints: &'static Failpoints) -> Target {
         let directory = match path.parent() {
             Some(parent) if parent != Path::new("") => parent.to_owned(),
             _ => PathBuf::from("."),
@@ -61,7 +61,7 @@ impl Place {
         let mut name = OsString::from(".");
         name.push(path.file_name().unwrap_or_default());
         name.push(".keyroll-new");
-        Place {
+        Target {
             path: path.to_owned(),
             temporary: directory.join(name),
             directory,
@@ -69,13 +69,13 @@ impl Place {
         }
     }
 
-    pub(super) fn failure(&self, step: Step) -> impl Fn(io::Error) -> Failure {
+    pub(super) fn failure(&self, step: Step) -> impl Fn(io::Error) -> StepFailure {
         let path = match step {
             Step::RemoveStale | Step::Create | Step::Write | Step::Sync => &self.temporary,
             _ => &self.path,
         };
         let path = path.clone();
-        move |source| Failure {
+        move |source| StepFailure {
             step,
             path: path.clone(),
             source,
@@ -83,13 +83,13 @@ impl Place {
     }
 
     /// Reaches a failpoint of this step.
-    pub(super) fn reach(&self, name: &str, step: Step) -> Result<(), Failure> {
+    pub(super) fn reach(&self, name: &str, step: Step) -> Result<(), StepFailure> {
         failpoint::reach(name).map_err(self.failure(step))
     }
 
     /// Removes the temporary file of a process that was killed: whoever holds the lock is the only one who
     /// could be at work on it.
-    pub(super) fn remove_stale(&self) -> Result<(), Failure> {
+    pub(super) fn remove_stale(&self) -> Result<(), StepFailure> {
         // A read-only file system would refuse to remove even what is not there.
         if self.temporary.symlink_metadata().is_err() {
             return Ok(());
@@ -108,7 +108,7 @@ impl Place {
     }
 
     /// Removes the file itself and the temporary one, durably.
-    pub(super) fn remove(&self, directory: &File) -> Result<(), Failure> {
+    pub(super) fn remove(&self, directory: &File) -> Result<(), StepFailure> {
         self.remove_stale()?;
         match fs::remove_file(&self.path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(self.failure(Step::Remove)(error)),
@@ -120,8 +120,8 @@ impl Place {
     pub(super) fn stage(
         &self,
         bytes: &[u8],
-        prepare: impl FnOnce(&File) -> Result<(), Failure>,
-    ) -> Result<File, Failure> {
+        prepare: impl FnOnce(&File) -> Result<(), StepFailure>,
+    ) -> Result<File, StepFailure> {
         self.reach(self.failpoints.create, Step::Create)?;
         let mut file = OpenOptions::new()
             .write(true)
@@ -150,15 +150,15 @@ impl Place {
     }
 
     /// Gives the temporary file the path's name, in place of the file that has it.
-    pub(super) fn rename(&self) -> Result<(), Failure> {
+    pub(super) fn rename(&self) -> Result<(), StepFailure> {
         self.reach(self.failpoints.rename, Step::Rename)?;
         fs::rename(&self.temporary, &self.path).map_err(self.failure(Step::Rename))
     }
 
-    pub(super) fn open_directory(&self) -> Result<File, Failure> {
+    pub(super) fn open_directory(&self) -> Result<File, StepFailure> {
         File::open(&self.directory).map_err(|source| {
             let path = self.directory.clone();
-            Failure {
+            StepFailure {
                 step: Step::Examine,
                 path,
                 source,
@@ -167,13 +167,13 @@ impl Place {
     }
 
     /// Makes the names in the directory durable.
-    pub(super) fn sync(&self, directory: &File) -> Result<(), Failure> {
+    pub(super) fn sync(&self, directory: &File) -> Result<(), StepFailure> {
         self.reach(self.failpoints.sync_directory, Step::SyncDirectory)?;
         directory.sync_all().map_err(self.failure(Step::SyncDirectory))
     }
 
     /// Gives the file owner, group, extended attributes and mode of another one.
-    pub(super) fn make_like(&self, file: &File, model: &File) -> Result<(), Failure> {
+    pub(super) fn make_like(&self, file: &File, model: &File) -> Result<(), StepFailure> {
         let (have, want) = file
             .metadata()
             .and_then(|have| Ok((have, model.metadata()?)))
@@ -188,7 +188,7 @@ impl Place {
     }
 
     /// Gives the file this owner and group, if any, and mode 0600.
-    pub(super) fn make_new(&self, file: &File, owner: Option<(u32, u32)>) -> Result<(), Failure> {
+    pub(super) fn make_new(&self, file: &File, owner: Option<(u32, u32)>) -> Result<(), StepFailure> {
         if let Some((user, group)) = owner {
             fchown(file, Some(user), Some(group)).map_err(self.failure(Step::Owner))?;
         }
