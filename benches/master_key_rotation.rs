@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use keyroll::crypto::Algorithm;
 use keyroll::keys::{KeyName, KeySet, KeySpec, NewVersions, Ring};
 use keyroll::master_key::file::MasterKeyFile;
-use keyroll::master_key::{self, MasterKey, MasterKeyError, Options, Wrapped};
+use keyroll::master_key::{self, MasterKey, MasterKeyError, ProviderOptions, Wrapped};
 use keyroll::secret::{DataKey, KeystoreKey};
 use keyroll::store::keystore::{KeystoreConfig, KeystoreFile};
 use keyroll::store::{KeyStore, Rotate};
@@ -69,7 +69,7 @@ fn main() {
     MasterKeyFile::create(&master, None).unwrap();
     let nanoseconds = Arc::new(AtomicU64::new(0));
     let open = || {
-        let options = Options::of_this_process(Duration::from_secs(15));
+        let options = ProviderOptions::of_this_process(Duration::from_secs(15));
         let provider = master_key::open(&format!("file:{}", master.display()), &options).unwrap();
         KeystoreFile::new(KeystoreConfig {
             path: path.clone(),

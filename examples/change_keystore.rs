@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use keyroll::crypto::Algorithm;
 use keyroll::keys::{KeyName, KeySet, KeySpec, NewVersions};
-use keyroll::master_key::{self, Options};
+use keyroll::master_key::{self, ProviderOptions};
 use keyroll::secret::DataKey;
 use keyroll::store::keystore::{KeystoreConfig, KeystoreError, KeystoreFile, NewKey};
 use keyroll::store::{KeyStore, Rotate, StoreError};
@@ -71,7 +71,7 @@ fn act(
     timeout: Duration,
     action: &[&str],
 ) -> Result<Option<Vec<KeyName>>, StoreError> {
-    let options = Options::of_this_process(Duration::from_secs(10));
+    let options = ProviderOptions::of_this_process(Duration::from_secs(10));
     let open =
         |uri| master_key::open(uri, &options).map_err(|error| KeystoreError::MasterKey(Box::new(error)));
     let store = KeystoreFile::new(KeystoreConfig {

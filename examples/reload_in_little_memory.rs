@@ -103,6 +103,7 @@ fn limit(mib: u64) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
 
 fn settings(keystore: &str, master_key: &str) -> Settings {
     Settings {
+        notify: Default::default(),
         filename: Vec::new(),
         filekey: SecretBytes::default(),
         digest: 0,

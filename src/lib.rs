@@ -27,6 +27,7 @@ pub mod ffi;
 pub mod keys;
 pub mod master_key;
 pub mod net;
+pub mod notify;
 pub mod one_line;
 pub mod plugin;
 pub mod secret;

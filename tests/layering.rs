@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The floors from the top down. A file of one floor may name its own and those below it.
-const FLOORS: [&str; 14] = [
+const FLOORS: [&str; 15] = [
     "ffi",
     "plugin",
     "datadir",
@@ -19,11 +19,12 @@ const FLOORS: [&str; 14] = [
     "secret",
     "clock",
     "cancel",
+    "notify",
     "one_line",
 ];
 
 /// What the command may use: the key stores and what is below them.
-const BELOW_THE_COMMAND: [&str; 12] = [
+const BELOW_THE_COMMAND: [&str; 13] = [
     "datadir",
     "store",
     "master_key",
@@ -35,6 +36,7 @@ const BELOW_THE_COMMAND: [&str; 12] = [
     "secret",
     "clock",
     "cancel",
+    "notify",
     "one_line",
 ];
 

@@ -13,7 +13,7 @@ use keyroll::crypto::Algorithm;
 use keyroll::keys::{KeyName, KeySet};
 use keyroll::master_key::file::MasterKeyFile;
 use keyroll::master_key::open::DEFAULT_REQUEST_TIMEOUT;
-use keyroll::master_key::{self, Options};
+use keyroll::master_key::{self, ProviderOptions};
 use keyroll::secret::DataKey;
 use keyroll::store::keystore::{KeystoreConfig, KeystoreFile};
 
@@ -42,7 +42,7 @@ fn a_reload_or_a_rotation_that_lacks_memory_fails_and_ends_nothing() {
     let at = |name: &str| directory.path().join(name);
     MasterKeyFile::create(&at("master"), None).unwrap();
     let uri = format!("file:{}", at("master").display());
-    let options = Options::of_this_process(DEFAULT_REQUEST_TIMEOUT);
+    let options = ProviderOptions::of_this_process(DEFAULT_REQUEST_TIMEOUT);
     let store = KeystoreFile::new(KeystoreConfig {
         path: at("keystore"),
         master_key: master_key::open(&uri, &options).unwrap(),

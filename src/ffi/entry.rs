@@ -11,7 +11,8 @@ use super::sysvar::values;
 use super::{abi, published, services};
 use crate::crypto::{self, Algorithm, CipherError, Direction, Padding, PageCipher, derive, scrub};
 use crate::keys::KeyName;
-use crate::plugin::{Plugin, PluginError, settings, start_cipher};
+use crate::notify::Notify;
+use crate::plugin::{Plugin, PluginError, log, settings, start_cipher};
 use crate::secret::{KeyBytes, SecretBytes};
 
 /// A key version, or what get_key answers: after a panic "invalid", which is also an error of get_key.
@@ -192,7 +193,8 @@ pub(super) unsafe extern "C" fn init(_plugin: *mut c_void) -> c_int {
             let of_environment = settings::secrets_of_environment(|name| {
                 SecretBytes::new(env::var_os(name).unwrap_or_default().into_vec())
             });
-            Plugin::start(values::settings(of_environment), &Host)
+            let notify = Notify::new(|line| log::provider_said(&Host, line));
+            Plugin::start(values::settings(of_environment, notify), &Host)
         });
         match started {
             Ok(plugin) => {

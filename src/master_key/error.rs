@@ -7,6 +7,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::key_list::ParseError;
+use super::open::FORMS;
 use crate::clock;
 use crate::crypto::wrap::SealError;
 use crate::durable::FileError;
@@ -223,11 +224,7 @@ impl MasterKeyError {
     /// What a DBA can do about it: for the error log and the command, not part of the message.
     pub fn hint(&self) -> String {
         match self {
-            MasterKeyError::BadUri { .. } => {
-                "a master key is file:/PATH, credential:NAME, exec:/PATH, aws-kms:KEY or \
-                 vault-transit:https://HOST:PORT/MOUNT/KEY"
-                    .into()
-            }
+            MasterKeyError::BadUri { .. } => format!("a master key is {FORMS}"),
             MasterKeyError::WrongKey { .. } => {
                 "name the master key that wrapped this keystore, with all its versions, in keyroll_master_key; the \
                  keystore says under \"master_key\" which one that was"

@@ -13,7 +13,7 @@ pub mod open;
 pub mod vault_transit;
 
 pub use error::MasterKeyError;
-pub use open::{Options, open};
+pub use open::{ByStatement, FORMS, PROVIDERS, Provider, ProviderOptions, check_by_statement, file_of, open};
 
 use crate::durable::LoosePermissions;
 use crate::secret::KeystoreKey;
@@ -55,11 +55,6 @@ pub trait MasterKey: Send + Sync {
 
     /// Files that hold secrets to reach the master key with, and that others may read or change.
     fn loose_files(&self) -> Vec<LoosePermissions> {
-        Vec::new()
-    }
-
-    /// What the provider said since the last call that a DBA should see, line by line, without secrets.
-    fn take_messages(&self) -> Vec<String> {
         Vec::new()
     }
 }

@@ -1,53 +1,66 @@
-//! The one factory of master key providers: a URI in, a provider out.
+//! The one factory of master key providers: a URI in, a provider out. Each provider names itself in [`PROVIDERS`], once.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::aws_kms::AwsKms;
 use super::credential::{Credential, CredentialConfig};
 use super::exec::{Exec, ExecConfig};
 use super::file::{MasterKeyFile, MasterKeyFileConfig};
-use super::vault_transit::{VaultTransit, VaultTransitConfig};
+use super::vault_transit::{self, VaultTransit, VaultTransitConfig};
 use super::{MasterKey, MasterKeyError};
+use crate::notify::Notify;
 use crate::service::aws::AwsKmsConfig;
 use crate::service::vault::VaultAccess;
 
 /// The time that a provider is given for one call unless told.
 pub const DEFAULT_REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 
+/// What names a master key, for messages and help: the forms of all [`PROVIDERS`].
+pub const FORMS: &str =
+    "file:PATH, credential:NAME, exec:PATH, aws-kms:KEY or vault-transit:https://HOST:PORT/MOUNT/KEY";
+
 /// What all providers are opened with. `Debug` leaves the environment out: it may hold anyone's secrets.
 #[derive(Clone)]
-pub struct Options {
+pub struct ProviderOptions {
     /// The time for one call of a provider, all its retries together.
     pub request_timeout: Duration,
     /// The environment that providers may look at; nothing reads the process's own.
     pub environment: BTreeMap<OsString, OsString>,
     /// How Vault is asked; `None`: as the environment says.
     pub vault: Option<Box<VaultAccess>>,
+    /// Who is told what a provider says beside its answers.
+    pub notify: Notify,
 }
 
-impl fmt::Debug for Options {
+impl fmt::Debug for ProviderOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Options")
+        f.debug_struct("ProviderOptions")
             .field("request_timeout", &self.request_timeout)
             .field("vault", &self.vault)
             .finish_non_exhaustive()
     }
 }
 
-impl Options {
-    /// These, with the environment that the process has now.
+impl ProviderOptions {
+    /// With this environment; nobody is told anything.
+    pub fn new(request_timeout: Duration, environment: BTreeMap<OsString, OsString>) -> ProviderOptions {
+        ProviderOptions {
+            request_timeout,
+            environment,
+            vault: None,
+            notify: Notify::default(),
+        }
+    }
+
+    /// With the environment that the process has now.
     ///
     /// To be called while no other thread changes the environment, as when a server starts.
-    pub fn of_this_process(request_timeout: Duration) -> Options {
-        Options {
-            request_timeout,
-            environment: std::env::vars_os().collect(),
-            vault: None,
-        }
+    pub fn of_this_process(request_timeout: Duration) -> ProviderOptions {
+        ProviderOptions::new(request_timeout, std::env::vars_os().collect())
     }
 
     /// A variable of the environment; `None` also if it is empty.
@@ -57,67 +70,162 @@ impl Options {
     }
 }
 
-type Opener = fn(&str, &Options) -> Result<Box<dyn MasterKey>, String>;
+/// What a statement may do with a kind of master key: whoever may set variables may not thereby run programs as the
+/// server, nor have its token for Vault.
+#[derive(Debug)]
+pub enum ByStatement {
+    /// Name any.
+    Any,
+    /// Name none.
+    Never,
+    /// Name another one at the service of the one in force, which this finds out of what follows the scheme: whether TLS
+    /// protects the way there, and its host.
+    SameService(fn(&str) -> Option<(bool, String)>),
+}
 
-/// Every scheme, what follows it, and how it is opened. An error says what is wrong with what follows.
-const SCHEMES: [(&str, &str, Opener); 5] = [
-    ("file", "PATH", |rest, options| {
-        let config = MasterKeyFileConfig {
-            path: absolute_path(rest)?,
-            lock_timeout: options.request_timeout,
-        };
-        Ok(Box::new(MasterKeyFile::new(config)))
-    }),
-    ("credential", "NAME", |rest, options| {
-        Ok(Box::new(Credential::new(CredentialConfig::new(rest, options)?)))
-    }),
-    ("exec", "PATH", |rest, options| {
-        Ok(Box::new(Exec::new(ExecConfig::new(
-            absolute_path(rest)?,
-            options,
-        ))))
-    }),
-    ("aws-kms", "KEY", |rest, options| {
-        Ok(Box::new(AwsKms::new(AwsKmsConfig::new(
-            rest,
-            &options.environment,
-            options.request_timeout,
-        )?)))
-    }),
-    ("vault-transit", "https://HOST:PORT/MOUNT/KEY", |rest, options| {
-        Ok(Box::new(VaultTransit::new(VaultTransitConfig::new(
-            rest, options,
-        )?)))
-    }),
+/// A kind of master key.
+pub struct Provider {
+    /// What its URIs begin with, before the colon.
+    pub scheme: &'static str,
+    /// How people write its URIs.
+    pub form: &'static str,
+    /// The page about it.
+    pub page: &'static str,
+    /// Whether the master key leaves no machine of a service: the keystore that it wraps may be copied with the data.
+    pub is_service: bool,
+    /// What a statement may do with it.
+    pub by_statement: ByStatement,
+    /// Makes the provider out of what follows the scheme. An error says what is wrong with that.
+    open: Opener,
+}
+
+type Opener = fn(&str, &ProviderOptions) -> Result<Box<dyn MasterKey>, String>;
+
+/// Every kind of master key.
+pub static PROVIDERS: [Provider; 5] = [
+    Provider {
+        scheme: "file",
+        form: "file:PATH",
+        page: "docs/master-keys.md",
+        is_service: false,
+        by_statement: ByStatement::Any,
+        open: |rest, options| {
+            Ok(Box::new(MasterKeyFile::new(MasterKeyFileConfig {
+                path: absolute_path(rest)?,
+                lock_timeout: options.request_timeout,
+            })))
+        },
+    },
+    Provider {
+        scheme: "credential",
+        form: "credential:NAME",
+        page: "docs/master-keys.md",
+        is_service: false,
+        by_statement: ByStatement::Any,
+        open: |rest, options| Ok(Box::new(Credential::new(CredentialConfig::new(rest, options)?))),
+    },
+    Provider {
+        scheme: "exec",
+        form: "exec:PATH",
+        page: "docs/exec-provider.md",
+        is_service: false,
+        by_statement: ByStatement::Never,
+        open: |rest, options| {
+            Ok(Box::new(Exec::new(ExecConfig::new(
+                absolute_path(rest)?,
+                options,
+            ))))
+        },
+    },
+    Provider {
+        scheme: "aws-kms",
+        form: "aws-kms:KEY",
+        page: "docs/aws-kms.md",
+        is_service: true,
+        by_statement: ByStatement::Any,
+        open: |rest, options| {
+            Ok(Box::new(AwsKms::new(
+                AwsKmsConfig::new(rest, &options.environment, options.request_timeout)?,
+                options.notify.clone(),
+            )))
+        },
+    },
+    Provider {
+        scheme: "vault-transit",
+        form: "vault-transit:https://HOST:PORT/MOUNT/KEY",
+        page: "docs/vault.md",
+        is_service: true,
+        by_statement: ByStatement::SameService(vault_transit::service),
+        open: |rest, options| {
+            Ok(Box::new(VaultTransit::new(VaultTransitConfig::new(
+                rest, options,
+            )?)))
+        },
+    },
 ];
+
+impl Provider {
+    /// The provider of the master key that a URI names, and what follows the scheme; `None` for another scheme.
+    pub fn of(uri: &str) -> Option<(&'static Provider, &str)> {
+        let (scheme, rest) = uri.split_once(':')?;
+        let provider = PROVIDERS.iter().find(|provider| provider.scheme == scheme)?;
+        Some((provider, rest))
+    }
+
+    /// Whether a path follows the scheme.
+    pub fn takes_path(&self) -> bool {
+        self.form.ends_with(":PATH")
+    }
+}
+
+/// The file that holds the master key of this URI, if one does.
+pub fn file_of(uri: &str) -> Option<&Path> {
+    uri.strip_prefix("file:").map(Path::new)
+}
+
+/// Whether a statement may name this master key while the server uses another one.
+///
+/// # Errors
+/// Why not.
+pub fn check_by_statement(uri: &str, in_force: &str) -> Result<(), &'static ByStatement> {
+    let Some((provider, rest)) = Provider::of(uri) else {
+        return Ok(());
+    };
+    let is_allowed = match provider.by_statement {
+        ByStatement::Any => true,
+        ByStatement::Never => false,
+        ByStatement::SameService(service) => {
+            let before = Provider::of(in_force).filter(|(other, _)| other.scheme == provider.scheme);
+            let before = before.and_then(|(_, rest)| service(rest));
+            before.is_some() && before == service(rest)
+        }
+    };
+    if is_allowed {
+        Ok(())
+    } else {
+        Err(&provider.by_statement)
+    }
+}
 
 /// The provider that a URI names, such as `file:/etc/keyroll/master`. Nothing is read or called yet.
 ///
 /// # Errors
 /// [`MasterKeyError::BadUri`] for another scheme (it lists the known ones), a relative path or a name that is none.
-pub fn open(uri: &str, options: &Options) -> Result<Box<dyn MasterKey>, MasterKeyError> {
-    let bad = |reason| MasterKeyError::BadUri {
+pub fn open(uri: &str, options: &ProviderOptions) -> Result<Box<dyn MasterKey>, MasterKeyError> {
+    let opened = match Provider::of(uri) {
+        Some((provider, rest)) => (provider.open)(rest, options),
+        None => Err(match uri.split_once(':') {
+            Some((scheme, _)) => format!(
+                "there is no scheme '{}'; known are {FORMS}",
+                scheme.escape_debug()
+            ),
+            None => format!("it has no scheme; known are {FORMS}"),
+        }),
+    };
+    opened.map_err(|reason| MasterKeyError::BadUri {
         uri: uri.escape_debug().to_string(),
         reason,
-    };
-    let known = || {
-        let known: Vec<String> = SCHEMES
-            .iter()
-            .map(|(name, rest, _)| format!("{name}:{rest}"))
-            .collect();
-        format!("known are {}", known.join(", "))
-    };
-    let Some((scheme, rest)) = uri.split_once(':') else {
-        return Err(bad(format!("it has no scheme; {}", known())));
-    };
-    match SCHEMES.iter().find(|(name, ..)| *name == scheme) {
-        Some((_, _, open)) => open(rest, options).map_err(bad),
-        None => Err(bad(format!(
-            "there is no scheme '{}'; {}",
-            scheme.escape_debug(),
-            known()
-        ))),
-    }
+    })
 }
 
 fn absolute_path(text: &str) -> Result<PathBuf, String> {
@@ -138,12 +246,8 @@ fn absolute_path(text: &str) -> Result<PathBuf, String> {
 mod tests {
     use super::*;
 
-    fn options() -> Options {
-        Options {
-            request_timeout: DEFAULT_REQUEST_TIMEOUT,
-            environment: BTreeMap::new(),
-            vault: None,
-        }
+    fn options() -> ProviderOptions {
+        ProviderOptions::new(DEFAULT_REQUEST_TIMEOUT, BTreeMap::new())
     }
 
     fn refused(uri: &str) -> String {
@@ -177,13 +281,31 @@ mod tests {
     fn an_unknown_scheme_names_the_known_ones() {
         for uri in ["", "/etc/keyroll/master", "File:/x", "vault:x", ":"] {
             let message = refused(uri);
+            assert!(message.ends_with(&format!("known are {FORMS}")), "{message}");
+        }
+        let forms = PROVIDERS.each_ref().map(|provider| provider.form);
+        let (last, others) = forms.split_last().unwrap();
+        assert_eq!(FORMS, format!("{} or {last}", others.join(", ")));
+        for Provider { scheme, form, .. } in &PROVIDERS {
+            assert_eq!(form.split_once(':').unwrap().0, *scheme);
+        }
+    }
+
+    /// What a new row is to be written into, beside this file.
+    #[test]
+    fn each_provider_stands_in_the_documents_and_has_a_page() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let read = |path: &str| std::fs::read_to_string(root.join(path)).unwrap();
+        // The comment of a variable is cut into lines there.
+        let option_file = read("support-files/keyroll.cnf").replace("\n# ", " ");
+        assert!(option_file.contains(FORMS), "the comment of keyroll_master_key");
+        let table = read("docs/master-keys.md");
+        for Provider { form, page, .. } in &PROVIDERS {
             assert!(
-                message.ends_with(
-                    "known are file:PATH, credential:NAME, exec:PATH, aws-kms:KEY, \
-                     vault-transit:https://HOST:PORT/MOUNT/KEY"
-                ),
-                "{message}"
+                table.contains(&format!("\n| `{form}` |")),
+                "{form} is not in the table"
             );
+            assert!(read(page).contains(form), "{form} is not in {page}");
         }
     }
 

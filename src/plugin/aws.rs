@@ -6,7 +6,8 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 
 use super::PluginError;
-use crate::service::aws::{DEFAULT_KEYSTORE, KmsSettings, data_keys};
+use crate::service::aws::{DEFAULT_KEYSTORE, KmsSettings};
+use crate::store::aws_key_files;
 
 /// Has such a KMS key stand for a master key, and for a keystore where none is named.
 ///
@@ -36,7 +37,7 @@ pub(super) fn put_in_place(
 
 fn refuse_keys_of_peer(uri: &str, directory: &Path, keystore: &Path) -> Result<(), PluginError> {
     // A directory that cannot be read has an error of its own, later.
-    let files = data_keys::find(directory).unwrap_or_default();
+    let files = aws_key_files::find(directory).unwrap_or_default();
     if files.is_empty() || keystore.symlink_metadata().is_ok() {
         return Ok(());
     }

@@ -209,9 +209,7 @@ impl State {
         if status.created() >= u64::from(limit) {
             return Err(PluginError::TooManyCreated { limit });
         }
-        let created = self.store.create_key(id, spec, Some(&self.published.ring));
-        log::provider_said(server, self.store.as_ref());
-        let created = created?;
+        let created = self.store.create_key(id, spec, Some(&self.published.ring))?;
         self.publish(&created.keys, server)?;
         status.count_created(created.new.len() as u64);
         log::created(server, &created.new, &self.published);
@@ -220,9 +218,7 @@ impl State {
 
     /// Takes up a key that another server on the same store has made, which this file came from.
     fn take_up_existing(&mut self, id: u32, file: String, server: &dyn Server) -> Result<(), PluginError> {
-        let loaded = self.store.load();
-        log::provider_said(server, self.store.as_ref());
-        let loaded = loaded?;
+        let loaded = self.store.load()?;
         if !loaded.keys.ids().contains(&id) {
             let store = self.published.source.clone();
             return Err(PluginError::KeyInUse { id, file, store });

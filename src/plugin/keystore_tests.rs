@@ -11,7 +11,7 @@ use crate::crypto::Algorithm;
 use crate::keys::KeySpec;
 use crate::master_key::file::MasterKeyFile;
 use crate::master_key::open::DEFAULT_REQUEST_TIMEOUT;
-use crate::master_key::{self, Options};
+use crate::master_key::{self, ProviderOptions};
 use crate::service::aws::KmsSettings;
 use crate::store::keystore::{KeystoreConfig, KeystoreFile, NewKey};
 
@@ -48,7 +48,7 @@ fn settings_of(directory: &Path) -> Settings {
 }
 
 fn config(keystore: PathBuf, master_key: &Path) -> KeystoreConfig {
-    let options = Options::of_this_process(DEFAULT_REQUEST_TIMEOUT);
+    let options = ProviderOptions::of_this_process(DEFAULT_REQUEST_TIMEOUT);
     KeystoreConfig {
         path: keystore,
         master_key: master_key::open(&uri(master_key), &options).unwrap(),

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::crypto::Algorithm;
 use crate::keys::{Added, KeyName, Ring, VersionStep};
 use crate::secret::needed_limit;
-use crate::store::{KeyStore, Warning};
+use crate::store::Warning;
 
 use super::missing::{Missing, StoreContents, is_implausible};
 use super::server::MESSAGE_ROOM;
@@ -183,11 +183,9 @@ pub fn saved(server: &dyn Server, keystore: &Path, master_key: &str, now: &Publi
     );
 }
 
-/// What the master key's provider had to say.
-pub fn provider_said(server: &dyn Server, store: &dyn KeyStore) {
-    for line in store.take_messages() {
-        server.log(Severity::Note, &format!("keyroll: {line}"));
-    }
+/// What the master key's provider has to say.
+pub fn provider_said(server: &dyn Server, line: &str) {
+    server.log(Severity::Note, &format!("keyroll: {line}"));
 }
 
 /// What came of waking the encryption threads.

@@ -42,7 +42,7 @@ pub use vault_settings::{RefreshSettings, VaultSettings};
 use crate::cancel::{Mutex, MutexGuard};
 use crate::crypto::{CipherError, Direction, Padding, PageCipher};
 use crate::keys::{Added, HighestVersions, KeyName, KeySet, NewVersions, Ring, VersionStep};
-use crate::net::Url;
+use crate::master_key::{self, ByStatement};
 use crate::store::{self, ChangeSource, Changes, KeyStore, MarkFile, Rotate};
 
 /// How long a statement waits for the others that work on the keys. Each has bounds of its own for what it waits for.
@@ -123,9 +123,7 @@ impl Plugin {
         let accept_lost = settings.accept_lost_keys;
         let master_key = String::from_utf8_lossy(&settings.master_key).into_owned();
         let store: Arc<dyn KeyStore> = store::open(settings.store()?)?.into();
-        let loaded = store.load();
-        log::provider_said(server, store.as_ref());
-        let loaded = loaded?;
+        let loaded = store.load()?;
         log::warnings(server, &loaded.warnings);
         let ring = Ring::new(&loaded.keys, algorithm)?;
         let accepted = mark::accept(store.as_ref(), &loaded.keys, accept_lost, server)?;
@@ -171,9 +169,7 @@ impl Plugin {
         let mut state = self.state()?;
         let seen = state.versions_seen();
         let new = NewVersions { seen: &seen, ..new };
-        let rotated = state.store.rotate_keys(which, new, Some(&state.published.ring));
-        log::provider_said(server, state.store.as_ref());
-        let rotated = rotated?;
+        let rotated = state.store.rotate_keys(which, new, Some(&state.published.ring))?;
         let added = state.publish(&rotated.keys, server)?;
         status.count_key_rotation();
         log::keys_rotated(server, &rotated.new, &added, &state.published);
@@ -191,9 +187,7 @@ impl Plugin {
             let state = self.state()?;
             (Arc::clone(&state.store), Arc::clone(&state.published.ring))
         };
-        let rotated = store.rotate_master_key(Some(&known));
-        log::provider_said(server, store.as_ref());
-        let rotated = rotated?;
+        let rotated = store.rotate_master_key(Some(&known))?;
         status.count_master_key_rotation();
         let mut state = self.state().map_err(|error| PluginError::NotShown {
             master_key: rotated.master_key.clone(),
@@ -216,9 +210,7 @@ impl Plugin {
             state.check_by_statement(uri)?;
             state.store.with_master_key(uri)?.into()
         };
-        let loaded = store.load();
-        log::provider_said(server, store.as_ref());
-        let loaded = loaded?;
+        let loaded = store.load()?;
         let mut state = self.state()?;
         let before = std::mem::replace(&mut state.store, store);
         if let Err(error) = state.publish_more(&loaded.keys, server) {
@@ -237,9 +229,7 @@ impl Plugin {
     /// the keys in use stay as they are.
     pub fn reload(&self, server: &dyn Server, status: &Status) -> Result<(), PluginError> {
         let mut state = self.state()?;
-        let loaded = state.store.load();
-        log::provider_said(server, state.store.as_ref());
-        let loaded = loaded?;
+        let loaded = state.store.load()?;
         log::warnings(server, &loaded.warnings);
         let added = state.publish(&loaded.keys, server)?;
         status.count_reload();
@@ -286,21 +276,11 @@ impl Plugin {
 }
 
 impl State {
-    /// Whoever may set variables may not thereby run programs as the server, nor have its token for Vault.
     fn check_by_statement(&self, uri: &str) -> Result<(), PluginError> {
-        const VAULT: &str = "vault-transit:";
-        if uri.starts_with("exec:") {
-            return Err(PluginError::ExecByStatement { uri: uri.into() });
-        }
-        // The token in force may go to its own host, over what protects it now.
-        let host = |uri: &str| {
-            let url = Url::parse(uri.strip_prefix(VAULT)?).ok()?;
-            Some((url.is_https(), url.authority().to_owned()))
-        };
-        if uri.starts_with(VAULT) && (host(uri).is_none() || host(uri) != host(&self.master_key)) {
-            return Err(PluginError::VaultByStatement { uri: uri.into() });
-        }
-        Ok(())
+        master_key::check_by_statement(uri, &self.master_key).map_err(|allowed| match allowed {
+            ByStatement::SameService(_) => PluginError::VaultByStatement { uri: uri.into() },
+            _ => PluginError::ExecByStatement { uri: uri.into() },
+        })
     }
 
     /// The highest version of each key that the data knows or that this server was asked for.

@@ -7,7 +7,7 @@ use crate::durable::FileError;
 use crate::keys::{Additions, KeySet, KeySpec};
 use crate::master_key::file::MasterKeyFile;
 use crate::master_key::open::DEFAULT_REQUEST_TIMEOUT;
-use crate::master_key::{self, MasterKeyError, Options};
+use crate::master_key::{self, MasterKeyError, ProviderOptions};
 use crate::store::StoreError;
 use crate::store::keystore::{KeystoreConfig, KeystoreFile, Metadata};
 
@@ -103,7 +103,7 @@ impl State {
 
 /// A new keystore under a master key file, which is made where there is none.
 fn save_under(master_key: &Path, keystore: &Path, keys: &KeySet) -> Result<(), PluginError> {
-    let options = Options::of_this_process(DEFAULT_REQUEST_TIMEOUT);
+    let options = ProviderOptions::of_this_process(DEFAULT_REQUEST_TIMEOUT);
     let uri = format!("{FILE}{}", master_key.display());
     let failed = |error: MasterKeyError| PluginError::MasterKey(Box::new(error));
     let envelope = KeystoreFile::new(KeystoreConfig {

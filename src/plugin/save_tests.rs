@@ -9,7 +9,7 @@ use super::*;
 use crate::keys::KeySpec;
 use crate::master_key::file::MasterKeyFile;
 use crate::master_key::open::DEFAULT_REQUEST_TIMEOUT;
-use crate::master_key::{self, Options};
+use crate::master_key::{self, ProviderOptions};
 use crate::store::keystore::{KeystoreConfig, KeystoreFile, NewKey};
 
 /// A data directory, and a store outside of it.
@@ -34,7 +34,7 @@ impl Site {
         let site = Site::new();
         let (path, master) = (site.path("keystore"), site.path("master"));
         MasterKeyFile::create(&master, None).unwrap();
-        let options = Options::of_this_process(DEFAULT_REQUEST_TIMEOUT);
+        let options = ProviderOptions::of_this_process(DEFAULT_REQUEST_TIMEOUT);
         let store = KeystoreFile::new(KeystoreConfig {
             path,
             master_key: master_key::open(&uri(&master), &options).unwrap(),

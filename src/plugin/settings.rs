@@ -12,6 +12,7 @@ use crate::crypto::Algorithm;
 use crate::crypto::password::Digest;
 use crate::keys::{KeySpec, VersionStep};
 use crate::master_key::{self, open::DEFAULT_REQUEST_TIMEOUT};
+use crate::notify::Notify;
 use crate::secret::SecretBytes;
 use crate::service::aws::KmsSettings;
 use crate::store::StoreConfig;
@@ -222,6 +223,8 @@ pub struct Settings {
     pub kms: KmsSettings,
     /// `keyroll_request_timeout` in milliseconds; 0 = the default.
     pub request_timeout: u32,
+    /// Who is told what the master key's provider says.
+    pub notify: Notify,
 }
 
 /// Secrets that the environment may hold in place of settings.
@@ -304,12 +307,13 @@ impl Settings {
     }
 
     /// What providers of master keys are opened with.
-    fn master_key_options(&self) -> Result<master_key::Options, PluginError> {
+    fn master_key_options(&self) -> Result<master_key::ProviderOptions, PluginError> {
         let timeout = match self.request_timeout {
             0 => DEFAULT_REQUEST_TIMEOUT,
             milliseconds => Duration::from_millis(milliseconds.into()),
         };
-        let mut options = master_key::Options::of_this_process(timeout);
+        let mut options = master_key::ProviderOptions::of_this_process(timeout);
+        options.notify = self.notify.clone();
         self.kms.put_into(&mut options.environment);
         options.vault = Some(Box::new(self.vault.access()?));
         Ok(options)

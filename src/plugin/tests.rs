@@ -73,6 +73,7 @@ pub(super) fn settings(path: &Path) -> Settings {
         filekey: SecretBytes::default(),
         digest: 0,
         use_pbkdf2: 0,
+        notify: Default::default(),
         encryption_algorithm: 1,
         strict_permissions: false,
         accept_lost_keys: false,

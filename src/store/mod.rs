@@ -3,6 +3,7 @@
 //! A [`KeyStore`] reads all its keys into a [`KeySet`] and makes new versions durably. Nothing here knows of C, of system
 //! variables or of a server.
 
+pub mod aws_key_files;
 pub mod error;
 pub mod key_file;
 pub mod keystore;
@@ -77,11 +78,6 @@ pub trait KeyStore: Send + Sync {
     /// without a name of their own, and before the first [`load`](Self::load).
     fn identity(&self) -> Option<Identity> {
         None
-    }
-
-    /// What the master key's provider said since the last call that a DBA should see, without secrets.
-    fn take_messages(&self) -> Vec<String> {
-        Vec::new()
     }
 
     /// Reads all data keys.

@@ -1,13 +1,15 @@
 //! Keys, aliases, rotation, what does not open, and what is said.
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use keyroll::master_key::Wrapped;
+use keyroll::master_key::{ProviderOptions, Wrapped, open};
+use keyroll::notify::Notify;
 use keyroll::service::aws::{KmsSettings, LOG_LEVEL};
 use serde_json::json;
 
 use super::servers::{REGION, Server, shared_moto};
-use super::support::{KEYSTORE, PATIENT, opened, refused, with, without, works, wrap};
+use super::support::{KEYSTORE, PATIENT, opened, options, refused, with, without, works, wrap};
 
 fn arn(key: &str) -> String {
     format!("arn:aws:kms:{REGION}:123456789012:key/{key}")
@@ -170,9 +172,13 @@ fn requests_are_told_as_the_log_level_says() {
         ("Info", 2),
         ("trace", 2),
     ] {
-        let master = opened(&key, &with(&moto.environment(), LOG_LEVEL, level), PATIENT);
-        works(&*master);
-        let messages = master.take_messages();
+        let environment = with(&moto.environment(), LOG_LEVEL, level);
+        let messages = Arc::<Mutex<Vec<String>>>::default();
+        let lines = Arc::clone(&messages);
+        let mut options = options(&environment, PATIENT);
+        options.notify = Notify::new(move |line| lines.lock().unwrap().push(line.into()));
+        works(&*open(&format!("aws-kms:{key}"), &options).unwrap());
+        let messages = messages.lock().unwrap();
         assert_eq!(messages.len(), told, "{level}: {messages:?}");
         assert!(
             messages.iter().all(|message| message.contains("request id")),
@@ -197,10 +203,6 @@ fn settings_go_before_the_environment() {
         ..KmsSettings::default()
     };
     settings.put_into(&mut environment);
-    let options = keyroll::master_key::Options {
-        request_timeout: Duration::from_secs(10),
-        environment,
-        vault: None,
-    };
-    works(&*keyroll::master_key::open(&format!("aws-kms:{key}"), &options).unwrap());
+    let options = ProviderOptions::new(Duration::from_secs(10), environment);
+    works(&*open(&format!("aws-kms:{key}"), &options).unwrap());
 }

@@ -1,10 +1,8 @@
 //! A KMS key to try things on.
 
-use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::time::Duration;
 
-use keyroll::master_key::{MasterKey, MasterKeyError, Options, Wrapped, open};
+use keyroll::master_key::{MasterKey, MasterKeyError, ProviderOptions, Wrapped, open};
 use keyroll::secret::KeystoreKey;
 
 pub(crate) const KEYSTORE: &str = "0190a5c3-1f2e-4d3c-8b4a-5f6e7d8c9b0a";
@@ -18,19 +16,14 @@ pub(crate) fn opened(
     environment: &[(String, String)],
     request_timeout: Duration,
 ) -> Box<dyn MasterKey> {
-    let environment: BTreeMap<OsString, OsString> = environment
+    open(&format!("aws-kms:{key}"), &options(environment, request_timeout)).unwrap()
+}
+
+pub(crate) fn options(environment: &[(String, String)], request_timeout: Duration) -> ProviderOptions {
+    let environment = environment
         .iter()
-        .map(|(name, value)| (name.into(), value.into()))
-        .collect();
-    open(
-        &format!("aws-kms:{key}"),
-        &Options {
-            request_timeout,
-            environment,
-            vault: None,
-        },
-    )
-    .unwrap()
+        .map(|(name, value)| (name.into(), value.into()));
+    ProviderOptions::new(request_timeout, environment.collect())
 }
 
 /// The same environment, with one variable set.

@@ -16,7 +16,7 @@ use std::process::Command;
 use keyroll::keys::KeySpec;
 use keyroll::master_key::file::MasterKeyFile;
 use keyroll::master_key::open::DEFAULT_REQUEST_TIMEOUT;
-use keyroll::master_key::{self, Options};
+use keyroll::master_key::{self, ProviderOptions};
 use keyroll::store::keystore::{KeystoreConfig, KeystoreFile, NewKey};
 
 /// A program and the library, built.
@@ -55,7 +55,7 @@ pub(crate) fn shipped_library() -> PathBuf {
 pub(crate) fn make_keystore(directory: &Path) {
     let master = directory.join("master");
     MasterKeyFile::create(&master, None).unwrap();
-    let options = Options::of_this_process(DEFAULT_REQUEST_TIMEOUT);
+    let options = ProviderOptions::of_this_process(DEFAULT_REQUEST_TIMEOUT);
     let config = KeystoreConfig {
         path: directory.join("keystore"),
         master_key: master_key::open(&format!("file:{}", master.display()), &options).unwrap(),

@@ -10,7 +10,7 @@ use keyroll::crypto::Algorithm;
 use keyroll::crypto::wrap::sha256;
 use keyroll::keys::{KeySet, NewVersions};
 use keyroll::master_key::file::MasterKeyFile;
-use keyroll::master_key::{self, Options};
+use keyroll::master_key::{self, ProviderOptions};
 use keyroll::store::keystore::canonical;
 use keyroll::store::keystore::format::Document;
 use keyroll::store::keystore::json::{self, Value};
@@ -204,7 +204,7 @@ fn data_key(site: &Site, tried: &mut Tried) {
     // By someone who has the master key.
     let mut document = Document::parse(&forged(&path, swap_data_keys)).unwrap();
     let uri = format!("file:{}", site.path("apart/master").display());
-    let master = master_key::open(&uri, &Options::of_this_process(Duration::from_secs(1))).unwrap();
+    let master = master_key::open(&uri, &ProviderOptions::of_this_process(Duration::from_secs(1))).unwrap();
     let uuid = *document.uuid();
     let key = master
         .unwrap(&document.master_key().wrapped, &uuid.to_string())

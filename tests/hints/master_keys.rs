@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::chown;
 use std::time::Duration;
 
-use keyroll::master_key::{self, MasterKey, MasterKeyError, Options};
+use keyroll::master_key::{self, MasterKey, MasterKeyError, ProviderOptions};
 use keyroll::store::KeyStore;
 
 use crate::key_files::Row;
@@ -32,7 +32,7 @@ fn command(site: &Site) -> Box<dyn MasterKey> {
         set_mode(&site.path("apart/command"), 0o700);
     }
     let uri = format!("exec:{}", site.path("apart/command").display());
-    master_key::open(&uri, &Options::of_this_process(Duration::from_secs(5))).unwrap()
+    master_key::open(&uri, &ProviderOptions::of_this_process(Duration::from_secs(5))).unwrap()
 }
 
 fn mended(site: &Site, tried: &mut Tried) {
@@ -72,7 +72,8 @@ fn no_lines(site: &Site, tried: &mut Tried) {
     site.write("apart/master", "# nothing\n");
     let open = || {
         let uri = format!("file:{}", site.path("apart/master").display());
-        let master = master_key::open(&uri, &Options::of_this_process(Duration::from_secs(5))).unwrap();
+        let master =
+            master_key::open(&uri, &ProviderOptions::of_this_process(Duration::from_secs(5))).unwrap();
         let key = keyroll::secret::KeystoreKey::new(&[7; 32]).unwrap();
         master.wrap(&key, "a keystore").map(drop)
     };

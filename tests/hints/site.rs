@@ -10,7 +10,7 @@ use std::time::Duration;
 use keyroll::crypto::Algorithm;
 use keyroll::keys::{KeySet, KeySpec, NewVersions, Ring};
 use keyroll::master_key::file::MasterKeyFile;
-use keyroll::master_key::{self, Options};
+use keyroll::master_key::{self, ProviderOptions};
 use keyroll::store::key_file::{Digest, FileKey, KeyFile, KeyFileConfig};
 use keyroll::store::keystore::{KeystoreConfig, KeystoreFile, NewKey};
 use keyroll::store::mark::StoreSeen;
@@ -176,7 +176,7 @@ impl Site {
     }
 
     pub(crate) fn keystore_config(&self, name: &str, master: &str) -> KeystoreConfig {
-        let options = Options::of_this_process(Duration::from_secs(10));
+        let options = ProviderOptions::of_this_process(Duration::from_secs(10));
         let uri = format!("file:{}", self.path(master).display());
         KeystoreConfig {
             path: self.path(name),

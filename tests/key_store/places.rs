@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use keyroll::keys::KeySpec;
 use keyroll::master_key::file::MasterKeyFile;
-use keyroll::master_key::{self, Options};
+use keyroll::master_key::{self, ProviderOptions};
 use keyroll::store::KeyStore;
 use keyroll::store::key_file::{Digest, FileKey, KeyFile, KeyFileConfig, NewKey};
 use keyroll::store::keystore::{KeystoreConfig, KeystoreFile, NewKey as NewWrappedKey};
@@ -77,11 +77,7 @@ pub(crate) fn keystore() -> Place {
     let open = {
         let (path, uri) = (path.clone(), uri.clone());
         move || {
-            let options = Options {
-                vault: None,
-                request_timeout: PATIENT,
-                environment: BTreeMap::new(),
-            };
+            let options = ProviderOptions::new(PATIENT, BTreeMap::new());
             let config = KeystoreConfig {
                 path: path.clone(),
                 master_key: master_key::open(&uri, &options).unwrap(),

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use keyroll::keys::NewVersions;
-use keyroll::master_key::{self, Options};
+use keyroll::master_key::{self, ProviderOptions};
 use keyroll::store::keystore::format::FormatError;
 use keyroll::store::keystore::json::Value;
 use keyroll::store::keystore::{KeystoreConfig, KeystoreError, KeystoreFile};
@@ -460,16 +460,15 @@ fn a_secret_to_reach_the_master_key_with_that_others_may_read_is_refused_before_
     let secret = place.path.with_file_name("secret");
     let mut setting = OsString::from("FILE:");
     setting.push(&secret);
-    let options = Options {
-        request_timeout: Duration::from_secs(5),
-        environment: BTreeMap::from([
+    let options = ProviderOptions::new(
+        Duration::from_secs(5),
+        BTreeMap::from([
             ("VAULT_TOKEN".into(), setting),
             ("AWS_SHARED_CREDENTIALS_FILE".into(), secret.clone().into()),
             ("AWS_REGION".into(), "eu-west-1".into()),
             ("AWS_ENDPOINT_URL".into(), "http://127.0.0.1:1".into()),
         ]),
-        vault: None,
-    };
+    );
     let refused = format!("others may read or change {}", secret.display());
     let error_of = |nobody_there, mode, strict_permissions| {
         fs::set_permissions(&secret, fs::Permissions::from_mode(mode)).unwrap();

@@ -9,7 +9,7 @@ use std::time::Duration;
 use keyroll::durable::failpoint;
 use keyroll::keys::NewVersions;
 use keyroll::master_key::file::MasterKeyFile;
-use keyroll::master_key::{self, Options};
+use keyroll::master_key::{self, ProviderOptions};
 use keyroll::store::keystore::{FAILPOINTS, KeystoreConfig, KeystoreFile, NewKey};
 use keyroll::store::{KeyStore, Rotate, StoreError};
 use tempfile::TempDir;
@@ -53,7 +53,7 @@ impl Place {
     }
 
     pub(crate) fn store(&self, master_key: &str) -> KeystoreFile {
-        let options: Options = options();
+        let options: ProviderOptions = options();
         KeystoreFile::new(KeystoreConfig {
             path: self.path("keystore"),
             master_key: master_key::open(&self.uri(master_key), &options).unwrap(),

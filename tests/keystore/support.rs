@@ -12,7 +12,8 @@ use base64::engine::general_purpose::STANDARD;
 use keyroll::crypto::Algorithm;
 use keyroll::crypto::wrap::{Sealed, WrappingKey, sha256};
 use keyroll::keys::{KeyName, KeySet, KeySpec};
-use keyroll::master_key::{MasterKey, MasterKeyError, Options, Wrapped};
+use keyroll::master_key::{MasterKey, MasterKeyError, ProviderOptions, Wrapped};
+use keyroll::notify::Notify;
 use keyroll::secret::KeystoreKey;
 use keyroll::store::keystore::canonical;
 use keyroll::store::keystore::format::Document;
@@ -164,6 +165,15 @@ impl Place {
         KeystoreFile::new(self.config(master_key)).unwrap()
     }
 
+    /// A store, and what it tells beside its answers.
+    pub(crate) fn telling_store(&self) -> (Arc<Mutex<Vec<String>>>, KeystoreFile) {
+        let told = Arc::<Mutex<Vec<String>>>::default();
+        let lines = Arc::clone(&told);
+        let mut config = self.config(&self.master_key);
+        config.options.notify = Notify::new(move |line| lines.lock().unwrap().push(line.into()));
+        (told, KeystoreFile::new(config).unwrap())
+    }
+
     pub(crate) fn strict_store(&self) -> KeystoreFile {
         let mut config = self.config(&self.master_key);
         config.strict_permissions = true;
@@ -196,12 +206,8 @@ impl Place {
     }
 }
 
-pub(crate) fn options() -> Options {
-    Options {
-        request_timeout: Duration::from_secs(5),
-        environment: BTreeMap::new(),
-        vault: None,
-    }
+pub(crate) fn options() -> ProviderOptions {
+    ProviderOptions::new(Duration::from_secs(5), BTreeMap::new())
 }
 
 /// The file as an attacker has it who can change anything but lacks the keystore key.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use keyroll::keys::KeySpec;
 use keyroll::master_key::file::MasterKeyFile;
-use keyroll::master_key::{self, Options};
+use keyroll::master_key::{self, ProviderOptions};
 use keyroll::store::KeyStore;
 use keyroll::store::key_file::{Digest, FileKey, KeyFile, KeyFileConfig, NewKey as NewFileKey};
 use keyroll::store::keystore::{KeystoreConfig, KeystoreFile, NewKey};
@@ -68,11 +68,7 @@ impl Traced {
     }
 
     fn envelope(&self, timeout: Duration) -> KeystoreFile {
-        let options = Options {
-            request_timeout: Duration::from_secs(60),
-            environment: BTreeMap::new(),
-            vault: None,
-        };
+        let options = ProviderOptions::new(Duration::from_secs(60), BTreeMap::new());
         KeystoreFile::new(KeystoreConfig {
             path: self.path.clone(),
             master_key: master_key::open(&self.arguments[3], &options).unwrap(),

@@ -104,7 +104,7 @@ fn a_grandchild_that_keeps_the_pipes_open_holds_nobody_up() {
         ));
         let master = place.open();
         within(Duration::ZERO, || wrap(&*master));
-        assert_eq!(master.take_messages().len(), 1);
+        assert_eq!(place.told().len(), 1);
         let pid = place.read("pid");
         if start.starts_with("setsid") {
             // It has left the group, which is its own affair.
@@ -202,7 +202,7 @@ fn endless_talk_on_stderr_is_cut_and_ends_at_the_deadline() {
     ));
     let master = place.open();
     wrap(&*master);
-    let messages = master.take_messages();
+    let messages = place.told();
     assert_eq!(messages.len(), 20);
     assert!(messages[19].ends_with("command: the end"), "{messages:?}");
 
@@ -220,7 +220,7 @@ fn each_exit_code_has_its_meaning() {
         let message = unwrapped.to_string();
         assert!(message.contains(&format!("exit code {code}")), "{message}");
         assert!(message.ends_with("it said: this and that"), "{message}");
-        assert!(master.take_messages()[0].ends_with("/command: this and that"));
+        assert!(place.told()[0].ends_with("/command: this and that"));
         (unwrapped, wrap_error(&place), master.rotate())
     };
     let mut texts = Vec::new();
@@ -251,10 +251,9 @@ fn each_exit_code_has_its_meaning() {
 
 #[test]
 fn a_command_that_makes_no_versions_says_so_in_a_message() {
-    let master = Place::script("exit 64");
-    let master = master.open();
-    master.rotate().unwrap();
-    let messages = master.take_messages();
+    let place = Place::script("exit 64");
+    place.open().rotate().unwrap();
+    let messages = place.told();
     assert!(
         messages.len() == 1 && messages[0].contains("newest one at its service"),
         "{messages:?}"
@@ -385,7 +384,7 @@ exit 1"#,
     );
     let (master, key) = (place.open(), new_key());
     let error = refused(master.wrap(&key, KEYSTORE));
-    let mut said = master.take_messages();
+    let mut said = place.told();
     assert!(
         said.iter().any(|line| line.ends_with("the key is [hidden]")),
         "{said:?}"

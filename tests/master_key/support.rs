@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use keyroll::master_key::file::MasterKeyFile;
-use keyroll::master_key::{MasterKey, MasterKeyError, Options, Wrapped, open};
+use keyroll::master_key::{MasterKey, MasterKeyError, ProviderOptions, Wrapped, open};
+use keyroll::notify::Notify;
 use keyroll::secret::KeystoreKey;
 use serde_json::json;
 use tempfile::TempDir;
@@ -27,19 +28,21 @@ pub(crate) const PATIENT: Duration = Duration::from_secs(120);
 pub(crate) struct Place {
     pub(crate) directory: TempDir,
     pub(crate) uri: String,
-    pub(crate) options: Options,
+    pub(crate) options: ProviderOptions,
+    told: Arc<Mutex<Vec<String>>>,
 }
 
 impl Place {
     pub(crate) fn empty() -> Place {
+        let told = Arc::<Mutex<Vec<String>>>::default();
+        let lines = Arc::clone(&told);
+        let mut options = ProviderOptions::new(PATIENT, BTreeMap::new());
+        options.notify = Notify::new(move |line| lines.lock().unwrap().push(line.into()));
         Place {
             directory: tempfile::tempdir().unwrap(),
             uri: String::new(),
-            options: Options {
-                request_timeout: PATIENT,
-                environment: BTreeMap::new(),
-                vault: None,
-            },
+            options,
+            told,
         }
     }
 
@@ -145,6 +148,11 @@ impl Place {
 
     pub(crate) fn open(&self) -> Box<dyn MasterKey> {
         open(&self.uri, &self.options).unwrap()
+    }
+
+    /// What the provider has told since the last call.
+    pub(crate) fn told(&self) -> Vec<String> {
+        std::mem::take(&mut self.told.lock().unwrap())
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {

@@ -122,7 +122,7 @@ fn a_binary_that_was_judged_is_run_with_its_own_name_as_its_first_argument() {
     let master = place.open();
     // The shell takes the request for a command that is not there.
     refused(master.wrap(&new_key(), KEYSTORE));
-    let said = master.take_messages().join("\n");
+    let said = place.told().join("\n");
     assert!(
         said.contains(&format!("{}: 1: ", Path::new(&copy).display())),
         "{said}"

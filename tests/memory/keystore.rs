@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use keyroll::crypto::Algorithm;
 use keyroll::keys::{KeySpec, NewVersions};
-use keyroll::master_key::{self, MasterKey, Options};
+use keyroll::master_key::{self, MasterKey, ProviderOptions};
 use keyroll::store::keystore::format::Document;
 use keyroll::store::keystore::{KeystoreConfig, KeystoreFile, NewKey};
 use keyroll::store::{KeyStore, Rotate};
@@ -84,12 +84,12 @@ impl Place {
         fs::set_permissions(self.path(name), fs::Permissions::from_mode(0o600)).unwrap();
     }
 
-    fn options(&self) -> Options {
+    fn options(&self) -> ProviderOptions {
         let keys = self.path("master");
-        Options {
+        ProviderOptions {
             request_timeout: Duration::from_secs(120),
             environment: BTreeMap::from([("KEYROLL_EXEC_KEYS".into(), keys.into())]),
-            ..Options::of_this_process(Duration::ZERO)
+            ..ProviderOptions::of_this_process(Duration::ZERO)
         }
     }
 

@@ -3,16 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::marker::PhantomData;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use keyroll::crypto::Algorithm;
 use keyroll::keys::{NewVersions, Ring};
-use keyroll::master_key::{MasterKey, Options, Wrapped, open};
+use keyroll::master_key::{MasterKey, ProviderOptions, Wrapped, open};
 use keyroll::net::{PlainHttp, TlsOptions};
+use keyroll::notify::Notify;
 use keyroll::secret::{KeystoreKey, SecretBytes};
 use keyroll::service::aws::LOG_LEVEL;
 use keyroll::service::vault::{Login, SecretSource, VaultAccess, VaultConfig};
@@ -92,6 +93,8 @@ pub(crate) struct Master<H> {
     key: [u8; 32],
     wrapped: Wrapped,
     credential: String,
+    /// What it has told, for the log.
+    told: Arc<Mutex<Vec<String>>>,
 }
 
 impl<H> Master<H> {
@@ -109,6 +112,7 @@ impl<H> Master<H> {
             key: [0; 32],
             wrapped,
             credential: credential.to_owned(),
+            told: Arc::default(),
         };
         getrandom::fill(&mut master.key).unwrap();
         let key = KeystoreKey::new(&master.key).unwrap();
@@ -117,11 +121,9 @@ impl<H> Master<H> {
     }
 
     pub(crate) fn open(&self, request_timeout: Duration) -> Box<dyn MasterKey> {
-        let options = Options {
-            request_timeout,
-            environment: self.environment.clone(),
-            vault: None,
-        };
+        let told = Arc::clone(&self.told);
+        let mut options = ProviderOptions::new(request_timeout, self.environment.clone());
+        options.notify = Notify::new(move |line| told.lock().unwrap().push(line.into()));
         open(&self.uri, &options).unwrap()
     }
 }
@@ -143,6 +145,7 @@ impl<H: Holder> Service for Master<H> {
             master: self.open(request_timeout),
             key: self.key,
             wrapped: self.wrapped.clone(),
+            told: Arc::clone(&self.told),
         })
     }
 
@@ -156,6 +159,7 @@ struct MasterClient {
     master: Box<dyn MasterKey>,
     key: [u8; 32],
     wrapped: Wrapped,
+    told: Arc<Mutex<Vec<String>>>,
 }
 
 impl Client for MasterClient {
@@ -171,7 +175,7 @@ impl Client for MasterClient {
                 master.wrap(&key, KEYSTORE).map(drop)
             }
         };
-        let messages = master.take_messages();
+        let messages = std::mem::take(&mut *self.told.lock().unwrap());
         done.map_err(|error| Failure {
             message: error.to_string(),
             hint: error.hint(),

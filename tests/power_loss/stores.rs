@@ -9,7 +9,7 @@ use keyroll::crypto::Algorithm;
 use keyroll::durable::replace::{Previous, Replacement, leftovers, previous_path, replace};
 use keyroll::durable::{FileError, FileKind, lock, read};
 use keyroll::keys::{Fingerprint, KeyName, KeySet, NewVersions, Ring};
-use keyroll::master_key::{self, MasterKey, Options, key_list::KeyList};
+use keyroll::master_key::{self, MasterKey, ProviderOptions, key_list::KeyList};
 use keyroll::secret::DataKey;
 use keyroll::store::key_file::{Digest, FileKey, KeyFile, KeyFileConfig};
 use keyroll::store::keystore::{KeystoreConfig, KeystoreFile};
@@ -197,8 +197,8 @@ fn found(keys: &KeySet) -> Found {
     }
 }
 
-fn options() -> Options {
-    Options::of_this_process(Duration::from_secs(5))
+fn options() -> ProviderOptions {
+    ProviderOptions::of_this_process(Duration::from_secs(5))
 }
 
 pub(crate) fn keystore(root: &Path, file: &str, master: &str) -> Result<KeystoreFile, String> {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use keyroll::durable::FileError;
 use keyroll::master_key::MasterKeyError;
 use keyroll::service::aws::AwsError;
-use keyroll::service::aws::data_keys::Gap;
+use keyroll::store::aws_key_files::Gap;
 use keyroll::store::{MarkError, StoreError};
 use thiserror::Error;
 

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use keyroll::crypto::Algorithm;
 use keyroll::keys::{KeyName, KeySet, NewVersions};
-use keyroll::master_key::MasterKey;
-use keyroll::master_key::open::{DEFAULT_REQUEST_TIMEOUT, Options, open};
-use keyroll::service::aws::{AwsKmsConfig, KmsSettings};
+use keyroll::master_key::open::{DEFAULT_REQUEST_TIMEOUT, ProviderOptions, open};
+use keyroll::master_key::{MasterKey, Provider, file_of};
+use keyroll::notify::Notify;
+use keyroll::service::aws::KmsSettings;
 use keyroll::store::key_file::{KeyFile, KeyFileConfig};
 use keyroll::store::keystore::{KeystoreConfig, KeystoreFile};
 use keyroll::store::mark::StoreSeen;
@@ -18,12 +19,6 @@ use crate::failure::Failure;
 use crate::my_cnf::Ciphers;
 use crate::server_settings::ServerSettings;
 use crate::terminal;
-
-/// What the URI of a master key file begins with.
-const FILE_SCHEME: &str = "file:";
-
-/// The schemes that a path follows.
-const PATH_SCHEMES: [&str; 2] = [FILE_SCHEME, "exec:"];
 
 /// Where a key store is and how it opens.
 #[derive(Debug)]
@@ -89,7 +84,7 @@ pub(crate) struct KeystorePlace {
 impl KeystorePlace {
     /// The master key's file, if it is held in one.
     pub(crate) fn master_key_file(&self) -> Option<&Path> {
-        self.master_key.strip_prefix(FILE_SCHEME).map(Path::new)
+        file_of(&self.master_key)
     }
 
     /// The same keystore behind another master key.
@@ -101,28 +96,19 @@ impl KeystorePlace {
     }
 
     /// What master keys are opened with.
-    pub(crate) fn options(&self) -> Options {
-        let mut options = Options::of_this_process(match self.request_timeout {
+    pub(crate) fn options(&self) -> ProviderOptions {
+        let mut options = ProviderOptions::of_this_process(match self.request_timeout {
             0 => DEFAULT_REQUEST_TIMEOUT,
             milliseconds => Duration::from_millis(milliseconds.into()),
         });
         self.kms.put_into(&mut options.environment);
+        options.notify = Notify::new(terminal::say);
         options
     }
 
     /// The master key; nothing is read or called yet.
     pub(crate) fn provider(&self) -> Result<Box<dyn MasterKey>, Failure> {
         Ok(open(&self.master_key, &self.options())?)
-    }
-
-    /// How AWS KMS is reached, for what no key of ours has wrapped. The key that holds the keystore says in which region.
-    pub(crate) fn aws_kms(&self) -> Result<AwsKmsConfig, Failure> {
-        let options = self.options();
-        let config = match self.master_key.strip_prefix("aws-kms:") {
-            Some(key) => AwsKmsConfig::new(key, &options.environment, options.request_timeout),
-            None => AwsKmsConfig::without_key(&options.environment, options.request_timeout),
-        };
-        config.map_err(Failure::AwsSettings)
     }
 
     /// The keystore's settings.
@@ -143,13 +129,13 @@ impl KeystorePlace {
 
 /// A master key's URI with an absolute path: those of a server, whose working directory is another, have no other.
 pub(crate) fn absolute_uri(uri: &str) -> Result<String, Failure> {
-    for scheme in PATH_SCHEMES {
-        if let Some(path) = uri.strip_prefix(scheme).filter(|path| !path.is_empty()) {
+    match Provider::of(uri) {
+        Some((provider, path)) if provider.takes_path() && !path.is_empty() => {
             let path = absolute(path).map_err(Failure::NoWorkingDirectory)?;
-            return Ok(format!("{scheme}{}", path.display()));
+            Ok(format!("{}:{}", provider.scheme, path.display()))
         }
+        _ => Ok(uri.to_owned()),
     }
-    Ok(uri.to_owned())
 }
 
 /// The master key for people who wait for it.
@@ -210,11 +196,7 @@ impl OpenStore {
             OpenStore::KeyFile(_) => "waiting for the key file's lock ...".to_owned(),
             OpenStore::Keystore { place, .. } => format!("waiting for {} ...", in_words(&place.master_key)),
         };
-        let done = terminal::while_waiting(&waiting, || work(self.store()));
-        for message in self.store().take_messages() {
-            terminal::say(&message);
-        }
-        Ok(done?)
+        Ok(terminal::while_waiting(&waiting, || work(self.store()))?)
     }
 
     /// Reads all keys.
@@ -259,14 +241,10 @@ impl OpenStore {
 
     /// Wraps the keystore anew under another master key.
     pub(crate) fn move_to(&self, master_key: &dyn MasterKey) -> Result<MasterKeyRotated, Failure> {
-        let moved = self.patiently(|store| match self {
+        self.patiently(|store| match self {
             OpenStore::KeyFile(_) => store.rotate_master_key(None),
             OpenStore::Keystore { envelope, .. } => envelope.move_to(master_key, None),
-        });
-        for message in master_key.take_messages() {
-            terminal::say(&message);
-        }
-        moved
+        })
     }
 
     /// When each version was made, where the store records it.

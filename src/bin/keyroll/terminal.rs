@@ -2,6 +2,7 @@
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::mpsc;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use indicatif::ProgressBar;
@@ -25,10 +26,23 @@ pub(crate) fn print(bytes: &[u8]) -> Result<(), Failure> {
     }
 }
 
-/// Writes a line to standard error.
+/// The spinner that turns now.
+static SPINNER: Mutex<Option<ProgressBar>> = Mutex::new(None);
+
+/// Writes a line to standard error, above a spinner that turns there.
 pub(crate) fn say(line: &str) {
-    // Where standard error is gone there is nobody to tell; the exit code still tells the outcome.
-    let _ = writeln!(io::stderr(), "{}", one_line(line));
+    let write = || {
+        // Where standard error is gone there is nobody to tell; the exit code still tells the outcome.
+        let _ = writeln!(io::stderr(), "{}", one_line(line));
+    };
+    match &*spinner() {
+        Some(spinner) => spinner.suspend(write),
+        None => write(),
+    }
+}
+
+fn spinner() -> MutexGuard<'static, Option<ProgressBar>> {
+    SPINNER.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Writes lines of our own to standard error.
@@ -51,11 +65,13 @@ pub(crate) fn while_waiting<T>(text: &str, work: impl FnOnce() -> T) -> T {
         let (done, is_done) = mpsc::channel::<()>();
         scope.spawn(move || {
             if is_done.recv_timeout(PATIENCE) == Err(mpsc::RecvTimeoutError::Timeout) {
-                let spinner = ProgressBar::new_spinner().with_message(one_line(text).into_owned());
-                spinner.enable_steady_tick(TURN);
+                let turning = ProgressBar::new_spinner().with_message(one_line(text).into_owned());
+                turning.enable_steady_tick(TURN);
+                *spinner() = Some(turning.clone());
                 // Until the work is done and the other end is dropped.
                 let _ = is_done.recv();
-                spinner.finish_and_clear();
+                *spinner() = None;
+                turning.finish_and_clear();
             }
         });
         // Dropped on a panic, too, so that the spinner's thread always ends.

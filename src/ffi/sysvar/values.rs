@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicI8, AtomicU32, AtomicU64, Ordering};
 use super::super::cell::ServerCell;
 use super::super::services;
 use crate::keys::{KeySpec, NewVersions, VersionStep};
+use crate::notify::Notify;
 use crate::plugin::settings::{self, SecretsOfEnvironment, Settings};
 use crate::plugin::{NewKeys, RefreshSettings, Severity, VaultSettings};
 use crate::secret::SecretBytes;
@@ -53,7 +54,7 @@ pub(super) mod value {
 }
 
 /// The values that a start needs.
-pub(in crate::ffi) fn settings(of_environment: SecretsOfEnvironment) -> Settings {
+pub(in crate::ffi) fn settings(of_environment: SecretsOfEnvironment, notify: Notify) -> Settings {
     // SAFETY: the server has written the values before it calls init, and changes none of them meanwhile.
     unsafe {
         Settings {
@@ -91,6 +92,7 @@ pub(in crate::ffi) fn settings(of_environment: SecretsOfEnvironment) -> Settings
                 log_level: *value::log_level.get() as usize,
             },
             request_timeout: *value::request_timeout.get(),
+            notify,
         }
     }
 }

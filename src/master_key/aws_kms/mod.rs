@@ -7,6 +7,7 @@
 use super::{MAX_WRAPPED, MasterKey, MasterKeyError, Wrapped};
 use crate::durable::LoosePermissions;
 use crate::net::NetError;
+use crate::notify::Notify;
 use crate::secret::{KEYSTORE_KEY_LENGTH, KeystoreKey};
 use crate::service::aws::{Arn, AwsError, AwsKmsConfig, Class, Kms};
 
@@ -23,9 +24,9 @@ pub struct AwsKms {
 
 impl AwsKms {
     /// The KMS key that the settings name; reads and asks nothing yet.
-    pub fn new(config: AwsKmsConfig) -> AwsKms {
+    pub fn new(config: AwsKmsConfig, notify: Notify) -> AwsKms {
         AwsKms {
-            kms: Kms::new(config),
+            kms: Kms::new(config, notify),
         }
     }
 
@@ -139,9 +140,5 @@ impl MasterKey for AwsKms {
     /// The file with access keys. Tokens that Kubernetes puts into a pod have the modes that Kubernetes gives them.
     fn loose_files(&self) -> Vec<LoosePermissions> {
         self.kms.loose_files()
-    }
-
-    fn take_messages(&self) -> Vec<String> {
-        self.kms.take_messages()
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::master_key::Options;
+use crate::master_key::ProviderOptions;
 
 /// The settings of a credential.
 #[derive(Clone, Debug)]
@@ -18,7 +18,7 @@ impl CredentialConfig {
     ///
     /// # Errors
     /// What is wrong with the name.
-    pub fn new(name: &str, options: &Options) -> Result<CredentialConfig, String> {
+    pub fn new(name: &str, options: &ProviderOptions) -> Result<CredentialConfig, String> {
         let is_plain = !name.is_empty()
             && !name.contains('/')
             && !name.chars().any(char::is_control)

@@ -6,7 +6,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::master_key::Options;
+use crate::master_key::ProviderOptions;
+use crate::notify::Notify;
 
 /// What a command's environment always has.
 const FIXED: [(&str, &str); 2] = [
@@ -43,11 +44,13 @@ pub struct ExecConfig {
     pub request_timeout: Duration,
     /// The command's whole environment.
     pub environment: BTreeMap<OsString, OsString>,
+    /// Who is told what the command says on stderr.
+    pub notify: Notify,
 }
 
 impl ExecConfig {
     /// The command at this path, with what it may have of the options' environment.
-    pub fn new(path: PathBuf, options: &Options) -> ExecConfig {
+    pub fn new(path: PathBuf, options: &ProviderOptions) -> ExecConfig {
         let may_pass = |name: &OsStr| {
             PASSED.iter().any(|passed| name == *passed) || name.as_bytes().starts_with(PASSED_PREFIX)
         };
@@ -61,6 +64,7 @@ impl ExecConfig {
             path,
             request_timeout: options.request_timeout,
             environment: passed.chain(fixed).collect(),
+            notify: options.notify.clone(),
         }
     }
 }
@@ -81,11 +85,10 @@ mod tests {
             ("LD_PRELOAD", "/tmp/evil.so"),
             ("MYSQL_PWD", "hunter2"),
         ];
-        let options = Options {
-            request_timeout: Duration::from_secs(1),
-            environment: ours.map(|(name, value)| (name.into(), value.into())).into(),
-            vault: None,
-        };
+        let options = ProviderOptions::new(
+            Duration::from_secs(1),
+            ours.map(|(name, value)| (name.into(), value.into())).into(),
+        );
         let config = ExecConfig::new("/bin/true".into(), &options);
         let seen: Vec<String> = config
             .environment

@@ -17,8 +17,6 @@ mod said;
 mod spawn;
 mod trust;
 
-use std::collections::VecDeque;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 pub use config::ExecConfig;
@@ -38,23 +36,16 @@ const EXIT_WRONG_KEY: i32 = 65;
 /// How it says that another try may succeed (EX_TEMPFAIL).
 const EXIT_TRY_AGAIN: i32 = 75;
 
-/// The most messages that wait to be taken; the oldest go first.
-const MOST_MESSAGES: usize = 100;
-
 /// A master key behind an external command.
 #[derive(Debug)]
 pub struct Exec {
     config: ExecConfig,
-    messages: Mutex<VecDeque<String>>,
 }
 
 impl Exec {
     /// The command that the settings name; runs nothing yet.
     pub fn new(config: ExecConfig) -> Exec {
-        Exec {
-            config,
-            messages: Mutex::default(),
-        }
+        Exec { config }
     }
 
     /// Runs the command until it answers or the time is over.
@@ -67,7 +58,7 @@ impl Exec {
         let deadline = Deadline::after(self.config.request_timeout);
         let attempt = |remaining| {
             let outcome = self.run(request, remaining)?;
-            self.keep_messages(&outcome.said);
+            outcome.said.iter().for_each(|line| self.tell(line));
             let answer = self.judge(operation, &outcome)?;
             let result = understand(answer).map_err(|reason| MasterKeyError::BadAnswer {
                 provider: self.describe(),
@@ -144,14 +135,8 @@ impl Exec {
         }
     }
 
-    fn keep_messages(&self, said: &[String]) {
-        let mut messages = self.messages.lock().unwrap_or_else(PoisonError::into_inner);
-        for line in said {
-            if messages.len() == MOST_MESSAGES {
-                messages.pop_front();
-            }
-            messages.push_back(format!("{}: {line}", self.describe()));
-        }
+    fn tell(&self, line: &str) {
+        self.config.notify.tell(&format!("{}: {line}", self.describe()));
     }
 }
 
@@ -184,19 +169,13 @@ impl MasterKey for Exec {
     fn rotate(&self) -> Result<(), MasterKeyError> {
         match self.call("rotate", &protocol::rotate_request(), protocol::rotate_answer) {
             Err(CallError::UnknownOperation(_)) => {
-                self.keep_messages(&[
-                    "makes no versions of the master key by itself; the newest one at its service is used"
-                        .into(),
-                ]);
+                self.tell(
+                    "makes no versions of the master key by itself; the newest one at its service is used",
+                );
                 Ok(())
             }
             result => result.map_err(self.refused("rotate")),
         }
-    }
-
-    fn take_messages(&self) -> Vec<String> {
-        let mut messages = self.messages.lock().unwrap_or_else(PoisonError::into_inner);
-        messages.drain(..).collect()
     }
 }
 

@@ -1,9 +1,8 @@
 //! Which key of which transit engine.
 
+use crate::master_key::ProviderOptions;
 use crate::net::Url;
 use crate::service::vault::{VaultAccess, VaultConfig};
-
-use super::super::Options;
 
 /// The settings of a master key in Vault transit.
 #[derive(Clone, Debug)]
@@ -21,7 +20,7 @@ impl VaultTransitConfig {
     ///
     /// # Errors
     /// What is wrong with it.
-    pub fn new(text: &str, options: &Options) -> Result<VaultTransitConfig, String> {
+    pub fn new(text: &str, options: &ProviderOptions) -> Result<VaultTransitConfig, String> {
         let address = Url::parse(text).map_err(|error| error.to_string())?;
         let path = address.path().trim_matches('/');
         let path = path.strip_prefix("v1/").unwrap_or(path);
@@ -43,4 +42,10 @@ impl VaultTransitConfig {
             vault: VaultConfig { address, access },
         })
     }
+}
+
+/// The Vault that `https://HOST:PORT/MOUNT/KEY` is at, and whether TLS protects the way there.
+pub fn service(text: &str) -> Option<(bool, String)> {
+    let url = Url::parse(text).ok()?;
+    Some((url.is_https(), url.authority().to_owned()))
 }

@@ -4,7 +4,7 @@
 mod client;
 mod config;
 
-pub use config::VaultTransitConfig;
+pub use config::{VaultTransitConfig, service};
 
 use self::client::TransitClient;
 use super::{MasterKey, MasterKeyError, Wrapped};

@@ -8,8 +8,7 @@
 //! ```
 
 use std::borrow::Cow;
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use base64::Engine;
@@ -27,10 +26,8 @@ use super::profile;
 use super::session::{Question, Session};
 use crate::durable::{LoosePermissions, permissions};
 use crate::net::{Deadline, Response, retry};
+use crate::notify::Notify;
 use crate::secret::SecretBytes;
-
-/// The most messages that wait to be taken; the oldest go first.
-const MOST_MESSAGES: usize = 100;
 
 /// What KMS authenticates beside a ciphertext and shows in CloudTrail. No secret; empty = none.
 pub(crate) type Context<'a> = &'a [(&'a str, &'a str)];
@@ -47,23 +44,23 @@ pub struct Kms {
     pub(crate) config: AwsKmsConfig,
     session: Mutex<Option<Arc<Session>>>,
     credentials: Kept,
-    messages: Mutex<VecDeque<String>>,
+    notify: Notify,
 }
 
 impl Kms {
-    /// Asks nobody yet.
-    pub fn new(config: AwsKmsConfig) -> Kms {
+    /// Asks nobody yet. `notify` is told of each request, as the log level wants it.
+    pub fn new(config: AwsKmsConfig, notify: Notify) -> Kms {
         Kms {
             config,
             session: Mutex::default(),
             credentials: Kept::default(),
-            messages: Mutex::default(),
+            notify,
         }
     }
 
     /// The session, which holds the region.
     pub(crate) fn session(&self) -> Result<Arc<Session>, AwsError> {
-        let mut session = locked(&self.session);
+        let mut session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
         match &*session {
             Some(session) => Ok(Arc::clone(session)),
             None => Ok(Arc::clone(session.insert(Arc::new(Session::open(&self.config)?)))),
@@ -95,11 +92,6 @@ impl Kms {
         let file = profile::credentials_file(&self.config.variables);
         let loose = file.and_then(|path| permissions::check_path(&path));
         loose.into_iter().collect()
-    }
-
-    /// What there is to say since the last call.
-    pub(crate) fn take_messages(&self) -> Vec<String> {
-        locked(&self.messages).drain(..).collect()
     }
 
     fn call(&self, operation: &'static str, body: SecretBytes) -> Result<Response, AwsError> {
@@ -158,24 +150,16 @@ impl Kms {
     }
 
     fn say(&self, level: LogLevel, text: impl FnOnce() -> String) {
-        if level > self.config.log_level {
-            return;
+        if level <= self.config.log_level {
+            let key = &self.config.key.text;
+            self.notify.tell(&format!("AWS KMS key {key}: {}", text()));
         }
-        let mut messages = locked(&self.messages);
-        if messages.len() == MOST_MESSAGES {
-            messages.pop_front();
-        }
-        messages.push_back(format!("AWS KMS key {}: {}", self.config.key.text, text()));
     }
 }
 
 /// Whether other credentials may be taken where these were refused.
 fn is_refusal(class: Class) -> bool {
     matches!(class, Class::Expired | Class::BadCredentials)
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn bad_answer(reason: &'static str) -> AwsError {

@@ -41,19 +41,6 @@ impl AwsKmsConfig {
     }
 }
 
-impl AwsKmsConfig {
-    /// No key in particular: for ciphertexts that name their own.
-    ///
-    /// # Errors
-    /// As of [`new`](Self::new).
-    pub fn without_key(
-        environment: &BTreeMap<OsString, OsString>,
-        request_timeout: Duration,
-    ) -> Result<AwsKmsConfig, String> {
-        AwsKmsConfig::new("alias/any", environment, request_timeout)
-    }
-}
-
 impl fmt::Debug for AwsKmsConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "AwsKmsConfig({})", self.key.text)

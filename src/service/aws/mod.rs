@@ -12,13 +12,11 @@
 //! | `signature` | Signature Version 4 |
 //! | `client` | `Encrypt` and `Decrypt` |
 //! | `answer`, `error` | what AWS says, and what that means |
-//! | [`data_keys`] | the peer's key files |
 
 mod answer;
 mod client;
 mod config;
 mod credentials;
-pub mod data_keys;
 mod endpoint;
 pub mod error;
 mod profile;

@@ -233,7 +233,7 @@ impl KeystoreFile {
         if kept.is_some_and(|kept| kept.opens_with_an_older_master_key(&document))
             && let Err(error) = remove_previous(&path, &KIND)
         {
-            self.say(format!("{error}. Hint: {}", error.hint()));
+            self.tell_of(&error);
         }
         Ok(Locked {
             path,
@@ -262,7 +262,7 @@ impl KeystoreFile {
             read_back(&locked.path, &text, &locked.keys, meant)
         })?;
         if let Err(error) = replaced.copy {
-            self.say(format!("{error}. Hint: {}", error.hint()));
+            self.tell_of(&error);
         }
         Ok(replaced.read_back)
     }
@@ -365,7 +365,7 @@ mod tests {
     use super::*;
     use crate::master_key::file::MasterKeyFile;
     use crate::master_key::open::DEFAULT_REQUEST_TIMEOUT;
-    use crate::master_key::{self, Options};
+    use crate::master_key::{self, ProviderOptions};
     use crate::store::KeyStore;
     use crate::store::keystore::{KeystoreConfig, NewKey};
 
@@ -374,7 +374,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let (path, master) = (directory.path().join("keystore"), directory.path().join("master"));
         MasterKeyFile::create(&master, None).unwrap();
-        let options = Options::of_this_process(DEFAULT_REQUEST_TIMEOUT);
+        let options = ProviderOptions::of_this_process(DEFAULT_REQUEST_TIMEOUT);
         let store = KeystoreFile::new(KeystoreConfig {
             path: path.clone(),
             master_key: master_key::open(&format!("file:{}", master.display()), &options).unwrap(),

@@ -12,7 +12,7 @@ pub struct KeystoreConfig {
     /// What wraps and unwraps its key (`keyroll_master_key`).
     pub master_key: Box<dyn MasterKey>,
     /// What another master key is opened with, once the keystore has moved to it.
-    pub options: master_key::Options,
+    pub options: master_key::ProviderOptions,
     /// Refuse a file that others may read or change, instead of a warning (`keyroll_strict_permissions`).
     pub strict_permissions: bool,
 }

@@ -47,7 +47,7 @@ pub use metadata::Metadata;
 use self::held::Held;
 use super::next_names::next_names;
 use super::{Identity, KeyStore, KeysAdded, Loaded, MasterKeyRotated, Rotate, StoreError};
-use crate::durable::{FileKind, lock};
+use crate::durable::{FileError, FileKind, lock};
 use crate::keys::{KeyName, KeySet, KeySpec, NewVersions, Ring};
 use crate::master_key;
 
@@ -68,8 +68,6 @@ pub struct KeystoreFile {
     config: KeystoreConfig,
     lock_timeout: Duration,
     held: Mutex<Held>,
-    /// What is to be told beside the answers.
-    messages: Mutex<Vec<String>>,
 }
 
 impl KeystoreFile {
@@ -85,7 +83,6 @@ impl KeystoreFile {
             config,
             lock_timeout: lock::TIMEOUT,
             held: Mutex::default(),
-            messages: Mutex::default(),
         })
     }
 
@@ -95,12 +92,10 @@ impl KeystoreFile {
         KeystoreFile { lock_timeout, ..self }
     }
 
-    fn say(&self, message: String) {
-        self.messages().push(message);
-    }
-
-    fn messages(&self) -> MutexGuard<'_, Vec<String>> {
-        self.messages.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Tells of a failure beside the answer, which it leaves as it is.
+    fn tell_of(&self, error: &FileError) {
+        let notify = &self.config.options.notify;
+        notify.tell(&format!("{error}. Hint: {}", error.hint()));
     }
 
     fn held(&self) -> MutexGuard<'_, Held> {
@@ -120,12 +115,6 @@ impl KeyStore for KeystoreFile {
 
     fn identity(&self) -> Option<Identity> {
         self.held().identity()
-    }
-
-    fn take_messages(&self) -> Vec<String> {
-        let mut messages = self.config.master_key.take_messages();
-        messages.append(&mut self.messages());
-        messages
     }
 
     fn load(&self) -> Result<Loaded, StoreError> {
@@ -180,7 +169,6 @@ impl KeyStore for KeystoreFile {
             },
             lock_timeout: self.lock_timeout,
             held: Mutex::new(self.held().without_key()),
-            messages: Mutex::default(),
         }))
     }
 

@@ -152,12 +152,12 @@ struct Written {
 
 #[derive(Serialize)]
 struct Put<'a> {
-    options: Options,
+    options: PutOptions,
     data: PutFields<'a>,
 }
 
 #[derive(Serialize)]
-struct Options {
+struct PutOptions {
     cas: u32,
 }
 
@@ -244,7 +244,7 @@ impl KvClient {
         let path = self.path_of("data", id)?;
         let digits = SecretText::new(hex::encode(key.expose()));
         let put = Put {
-            options: Options { cas: current },
+            options: PutOptions { cas: current },
             data: PutFields { data: &digits },
         };
         let mut body = SecretBytes::with_capacity(200);

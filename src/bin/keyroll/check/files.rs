@@ -5,6 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use keyroll::durable::{permissions, replace};
+use keyroll::master_key::Provider;
 
 use super::password_file;
 use super::report::Report;
@@ -17,9 +18,6 @@ const OTHERS_WRITE: u32 = 0o022;
 const STICKY: u32 = 0o1000;
 /// InnoDB's system tablespace, which lies in every data directory.
 const SIGN_OF_DATADIR: &str = "ibdata1";
-
-/// Master keys that leave no machine of theirs: the keystore that they wrap may be copied with the data.
-const SERVICES: [&str; 2] = ["aws-kms:", "vault-transit:"];
 
 /// A file, and what it is.
 struct File {
@@ -40,9 +38,9 @@ impl Files {
     /// The files that a store consists of.
     pub(super) fn of(place: &Place) -> Files {
         let is_sealed_by_service = match place {
-            Place::Keystore(keystore) => SERVICES
-                .iter()
-                .any(|scheme| keystore.master_key.starts_with(scheme)),
+            Place::Keystore(keystore) => {
+                Provider::of(&keystore.master_key).is_some_and(|(provider, _)| provider.is_service)
+            }
             Place::KeyFile(_) => false,
         };
         let file = |kind, path: &Path| File {

@@ -6,7 +6,7 @@ use clap::value_parser;
 use keyroll::crypto::Algorithm;
 use keyroll::crypto::password::Digest;
 use keyroll::keys::{KeyName, KeySet, KeySpec};
-use keyroll::service::aws::data_keys::{self, DataKeyReader};
+use keyroll::store::aws_key_files::{self, DataKeyReader};
 use keyroll::store::key_file::KeyFileConfig;
 use keyroll::store::mark::StoreSeen;
 
@@ -152,14 +152,14 @@ impl SourceArgs {
 
     /// The keys that aws_key_management left in its data directory, decrypted by KMS. Its only cipher is aes_cbc.
     fn of_aws(&self, directory: &Path, keystore: &KeystorePlace) -> Result<Source, Failure> {
-        let files = data_keys::find(directory).map_err(|source| Failure::Directory {
+        let files = aws_key_files::find(directory).map_err(|source| Failure::Directory {
             path: directory.into(),
             source,
         })?;
         if files.is_empty() {
             return Err(Failure::NoKeysOfAws(directory.into()));
         }
-        let gaps = data_keys::gaps(&files);
+        let gaps = aws_key_files::gaps(&files);
         if !gaps.is_empty() {
             let missing = Failure::MissingOfAws {
                 directory: directory.into(),
@@ -170,7 +170,8 @@ impl SourceArgs {
                 false => return Err(missing),
             }
         }
-        let reader = DataKeyReader::new(keystore.aws_kms()?);
+        let reader =
+            DataKeyReader::new(&keystore.master_key, &keystore.options()).map_err(Failure::AwsSettings)?;
         let waiting = format!("waiting for AWS KMS to decrypt {} keys ...", files.len());
         let keys = terminal::while_waiting(&waiting, || {
             let mut keys = KeySet::default();
@@ -184,9 +185,6 @@ impl SourceArgs {
             }
             Ok::<_, Failure>(keys)
         });
-        for message in reader.take_messages() {
-            terminal::say(&message);
-        }
         let described = format!("the keys of aws_key_management in {}", directory.display());
         Ok(Source {
             store: StoreSeen {

@@ -1,15 +1,15 @@
-//! The key files of aws_key_management: `aws-kms-key.ID.VERSION`, each one data key as KMS has encrypted it, without a
-//! context.
+//! The key files of aws_key_management, to be imported: `aws-kms-key.ID.VERSION`, each one data key as AWS KMS has
+//! encrypted it, without a context.
 
 use std::fmt;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::client::Kms;
-use super::{AwsError, AwsKmsConfig};
 use crate::durable::{FileError, read};
+use crate::master_key::{Provider, ProviderOptions};
 use crate::secret::{DataKey, SecretBytes};
+use crate::service::aws::{AwsError, AwsKmsConfig, Kms};
 
 /// What the names of the files begin with.
 const PREFIX: &str = "aws-kms-key.";
@@ -112,9 +112,18 @@ pub fn gaps(files: &[DataKeyFile]) -> Vec<Gap> {
 pub struct DataKeyReader(Kms);
 
 impl DataKeyReader {
-    /// A reader with the credentials and the endpoint of these settings; reads and asks nothing yet.
-    pub fn new(config: AwsKmsConfig) -> DataKeyReader {
-        DataKeyReader(Kms::new(config))
+    /// A reader with the credentials and the endpoint that a provider of master keys would be opened with; reads and asks
+    /// nothing yet. A master key in KMS says in which region KMS is asked.
+    ///
+    /// # Errors
+    /// What is wrong with the settings.
+    pub fn new(master_key: &str, options: &ProviderOptions) -> Result<DataKeyReader, String> {
+        let key = match Provider::of(master_key) {
+            Some((provider, key)) if provider.scheme == "aws-kms" => key,
+            _ => "alias/any",
+        };
+        let config = AwsKmsConfig::new(key, &options.environment, options.request_timeout)?;
+        Ok(DataKeyReader(Kms::new(config, options.notify.clone())))
     }
 
     /// The data key in a file; the file stays. KMS is asked once.
@@ -128,11 +137,6 @@ impl DataKeyReader {
             from: "KMS".into(),
             reason: format!("what is in {} has not 16, 24 or 32 bytes", file.path.display()),
         })
-    }
-
-    /// What there is to say of the requests since the last call, as the log level wants it.
-    pub fn take_messages(&self) -> Vec<String> {
-        self.0.take_messages()
     }
 }
 
