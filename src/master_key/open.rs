@@ -300,12 +300,18 @@ mod tests {
         let option_file = read("support-files/keyroll.cnf").replace("\n# ", " ");
         assert!(option_file.contains(FORMS), "the comment of keyroll_master_key");
         let table = read("docs/master-keys.md");
-        for Provider { form, page, .. } in &PROVIDERS {
+        for Provider {
+            scheme, form, page, ..
+        } in &PROVIDERS
+        {
             assert!(
                 table.contains(&format!("\n| `{form}` |")),
                 "{form} is not in the table"
             );
-            assert!(read(page).contains(form), "{form} is not in {page}");
+            assert!(
+                read(page).contains(&format!("{scheme}:")),
+                "{form} is not in {page}"
+            );
         }
     }
 
