@@ -70,6 +70,9 @@ impl Step {
         let directory = path.parent().unwrap_or(path).display();
         let hint = match (self, error.raw_os_error()) {
             (_, Some(libc::ENOSPC | libc::EDQUOT)) => format!("free space in {directory}"),
+            (Step::Examine | Step::Create, Some(libc::ENOENT)) => {
+                "make its folder first; the server's user should own it".into()
+            }
             (_, Some(libc::EROFS)) => {
                 format!("{directory} is on a read-only file system: remount it{or_as_root}")
             }
