@@ -14,11 +14,8 @@ use std::process::ExitCode;
 use std::{fs, thread};
 
 use keyroll::keys::NewVersions;
-use keyroll::plugin::{
-    Plugin, PluginError, Published, Server, Settings, Severity, Status, VaultSettings, Wake,
-};
-use keyroll::secret::SecretBytes;
-use keyroll::service::aws::KmsSettings;
+use keyroll::plugin::{Plugin, PluginError, Published, Server, Severity, Status, Wake};
+use keyroll::settings::Settings;
 use nix::sys::resource::{Resource, setrlimit};
 
 /// A server without a data directory, which keeps nothing.
@@ -103,19 +100,8 @@ fn limit(mib: u64) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
 
 fn settings(keystore: &str, master_key: &str) -> Settings {
     Settings {
-        notify: Default::default(),
-        filename: Vec::new(),
-        filekey: SecretBytes::default(),
-        digest: 0,
-        use_pbkdf2: 0,
-        encryption_algorithm: 0,
-        strict_permissions: false,
-        accept_lost_keys: false,
-        filekey_of_environment: SecretBytes::default(),
-        vault: VaultSettings::default(),
         keystore: keystore.into(),
         master_key: master_key.into(),
-        kms: KmsSettings::default(),
-        request_timeout: 0,
+        ..Settings::default()
     }
 }

@@ -32,4 +32,5 @@ pub mod one_line;
 pub mod plugin;
 pub mod secret;
 pub mod service;
+pub mod settings;
 pub mod store;

@@ -7,7 +7,7 @@
 use std::fs;
 use std::path::Path;
 
-use keyroll::plugin::settings::{Variable, variables};
+use keyroll::settings::variables;
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/support-files/keyroll.cnf");
 
@@ -42,11 +42,6 @@ const HEAD: &str = "\
 /// Where lines are broken.
 const WIDTH: usize = 118;
 
-/// Whether a SET of the variable acts and it never holds a value.
-fn is_action(variable: &Variable) -> bool {
-    variable.comment.starts_with("SET GLOBAL ")
-}
-
 /// The text as lines of a comment.
 fn comment(text: &str) -> String {
     let mut lines = vec![String::from("#")];
@@ -64,7 +59,7 @@ fn comment(text: &str) -> String {
 
 fn cnf() -> String {
     let mut text = HEAD.to_string();
-    let (actions, settings): (Vec<_>, Vec<_>) = variables().into_iter().partition(is_action);
+    let (actions, settings): (Vec<_>, Vec<_>) = variables().into_iter().partition(|row| row.is_action);
     for variable in settings {
         let live = if variable.live {
             " SET GLOBAL sets it, too."

@@ -5,9 +5,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The floors from the top down. A file of one floor may name its own and those below it.
-const FLOORS: [&str; 15] = [
+const FLOORS: [&str; 16] = [
     "ffi",
     "plugin",
+    "settings",
     "datadir",
     "store",
     "master_key",
@@ -23,8 +24,9 @@ const FLOORS: [&str; 15] = [
     "one_line",
 ];
 
-/// What the command may use: the key stores and what is below them.
-const BELOW_THE_COMMAND: [&str; 13] = [
+/// What the command may use: the settings and what is below them.
+const BELOW_THE_COMMAND: [&str; 14] = [
+    "settings",
     "datadir",
     "store",
     "master_key",

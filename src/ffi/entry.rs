@@ -1,8 +1,6 @@
 //! What the server calls: init, deinit and the seven functions of `st_mariadb_encryption`. No logic.
 
-use std::env;
 use std::ffi::{c_int, c_uint, c_void};
-use std::os::unix::ffi::OsStringExt;
 
 use super::context::{self, Chunk, Context};
 use super::guard::{Answer, guard};
@@ -12,8 +10,8 @@ use super::{abi, published, services};
 use crate::crypto::{self, Algorithm, CipherError, Direction, Padding, PageCipher, derive, scrub};
 use crate::keys::KeyName;
 use crate::notify::Notify;
-use crate::plugin::{Plugin, PluginError, log, settings, start_cipher};
-use crate::secret::{KeyBytes, SecretBytes};
+use crate::plugin::{Plugin, PluginError, log, start_cipher};
+use crate::secret::KeyBytes;
 
 /// A key version, or what get_key answers: after a panic "invalid", which is also an error of get_key.
 struct VersionOrStatus(c_uint);
@@ -190,11 +188,8 @@ pub(super) unsafe extern "C" fn init(_plugin: *mut c_void) -> c_int {
     guard(|| {
         values::rest_actions();
         let started = scrub::around(|| {
-            let of_environment = settings::secrets_of_environment(|name| {
-                SecretBytes::new(env::var_os(name).unwrap_or_default().into_vec())
-            });
             let notify = Notify::new(|line| log::provider_said(&Host, line));
-            Plugin::start(values::settings(of_environment, notify), &Host)
+            Plugin::start(values::settings(notify), &Host)
         });
         match started {
             Ok(plugin) => {

@@ -1,7 +1,7 @@
 //! What can go wrong in the running plugin.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use thiserror::Error;
 
@@ -9,8 +9,7 @@ use crate::cancel::NotLocked;
 use crate::durable::FileError;
 use crate::durable::permissions::shell_word;
 use crate::keys::KeysError;
-use crate::master_key::MasterKeyError;
-use crate::service::aws::DEFAULT_KEYSTORE;
+use crate::settings::SettingsError;
 use crate::store::{MarkError, StoreError};
 
 /// A failure of a start, a rotation or a reload. Nothing was changed unless the key store's error says so.
@@ -37,68 +36,9 @@ pub enum PluginError {
         source: FileError,
     },
 
-    /// The setting names no master key that can be opened.
-    #[error("keyroll_master_key: {0}")]
-    MasterKey(Box<MasterKeyError>),
-
-    /// mariadb-backup was handed the place-holder of a password. It prints no notes, so the hint for it is in the
-    /// message.
-    #[error(
-        "keyroll_filekey is a password, which the server does not show and so could not pass on; set the \
-         environment variable {} to it",
-        super::settings::FILEKEY_VARIABLE
-    )]
-    FilekeyHidden,
-
-    /// mariadb-backup was handed the place-holder of a token. It prints no notes, so the hint for it is in the message.
-    #[error(
-        "{setting} is a secret, which the server does not show and so could not pass on; set the environment variable \
-         {variable} to it"
-    )]
-    VaultSecretHidden {
-        /// The environment variable that is read instead.
-        variable: &'static str,
-        /// The system variable.
-        setting: &'static str,
-    },
-
-    /// A login at Vault lacks one of its settings.
-    #[error("keyroll_vault_login = {login} needs {setting}")]
-    LoginLacks {
-        /// The login.
-        login: &'static str,
-        /// The variables that are not set.
-        setting: &'static str,
-    },
-
-    /// The settings name more than one key store.
-    #[error("{} are both set, but a server has one key store", set.join(" and "))]
-    SeveralStores {
-        /// The variables that are set.
-        set: Vec<&'static str>,
-    },
-
-    /// The settings name a keystore and no master key.
-    #[error("keyroll_keystore is set, but keyroll_master_key is not")]
-    NoMasterKey,
-
-    /// A KMS key is named by its id, and a master key by its URI.
-    #[error("keyroll_master_key_id and keyroll_master_key are both set, but a keystore has one master key")]
-    TwoMasterKeys,
-
-    /// The server has keys of aws_key_management and no keystore yet.
-    #[error(
-        "there is no keystore {}/{} yet, but {count} keys of aws_key_management are there, and data that needs them",
-        directory.display(), DEFAULT_KEYSTORE
-    )]
-    KeysOfPeer {
-        /// The data directory.
-        directory: PathBuf,
-        /// How many key versions.
-        count: usize,
-        /// The URI of the master key.
-        master_key: String,
-    },
+    /// The settings name no key store that can be opened.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
 
     /// A statement was to make the server run another program.
     #[error("the master key {uri} can be set in my.cnf only, because the server would run a program")]
@@ -224,7 +164,7 @@ impl PluginError {
     pub fn hint(&self) -> String {
         match self {
             PluginError::KeyStore(error) => error.hint(),
-            PluginError::MasterKey(error) => error.hint(),
+            PluginError::Settings(error) => error.hint(),
             PluginError::Mark(error) => error.hint(),
             PluginError::NoThread(_) => {
                 "raise the limit: TasksMax= and LimitNPROC= in the systemd unit, ulimit -u".into()
@@ -232,34 +172,6 @@ impl PluginError {
             PluginError::NotMarked { source, .. } => {
                 format!("{}; then SET GLOBAL keyroll_reload_keys = 1 takes them up", source.hint())
             }
-            PluginError::FilekeyHidden => {
-                "or put the password into a file (mode 0600) and set keyroll_filekey=FILE:path".into()
-            }
-            PluginError::VaultSecretHidden { setting, .. } => {
-                format!("or put the secret into a file (mode 0600) and set {setting}=FILE:path")
-            }
-            PluginError::LoginLacks { .. } => "docs/vault.md shows each login".into(),
-            PluginError::SeveralStores { .. } => {
-                "unset one of them; `keyroll import --keystore PATH --master-key URI` moves the keys of a key file into a keystore".into()
-            }
-            PluginError::NoMasterKey => {
-                "set it to the master key that the keystore was made with: file:PATH, credential:NAME, exec:PATH, aws-kms:KEY or vault-transit:URL"
-                    .into()
-            }
-            PluginError::TwoMasterKeys => {
-                "unset one of them; keyroll_master_key_id=KEY is the same as keyroll_master_key=aws-kms:KEY".into()
-            }
-            PluginError::KeysOfPeer {
-                directory,
-                master_key,
-                ..
-            } => format!(
-                "run `keyroll import --from-aws {} --keystore {} --master-key {} --owner mysql`, which decrypts each key once \
-                 and leaves the files as they are; then start the server again",
-                shell_word(directory),
-                shell_word(&directory.join(DEFAULT_KEYSTORE)),
-                shell_word(Path::new(master_key))
-            ),
             PluginError::ExecByStatement { .. } | PluginError::VaultByStatement { .. } => {
                 "set keyroll_master_key in my.cnf and restart the server; until then it goes on with the keys \
                  that it has"

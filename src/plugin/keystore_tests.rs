@@ -12,7 +12,7 @@ use crate::keys::KeySpec;
 use crate::master_key::file::MasterKeyFile;
 use crate::master_key::open::DEFAULT_REQUEST_TIMEOUT;
 use crate::master_key::{self, ProviderOptions};
-use crate::service::aws::KmsSettings;
+use crate::settings::SettingsError;
 use crate::store::keystore::{KeystoreConfig, KeystoreFile, NewKey};
 
 const FAST: KeySpec = KeySpec {
@@ -42,7 +42,6 @@ fn settings_of(directory: &Path) -> Settings {
         filename: Vec::new(),
         keystore: directory.join("keystore").to_str().unwrap().into(),
         master_key: uri(&directory.join("master")).into(),
-        kms: KmsSettings::default(),
         ..settings(Path::new(""))
     }
 }
@@ -520,7 +519,7 @@ fn settings_that_name_two_stores_or_no_master_key_are_refused() {
     let server = Recorder::default();
     assert!(matches!(
         Plugin::start(both, &server).map(|_| ()),
-        Err(PluginError::SeveralStores { .. })
+        Err(PluginError::Settings(SettingsError::SeveralStores { .. }))
     ));
     let no_master_key = Settings {
         master_key: Vec::new(),
@@ -528,7 +527,7 @@ fn settings_that_name_two_stores_or_no_master_key_are_refused() {
     };
     assert!(matches!(
         Plugin::start(no_master_key, &server).map(|_| ()),
-        Err(PluginError::NoMasterKey)
+        Err(PluginError::Settings(SettingsError::NoMasterKey))
     ));
 }
 

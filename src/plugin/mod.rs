@@ -1,6 +1,5 @@
 //! The running plugin: settings in, running state out; rotation and reload. No C types.
 
-mod aws;
 pub mod error;
 mod first_use;
 pub mod log;
@@ -12,9 +11,7 @@ pub mod refresher;
 pub mod reload_throttle;
 mod save;
 pub mod server;
-pub mod settings;
 pub mod status;
-pub mod vault_settings;
 
 #[cfg(test)]
 mod keystore_tests;
@@ -35,14 +32,13 @@ pub use missing_keys::MissingKeys;
 pub use own_stack::on_own_stack;
 pub use refresher::{RefreshTarget, Refresher};
 pub use server::{Server, Severity, Statement, Wake};
-pub use settings::Settings;
 pub use status::Status;
-pub use vault_settings::{RefreshSettings, VaultSettings};
 
 use crate::cancel::{Mutex, MutexGuard};
 use crate::crypto::{CipherError, Direction, Padding, PageCipher};
 use crate::keys::{Added, HighestVersions, KeyName, KeySet, NewVersions, Ring, VersionStep};
 use crate::master_key::{self, ByStatement};
+use crate::settings::Settings;
 use crate::store::{self, ChangeSource, Changes, KeyStore, MarkFile, Rotate};
 
 /// How long a statement waits for the others that work on the keys. Each has bounds of its own for what it waits for.
@@ -116,13 +112,10 @@ impl Plugin {
     /// # Errors
     /// Whatever keeps the keys from being read whole; nothing is published then.
     pub fn start(settings: Settings, server: &dyn Server) -> Result<Plugin, PluginError> {
-        if settings.lacks_hidden_filekey() {
-            return Err(PluginError::FilekeyHidden);
-        }
         let algorithm = settings.algorithm();
         let accept_lost = settings.accept_lost_keys;
         let master_key = String::from_utf8_lossy(&settings.master_key).into_owned();
-        let store: Arc<dyn KeyStore> = store::open(settings.store()?)?.into();
+        let store: Arc<dyn KeyStore> = store::open(settings.store_of_server()?)?.into();
         let loaded = store.load()?;
         log::warnings(server, &loaded.warnings);
         let ring = Ring::new(&loaded.keys, algorithm)?;

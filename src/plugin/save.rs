@@ -8,6 +8,7 @@ use crate::keys::{Additions, KeySet, KeySpec};
 use crate::master_key::file::MasterKeyFile;
 use crate::master_key::open::DEFAULT_REQUEST_TIMEOUT;
 use crate::master_key::{self, MasterKeyError, ProviderOptions};
+use crate::settings::SettingsError;
 use crate::store::StoreError;
 use crate::store::keystore::{KeystoreConfig, KeystoreFile, Metadata};
 
@@ -105,7 +106,7 @@ impl State {
 fn save_under(master_key: &Path, keystore: &Path, keys: &KeySet) -> Result<(), PluginError> {
     let options = ProviderOptions::of_this_process(DEFAULT_REQUEST_TIMEOUT);
     let uri = format!("{FILE}{}", master_key.display());
-    let failed = |error: MasterKeyError| PluginError::MasterKey(Box::new(error));
+    let failed = |error: MasterKeyError| -> PluginError { SettingsError::MasterKey(Box::new(error)).into() };
     let envelope = KeystoreFile::new(KeystoreConfig {
         path: keystore.into(),
         master_key: master_key::open(&uri, &options).map_err(failed)?,

@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use super::*;
 use crate::crypto::Algorithm;
 use crate::secret::SecretBytes;
-use crate::service::aws::KmsSettings;
+use crate::settings::{HIDDEN, SettingsError};
 
 /// A server that runs a statement that makes a table, and has no data yet.
 pub(super) struct Recorder {
@@ -70,19 +70,8 @@ const PLAIN: &str = "1;00112233445566778899aabbccddeeff\n2;ffeeddccbbaa998877665
 pub(super) fn settings(path: &Path) -> Settings {
     Settings {
         filename: path.to_str().unwrap().into(),
-        filekey: SecretBytes::default(),
-        digest: 0,
-        use_pbkdf2: 0,
-        notify: Default::default(),
         encryption_algorithm: 1,
-        strict_permissions: false,
-        accept_lost_keys: false,
-        filekey_of_environment: SecretBytes::default(),
-        vault: VaultSettings::default(),
-        keystore: Vec::new(),
-        master_key: Vec::new(),
-        kms: KmsSettings::default(),
-        request_timeout: 0,
+        ..Settings::default()
     }
 }
 
@@ -264,11 +253,14 @@ fn a_reload_takes_up_added_versions_and_refuses_lost_or_changed_ones() {
 #[test]
 fn a_start_with_a_hidden_password_says_what_to_do() {
     let mut with_hidden = settings(Path::new("/nowhere"));
-    with_hidden.filekey = SecretBytes::new(settings::HIDDEN.into());
+    with_hidden.filekey = SecretBytes::new(HIDDEN.into());
     let error = Plugin::start(with_hidden, &Recorder::default())
         .map(|_| ())
         .unwrap_err();
-    assert!(matches!(error, PluginError::FilekeyHidden));
+    assert!(matches!(
+        error,
+        PluginError::Settings(SettingsError::SecretHidden { .. })
+    ));
     assert!(error.hint().contains("FILE:path"));
 }
 

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use keyroll::plugin::settings::variables;
+use keyroll::settings::variables;
 use serde_json::{Value, json};
 
 use super::servers::{REGION, Server, installed};

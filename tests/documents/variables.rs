@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use keyroll::plugin::settings::variables;
+use keyroll::settings::variables;
 
 /// The headings of the page, each with the first variable that stands below it.
 const SECTIONS: [(&str, &str); 5] = [

@@ -5,7 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::tried::{
-    OF_FILES, OF_KEYS, OF_KEYSTORES, OF_MARKS, OF_PLUGIN, OF_STORES, OF_VAULT, OF_WARNINGS, Tried,
+    OF_FILES, OF_KEYS, OF_KEYSTORES, OF_MARKS, OF_PLUGIN, OF_SETTINGS, OF_STORES, OF_VAULT, OF_WARNINGS,
+    Tried,
 };
 
 /// Errors that are made and mended elsewhere: by this function in this file.
@@ -136,17 +137,12 @@ const ELSEWHERE: &[(&str, &str, &str)] = &[
         "a_rotation_whose_mark_cannot_be_written_fails_and_publishes_nothing",
     ),
     (
-        "PluginError::FilekeyHidden",
-        "mariadb-test/keyroll/t/secrets.test",
-        "--exec KEYROLL_FILEKEY=",
-    ),
-    (
-        "PluginError::VaultSecretHidden",
+        "SettingsError::SecretHidden",
         "mariadb-test/keyroll_vault/t/backup.test",
         "VAULT_TOKEN=$token",
     ),
     (
-        "PluginError::KeysOfPeer",
+        "SettingsError::KeysOfPeer",
         "mariadb-test/keyroll_aws/t/moving_over.test",
         "import --no-defaults --from-aws $datadir --keystore $datadir/keyroll.keystore",
     ),
@@ -193,10 +189,12 @@ const NOT_MADE: &[(&str, &str)] = &[
     ),
     ("PluginError::KeyStore", "the store's own hint"),
     ("PluginError::Mark", "the mark's own hint"),
-    ("PluginError::MasterKey", "the master key's own hint"),
-    ("PluginError::LoginLacks", "it names a document"),
-    ("PluginError::NoMasterKey", "it lists what a setting may be"),
-    ("PluginError::TwoMasterKeys", "it says which line to leave out"),
+    ("SettingsError::Value", "a line to mend, and what it may be"),
+    ("SettingsError::Store", "the store's own hint"),
+    ("SettingsError::MasterKey", "the master key's own hint"),
+    ("SettingsError::LoginLacks", "it names a document"),
+    ("SettingsError::NoMasterKey", "it lists what a setting may be"),
+    ("SettingsError::TwoMasterKeys", "it says which line to leave out"),
     (
         "PluginError::VaultByStatement",
         "as for a command: a line of my.cnf",
@@ -282,6 +280,7 @@ pub(crate) fn errors(tried: &Tried) -> Vec<String> {
         OF_MARKS,
         OF_WARNINGS,
         OF_PLUGIN,
+        OF_SETTINGS,
     ]
     .concat();
     let mut gaps = Vec::new();

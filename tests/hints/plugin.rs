@@ -3,6 +3,7 @@
 use std::fs;
 
 use keyroll::plugin::PluginError;
+use keyroll::settings::SettingsError;
 
 use crate::key_files::Row;
 use crate::site::{ONE, Site, TWO, keys_of};
@@ -25,7 +26,7 @@ fn several_stores(site: &Site, tried: &mut Tried) {
     ];
     site.my_cnf(&both);
     let set = vec!["keyroll_filename", "keyroll_keystore"];
-    let hint = tried.plugin(&PluginError::SeveralStores { set });
+    let hint = tried.plugin(&SettingsError::SeveralStores { set }.into());
     site.my_cnf(&both[..1]);
     let (keystore, master) = (site.word("store/keystore"), site.uri_word("apart/master"));
     tried.must(site, &hint, 0, &[("PATH", &keystore), ("URI", &master)]);

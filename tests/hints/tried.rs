@@ -6,6 +6,7 @@ use std::process::Output;
 use keyroll::durable::FileError;
 use keyroll::keys::KeysError;
 use keyroll::plugin::PluginError;
+use keyroll::settings::SettingsError;
 use keyroll::store::keystore::KeystoreError;
 use keyroll::store::vault_kv::KvError;
 use keyroll::store::{MarkError, StoreError, Warning};
@@ -45,9 +46,11 @@ variants! {
         HalfMade
     ];
     PluginError: OF_PLUGIN, of_plugin, [
-        KeyStore Mark NotMarked MasterKey FilekeyHidden VaultSecretHidden LoginLacks SeveralStores NoMasterKey TwoMasterKeys
-        KeysOfPeer ExecByStatement VaultByStatement SaveTo SaveUnder SaveOver NotAKeyId KeyInUse DataUnseen StatementKilled
+        KeyStore Mark NotMarked Settings ExecByStatement VaultByStatement SaveTo SaveUnder SaveOver NotAKeyId KeyInUse DataUnseen StatementKilled
         RefreshPanicked NotRunning NoThread TooManyCreated Busy NotShown
+    ];
+    SettingsError: OF_SETTINGS, of_settings, [
+        Value SeveralStores NoMasterKey TwoMasterKeys KeysOfPeer MasterKey SecretHidden LoginLacks Store
     ];
     MarkError: OF_MARKS, of_mark, [File Unreadable StoreLacks];
     Warning: OF_WARNINGS, of_warning, [LoosePermissions OlderMasterKeyOpens VersionGone NotAKey HeldVersionGone];
@@ -97,6 +100,9 @@ impl Tried {
 
     pub(crate) fn plugin(&mut self, error: &PluginError) -> String {
         self.errors.insert(of_plugin(error));
+        if let PluginError::Settings(error) = error {
+            self.errors.insert(of_settings(error));
+        }
         error.hint()
     }
 

@@ -5,8 +5,8 @@ use std::path::Path;
 use std::process::Command;
 
 use keyroll::keys::NewVersions;
-use keyroll::plugin::settings::variables;
 use keyroll::service::vault::{Login, SecretSource};
+use keyroll::settings::variables;
 use keyroll::store::{KeyStore, Rotate};
 
 use crate::openbao::Bao;

@@ -7,21 +7,32 @@ use super::super::abi;
 use super::super::cell::ServerCell;
 use super::actions;
 use super::values::value;
-use crate::plugin::settings::with_system_variables;
+use crate::settings::with_system_variables;
 
 /// Makes the declaration of each row of the table, and the array of all.
 macro_rules! declare {
-    ($($kind:ident $name:ident $(= $default:tt)? $(, $min:literal, $max:expr)?, $when:ident, $comment:literal;)*) => {
+    (
+        settings {
+            $($kind:ident $name:ident = $default:tt $(, $min:literal, $max:expr)?, $when:ident, $stores:ident, $comment:literal;)*
+        }
+        actions { $($action:ident $act:ident, $acts_on:ident, $does:literal;)* }
+    ) => {
         /// The declarations, which the server completes.
         #[allow(non_upper_case_globals, reason = "named like the variables")]
         mod variable {
             use super::*;
-            $(declare!(@variable $kind $name [$($default)?] [$($min, $max)?] $when, $comment);)*
+            $(declare!(@variable $kind $name [$default] [$($min, $max)?] $when, $comment);)*
+            $(declare!(@variable $action $act [] [] live, $does);)*
         }
 
         /// What the plugin's declaration points to: all variables and a null at the end.
-        pub(in crate::ffi) static VARIABLES: ServerCell<[*mut abi::kr_sys_var; [$(stringify!($name)),*].len() + 1]> =
-            ServerCell::new([$(variable::$name.get().cast(),)* ptr::null_mut()]);
+        pub(in crate::ffi) static VARIABLES:
+            ServerCell<[*mut abi::kr_sys_var; [$(stringify!($name),)* $(stringify!($act)),*].len() + 1]> =
+            ServerCell::new([
+                $(variable::$name.get().cast(),)*
+                $(variable::$act.get().cast(),)*
+                ptr::null_mut(),
+            ]);
     };
 
     // What a SET does beside storing the value; `None`: the server stores it.
@@ -164,7 +175,7 @@ mod tests {
     use std::ffi::CStr;
 
     use super::*;
-    use crate::plugin::settings;
+    use crate::settings;
 
     #[test]
     fn the_array_ends_with_a_null_and_holds_every_variable_of_the_table() {

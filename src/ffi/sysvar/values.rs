@@ -7,16 +7,22 @@ use super::super::cell::ServerCell;
 use super::super::services;
 use crate::keys::{KeySpec, NewVersions, VersionStep};
 use crate::notify::Notify;
-use crate::plugin::settings::{self, SecretsOfEnvironment, Settings};
-use crate::plugin::{NewKeys, RefreshSettings, Severity, VaultSettings};
+use crate::plugin::{NewKeys, Severity};
 use crate::secret::SecretBytes;
-use crate::service::aws::KmsSettings;
+use crate::settings::{self, RefreshSettings, SecretsOfEnvironment, Settings, with_system_variables};
 
 /// Makes one static for each row of the table.
 macro_rules! make_values {
-    ($($kind:ident $name:ident $(= $default:tt)? $(, $min:literal, $max:expr)?, $when:ident, $comment:literal;)*) => {
+    (
+        settings {
+            $($kind:ident $name:ident = $default:tt $(, $min:literal, $max:expr)?, $when:ident, $stores:ident, $comment:literal;)*
+        }
+        actions { $($action:ident $act:ident, $acts_on:ident, $does:literal;)* }
+    ) => {
         $(pub(in crate::ffi::sysvar) static $name: ServerCell<make_values!(@type $kind)> =
-            ServerCell::new(make_values!(@initial $kind $($default)?));)*
+            ServerCell::new(make_values!(@initial $kind $default));)*
+        $(pub(in crate::ffi::sysvar) static $act: ServerCell<make_values!(@type $action)> =
+            ServerCell::new(make_values!(@initial $action));)*
     };
 
     (@type text) => { *mut c_char };
@@ -48,54 +54,42 @@ pub(super) mod value {
     use std::ffi::c_char;
 
     use super::super::super::cell::ServerCell;
-    use crate::plugin::settings::with_system_variables;
+    use crate::settings::with_system_variables;
 
     with_system_variables!(make_values);
 }
 
-/// The values that a start needs.
-pub(in crate::ffi) fn settings(of_environment: SecretsOfEnvironment, notify: Notify) -> Settings {
-    // SAFETY: the server has written the values before it calls init, and changes none of them meanwhile.
-    unsafe {
-        Settings {
-            filename: text(*value::filename.get()).to_vec(),
-            filekey: SecretBytes::new(text(*value::filekey.get()).to_vec()),
-            digest: *value::digest.get() as usize,
-            use_pbkdf2: *value::use_pbkdf2.get(),
-            encryption_algorithm: *value::encryption_algorithm.get() as usize,
-            strict_permissions: *value::strict_permissions.get() != 0,
-            accept_lost_keys: *value::accept_lost_keys.get() != 0,
-            filekey_of_environment: of_environment.filekey,
-            vault: VaultSettings {
-                url: text(*value::vault_url.get()).to_vec(),
-                token: SecretBytes::new(text(*value::token.get()).to_vec()),
-                token_of_environment: of_environment.token,
-                ca: text(*value::vault_ca.get()).to_vec(),
-                refresh: refresh(),
-                check_kv_version: *value::check_kv_version.get() != 0,
-                namespace: text(*value::vault_namespace.get()).to_vec(),
-                login: *value::vault_login.get() as usize,
-                login_mount: text(*value::vault_login_mount.get()).to_vec(),
-                role: text(*value::vault_role.get()).to_vec(),
-                secret: SecretBytes::new(text(*value::vault_secret.get()).to_vec()),
-                secret_of_environment: of_environment.vault_secret,
-                client_cert: text(*value::vault_client_cert.get()).to_vec(),
-                client_key: text(*value::vault_client_key.get()).to_vec(),
-                allow_http: *value::vault_allow_http.get() != 0,
-            },
-            keystore: text(*value::keystore.get()).to_vec(),
-            master_key: text(*value::master_key.get()).to_vec(),
-            kms: KmsSettings {
-                master_key_id: lossy(*value::master_key_id.get()),
-                region: lossy(*value::region.get()),
-                endpoint_url: lossy(*value::endpoint_url.get()),
-                log_level: *value::log_level.get() as usize,
-            },
-            request_timeout: *value::request_timeout.get(),
-            notify,
+/// Makes the function that reads all settings.
+macro_rules! read_values {
+    (
+        settings {
+            $($kind:ident $name:ident = $default:tt $(, $min:literal, $max:expr)?, $when:ident, $stores:ident, $comment:literal;)*
         }
-    }
+        actions { $($action:tt)* }
+    ) => {
+        /// The values that a start needs.
+        pub(in crate::ffi) fn settings(notify: Notify) -> Settings {
+            // SAFETY: the server has written the values before it calls init, and changes none of them meanwhile.
+            unsafe {
+                Settings {
+                    $($name: read_values!($kind *value::$name.get()),)*
+                    environment: SecretsOfEnvironment::of_this_process(),
+                    // A server's working directory is its data directory.
+                    data_directory: std::env::current_dir().unwrap_or_default(),
+                    notify,
+                }
+            }
+        }
+    };
+    (text $value:expr) => { text($value).to_vec() };
+    (adopted_text $value:expr) => { text($value).to_vec() };
+    (secret $value:expr) => { SecretBytes::new(text($value).to_vec()) };
+    (choice $value:expr) => { $value as usize };
+    (number $value:expr) => { $value };
+    (wide_number $value:expr) => { $value };
+    (flag $value:expr) => { $value != 0 };
 }
+with_system_variables!(read_values);
 
 /// The variables that the refresher depends on.
 ///
@@ -112,13 +106,6 @@ pub(super) unsafe fn refresh() -> RefreshSettings {
             cache_version_timeout: *value::cache_version_timeout.get(),
         }
     }
-}
-
-/// # Safety
-/// As of [`text`].
-unsafe fn lossy(pointer: *const c_char) -> String {
-    // SAFETY: by this function's contract. What is not UTF-8 is no key, no region and no URL, and is refused as such.
-    String::from_utf8_lossy(unsafe { text(pointer) }).into_owned()
 }
 
 /// # Safety
@@ -142,7 +129,7 @@ pub(in crate::ffi) fn hide_secrets() {
         // SAFETY: only init, which the server calls once at a time, reads or writes these variables (they are read
         // only), and a value that is not empty lies in the server's copy of its options, which is writable.
         unsafe {
-            if settings::shown_filekey(text(*shown)).is_none() {
+            if settings::shown_secret(text(*shown)).is_none() {
                 continue;
             }
             let secret = *shown;

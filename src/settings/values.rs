@@ -1,0 +1,295 @@
+//! The values of all settings, and the secrets that the environment holds in their place.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
+
+use super::SettingsError;
+use super::option::TextValue;
+use super::table::with_system_variables;
+use crate::crypto::Algorithm;
+use crate::keys::{KeySpec, VersionStep};
+use crate::notify::Notify;
+use crate::secret::SecretBytes;
+
+/// What a secret's variable shows in its place.
+///
+/// mariadb-backup hands every shown value back on its own command line and keeps it in `backup-my.cnf`, so a
+/// secret must never be shown.
+pub const HIDDEN: &str = "(hidden)";
+
+/// What a secret variable shows for this value: a secret never, the path of a file as it is.
+pub fn shown_secret(value: &[u8]) -> Option<&'static str> {
+    let hide = !value.is_empty() && !value.starts_with(b"FILE:");
+    hide.then_some(HIDDEN)
+}
+
+/// Secrets that the environment may hold in place of empty or hidden settings, with the same syntax.
+#[derive(Debug, Default)]
+pub struct SecretsOfEnvironment {
+    /// `KEYROLL_FILEKEY`.
+    pub filekey: SecretBytes,
+    /// `VAULT_TOKEN`, as for Vault's own command.
+    pub token: SecretBytes,
+    /// `KEYROLL_VAULT_SECRET`.
+    pub vault_secret: SecretBytes,
+}
+
+impl SecretsOfEnvironment {
+    const FILEKEY: &str = "KEYROLL_FILEKEY";
+    const TOKEN: &str = "VAULT_TOKEN";
+    const VAULT_SECRET: &str = "KEYROLL_VAULT_SECRET";
+
+    /// Those of this process. To be called while no other thread changes the environment, as when a server starts.
+    pub fn of_this_process() -> SecretsOfEnvironment {
+        let read = |name| SecretBytes::new(std::env::var_os(name).unwrap_or_default().into_vec());
+        SecretsOfEnvironment {
+            filekey: read(Self::FILEKEY),
+            token: read(Self::TOKEN),
+            vault_secret: read(Self::VAULT_SECRET),
+        }
+    }
+}
+
+macro_rules! values {
+    (
+        settings {
+            $($kind:ident $name:ident = $default:tt $(, $min:literal, $max:expr)?, $when:ident, $stores:ident, $comment:literal;)*
+        }
+        actions { $($action:tt)* }
+    ) => {
+        /// The values of all settings. `Debug` shows no secret.
+        #[derive(Debug)]
+        pub struct Settings {
+            $(
+                #[doc = concat!("`keyroll_", stringify!($name), "`.")]
+                pub $name: values!(@type $kind),
+            )*
+            /// What the environment gives.
+            pub environment: SecretsOfEnvironment,
+            /// Who is told what the master key's provider says.
+            pub notify: Notify,
+            /// The server's data directory.
+            pub data_directory: PathBuf,
+        }
+
+        impl Default for Settings {
+            fn default() -> Settings {
+                Settings {
+                    $($name: values!(@default $kind $default),)*
+                    environment: SecretsOfEnvironment::default(),
+                    notify: Notify::default(),
+                    data_directory: PathBuf::new(),
+                }
+            }
+        }
+
+        impl Settings {
+            /// Sets the setting of this name, without its prefix, if there is one.
+            ///
+            /// # Errors
+            /// What its value could be.
+            pub(super) fn set(&mut self, name: &str, value: &TextValue<'_>) -> Result<(), String> {
+                match name {
+                    $(stringify!($name) => self.$name = values!(@read value $kind $default $(, $min, $max)?),)*
+                    _ => {}
+                }
+                Ok(())
+            }
+        }
+    };
+    (@type text) => { Vec<u8> };
+    (@type adopted_text) => { Vec<u8> };
+    (@type secret) => { SecretBytes };
+    // An index into the names.
+    (@type choice) => { usize };
+    (@type number) => { u32 };
+    (@type wide_number) => { i64 };
+    (@type flag) => { bool };
+    (@default text $default:literal) => { Vec::from($default) };
+    (@default adopted_text $default:literal) => { Vec::from($default) };
+    (@default secret $default:literal) => { SecretBytes::new(Vec::from($default)) };
+    (@default choice [$index:literal of $($name:literal),*]) => { $index };
+    (@default $kind:ident $default:literal) => { $default };
+    (@read $value:ident text $default:literal) => { $value.bytes().to_vec() };
+    (@read $value:ident adopted_text $default:literal) => { $value.bytes().to_vec() };
+    (@read $value:ident secret $default:literal) => { SecretBytes::new($value.bytes().to_vec()) };
+    (@read $value:ident choice [$index:literal of $($name:literal),*]) => { $value.choice(&[$($name),*])? };
+    (@read $value:ident number $default:literal, $min:literal, $max:expr) => {
+        u32::try_from($value.number($min, i64::from($max))?).unwrap_or($default)
+    };
+    (@read $value:ident wide_number $default:literal) => { $value.number(0, i64::MAX)? };
+    (@read $value:ident flag $default:literal) => { $value.flag() };
+}
+with_system_variables!(values);
+
+/// A secret as it is set, and what stands in for it.
+pub(super) struct Given<'a> {
+    name: &'static str,
+    set: &'a SecretBytes,
+    variable: &'static str,
+    of_environment: &'a SecretBytes,
+}
+
+impl<'a> Given<'a> {
+    /// What is set, or what the environment says where nothing is, or where the server has hidden it.
+    ///
+    /// # Errors
+    /// [`SettingsError::SecretHidden`] if the environment says nothing either.
+    pub(super) fn setting(&self) -> Result<&'a [u8], SettingsError> {
+        let (set, of_environment) = (self.set.expose(), self.of_environment.expose());
+        match (set == HIDDEN.as_bytes(), of_environment.is_empty()) {
+            (true, true) => Err(SettingsError::SecretHidden {
+                variable: self.variable,
+                setting: self.name,
+            }),
+            (true, false) => Ok(of_environment),
+            (false, _) if set.is_empty() => Ok(of_environment),
+            (false, _) => Ok(set),
+        }
+    }
+}
+
+impl Settings {
+    pub(super) fn given_filekey(&self) -> Given<'_> {
+        Given {
+            name: "keyroll_filekey",
+            set: &self.filekey,
+            variable: SecretsOfEnvironment::FILEKEY,
+            of_environment: &self.environment.filekey,
+        }
+    }
+
+    pub(super) fn given_token(&self) -> Given<'_> {
+        Given {
+            name: "keyroll_token",
+            set: &self.token,
+            variable: SecretsOfEnvironment::TOKEN,
+            of_environment: &self.environment.token,
+        }
+    }
+
+    pub(super) fn given_vault_secret(&self) -> Given<'_> {
+        Given {
+            name: "keyroll_vault_secret",
+            set: &self.vault_secret,
+            variable: SecretsOfEnvironment::VAULT_SECRET,
+            of_environment: &self.environment.vault_secret,
+        }
+    }
+
+    /// The cipher for all data of a store that records none.
+    pub fn algorithm(&self) -> Algorithm {
+        Algorithm::ALL
+            .get(self.encryption_algorithm)
+            .copied()
+            .unwrap_or(Algorithm::AesCbc)
+    }
+
+    /// Algorithm and length of key versions that are made in a keystore.
+    pub fn key_spec(&self) -> KeySpec {
+        key_spec(self.key_algorithm, self.key_spec)
+    }
+
+    /// How far the number of a new key version lies above the latest.
+    pub fn version_step(&self) -> VersionStep {
+        VersionStep::new(self.rotate_version_step).unwrap_or(VersionStep::DEFAULT)
+    }
+}
+
+/// What `keyroll_key_algorithm` and `keyroll_key_spec` say, as indices into the names of the table.
+pub fn key_spec(algorithm: usize, spec: usize) -> KeySpec {
+    let algorithm = Algorithm::ALL.get(algorithm).copied();
+    KeySpec::of(
+        algorithm.unwrap_or(KeySpec::DEFAULT.algorithm),
+        if spec == 0 { 128 } else { 256 },
+    )
+}
+
+/// The path that a setting names, if it is set.
+pub(super) fn path(setting: &[u8]) -> Option<PathBuf> {
+    (!setting.is_empty()).then(|| OsString::from_vec(setting.to_vec()).into())
+}
+
+/// The setting as text. What is not UTF-8 is no name, no URI and no URL, and is refused as such.
+pub(super) fn text(setting: &[u8]) -> String {
+    String::from_utf8_lossy(setting).into_owned()
+}
+
+// The table's numbers and the types' must agree.
+const _: () = assert!(VersionStep::MAX == 1_000_000);
+
+#[cfg(test)]
+mod tests {
+    use super::super::variables;
+    use super::*;
+    use crate::crypto::password::Digest;
+    use crate::service::aws::LOG_LEVELS;
+
+    #[test]
+    fn choices_are_the_names_of_the_types_they_select() {
+        let table = variables();
+        let values = |name: &str| table.iter().find(|v| v.name == name).unwrap().values.clone();
+        assert_eq!(values("keyroll_digest"), Digest::ALL.map(Digest::name).join(", "));
+        assert_eq!(
+            values("keyroll_encryption_algorithm"),
+            Algorithm::ALL.map(Algorithm::name).join(", ")
+        );
+        assert_eq!(
+            values("keyroll_key_algorithm"),
+            values("keyroll_encryption_algorithm")
+        );
+        assert_eq!(values("keyroll_log_level"), LOG_LEVELS.join(", "));
+        assert_eq!(key_spec(2, 1), KeySpec::DEFAULT);
+        assert_eq!(key_spec(2, 0), KeySpec::DEFAULT, "aes_256_xts has one length");
+        assert_eq!(
+            (key_spec(0, 0).algorithm, key_spec(0, 0).bits),
+            (Algorithm::AesCbc, 128)
+        );
+    }
+
+    #[test]
+    fn defaults_are_those_of_the_types() {
+        let settings = Settings::default();
+        assert_eq!(settings.algorithm(), Algorithm::AesCbc);
+        assert_eq!(settings.key_spec(), KeySpec::DEFAULT);
+        assert_eq!(settings.version_step().get(), VersionStep::DEFAULT.get());
+    }
+
+    #[test]
+    fn a_secret_is_hidden_and_a_path_is_shown() {
+        assert_eq!(shown_secret(b"secret"), Some(HIDDEN));
+        assert_eq!(shown_secret(b"FILE:/etc/mysql/password"), None);
+        assert_eq!(shown_secret(b""), None);
+    }
+
+    #[test]
+    fn the_environment_stands_in_for_a_secret_that_is_empty_or_hidden() {
+        let given = |set: &str, of_environment: &str| {
+            let secret = |text: &str| SecretBytes::new(text.into());
+            let environment = SecretsOfEnvironment {
+                token: secret(of_environment),
+                ..SecretsOfEnvironment::default()
+            };
+            let settings = Settings {
+                token: secret(set),
+                environment,
+                ..Settings::default()
+            };
+            let given = settings.given_token().setting().map(<[u8]>::to_vec);
+            given.map(|bytes| String::from_utf8(bytes).unwrap())
+        };
+        for (set, of_environment, wins) in [
+            ("", "", ""),
+            ("a", "", "a"),
+            ("a", "b", "a"),
+            ("", "b", "b"),
+            (HIDDEN, "b", "b"),
+        ] {
+            assert_eq!(given(set, of_environment).unwrap(), wins);
+        }
+        let error = given(HIDDEN, "").unwrap_err();
+        assert!(error.to_string().contains("keyroll_token") && error.to_string().contains("VAULT_TOKEN"));
+        assert!(error.hint().contains("keyroll_token=FILE:path"));
+    }
+}
