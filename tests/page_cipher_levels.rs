@@ -11,7 +11,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 /// The levels by hand. One that the processor lacks gives the highest that it has.
-const BY_HAND: [Level; 3] = [Level::Ssse3, Level::AesNi, Level::Vaes];
+const BY_HAND: [Level; 2] = [Level::AesNi, Level::Vaes];
 
 /// What a server may ask for, and how it hands the message over.
 #[derive(Debug, Clone)]
@@ -272,10 +272,8 @@ fn this_processor_runs_at_the_level_of_its_instructions() {
         let flags = cpu.lines().find(|line| line.starts_with("flags")).unwrap();
         let has = |flag: &str| flags.split_whitespace().any(|word| word == flag);
         let has_all = |all: &[&str]| all.iter().all(|flag| has(flag));
-        if !has("ssse3") {
+        if !has_all(&["ssse3", "aes", "pclmulqdq"]) {
             Level::Portable
-        } else if !has_all(&["aes", "pclmulqdq"]) {
-            Level::Ssse3
         } else if !has_all(&["avx512f", "avx512bw", "vaes", "vpclmulqdq"]) {
             Level::AesNi
         } else {

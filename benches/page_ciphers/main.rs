@@ -1,15 +1,14 @@
 //! The page ciphers through the plugin's vtable beside OpenSSL 3 as the server calls it: each message with a
 //! key schedule and a fresh IV of its own.
 //!
-//! `cargo bench --bench page_ciphers -- [--level portable|ssse3|aesni|vaes] [--key-length 16|24|32] [--rounds N] [--only WORDS] [--json]`
+//! `cargo bench --bench page_ciphers -- [--level portable|aesni|vaes] [--key-length 16|24|32] [--rounds N] [--only WORDS] [--json]`
 //!
 //! All cases take turns in one process and each has many short rounds, so that other work on the machine hits
 //! all alike; the numbers are medians. A case that misses its target is marked. Below the highest level OpenSSL
 //! runs on the same processor, as far as AES goes, in a process started for that with `OPENSSL_ia32cap`: at aesni
-//! without VAES, VPCLMULQDQ and AVX-512, at ssse3 and portable also without AES-NI and PCLMULQDQ. (OpenSSL 3.0
-//! has VAES in GCM alone, from 3.1 on.) GCM at ssse3 is the portable one, and this uses the AES instructions that
-//! it finds, unless it was built with `RUSTFLAGS='--cfg aes_backend="soft" --cfg polyval_backend="soft"'`, as for
-//! a processor without them.
+//! without VAES, VPCLMULQDQ and AVX-512, at portable also without AES-NI and PCLMULQDQ. (OpenSSL 3.0 has VAES in
+//! GCM alone, from 3.1 on.) The portable implementation uses the AES instructions that it finds, unless it was built
+//! with `RUSTFLAGS='--cfg aes_backend="soft" --cfg polyval_backend="soft"'`, as for a processor without them.
 
 #![allow(unsafe_code, reason = "the vtable and OpenSSL are C functions")]
 #![allow(
@@ -49,7 +48,7 @@ const OPENSSL_INSTRUCTIONS: &str = "OPENSSL_ia32cap";
 fn openssl_instructions(level: Level) -> Option<&'static str> {
     // PCLMULQDQ and AES-NI; AVX-512 F, DQ, BW and VL; VAES and VPCLMULQDQ.
     match level {
-        Level::Portable | Level::Ssse3 => Some("~0x200000200000000:~0x600C0030000"),
+        Level::Portable => Some("~0x200000200000000:~0x600C0030000"),
         Level::AesNi => Some(":~0x600C0030000"),
         Level::Vaes => None,
     }
@@ -78,7 +77,7 @@ fn options() -> Options {
             "--level" => {
                 let name = value();
                 let named = Level::ALL.into_iter().find(|level| level.name() == name);
-                options.level = named.expect("--level is portable, ssse3, aesni or vaes");
+                options.level = named.expect("--level is portable, aesni or vaes");
             }
             "--key-length" => options.key_length = value().parse().expect("--key-length is 16, 24 or 32"),
             "--rounds" => options.rounds = value().parse().expect("--rounds is a number"),

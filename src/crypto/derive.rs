@@ -19,9 +19,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 #[cfg(target_arch = "x86_64")]
-use super::x86_64::{NativeXtsKeys, ssse3::Ssse3XtsKeys};
+use super::x86_64::NativeXtsKeys;
 use super::xts::{KEYS_LENGTH, PortableXtsKeys};
-use super::{CipherError, Direction, IV_LENGTH, Keyed, Level, hkdf, scrub};
+use super::{CipherError, Direction, IV_LENGTH, Keyed, Level, hkdf};
 use crate::secret::KeyBytes;
 use cache::{Cache, Name, Salt};
 
@@ -85,13 +85,12 @@ pub(super) type XtsRoom = Room<XTS_ROOM>;
 
 /// The most that K1 and K2 of XTS take at any level; a multiple of 16.
 #[cfg(target_arch = "x86_64")]
-const XTS_ROOM: usize = Ssse3XtsKeys::ROOM;
+const XTS_ROOM: usize = NativeXtsKeys::ROOM;
 #[cfg(not(target_arch = "x86_64"))]
 const XTS_ROOM: usize = KEYS_LENGTH;
 
 #[cfg(target_arch = "x86_64")]
-const _: () =
-    assert!(NativeXtsKeys::ROOM <= XTS_ROOM && KEYS_LENGTH <= XTS_ROOM && XTS_ROOM.is_multiple_of(16));
+const _: () = assert!(KEYS_LENGTH <= XTS_ROOM && XTS_ROOM.is_multiple_of(16));
 
 const GCM_KEY: usize = 32;
 
@@ -114,8 +113,6 @@ impl<'a> XtsKeys<'a> {
         match level {
             #[cfg(target_arch = "x86_64")]
             Level::AesNi | Level::Vaes => NativeXtsKeys::expand(keys, room)?,
-            #[cfg(target_arch = "x86_64")]
-            Level::Ssse3 => keep_ssse3(keys, room)?,
             _ => room
                 .get_mut(..KEYS_LENGTH)
                 .ok_or(CipherError::KeyLength)?
@@ -139,8 +136,6 @@ impl<'a> XtsKeys<'a> {
         if self.level >= Level::AesNi {
             let keys = NativeXtsKeys::kept_in(self.room).ok_or(CipherError::KeyLength)?;
             return keys.start(self.level, keyed, direction, iv);
-        } else if self.level == Level::Ssse3 {
-            return start_ssse3(self.room, keyed, direction, iv);
         }
         let _portable_on_every_processor = self.level;
         start_portable(self.room, keyed, direction, iv)
@@ -148,27 +143,6 @@ impl<'a> XtsKeys<'a> {
 }
 
 // What the better levels do not need is kept out of their frames: the server promises a plugin little stack.
-
-#[cfg(target_arch = "x86_64")]
-#[inline(never)]
-fn keep_ssse3(keys: &[u8; KEYS_LENGTH], room: &mut [u8]) -> Result<(), CipherError> {
-    scrub::around_bit_slices(|| {
-        Ssse3XtsKeys::new(keys)?.keep(room);
-        Ok(())
-    })
-}
-
-#[cfg(target_arch = "x86_64")]
-#[inline(never)]
-fn start_ssse3(
-    room: &[u8],
-    keyed: &mut Keyed,
-    direction: Direction,
-    iv: &[u8; IV_LENGTH],
-) -> Result<(), CipherError> {
-    Ssse3XtsKeys::kept_in(room)?.start(keyed, direction, iv);
-    Ok(())
-}
 
 #[inline(never)]
 fn start_portable(

@@ -8,9 +8,6 @@ use std::sync::atomic::{AtomicU8, Ordering};
 pub enum Level {
     /// The portable implementation, on any processor; constant-time as well.
     Portable = 1,
-    /// x86-64 with SSSE3: vector permutations instead of AES instructions, on two blocks at once where there is
-    /// AVX2 too.
-    Ssse3,
     /// x86-64 with AES-NI, PCLMULQDQ and SSSE3: 16 bytes to an instruction.
     AesNi,
     /// Also AVX-512 F and BW, VAES and VPCLMULQDQ: 64 bytes to an instruction.
@@ -25,13 +22,12 @@ static AVAILABLE: AtomicU8 = AtomicU8::new(0);
 
 impl Level {
     /// Every level, the lowest first.
-    pub const ALL: [Level; 4] = [Level::Portable, Level::Ssse3, Level::AesNi, Level::Vaes];
+    pub const ALL: [Level; 3] = [Level::Portable, Level::AesNi, Level::Vaes];
 
     /// The name in benchmarks.
     pub fn name(self) -> &'static str {
         match self {
             Level::Portable => "portable",
-            Level::Ssse3 => "ssse3",
             Level::AesNi => "aesni",
             Level::Vaes => "vaes",
         }
@@ -53,9 +49,8 @@ impl Level {
     fn known(level: &AtomicU8) -> Option<Level> {
         match level.load(Ordering::Relaxed) {
             1 => Some(Level::Portable),
-            2 => Some(Level::Ssse3),
-            3 => Some(Level::AesNi),
-            4 => Some(Level::Vaes),
+            2 => Some(Level::AesNi),
+            3 => Some(Level::Vaes),
             _ => None,
         }
     }
@@ -67,13 +62,10 @@ impl Level {
         #[cfg(target_arch = "x86_64")]
         {
             use std::arch::is_x86_feature_detected as has;
-            if has!("ssse3") {
-                level = Level::Ssse3;
-                if has!("aes") && has!("pclmulqdq") {
-                    level = Level::AesNi;
-                    if has!("avx512f") && has!("avx512bw") && has!("vaes") && has!("vpclmulqdq") {
-                        level = Level::Vaes;
-                    }
+            if has!("ssse3") && has!("aes") && has!("pclmulqdq") {
+                level = Level::AesNi;
+                if has!("avx512f") && has!("avx512bw") && has!("vaes") && has!("vpclmulqdq") {
+                    level = Level::Vaes;
                 }
             }
         }

@@ -103,10 +103,6 @@ enum Keyed {
     Native(x86_64::ModeOf),
     #[cfg(target_arch = "x86_64")]
     NativeXts(Xts<x86_64::NativeXts>),
-    #[cfg(target_arch = "x86_64")]
-    Ssse3(x86_64::ssse3::ModeOf),
-    #[cfg(target_arch = "x86_64")]
-    Ssse3Xts(Xts<x86_64::ssse3::Ssse3Xts>),
     Aes128(ModeOf<Key128>),
     Aes192(ModeOf<Key192>),
     Aes256(ModeOf<Key256>),
@@ -143,14 +139,6 @@ macro_rules! with_mode {
             Keyed::Native(mode_of) => with_mode!(@mode x86_64::ModeOf, mode_of, $mode => $call),
             #[cfg(target_arch = "x86_64")]
             Keyed::NativeXts($mode) => $call,
-            #[cfg(target_arch = "x86_64")]
-            Keyed::Ssse3(mode_of) => apart(|| match mode_of {
-                x86_64::ssse3::ModeOf::CbcEncrypt($mode) => $call,
-                x86_64::ssse3::ModeOf::CbcDecrypt($mode) => $call,
-                x86_64::ssse3::ModeOf::Ctr($mode) => $call,
-            }),
-            #[cfg(target_arch = "x86_64")]
-            Keyed::Ssse3Xts($mode) => apart(|| $call),
             Keyed::Aes128(mode_of) => apart(|| with_mode!(@mode ModeOf, mode_of, $mode => $call)),
             Keyed::Aes192(mode_of) => apart(|| with_mode!(@mode ModeOf, mode_of, $mode => $call)),
             Keyed::Aes256(mode_of) => apart(|| with_mode!(@mode ModeOf, mode_of, $mode => $call)),
@@ -272,10 +260,6 @@ impl PageCipher {
             self.finished = false;
             return Ok(());
         }
-        #[cfg(target_arch = "x86_64")]
-        if level == Level::Ssse3 {
-            return self.start_ssse3(algorithm, padding, direction, key, iv);
-        }
         self.start_portable(algorithm, padding, direction, key, iv)
     }
 
@@ -295,26 +279,6 @@ impl PageCipher {
             32 => Keyed::Aes256(ModeOf::new(algorithm, padding, direction, key, iv)?),
             _ => return Err(CipherError::KeyLength),
         };
-        self.finished = false;
-        Ok(())
-    }
-
-    /// Without AES instructions. Apart like the portable modes, of which it takes GCM.
-    #[cfg(target_arch = "x86_64")]
-    #[inline(never)]
-    fn start_ssse3(
-        &mut self,
-        algorithm: Algorithm,
-        padding: Padding,
-        direction: Direction,
-        key: &[u8],
-        iv: &[u8; IV_LENGTH],
-    ) -> Result<(), CipherError> {
-        match (algorithm, padding) {
-            (Algorithm::AesCbc, _) => self.keyed.start_ssse3_cbc(padding, direction, key, iv)?,
-            (Algorithm::AesCtr, Padding::None) => self.keyed.start_ssse3_ctr(key, iv)?,
-            _ => return self.start_portable(algorithm, padding, direction, key, iv),
-        }
         self.finished = false;
         Ok(())
     }

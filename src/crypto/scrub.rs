@@ -9,9 +9,6 @@ const OF_A_MESSAGE: usize = 1536;
 /// Room on the stack that deriving the keys of a message takes, in bytes: one state of SHA-256, its input and its work.
 const OF_A_DERIVATION: usize = 1280;
 
-/// Room on the stack that expanding keys into bit slices takes, in bytes.
-const OF_BIT_SLICES: usize = 2816;
-
 /// Room on the stack that reading or writing a key store takes, in bytes, with some to spare.
 const OF_A_STORE: usize = 64 * 1024;
 
@@ -42,15 +39,6 @@ pub fn around<R>(work: impl FnOnce() -> R) -> R {
 pub fn around_derivation<R>(work: impl FnOnce() -> R) -> R {
     let result = apart(work);
     stack::<OF_A_DERIVATION>();
-    registers();
-    result
-}
-
-/// The same for work that expands keys into bit slices.
-#[cfg(target_arch = "x86_64")]
-pub fn around_bit_slices<R>(work: impl FnOnce() -> R) -> R {
-    let result = apart(work);
-    stack::<OF_BIT_SLICES>();
     registers();
     result
 }

@@ -359,8 +359,6 @@ mod tests {
         match keyed {
             #[cfg(target_arch = "x86_64")]
             Keyed::NativeXts(xts) => stream(xts, input, splits),
-            #[cfg(target_arch = "x86_64")]
-            Keyed::Ssse3Xts(xts) => stream(xts, input, splits),
             Keyed::Xts(xts) => stream(xts, input, splits),
             _ => panic!("it did not start"),
         }

@@ -52,11 +52,6 @@ impl<const N: usize> Blocks<N> {
     }
 
     #[inline]
-    pub(super) fn blocks(&self) -> &[Bytes; N] {
-        &self.0
-    }
-
-    #[inline]
     pub(super) fn bytes(&self) -> &[u8] {
         self.0.as_flattened()
     }

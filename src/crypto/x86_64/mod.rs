@@ -1,6 +1,5 @@
 //! AES with the instructions of x86-64 processors: the same modes as the portable ones, at the speed of the
-//! processor, for messages of any length. One file per mode or primitive; `*_wide` is for [`Level::Vaes`],
-//! [`ssse3`] for processors without these instructions.
+//! processor, for messages of any length. One file per mode or primitive; `*_wide` is for [`Level::Vaes`].
 //!
 //! This is the only place beside `ffi` with `unsafe`: for loads and stores, and to call functions that need
 //! instructions which the processor was found to have. Nothing here branches on a secret or looks one up in
@@ -19,7 +18,6 @@ mod gcm;
 mod ghash;
 mod ghash_wide;
 mod registers;
-pub(super) mod ssse3;
 mod xts;
 mod xts_wide;
 
