@@ -2,8 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use keyroll::crypto::derive::{Origin, RingId};
-use keyroll::crypto::{CipherError, Direction, Padding, PageCipher};
+use keyroll::crypto::{
+    CipherError, DataKeyRef, Direction, Message, MessageCipher, Padding, PageCipher, RingId,
+};
 use keyroll::secret::KeyBytes;
 use openssl::cipher::Cipher;
 use openssl::cipher_ctx::CipherCtx;
@@ -75,13 +76,19 @@ impl Case {
         padding: Padding,
         direction: Direction,
     ) -> Result<PageCipher, CipherError> {
-        let origin = Origin {
+        let data_key = DataKeyRef {
             ring,
             key_id: self.key_id,
             key_version: self.key_version,
-            data_key: KeyBytes::of(&self.data_key),
+            key: KeyBytes::of(&self.data_key),
         };
-        PageCipher::derived(&origin, padding, direction, &self.salt, &self.iv)
+        PageCipher::new(&Message {
+            cipher: MessageCipher::Aes256Xts(data_key),
+            padding,
+            direction,
+            key: &self.salt,
+            iv: &self.iv,
+        })
     }
 }
 

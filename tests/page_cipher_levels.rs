@@ -4,8 +4,9 @@
 
 use std::ops::Range;
 
-use keyroll::crypto::derive::{Origin, RingId};
-use keyroll::crypto::{Algorithm, CipherError, Direction, Level, Padding, PageCipher};
+use keyroll::crypto::{
+    self, Algorithm, CipherError, DataKeyRef, Direction, Level, MessageCipher, Padding, PageCipher, RingId,
+};
 use keyroll::secret::KeyBytes;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -30,22 +31,24 @@ struct Message {
 
 impl Message {
     fn cipher(&self, level: Level) -> PageCipher {
-        let Message {
-            algorithm,
-            padding,
-            direction,
-            ..
-        } = *self;
-        if !algorithm.derives_keys() {
-            return PageCipher::new_at(level, algorithm, padding, direction, &self.key, &self.iv).unwrap();
-        }
-        let origin = Origin {
+        let data_key = DataKeyRef {
             ring: RingId::new(),
             key_id: 1,
             key_version: 1,
-            data_key: KeyBytes::of(&[0xDA; 32]),
+            key: KeyBytes::of(&[0xDA; 32]),
         };
-        PageCipher::derived_at(level, &origin, padding, direction, &self.key, &self.iv).unwrap()
+        let message = crypto::Message {
+            cipher: match self.algorithm {
+                Algorithm::AesCbc => MessageCipher::AesCbc,
+                Algorithm::AesCtr => MessageCipher::AesCtr,
+                Algorithm::Aes256Xts => MessageCipher::Aes256Xts(data_key),
+            },
+            padding: self.padding,
+            direction: self.direction,
+            key: &self.key,
+            iv: &self.iv,
+        };
+        PageCipher::new_at(level, &message).unwrap()
     }
 
     /// The pieces of the input. A tagged message is decrypted in one.

@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use keyroll::crypto::{Algorithm, CipherError, Direction, Level, Padding, PageCipher, encrypted_length};
+use keyroll::crypto::{
+    Algorithm, CipherError, Direction, Level, Message, MessageCipher, Padding, PageCipher, encrypted_length,
+};
 use openssl::cipher::{Cipher, CipherRef};
 use openssl::cipher_ctx::CipherCtx;
 use proptest::collection::vec;
@@ -11,7 +13,7 @@ use proptest::prelude::*;
 const BLOCK: usize = 16;
 const KEY_LENGTHS: [usize; 3] = [16, 24, 32];
 /// Those whose bytes are OpenSSL's as they are; aes_256_xts has tests of its own.
-const ALGORITHMS: [Algorithm; 2] = [Algorithm::AesCbc, Algorithm::AesCtr];
+const CIPHERS: [MessageCipher; 2] = [MessageCipher::AesCbc, MessageCipher::AesCtr];
 const PADDINGS: [Padding; 2] = [Padding::Padded, Padding::None];
 
 /// OpenSSL's cipher for a key length: `[CBC, CTR, GCM, ECB][mode]`.
@@ -45,22 +47,18 @@ fn openssl_ctx(mode: &str, direction: Direction, key: &[u8], iv: Option<&[u8]>) 
 }
 
 /// What the server's own plugin makes of a message, computed with OpenSSL.
-fn reference(
-    algorithm: Algorithm,
-    padding: Padding,
-    direction: Direction,
-    key: &[u8],
-    iv: &[u8],
-    input: &[u8],
-) -> Vec<u8> {
+fn reference(message: &Message<'_>, input: &[u8]) -> Vec<u8> {
+    let Message {
+        direction, key, iv, ..
+    } = *message;
     let mut out = Vec::new();
-    match (algorithm, padding) {
-        (Algorithm::AesCbc, Padding::Padded) => {
+    match (message.cipher, message.padding) {
+        (MessageCipher::AesCbc, Padding::Padded) => {
             let mut ctx = openssl_ctx("cbc", direction, key, Some(iv));
             ctx.cipher_update_vec(input, &mut out).unwrap();
             ctx.cipher_final_vec(&mut out).unwrap();
         }
-        (Algorithm::AesCbc, Padding::None) => {
+        (MessageCipher::AesCbc, Padding::None) => {
             let (blocks, tail) = input.split_at(input.len() - input.len() % BLOCK);
             let mut ctx = openssl_ctx("cbc", direction, key, Some(iv));
             ctx.set_padding(false);
@@ -72,12 +70,12 @@ fn reference(
             ecb.cipher_update_vec(iv, &mut mask).unwrap();
             out.extend(tail.iter().zip(&mask).map(|(byte, mask)| byte ^ mask));
         }
-        (Algorithm::AesCtr, Padding::None) => {
+        (MessageCipher::AesCtr, Padding::None) => {
             let mut ctx = openssl_ctx("ctr", direction, key, Some(iv));
             ctx.cipher_update_vec(input, &mut out).unwrap();
             ctx.cipher_final_vec(&mut out).unwrap();
         }
-        (Algorithm::AesCtr, Padding::Padded) => {
+        (MessageCipher::AesCtr, Padding::Padded) => {
             let mut ctx = openssl_ctx("gcm", direction, key, Some(&iv[..12]));
             ctx.cipher_update(&iv[12..], None).unwrap();
             let mut tag = [0; 16];
@@ -96,7 +94,7 @@ fn reference(
                 }
             }
         }
-        (Algorithm::Aes256Xts, _) => panic!("no cipher of OpenSSL's alone"),
+        (MessageCipher::Aes256Xts(_), _) => panic!("no cipher of OpenSSL's alone"),
     }
     out
 }
@@ -186,45 +184,59 @@ fn iv(bytes: &mut Bytes) -> Vec<u8> {
     iv
 }
 
-/// Checks a message in all ways that a server can hand it over, at every level that the processor has.
-fn check(algorithm: Algorithm, padding: Padding, key: &[u8], iv: &[u8], plaintext: &[u8], splits: &[usize]) {
-    let ciphertext = reference(algorithm, padding, Direction::Encrypt, key, iv, plaintext);
+/// A message to be encrypted.
+fn message<'a>(cipher: MessageCipher<'a>, padding: Padding, key: &'a [u8], iv: &'a [u8]) -> Message<'a> {
+    Message {
+        cipher,
+        padding,
+        direction: Direction::Encrypt,
+        key,
+        iv,
+    }
+}
+
+/// Which algorithm this is.
+fn algorithm(cipher: MessageCipher<'_>) -> Algorithm {
+    match cipher {
+        MessageCipher::AesCbc => Algorithm::AesCbc,
+        MessageCipher::AesCtr => Algorithm::AesCtr,
+        MessageCipher::Aes256Xts(_) => Algorithm::Aes256Xts,
+    }
+}
+
+/// The same message, to be encrypted or decrypted.
+fn turned<'a>(message: &Message<'a>, direction: Direction) -> Message<'a> {
+    Message {
+        direction,
+        ..*message
+    }
+}
+
+/// Checks a message in both directions and in all ways that a server can hand it over, at every level that the
+/// processor has.
+fn check(message: &Message<'_>, plaintext: &[u8], splits: &[usize]) {
+    let ciphertext = reference(&turned(message, Direction::Encrypt), plaintext);
     assert_eq!(
-        reference(algorithm, padding, Direction::Decrypt, key, iv, &ciphertext),
+        reference(&turned(message, Direction::Decrypt), &ciphertext),
         plaintext
     );
-    match padding {
+    match message.padding {
         Padding::None => assert_eq!(ciphertext.len(), plaintext.len()),
         Padding::Padded => {
-            let length = encrypted_length(algorithm, plaintext.len() as u32);
+            let length = encrypted_length(algorithm(message.cipher), plaintext.len() as u32);
             assert_eq!(ciphertext.len(), length as usize);
         }
     }
     for level in Level::ALL {
-        check_at(
-            level,
-            algorithm,
-            padding,
-            key,
-            iv,
-            [plaintext, &ciphertext],
-            splits,
-        );
+        check_at(level, message, [plaintext, &ciphertext], splits);
     }
 }
 
-fn check_at(
-    level: Level,
-    algorithm: Algorithm,
-    padding: Padding,
-    key: &[u8],
-    iv: &[u8],
-    [plaintext, ciphertext]: [&[u8]; 2],
-    splits: &[usize],
-) {
+fn check_at(level: Level, message: &Message<'_>, [plaintext, ciphertext]: [&[u8]; 2], splits: &[usize]) {
+    let (algorithm, padding) = (algorithm(message.cipher), message.padding);
     let (name, length) = (algorithm.name(), plaintext.len());
     let what = format!("{name} {padding:?}, {length} bytes, level {}", level.name());
-    let new = |direction| PageCipher::new_at(level, algorithm, padding, direction, key, iv).unwrap();
+    let new = |direction| PageCipher::new_at(level, &turned(message, direction)).unwrap();
     for (direction, input, expected) in [
         (Direction::Encrypt, plaintext, ciphertext),
         (Direction::Decrypt, ciphertext, plaintext),
@@ -254,13 +266,13 @@ fn check_at(
 
 fn check_lengths(lengths: impl Iterator<Item = usize> + Clone, seed: u64) {
     let mut bytes = Bytes(seed);
-    for algorithm in ALGORITHMS {
+    for cipher in CIPHERS {
         for padding in PADDINGS {
             for key_length in KEY_LENGTHS {
                 for length in lengths.clone() {
                     let (key, iv) = (bytes.take(key_length), iv(&mut bytes));
                     let (plaintext, splits) = (bytes.take(length), bytes.splits());
-                    check(algorithm, padding, &key, &iv, &plaintext, &splits);
+                    check(&message(cipher, padding, &key, &iv), &plaintext, &splits);
                 }
             }
         }
@@ -292,7 +304,8 @@ fn counters_that_wrap_at_32_64_and_128_bits_are_as_openssl_has_them() {
                 iv[BLOCK - 1] -= blocks_before;
                 let (plaintext, splits) = (bytes.take(333), bytes.splits());
                 for padding in PADDINGS {
-                    check(Algorithm::AesCtr, padding, &key, &iv, &plaintext, &splits);
+                    let message = message(MessageCipher::AesCtr, padding, &key, &iv);
+                    check(&message, &plaintext, &splits);
                 }
             }
         }
@@ -303,22 +316,20 @@ fn counters_that_wrap_at_32_64_and_128_bits_are_as_openssl_has_them() {
 fn the_redo_logs_way_of_updates_in_place_gives_every_whole_block_back_at_once() {
     // Many updates of whole blocks, a last one of less than a block, then finish.
     let mut bytes = Bytes(0x5EED_0004);
-    for algorithm in ALGORITHMS {
+    for cipher in CIPHERS {
         for tail in 0..BLOCK {
             let (key, iv) = (bytes.take(16), iv(&mut bytes));
             let input = bytes.take(16 + 48 + 512 + tail);
             let pieces = [&input[..16], &input[16..64], &input[64..576], &input[576..]];
             for direction in [Direction::Encrypt, Direction::Decrypt] {
-                let mut cipher = PageCipher::new(algorithm, Padding::None, direction, &key, &iv).unwrap();
+                let message = turned(&message(cipher, Padding::None, &key, &iv), direction);
+                let mut cipher = PageCipher::new(&message).unwrap();
                 for piece in &pieces[..3] {
                     assert_eq!(cipher.update_in_place(&mut piece.to_vec()), Ok(piece.len()));
                 }
-                let cipher = PageCipher::new(algorithm, Padding::None, direction, &key, &iv).unwrap();
+                let cipher = PageCipher::new(&message).unwrap();
                 let out = stream_in_place(cipher, &pieces).unwrap();
-                assert_eq!(
-                    out,
-                    reference(algorithm, Padding::None, direction, &key, &iv, &input)
-                );
+                assert_eq!(out, reference(&message, &input));
             }
         }
     }
@@ -342,9 +353,9 @@ proptest! {
         plaintext in vec(any::<u8>(), 0..600),
         splits in splits_strategy(),
     ) {
-        let algorithm = if cbc { Algorithm::AesCbc } else { Algorithm::AesCtr };
+        let cipher = if cbc { MessageCipher::AesCbc } else { MessageCipher::AesCtr };
         let padding = if padded { Padding::Padded } else { Padding::None };
-        check(algorithm, padding, &key, &iv, &plaintext, &splits);
+        check(&message(cipher, padding, &key, &iv), &plaintext, &splits);
     }
 
     #[test]
@@ -358,7 +369,8 @@ proptest! {
     ) {
         let padding = if padded { Padding::Padded } else { Padding::None };
         let direction = if decrypt { Direction::Decrypt } else { Direction::Encrypt };
-        let mut cipher = PageCipher::new(Algorithm::AesCbc, padding, direction, &key, &iv).unwrap();
+        let message = turned(&message(MessageCipher::AesCbc, padding, &key, &iv), direction);
+        let mut cipher = PageCipher::new(&message).unwrap();
         let mut ctx = openssl_ctx("cbc", direction, &key, Some(&iv));
         ctx.set_padding(padded);
         for piece in pieces(&blocks.concat(), &splits) {

@@ -1,7 +1,7 @@
 //! What a cipher is asked to do.
 
-use super::BLOCK_LENGTH;
 use super::gcm::TAG_LENGTH;
+use super::mode::BLOCK_LENGTH;
 
 /// Which cipher, as `encryption_algorithm` names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,6 +17,9 @@ pub enum Algorithm {
 impl Algorithm {
     /// Every algorithm, in the order of the system variable's values.
     pub const ALL: [Algorithm; 3] = [Algorithm::AesCbc, Algorithm::AesCtr, Algorithm::Aes256Xts];
+
+    /// The algorithm while there are no keys: what a server without settings has.
+    pub const BEFORE_THE_START: Algorithm = Algorithm::AesCbc;
 
     /// The name in the system variable and in files.
     pub fn name(self) -> &'static str {

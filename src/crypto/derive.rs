@@ -14,15 +14,12 @@
 
 mod cache;
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
-use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+use zeroize::Zeroizing;
 
 #[cfg(target_arch = "x86_64")]
 use super::x86_64::NativeXtsKeys;
-use super::xts::{KEYS_LENGTH, PortableXtsKeys};
-use super::{CipherError, Direction, IV_LENGTH, Keyed, Level, hkdf};
-use crate::secret::KeyBytes;
+use super::xts::KEYS_LENGTH;
+use super::{CipherError, DataKeyRef, Level, hkdf};
 use cache::{Cache, Name, Salt};
 
 pub use cache::CAPACITY;
@@ -33,71 +30,22 @@ pub const DATA_KEY_LENGTH: usize = 32;
 const XTS_LABEL: &[u8] = b"keyroll aes-256-xts v1";
 const GCM_LABEL: &[u8] = b"keyroll aes-256-xts gcm v1";
 
-/// Tells the key rings of one run of the plugin from those of every other run in the process.
-///
-/// Whoever makes an [`Origin`] with one vouches that in it a key id and a key version always name the same data
-/// key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RingId(u64);
-
-impl RingId {
-    /// One that was never given out before.
-    #[expect(
-        clippy::new_without_default,
-        reason = "a default is the same each time, this never"
-    )]
-    pub fn new() -> Self {
-        static NEXT: AtomicU64 = AtomicU64::new(0);
-        RingId(NEXT.fetch_add(1, Ordering::Relaxed))
-    }
-}
-
-/// A data key and its names, from which keys are derived.
-#[derive(Clone, Copy)]
-pub struct Origin<'a> {
-    /// The rings that hold it.
-    pub ring: RingId,
-    /// The key id.
-    pub key_id: u32,
-    /// The key version.
-    pub key_version: u32,
-    /// The key's bytes, [`DATA_KEY_LENGTH`] of them.
-    pub data_key: KeyBytes<'a>,
-}
-
-/// Room for keys, aligned as loads of blocks want it.
-#[repr(C, align(16))]
-#[derive(Zeroize, ZeroizeOnDrop)]
-pub(super) struct Room<const LENGTH: usize>([u8; LENGTH]);
-
-impl<const LENGTH: usize> Room<LENGTH> {
-    pub(super) fn blank() -> Self {
-        Room([0; LENGTH])
-    }
-
-    pub(super) fn bytes_mut(&mut self) -> &mut [u8] {
-        &mut self.0
-    }
-}
-
-#[cfg(test)]
-pub(super) type XtsRoom = Room<XTS_ROOM>;
-
 /// The most that K1 and K2 of XTS take at any level; a multiple of 16.
 #[cfg(target_arch = "x86_64")]
 const XTS_ROOM: usize = NativeXtsKeys::ROOM;
 #[cfg(not(target_arch = "x86_64"))]
 const XTS_ROOM: usize = KEYS_LENGTH;
 
-#[cfg(target_arch = "x86_64")]
 const _: () = assert!(KEYS_LENGTH <= XTS_ROOM && XTS_ROOM.is_multiple_of(16));
 
 const GCM_KEY: usize = 32;
 
 /// K1 and K2 of XTS as they are kept: expanded, but for the portable implementation.
-pub(super) struct XtsKeys<'a> {
-    level: Level,
-    room: &'a [u8],
+pub(super) enum XtsKeys<'a> {
+    /// For this level, with AES instructions.
+    #[cfg(target_arch = "x86_64")]
+    Native(Level, NativeXtsKeys<'a>),
+    Portable(&'a [u8; KEYS_LENGTH]),
 }
 
 impl<'a> XtsKeys<'a> {
@@ -105,55 +53,27 @@ impl<'a> XtsKeys<'a> {
     ///
     /// # Errors
     /// [`CipherError::KeyLength`] if the processor lacks the level.
-    pub(super) fn keep(
-        level: Level,
-        keys: &[u8; KEYS_LENGTH],
-        room: &'a mut [u8],
-    ) -> Result<Self, CipherError> {
+    pub(super) fn keep(level: Level, keys: &[u8; KEYS_LENGTH], room: &mut [u8]) -> Result<(), CipherError> {
         match level {
             #[cfg(target_arch = "x86_64")]
-            Level::AesNi | Level::Vaes => NativeXtsKeys::expand(keys, room)?,
-            _ => room
-                .get_mut(..KEYS_LENGTH)
-                .ok_or(CipherError::KeyLength)?
-                .copy_from_slice(keys),
+            Level::AesNi | Level::Vaes => NativeXtsKeys::expand(keys, room),
+            _ => {
+                let room = room.first_chunk_mut().ok_or(CipherError::KeyLength)?;
+                *room = *keys;
+                Ok(())
+            }
         }
-        Ok(XtsKeys { level, room })
     }
 
-    /// Starts a message with them.
-    ///
-    /// # Errors
-    /// None in practice: what was kept is there.
+    /// What was kept for this level; `None` in no room that was.
     #[inline]
-    pub(super) fn start(
-        &self,
-        keyed: &mut Keyed,
-        direction: Direction,
-        iv: &[u8; IV_LENGTH],
-    ) -> Result<(), CipherError> {
-        #[cfg(target_arch = "x86_64")]
-        if self.level >= Level::AesNi {
-            let keys = NativeXtsKeys::kept_in(self.room).ok_or(CipherError::KeyLength)?;
-            return keys.start(self.level, keyed, direction, iv);
+    pub(super) fn kept(level: Level, room: &'a [u8]) -> Option<Self> {
+        match level {
+            #[cfg(target_arch = "x86_64")]
+            Level::AesNi | Level::Vaes => Some(XtsKeys::Native(level, NativeXtsKeys::kept_in(room)?)),
+            _ => room.first_chunk().map(XtsKeys::Portable),
         }
-        let _portable_on_every_processor = self.level;
-        start_portable(self.room, keyed, direction, iv)
     }
-}
-
-// What the better levels do not need is kept out of their frames: the server promises a plugin little stack.
-
-#[inline(never)]
-fn start_portable(
-    room: &[u8],
-    keyed: &mut Keyed,
-    direction: Direction,
-    iv: &[u8; IV_LENGTH],
-) -> Result<(), CipherError> {
-    let keys = room.first_chunk().ok_or(CipherError::KeyLength)?;
-    *keyed = Keyed::Xts(PortableXtsKeys::new(keys).start(direction, iv));
-    Ok(())
 }
 
 thread_local! {
@@ -169,18 +89,18 @@ thread_local! {
 #[inline]
 pub(super) fn with_xts_keys<R>(
     level: Level,
-    origin: &Origin<'_>,
+    data_key: &DataKeyRef<'_>,
     salt: &[u8],
     mut work: impl FnMut(XtsKeys<'_>) -> Result<R, CipherError>,
 ) -> Result<R, CipherError> {
     let make = |room: &mut [u8]| {
         let mut keys = Zeroizing::new([0; KEYS_LENGTH]);
-        expand(origin, salt, XTS_LABEL, &mut *keys)?;
-        XtsKeys::keep(level, &keys, room).map(|_| ())
+        expand(data_key, salt, XTS_LABEL, &mut *keys)?;
+        XtsKeys::keep(level, &keys, room)
     };
-    let name = Name::new(level, origin, salt);
+    let name = Name::new(level, data_key, salt);
     Cache::with(&XTS, name, Salt::new(salt)?, make, |room| {
-        work(XtsKeys { level, room })
+        work(XtsKeys::kept(level, room).ok_or(CipherError::KeyLength)?)
     })
 }
 
@@ -190,12 +110,12 @@ pub(super) fn with_xts_keys<R>(
 /// As [`with_xts_keys`].
 #[inline]
 pub(super) fn with_gcm_key<R>(
-    origin: &Origin<'_>,
+    data_key: &DataKeyRef<'_>,
     salt: &[u8],
     work: impl FnMut(&[u8]) -> Result<R, CipherError>,
 ) -> Result<R, CipherError> {
-    let make = |room: &mut [u8]| expand(origin, salt, GCM_LABEL, room);
-    let name = Name::new(Level::Portable, origin, salt);
+    let make = |room: &mut [u8]| expand(data_key, salt, GCM_LABEL, room);
+    let name = Name::new(Level::Portable, data_key, salt);
     Cache::with(&GCM, name, Salt::new(salt)?, make, work)
 }
 
@@ -206,38 +126,38 @@ pub fn forget() {
     let _ = GCM.try_with(Cache::clear);
 }
 
-fn expand(origin: &Origin<'_>, salt: &[u8], label: &[u8], out: &mut [u8]) -> Result<(), CipherError> {
-    if origin.data_key.len() != DATA_KEY_LENGTH {
+fn expand(data_key: &DataKeyRef<'_>, salt: &[u8], label: &[u8], out: &mut [u8]) -> Result<(), CipherError> {
+    if data_key.key.len() != DATA_KEY_LENGTH {
         return Err(CipherError::DataKeyLength);
     }
     let info = [
         label,
-        &origin.key_id.to_be_bytes(),
-        &origin.key_version.to_be_bytes(),
+        &data_key.key_id.to_be_bytes(),
+        &data_key.key_version.to_be_bytes(),
     ];
     // HKDF ends after 255 digests; both uses need one or two.
-    let has_room = origin
-        .data_key
-        .with(|data_key| hkdf::derive(salt, data_key, info, out));
+    let has_room = data_key.key.with(|key| hkdf::derive(salt, key, info, out));
     has_room.then_some(()).ok_or(CipherError::KeyLength)
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
-    use std::sync::atomic::AtomicUsize;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::cache::{Entry, WAYS, set_of};
     use super::*;
+    use crate::crypto::RingId;
+    use crate::secret::KeyBytes;
 
     const DATA_KEY: [u8; 32] = [0xDA; 32];
 
-    fn origin(ring: RingId) -> Origin<'static> {
-        Origin {
+    fn data_key(ring: RingId) -> DataKeyRef<'static> {
+        DataKeyRef {
             ring,
             key_id: 1,
             key_version: 1,
-            data_key: KeyBytes::of(&DATA_KEY),
+            key: KeyBytes::of(&DATA_KEY),
         }
     }
 
@@ -247,8 +167,8 @@ mod tests {
         (mixed ^ mixed >> 64).to_le_bytes()
     }
 
-    fn gcm_key(origin: &Origin<'_>, salt: &[u8]) -> Vec<u8> {
-        with_gcm_key(origin, salt, |key| Ok(key.to_vec())).unwrap()
+    fn gcm_key(data_key: &DataKeyRef<'_>, salt: &[u8]) -> Vec<u8> {
+        with_gcm_key(data_key, salt, |key| Ok(key.to_vec())).unwrap()
     }
 
     fn cached_gcm_keys() -> Vec<usize> {
@@ -261,9 +181,9 @@ mod tests {
 
     #[test]
     fn keys_from_the_cache_are_those_that_were_derived_however_many_came_between() {
-        let cached = origin(RingId::new());
+        let cached = data_key(RingId::new());
         for number in (0..3 * CAPACITY as u64).chain(0..3 * CAPACITY as u64) {
-            let never_cached = origin(RingId::new());
+            let never_cached = data_key(RingId::new());
             assert_eq!(
                 gcm_key(&cached, &salt(number)),
                 gcm_key(&never_cached, &salt(number))
@@ -288,10 +208,10 @@ mod tests {
                     for first in [0, 1] {
                         let mut salt = [7; 32];
                         salt[0] = first;
-                        let named = Origin {
+                        let named = DataKeyRef {
                             key_id,
                             key_version,
-                            ..origin(ring)
+                            ..data_key(ring)
                         };
                         keys.insert(gcm_key(&named, &salt[..length]));
                     }
@@ -303,18 +223,18 @@ mod tests {
 
     #[test]
     fn another_ring_with_another_key_of_the_same_name_never_sees_old_keys() {
-        let old = gcm_key(&origin(RingId::new()), &salt(0));
-        let other = Origin {
-            data_key: KeyBytes::of(&[0xDB; 32]),
-            ..origin(RingId::new())
+        let old = gcm_key(&data_key(RingId::new()), &salt(0));
+        let other = DataKeyRef {
+            key: KeyBytes::of(&[0xDB; 32]),
+            ..data_key(RingId::new())
         };
         assert_ne!(gcm_key(&other, &salt(0)), old);
     }
 
     #[test]
     fn a_thread_keeps_no_more_than_the_capacity() {
-        let origin = origin(RingId::new());
-        (0..4 * CAPACITY as u64).for_each(|number| drop(gcm_key(&origin, &salt(number))));
+        let data_key = data_key(RingId::new());
+        (0..4 * CAPACITY as u64).for_each(|number| drop(gcm_key(&data_key, &salt(number))));
         let lengths = cached_gcm_keys();
         assert!(lengths.iter().all(|length| *length <= WAYS), "{lengths:?}");
         let kept: usize = lengths.iter().sum();
@@ -326,7 +246,7 @@ mod tests {
     #[test]
     fn the_entry_used_longest_ago_makes_room() {
         thread_local!(static CACHE: Cache<16> = const { Cache::new() });
-        let name = Name::new(Level::Portable, &origin(RingId::new()), &salt(0));
+        let name = Name::new(Level::Portable, &data_key(RingId::new()), &salt(0));
         // Salts of one set.
         let set = set_of(name, &Salt::new(&salt(0)).unwrap());
         let mut salts = (0..).filter(|number| set_of(name, &Salt::new(&salt(*number)).unwrap()) == set);
@@ -353,9 +273,9 @@ mod tests {
 
     #[test]
     fn a_failed_derivation_is_not_kept() {
-        let short = Origin {
-            data_key: KeyBytes::of(&DATA_KEY[..16]),
-            ..origin(RingId::new())
+        let short = DataKeyRef {
+            key: KeyBytes::of(&DATA_KEY[..16]),
+            ..data_key(RingId::new())
         };
         for _ in 0..2 {
             let refused = with_gcm_key(&short, &salt(0), |_| Ok(()));

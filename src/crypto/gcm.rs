@@ -8,22 +8,18 @@
 //! Encryption streams. Decryption takes the whole message at once and releases no plaintext before its tag
 //! has been verified.
 
-use aes_gcm::{AeadInOut, AesGcm};
-use cipher::consts::U12;
-use cipher::{InOutBuf, InnerIvInit, StreamCipher, array::Array};
-use ghash::{GHash, universal_hash::UniversalHash};
+use cipher::InOutBuf;
 use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, Zeroizing};
 
-use super::{Aes, BLOCK_LENGTH, CipherError, IV_LENGTH, Mode, in_out};
+use super::CipherError;
+use super::mode::{BLOCK_LENGTH, Block, IV_LENGTH, Mode, in_out};
 
 /// The length of a tag in bytes.
 pub(super) const TAG_LENGTH: usize = 16;
 
 const NONCE_LENGTH: usize = 12;
 const AAD_LENGTH: usize = IV_LENGTH - NONCE_LENGTH;
-
-type Block = [u8; BLOCK_LENGTH];
 
 #[inline]
 pub(super) fn split_iv(iv: &[u8; IV_LENGTH]) -> ([u8; NONCE_LENGTH], [u8; AAD_LENGTH]) {
@@ -57,37 +53,6 @@ pub(super) trait Parts {
     fn state(&self) -> Block;
 }
 
-/// The parts over an AES of the portable implementation.
-pub(super) struct PortableParts<A: Aes> {
-    keystream: ::ctr::Ctr32BE<A>,
-    ghash: GHash,
-}
-
-impl<A: Aes> PortableParts<A> {
-    fn new(aes: A, first: &Block) -> Self {
-        let mut hash_key = Zeroizing::new(Block::default());
-        aes.encrypt_block((&mut *hash_key).into());
-        PortableParts {
-            keystream: ::ctr::Ctr32BE::from_core(::ctr::CtrCore::inner_iv_init(aes, first.into())),
-            ghash: GHash::new((&*hash_key).into()),
-        }
-    }
-}
-
-impl<A: Aes> Parts for PortableParts<A> {
-    fn apply_keystream(&mut self, data: InOutBuf<'_, '_, u8>) {
-        self.keystream.unchecked_apply_keystream_inout(data);
-    }
-
-    fn hash(&mut self, blocks: &[Block]) {
-        self.ghash.update(Array::cast_slice_from_core(blocks));
-    }
-
-    fn state(&self) -> Block {
-        self.ghash.clone().finalize().into()
-    }
-}
-
 /// The encryption of a message in GCM.
 pub(super) struct GcmEncrypt<P> {
     parts: P,
@@ -100,21 +65,6 @@ pub(super) struct GcmEncrypt<P> {
     aad_length: u64,
     /// Bytes of ciphertext so far.
     length: u64,
-}
-
-impl<A: Aes> GcmEncrypt<PortableParts<A>> {
-    /// A message in the portable implementation, started.
-    pub(super) fn portable(aes: A, iv: &[u8; IV_LENGTH]) -> Self {
-        let (nonce, aad) = split_iv(iv);
-        Self::with_nonce_and_aad(aes, &nonce, &aad)
-    }
-
-    /// Apart from [`portable`](Self::portable) because no published vector has 4 bytes of additional data.
-    fn with_nonce_and_aad(aes: A, nonce: &[u8; NONCE_LENGTH], aad: &[u8]) -> Self {
-        let mut gcm = GcmEncrypt::new(PortableParts::new(aes, &first_block(nonce)));
-        gcm.start(aad);
-        gcm
-    }
 }
 
 impl<P: Parts> GcmEncrypt<P> {
@@ -238,80 +188,46 @@ enum Progress {
     Verified,
 }
 
-/// The decryption of whole messages in GCM.
-pub(super) trait Open {
-    /// Decrypts the message if its tag is right. Otherwise the output's place is as it was.
-    fn open(&mut self, data: InOutBuf<'_, '_, u8>, tag: &[u8; TAG_LENGTH]) -> bool;
-}
-
-/// The portable implementation's own decryption.
-pub(super) struct PortableOpen<A: Aes> {
-    gcm: AesGcm<A, U12>,
-    nonce: [u8; NONCE_LENGTH],
-    aad: [u8; AAD_LENGTH],
-}
-
-impl<A: Aes> PortableOpen<A> {
-    pub(super) fn new(aes: A, iv: &[u8; IV_LENGTH]) -> Self {
-        let (nonce, aad) = split_iv(iv);
-        PortableOpen {
-            gcm: aes.into(),
-            nonce,
-            aad,
-        }
-    }
-}
-
-impl<A: Aes> Open for PortableOpen<A> {
-    fn open(&mut self, data: InOutBuf<'_, '_, u8>, tag: &[u8; TAG_LENGTH]) -> bool {
-        let (nonce, tag) = (self.nonce.into(), (*tag).into());
-        self.gcm
-            .decrypt_inout_detached(&nonce, &self.aad, data, &tag)
-            .is_ok()
-    }
-}
-
-/// Decryption is encryption's key stream after encryption's tag.
-impl<P: Parts> Open for GcmEncrypt<P> {
-    fn open(&mut self, data: InOutBuf<'_, '_, u8>, tag: &[u8; TAG_LENGTH]) -> bool {
-        if self.count(data.len()).is_err() {
-            return false;
-        }
-        self.authenticate(data.get_in());
-        let right = bool::from(self.tag().ct_eq(tag));
-        if right {
-            self.parts.apply_keystream(data);
-        }
-        right
-    }
-}
-
-/// The decryption of a message in GCM.
-pub(super) struct GcmDecrypt<O> {
-    open: O,
+/// The decryption of a message in GCM: encryption's key stream after encryption's tag.
+pub(super) struct GcmDecrypt<P> {
+    gcm: GcmEncrypt<P>,
     progress: Progress,
 }
 
-impl<O: Open> GcmDecrypt<O> {
+impl<P: Parts> GcmDecrypt<P> {
     #[inline]
-    pub(super) fn new(open: O) -> Self {
+    pub(super) fn new(gcm: GcmEncrypt<P>) -> Self {
         GcmDecrypt {
-            open,
+            gcm,
             progress: Progress::NothingYet,
         }
     }
 
     #[cfg(target_arch = "x86_64")]
     #[inline]
-    pub(super) fn open_mut(&mut self) -> &mut O {
-        &mut self.open
+    pub(super) fn gcm_mut(&mut self) -> &mut GcmEncrypt<P> {
+        &mut self.gcm
+    }
+
+    /// Decrypts the message if its tag is right. Otherwise the output's place is as it was.
+    fn open(&mut self, data: InOutBuf<'_, '_, u8>, tag: &[u8; TAG_LENGTH]) -> bool {
+        let gcm = &mut self.gcm;
+        if gcm.count(data.len()).is_err() {
+            return false;
+        }
+        gcm.authenticate(data.get_in());
+        let right = bool::from(gcm.tag().ct_eq(tag));
+        if right {
+            gcm.parts.apply_keystream(data);
+        }
+        right
     }
 
     /// Verifies the tag, then decrypts; wipes the output's place if the tag is wrong.
     fn decrypt(&mut self, mut data: InOutBuf<'_, '_, u8>, tag: &[u8; TAG_LENGTH]) -> Result<(), CipherError> {
         let fresh = self.progress == Progress::NothingYet;
         self.progress = Progress::Refused;
-        if fresh && self.open.open(data.reborrow(), tag) {
+        if fresh && self.open(data.reborrow(), tag) {
             self.progress = Progress::Verified;
             return Ok(());
         }
@@ -325,7 +241,7 @@ impl<O: Open> GcmDecrypt<O> {
     }
 }
 
-impl<O: Open> Mode for GcmDecrypt<O> {
+impl<P: Parts> Mode for GcmDecrypt<P> {
     fn update_length(&self, input: usize) -> usize {
         input.saturating_sub(TAG_LENGTH)
     }
@@ -355,8 +271,7 @@ impl<O: Open> Mode for GcmDecrypt<O> {
 
 #[cfg(test)]
 mod tests {
-    use aes::{Aes128Enc, Aes192Enc, Aes256Enc};
-
+    use super::super::portable::GcmParts;
     use super::*;
 
     fn hex(digits: &str) -> Vec<u8> {
@@ -370,10 +285,10 @@ mod tests {
                              1c3c0c95956809532fcf0e2449a6b525b16aedf5aa0de657ba637b391aafd255";
 
     /// Ciphertext and tag of the encryption in updates of `step` bytes.
-    fn encrypt<A: Aes>(key: &[u8], nonce: &str, aad: &str, plaintext: &[u8], step: usize) -> Vec<u8> {
-        let aes = A::new_from_slice(key).unwrap();
-        let nonce = hex(nonce).try_into().unwrap();
-        let mut gcm = GcmEncrypt::<PortableParts<A>>::with_nonce_and_aad(aes, &nonce, &hex(aad));
+    fn encrypt(key: &[u8], nonce: &str, aad: &str, plaintext: &[u8], step: usize) -> Vec<u8> {
+        let first = first_block(&hex(nonce).try_into().unwrap());
+        let mut gcm = GcmEncrypt::new(GcmParts::new(key, &first).unwrap());
+        gcm.start(&hex(aad));
         let mut out = plaintext.to_vec();
         out.chunks_mut(step)
             .for_each(|chunk| gcm.update_in_place(chunk).unwrap());
@@ -383,26 +298,23 @@ mod tests {
 
     /// The four test cases with a 96-bit nonce of one key length, in the order of McGrew and Viega, "The
     /// Galois/Counter Mode of Operation", appendix B.
-    fn check<A: Aes>(key_length: usize, empty: &str, zeros: &str, full: &str, tag_with_aad: &str) {
+    fn check(key_length: usize, empty: &str, zeros: &str, full: &str, tag_with_aad: &str) {
         let zero_key = vec![0; key_length];
         let key = &hex(KEY)[..key_length];
         let (zero_nonce, plaintext) = ("000000000000000000000000", hex(PLAINTEXT));
         for step in 1..=64 {
-            assert_eq!(encrypt::<A>(&zero_key, zero_nonce, "", &[], step), hex(empty));
-            assert_eq!(
-                encrypt::<A>(&zero_key, zero_nonce, "", &[0; 16], step),
-                hex(zeros)
-            );
-            assert_eq!(encrypt::<A>(key, NONCE, "", &plaintext, step), hex(full));
+            assert_eq!(encrypt(&zero_key, zero_nonce, "", &[], step), hex(empty));
+            assert_eq!(encrypt(&zero_key, zero_nonce, "", &[0; 16], step), hex(zeros));
+            assert_eq!(encrypt(key, NONCE, "", &plaintext, step), hex(full));
             // The last case cuts 4 bytes of the plaintext, and so of the ciphertext.
             let cut = [&hex(full)[..60], &hex(tag_with_aad)].concat();
-            assert_eq!(encrypt::<A>(key, NONCE, AAD, &plaintext[..60], step), cut);
+            assert_eq!(encrypt(key, NONCE, AAD, &plaintext[..60], step), cut);
         }
     }
 
     #[test]
     fn test_cases_1_to_4_of_mcgrew_and_viega_hold_for_updates_of_any_length() {
-        check::<Aes128Enc>(
+        check(
             16,
             "58e2fccefa7e3061367f1d57a4e7455a",
             "0388dace60b6a392f328c2b971b2fe78ab6e47d42cec13bdf53a67b21257bddf",
@@ -415,7 +327,7 @@ mod tests {
 
     #[test]
     fn test_cases_7_to_10_of_mcgrew_and_viega_hold_for_updates_of_any_length() {
-        check::<Aes192Enc>(
+        check(
             24,
             "cd33b28ac773f74ba00ed1f312572435",
             "98e7247c07f0fe411c267e4384b0f6002ff58d80033927ab8ef4d4587514f0fb",
@@ -428,7 +340,7 @@ mod tests {
 
     #[test]
     fn test_cases_13_to_16_of_mcgrew_and_viega_hold_for_updates_of_any_length() {
-        check::<Aes256Enc>(
+        check(
             32,
             "530f8afbc74536b9a963b4f1c4cb738b",
             "cea7403d4d606b6e074ec5d3baf39d18d0d1c8a799996bf0265b98b5d48ab919",

@@ -16,7 +16,7 @@ use sha1::Sha1;
 use sha2::{Sha224, Sha256, Sha384, Sha512};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-use super::{Algorithm, CipherError, Direction, IV_LENGTH, Padding, PageCipher};
+use super::{CipherError, Direction, IV_LENGTH, Message, MessageCipher, Padding, PageCipher};
 use crate::secret::SecretBytes;
 
 /// The length of the salt in bytes.
@@ -156,6 +156,12 @@ impl Derived {
     }
 
     fn cipher(&self, direction: Direction) -> Result<PageCipher, CipherError> {
-        PageCipher::new(Algorithm::AesCbc, Padding::Padded, direction, &self.key, &self.iv)
+        PageCipher::new(&Message {
+            cipher: MessageCipher::AesCbc,
+            padding: Padding::Padded,
+            direction,
+            key: &self.key,
+            iv: &self.iv,
+        })
     }
 }

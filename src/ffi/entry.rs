@@ -7,10 +7,12 @@ use super::guard::{Answer, guard};
 use super::instance::{self, Host};
 use super::sysvar::values;
 use super::{abi, published, services};
-use crate::crypto::{self, Algorithm, CipherError, Direction, Padding, PageCipher, derive, scrub};
+use crate::crypto::{
+    self, Algorithm, CipherError, Direction, Message, MessageCipher, Padding, PageCipher, derive, scrub,
+};
 use crate::keys::KeyName;
 use crate::notify::Notify;
-use crate::plugin::{Plugin, PluginError, log, start_cipher};
+use crate::plugin::{Plugin, PluginError, log};
 use crate::secret::KeyBytes;
 
 /// A key version, or what get_key answers: after a panic "invalid", which is also an error of get_key.
@@ -135,15 +137,17 @@ pub(super) unsafe extern "C" fn crypt_ctx_init(
         let (key, iv) = unsafe { (context::input(key, klen), context::input(iv, ivlen)) };
         let (direction, padding) = read_flags(flags);
         let name = KeyName { id: key_id, version };
-        let start = |cipher: &mut PageCipher| {
-            let (key, iv) = (
-                key.ok_or(CipherError::KeyLength)?,
-                iv.ok_or(CipherError::IvLength)?,
-            );
-            match published::current() {
-                Some(ring) => start_cipher(ring, cipher, name, padding, direction, key, iv),
-                None => cipher.start(BEFORE_THE_START, padding, direction, key, iv),
-            }
+        let start = |page_cipher: &mut PageCipher| {
+            page_cipher.start(&Message {
+                cipher: match published::current() {
+                    Some(ring) => ring.message_cipher(name).ok_or(CipherError::NoDataKey)?,
+                    None => MessageCipher::BEFORE_THE_START,
+                },
+                padding,
+                direction,
+                key: key.ok_or(CipherError::KeyLength)?,
+                iv: iv.ok_or(CipherError::IvLength)?,
+            })
         };
         // SAFETY: the server has allocated the context with the size that crypt_ctx_size told.
         crypt_status(unsafe { Context::begin(ctx, start) })
@@ -176,7 +180,7 @@ pub(super) unsafe extern "C" fn encrypted_length(slen: c_uint, key_id: c_uint, v
     guard(|| {
         let algorithm = published::current().and_then(|ring| ring.algorithm(key_id, version));
         Length(crypto::encrypted_length(
-            algorithm.unwrap_or(BEFORE_THE_START),
+            algorithm.unwrap_or(Algorithm::BEFORE_THE_START),
             slen,
         ))
     })
@@ -226,9 +230,6 @@ fn refuse_start(error: &PluginError) -> InitStatus {
     instance::end_before_recovery_without_keys();
     InitStatus(1)
 }
-
-/// The cipher where there is no key to encrypt with: what a server without settings has.
-const BEFORE_THE_START: Algorithm = Algorithm::AesCbc;
 
 fn read_flags(flags: c_int) -> (Direction, Padding) {
     let has = |flag: c_uint| flags & flag as c_int != 0;

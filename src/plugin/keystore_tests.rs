@@ -8,7 +8,7 @@ use super::first_use::CREATE_AGAIN_AFTER;
 use super::tests::{Recorder, settings};
 use super::*;
 use crate::crypto::Algorithm;
-use crate::keys::KeySpec;
+use crate::keys::{KeyName, KeySpec};
 use crate::master_key::file::MasterKeyFile;
 use crate::master_key::open::DEFAULT_REQUEST_TIMEOUT;
 use crate::master_key::{self, ProviderOptions};

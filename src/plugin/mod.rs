@@ -35,8 +35,7 @@ pub use server::{Server, Severity, Statement, Wake};
 pub use status::Status;
 
 use crate::cancel::{Mutex, MutexGuard};
-use crate::crypto::{CipherError, Direction, Padding, PageCipher};
-use crate::keys::{Added, HighestVersions, KeyName, KeySet, NewVersions, Ring, VersionStep};
+use crate::keys::{Added, HighestVersions, KeySet, NewVersions, Ring, VersionStep};
 use crate::master_key::{self, ByStatement};
 use crate::settings::Settings;
 use crate::store::{self, ChangeSource, Changes, KeyStore, MarkFile, Rotate};
@@ -53,32 +52,6 @@ pub struct Published {
     pub source: String,
     /// What wraps them there, or nothing.
     pub master_key: String,
-}
-
-/// Starts a cipher of a message. `key` is what the server passes, mostly derived from the data key `name`;
-/// the algorithm encrypts with it or derives keys from both.
-///
-/// # Errors
-/// Those of [`PageCipher::start`] and [`PageCipher::start_derived`]; [`CipherError::NoDataKey`] if the ring
-/// lacks the version and the algorithm needs it.
-#[inline]
-pub fn start_cipher(
-    ring: &Ring,
-    cipher: &mut PageCipher,
-    name: KeyName,
-    padding: Padding,
-    direction: Direction,
-    key: &[u8],
-    iv: &[u8],
-) -> Result<(), CipherError> {
-    let algorithm = ring
-        .algorithm(name.id, name.version)
-        .ok_or(CipherError::NoDataKey)?;
-    if !algorithm.derives_keys() {
-        return cipher.start(algorithm, padding, direction, key, iv);
-    }
-    let origin = ring.origin(name.id, name.version).ok_or(CipherError::NoDataKey)?;
-    cipher.start_derived(&origin, padding, direction, key, iv)
 }
 
 /// The plugin between a successful start and the shutdown of the server. Its methods can be called from any thread.

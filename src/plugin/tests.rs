@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use super::*;
-use crate::crypto::Algorithm;
+use crate::crypto::{Algorithm, CipherError, Direction, Message, Padding, PageCipher};
+use crate::keys::KeyName;
 use crate::secret::SecretBytes;
 use crate::settings::{HIDDEN, SettingsError};
 
@@ -155,18 +156,14 @@ fn aes_256_xts_encrypts_under_the_named_data_key_and_under_no_unknown_one() {
         .unwrap();
     let keys = s.server.published.lock().unwrap().last().cloned().unwrap();
     let encrypt = |id, version| {
-        let mut cipher = PageCipher::idle();
         let name = KeyName { id, version };
-        let (padding, direction) = (Padding::None, Direction::Encrypt);
-        start_cipher(
-            &keys.ring,
-            &mut cipher,
-            name,
-            padding,
-            direction,
-            &[1; 16],
-            &[2; 16],
-        )?;
+        let mut cipher = PageCipher::new(&Message {
+            cipher: keys.ring.message_cipher(name).ok_or(CipherError::NoDataKey)?,
+            padding: Padding::None,
+            direction: Direction::Encrypt,
+            key: &[1; 16],
+            iv: &[2; 16],
+        })?;
         let mut data = [3; 32];
         cipher.update_in_place(&mut data)?;
         Ok(data)

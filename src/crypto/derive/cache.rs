@@ -18,8 +18,7 @@ use std::thread::LocalKey;
 use memmap2::{Advice, MmapMut};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-use super::{Origin, RingId, Room};
-use crate::crypto::{CipherError, Level, scrub};
+use crate::crypto::{CipherError, DataKeyRef, Level, RingId, scrub};
 
 /// How many keys a thread keeps for each of both uses.
 pub const CAPACITY: usize = SETS * WAYS;
@@ -39,16 +38,21 @@ pub(super) struct Name {
 
 impl Name {
     #[inline]
-    pub(super) fn new(level: Level, origin: &Origin<'_>, salt: &[u8]) -> Name {
+    pub(super) fn new(level: Level, data_key: &DataKeyRef<'_>, salt: &[u8]) -> Name {
         Name {
             level,
-            ring: origin.ring,
-            key_id: origin.key_id,
-            key_version: origin.key_version,
+            ring: data_key.ring,
+            key_id: data_key.key_id,
+            key_version: data_key.key_version,
             salt_length: salt.len(),
         }
     }
 }
+
+/// Room for keys that are not kept, aligned as loads of blocks want it.
+#[repr(C, align(16))]
+#[derive(Zeroize, ZeroizeOnDrop)]
+struct Room<const LENGTH: usize>([u8; LENGTH]);
 
 /// The length of a [`Salt`] where it is kept, in bytes.
 const SALT_ROOM: usize = 32;
@@ -159,8 +163,8 @@ fn uncached<const LENGTH: usize, R>(
     make: &impl Fn(&mut [u8]) -> Result<(), CipherError>,
     work: &mut impl FnMut(&[u8]) -> Result<R, CipherError>,
 ) -> Result<R, CipherError> {
-    let mut room = Room::<LENGTH>::blank();
-    scrub::around_derivation(|| make(room.bytes_mut()))?;
+    let mut room = Room([0; LENGTH]);
+    scrub::around_derivation(|| make(&mut room.0))?;
     work(&room.0)
 }
 

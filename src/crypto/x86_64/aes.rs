@@ -6,7 +6,8 @@
 
 use std::arch::x86_64::*;
 
-use super::blocks::{Blocks, Bytes, load};
+use super::blocks::{Blocks, load};
+use crate::crypto::mode::Block;
 use crate::crypto::{CipherError, Level};
 
 /// The schedule of round keys of one key: 11, 13 or 15 of them. It exists only where the processor has the
@@ -23,6 +24,9 @@ pub(super) enum KeyLength {
     Aes192,
     Aes256,
 }
+
+/// The number of round keys of AES-256.
+pub(super) const AES_256_ROUND_KEYS: usize = 15;
 
 /// Calls a function that is generic over the number of round keys, with the one of an [`Aes`].
 macro_rules! by_key_length {
@@ -82,9 +86,9 @@ impl Aes {
 
     /// Encrypts one block under another schedule, for keys of the same length.
     #[inline]
-    pub(super) fn encrypt_block_under(&self, schedule: &Blocks<15>, block: &Bytes) -> __m128i {
+    pub(super) fn encrypt_block_under(&self, schedule: &Blocks<15>, block: &Block) -> __m128i {
         #[target_feature(enable = "aes")]
-        fn run<const N: usize>(schedule: &Blocks<15>, block: &Bytes) -> __m128i {
+        fn run<const N: usize>(schedule: &Blocks<15>, block: &Block) -> __m128i {
             let mut state = [load(block)];
             encrypt(&round_keys::<N>(schedule), &mut state);
             state[0]
@@ -112,7 +116,7 @@ impl Aes {
 
     /// Encrypts one block.
     #[inline]
-    pub(super) fn encrypt_block(&self, block: &Bytes) -> __m128i {
+    pub(super) fn encrypt_block(&self, block: &Block) -> __m128i {
         self.encrypt_block_under(&self.keys, block)
     }
 }

@@ -5,12 +5,11 @@ use std::sync::atomic::{Ordering, compiler_fence};
 
 use zeroize::ZeroizeOnDrop;
 
-/// An AES block as bytes.
-pub(super) type Bytes = [u8; 16];
+use crate::crypto::mode::Block;
 
 /// `N` secret blocks, wiped on drop.
 #[repr(C, align(16))]
-pub(super) struct Blocks<const N: usize>([Bytes; N]);
+pub(super) struct Blocks<const N: usize>([Block; N]);
 
 impl<const N: usize> Blocks<N> {
     pub(super) const ZERO: Self = Blocks([[0; 16]; N]);
@@ -36,7 +35,7 @@ impl<const N: usize> Blocks<N> {
 
     #[inline]
     pub(super) fn load(&self, at: usize) -> __m128i {
-        let block: *const Bytes = &self.0[at];
+        let block: *const Block = &self.0[at];
         // SAFETY: a block that lives; it begins at a multiple of 16 because the first one does.
         unsafe { _mm_load_si128(block.cast()) }
     }
@@ -66,7 +65,7 @@ impl<const N: usize> Drop for Blocks<N> {
     #[inline]
     fn drop(&mut self) {
         for block in &mut self.0 {
-            let block: *mut Bytes = block;
+            let block: *mut Block = block;
             // SAFETY: as in `load`. Volatile, because nobody reads it any more.
             unsafe { block.cast::<__m128i>().write_volatile(_mm_setzero_si128()) };
         }
@@ -77,15 +76,24 @@ impl<const N: usize> Drop for Blocks<N> {
 impl<const N: usize> ZeroizeOnDrop for Blocks<N> {}
 
 #[inline]
-pub(super) fn load(block: &Bytes) -> __m128i {
+pub(super) fn load(block: &Block) -> __m128i {
     // SAFETY: 16 bytes that live; the instruction asks for no alignment.
     unsafe { _mm_loadu_si128(block.as_ptr().cast()) }
 }
 
 #[inline]
-pub(super) fn store(block: &mut Bytes, value: __m128i) {
+pub(super) fn store(block: &mut Block, value: __m128i) {
     // SAFETY: 16 bytes that live and are ours; the instruction asks for no alignment.
     unsafe { _mm_storeu_si128(block.as_mut_ptr().cast(), value) }
+}
+
+/// A register as a number, its bytes little-endian.
+#[inline]
+#[target_feature(enable = "sse2")]
+pub(super) fn number(register: __m128i) -> u128 {
+    let [low, high] =
+        [register, _mm_unpackhi_epi64(register, register)].map(|half| _mm_cvtsi128_si64(half) as u64);
+    u128::from(high) << 64 | u128::from(low)
 }
 
 #[inline]

@@ -6,10 +6,11 @@ use cipher::InOutBuf;
 use cipher::consts::{U16, U128};
 
 use super::aes::{Aes, by_key_length, decrypt, decryption_keys};
-use super::blocks::{Bytes, load, store};
+use super::blocks::{load, store};
 use super::cbc_wide;
 use crate::crypto::Direction;
 use crate::crypto::cbc::Chaining;
+use crate::crypto::mode::Block;
 
 /// Blocks that fill the pipeline of AESDEC.
 const WIDTH: usize = 8;
@@ -27,13 +28,13 @@ impl Chaining for Encrypting {
     const DIRECTION: Direction = Direction::Encrypt;
 
     #[inline]
-    fn chain(&self, previous: &mut Bytes, data: InOutBuf<'_, '_, u8>) {
+    fn chain(&self, previous: &mut Block, data: InOutBuf<'_, '_, u8>) {
         // SAFETY: an `Aes` exists only where the processor has AES-NI.
         unsafe { by_key_length!(self.0, encrypt_chain(&self.0, previous, data)) }
     }
 
     #[inline]
-    fn encrypt_block(&self, block: &mut Bytes) {
+    fn encrypt_block(&self, block: &mut Block) {
         let encrypted = self.0.encrypt_block(block);
         store(block, encrypted);
     }
@@ -43,7 +44,7 @@ impl Chaining for Decrypting {
     const DIRECTION: Direction = Direction::Decrypt;
 
     #[inline]
-    fn chain(&self, previous: &mut Bytes, data: InOutBuf<'_, '_, u8>) {
+    fn chain(&self, previous: &mut Block, data: InOutBuf<'_, '_, u8>) {
         if self.0.is_wide() && data.len() >= WIDE_FROM {
             // SAFETY: the processor has what `Level::Vaes` needs.
             unsafe { by_key_length!(self.0, cbc_wide::decrypt_chain(&self.0, previous, data)) }
@@ -54,7 +55,7 @@ impl Chaining for Decrypting {
     }
 
     #[inline]
-    fn encrypt_block(&self, block: &mut Bytes) {
+    fn encrypt_block(&self, block: &mut Block) {
         let encrypted = self.0.encrypt_block(block);
         store(block, encrypted);
     }
@@ -63,7 +64,7 @@ impl Chaining for Decrypting {
 /// Each block waits for the one before it, so the latency of AESENC is all that counts. The last round's key
 /// takes the first round key and the next plaintext block along, which saves the XOR between two blocks.
 #[target_feature(enable = "aes")]
-fn encrypt_chain<const N: usize>(aes: &Aes, previous: &mut Bytes, data: InOutBuf<'_, '_, u8>) {
+fn encrypt_chain<const N: usize>(aes: &Aes, previous: &mut Block, data: InOutBuf<'_, '_, u8>) {
     let keys = aes.round_keys::<N>();
     let (blocks, _no_rest) = data.into_chunks::<U16>();
     if blocks.is_empty() {
@@ -96,7 +97,7 @@ fn encrypt_chain<const N: usize>(aes: &Aes, previous: &mut Bytes, data: InOutBuf
 }
 
 #[target_feature(enable = "aes")]
-fn decrypt_chain<const N: usize>(aes: &Aes, previous: &mut Bytes, data: InOutBuf<'_, '_, u8>) {
+fn decrypt_chain<const N: usize>(aes: &Aes, previous: &mut Block, data: InOutBuf<'_, '_, u8>) {
     let keys = decryption_keys(&aes.round_keys::<N>());
     let mut before = load(previous);
     let (groups, rest) = data.into_chunks::<U128>();

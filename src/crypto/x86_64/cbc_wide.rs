@@ -6,14 +6,15 @@ use cipher::InOutBuf;
 use cipher::consts::U512;
 
 use super::aes::{Aes, decrypt_wide, decryption_keys, widen};
-use super::blocks::{Bytes, load, load_part, load_wide, store_part, store_wide};
+use super::blocks::{load, load_part, load_wide, store_part, store_wide};
+use crate::crypto::mode::Block;
 
 /// Registers in flight.
 const WIDTH: usize = 8;
 
 /// Decrypts whole blocks. `previous` is the ciphertext block before them, afterwards the last of them.
 #[target_feature(enable = "avx512f,avx512bw,vaes")]
-pub(super) fn decrypt_chain<const N: usize>(aes: &Aes, previous: &mut Bytes, data: InOutBuf<'_, '_, u8>) {
+pub(super) fn decrypt_chain<const N: usize>(aes: &Aes, previous: &mut Block, data: InOutBuf<'_, '_, u8>) {
     let Some(last) = data.get_in().last_chunk().copied() else {
         return;
     };

@@ -8,7 +8,7 @@ use cipher::consts::U128;
 use super::aes::{Aes, by_key_length, encrypt};
 use super::blocks::{Blocks, load, store};
 use super::ctr_wide;
-use crate::crypto::{CipherError, Mode, in_out};
+use crate::crypto::mode::{Block, KeyStream};
 
 /// The bytes of key stream that are made together where few are needed: as many blocks as take no longer
 /// than one. Messages come in small pieces.
@@ -32,7 +32,7 @@ pub(in crate::crypto) struct Ctr {
 
 impl Ctr {
     #[inline]
-    pub(in crate::crypto) fn new(aes: Aes, first: &[u8; 16]) -> Self {
+    pub(super) fn new(aes: Aes, first: &Block) -> Self {
         Ctr {
             aes,
             keystream: Blocks::ZERO,
@@ -51,16 +51,7 @@ impl Ctr {
         &self.aes
     }
 
-    /// Encrypts or decrypts the next bytes of the message.
-    #[inline(always)]
-    pub(super) fn apply(&mut self, data: InOutBuf<'_, '_, u8>) {
-        if data.len() <= self.left {
-            return self.use_left(data);
-        }
-        self.apply_more(data);
-    }
-
-    /// As [`apply`](Self::apply) for more bytes than are left.
+    /// As [`apply`](KeyStream::apply) for more bytes than are left.
     #[inline(never)]
     fn apply_more(&mut self, data: InOutBuf<'_, '_, u8>) {
         let (head, mut rest) = data.split_at(self.left);
@@ -111,6 +102,16 @@ impl Ctr {
                 ctr_wide::apply(&self.aes, &mut self.counter, data, &mut self.keystream)
             )
         };
+    }
+}
+
+impl KeyStream for Ctr {
+    #[inline(always)]
+    fn apply(&mut self, data: InOutBuf<'_, '_, u8>) {
+        if data.len() <= self.left {
+            return self.use_left(data);
+        }
+        self.apply_more(data);
     }
 }
 
@@ -195,34 +196,5 @@ fn xor(data: InOutBuf<'_, '_, u8>, keystream: &[u8]) {
         2.. => steps!(u16),
         1 => steps!(u8),
         0 => {}
-    }
-}
-
-impl Mode for Ctr {
-    #[inline(always)]
-    fn update_length(&self, input: usize) -> usize {
-        input
-    }
-
-    #[inline(always)]
-    fn update(&mut self, src: &[u8], dst: &mut [u8]) -> Result<(), CipherError> {
-        self.apply(in_out(src, dst)?);
-        Ok(())
-    }
-
-    #[inline(always)]
-    fn update_in_place(&mut self, data: &mut [u8]) -> Result<(), CipherError> {
-        self.apply(data.into());
-        Ok(())
-    }
-
-    #[inline]
-    fn finish_length(&self) -> usize {
-        0
-    }
-
-    #[inline]
-    fn finish(&mut self, _dst: &mut [u8]) -> Result<usize, CipherError> {
-        Ok(0)
     }
 }

@@ -3,11 +3,10 @@
 use cipher::InOutBuf;
 
 use super::aes::Aes;
-use super::blocks::Bytes;
 use super::ctr::Ctr;
 use super::ghash::Ghash;
-use crate::crypto::IV_LENGTH;
-use crate::crypto::gcm::{Parts, first_block, split_iv};
+use crate::crypto::gcm::Parts;
+use crate::crypto::mode::{Block, KeyStream};
 
 /// CTR and GHASH under one key.
 pub(in crate::crypto) struct GcmParts {
@@ -16,11 +15,12 @@ pub(in crate::crypto) struct GcmParts {
 }
 
 impl GcmParts {
+    /// The parts without a key, of a message with this [first counter block](crate::crypto::gcm::first_block).
     #[inline]
-    pub(super) fn new(aes: Aes, iv: &[u8; IV_LENGTH]) -> Self {
+    pub(super) fn blank(aes: Aes, first: &Block) -> Self {
         GcmParts {
             ghash: Ghash::blank(&aes),
-            ctr: Ctr::new(aes, &first_block(&split_iv(iv).0)),
+            ctr: Ctr::new(aes, first),
         }
     }
 
@@ -39,12 +39,12 @@ impl Parts for GcmParts {
     }
 
     #[inline]
-    fn hash(&mut self, blocks: &[Bytes]) {
+    fn hash(&mut self, blocks: &[Block]) {
         self.ghash.update(blocks);
     }
 
     #[inline]
-    fn state(&self) -> Bytes {
+    fn state(&self) -> Block {
         self.ghash.state()
     }
 }

@@ -9,15 +9,15 @@
 
 use std::arch::x86_64::*;
 
-use super::blocks::Bytes;
-use super::ghash::{multiply, powers, reduce, reversed};
+use super::polyval::{multiply, powers, reduce, reversed};
+use crate::crypto::mode::Block;
 
 /// Registers whose products are added up before one reduction.
 const WIDTH: usize = 4;
 
 /// The state after whole blocks, at least four.
 #[target_feature(enable = "avx512f,avx512bw,vpclmulqdq")]
-pub(super) fn update(key: __m128i, state: __m128i, blocks: &[Bytes]) -> __m128i {
+pub(super) fn update(key: __m128i, state: __m128i, blocks: &[Block]) -> __m128i {
     let (registers, rest) = blocks.as_chunks::<4>();
     let Some((start, registers)) = registers.split_first() else {
         return state;
@@ -64,14 +64,14 @@ pub(super) fn update(key: __m128i, state: __m128i, blocks: &[Bytes]) -> __m128i 
 /// Four blocks, each with its bytes in reverse.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw")]
-fn reversed_wide(blocks: &[Bytes; 4]) -> __m512i {
+fn reversed_wide(blocks: &[Block; 4]) -> __m512i {
     let reverse = _mm_set_epi64x(0x0001_0203_0405_0607, 0x0809_0A0B_0C0D_0E0F);
     // SAFETY: 64 bytes that live; the instruction asks for no alignment.
     let blocks = unsafe { _mm512_loadu_si512(blocks.as_ptr().cast()) };
     _mm512_shuffle_epi8(blocks, _mm512_broadcast_i32x4(reverse))
 }
 
-/// As [`super::ghash::Product`], four of them.
+/// As [`super::polyval::Product`], four of them.
 type WideProduct = [__m512i; 3];
 
 #[inline]

@@ -17,6 +17,7 @@ mod ctr_wide;
 mod gcm;
 mod ghash;
 mod ghash_wide;
+mod polyval;
 mod registers;
 mod xts;
 mod xts_wide;
@@ -27,78 +28,71 @@ use self::ctr::Ctr;
 use self::gcm::GcmParts;
 pub(super) use self::registers::wipe_registers;
 pub(super) use self::xts::{NativeXts, NativeXtsKeys};
-use super::cbc::Cbc;
-use super::gcm::{GcmDecrypt, GcmEncrypt, split_iv};
-use super::{Algorithm, CipherError, Direction, IV_LENGTH, Keyed, Level, Padding};
+use super::cbc::{Cbc, CbcBlocks};
+use super::gcm::{GcmDecrypt, GcmEncrypt, first_block, split_iv};
+use super::message::{AesMessage, AesMode};
+use super::{CipherError, Direction, Level};
 
-/// The modes, under keys of any length.
+/// A message in any mode but XTS, under a key of any length.
 pub(super) enum ModeOf {
     CbcEncrypt(Cbc<Encrypting>),
     CbcDecrypt(Cbc<Decrypting>),
     Ctr(Ctr),
     GcmEncrypt(GcmEncrypt<GcmParts>),
-    GcmDecrypt(GcmDecrypt<GcmEncrypt<GcmParts>>),
-}
-
-impl Keyed {
-    /// Becomes a mode at the start of a message. Each is made blank in its place and gets its key there: a
-    /// mode that came out of a `match` would be copied, with the key.
-    ///
-    /// # Errors
-    /// [`CipherError::KeyLength`] unless `key` has 16, 24 or 32 bytes.
-    #[inline]
-    pub(super) fn start_native(
-        &mut self,
-        level: Level,
-        algorithm: Algorithm,
-        padding: Padding,
-        direction: Direction,
-        key: &[u8],
-        iv: &[u8; IV_LENGTH],
-    ) -> Result<(), CipherError> {
-        let aes = Aes::blank(key.len(), level)?;
-        match (algorithm, padding, direction) {
-            (Algorithm::AesCbc, _, Direction::Encrypt) => {
-                *self = Keyed::Native(ModeOf::CbcEncrypt(Cbc::new(Encrypting(aes), iv, padding)));
-            }
-            (Algorithm::AesCbc, _, Direction::Decrypt) => {
-                *self = Keyed::Native(ModeOf::CbcDecrypt(Cbc::new(Decrypting(aes), iv, padding)));
-            }
-            (Algorithm::AesCtr, Padding::None, _) => {
-                *self = Keyed::Native(ModeOf::Ctr(Ctr::new(aes, iv)));
-            }
-            (Algorithm::AesCtr, Padding::Padded, Direction::Encrypt) => {
-                let gcm = GcmEncrypt::new(GcmParts::new(aes, iv));
-                *self = Keyed::Native(ModeOf::GcmEncrypt(gcm));
-            }
-            (Algorithm::AesCtr, Padding::Padded, Direction::Decrypt) => {
-                let gcm = GcmEncrypt::new(GcmParts::new(aes, iv));
-                *self = Keyed::Native(ModeOf::GcmDecrypt(GcmDecrypt::new(gcm)));
-            }
-            (Algorithm::Aes256Xts, ..) => return Err(CipherError::NoDataKey),
-        }
-        if let Keyed::Native(mode_of) = self {
-            mode_of.set_key(key, iv);
-        }
-        Ok(())
-    }
+    GcmDecrypt(GcmDecrypt<GcmParts>),
 }
 
 impl ModeOf {
-    /// Gives a blank mode its key, and the IV once more.
+    /// Puts a message without its key into its place; it gets the key [there](Self::set_key). (A mode that was
+    /// returned would be copied, with the key.)
+    ///
+    /// # Errors
+    /// [`CipherError::KeyLength`] unless the key has 16, 24 or 32 bytes.
     #[inline]
-    fn set_key(&mut self, key: &[u8], iv: &[u8; IV_LENGTH]) {
+    pub(super) fn put_blank(
+        level: Level,
+        message: &AesMessage<'_>,
+        put: impl FnOnce(ModeOf),
+    ) -> Result<(), CipherError> {
+        let AesMessage { key, iv, .. } = *message;
+        let aes = Aes::blank(key.len(), level)?;
+        let first = || first_block(&split_iv(iv).0);
+        match (message.mode, message.direction) {
+            (AesMode::Cbc(padding), Direction::Encrypt) => {
+                put(ModeOf::CbcEncrypt(CbcBlocks::start(Encrypting(aes), iv, padding)));
+            }
+            (AesMode::Cbc(padding), Direction::Decrypt) => {
+                put(ModeOf::CbcDecrypt(CbcBlocks::start(Decrypting(aes), iv, padding)));
+            }
+            (AesMode::Ctr, _) => put(ModeOf::Ctr(Ctr::new(aes, iv))),
+            (AesMode::Gcm, Direction::Encrypt) => {
+                put(ModeOf::GcmEncrypt(GcmEncrypt::new(GcmParts::blank(
+                    aes,
+                    &first(),
+                ))));
+            }
+            (AesMode::Gcm, Direction::Decrypt) => {
+                let gcm = GcmEncrypt::new(GcmParts::blank(aes, &first()));
+                put(ModeOf::GcmDecrypt(GcmDecrypt::new(gcm)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives a blank message its key.
+    #[inline]
+    pub(super) fn set_key(&mut self, message: &AesMessage<'_>) {
         match self {
-            ModeOf::CbcEncrypt(cbc) => cbc.cipher_mut().0.set_key(key),
-            ModeOf::CbcDecrypt(cbc) => cbc.cipher_mut().0.set_key(key),
-            ModeOf::Ctr(ctr) => ctr.set_key(key),
-            ModeOf::GcmEncrypt(gcm) => set_gcm_key(gcm, key, iv),
-            ModeOf::GcmDecrypt(gcm) => set_gcm_key(gcm.open_mut(), key, iv),
+            ModeOf::CbcEncrypt(cbc) => cbc.blocks_mut().cipher_mut().0.set_key(message.key),
+            ModeOf::CbcDecrypt(cbc) => cbc.blocks_mut().cipher_mut().0.set_key(message.key),
+            ModeOf::Ctr(ctr) => ctr.set_key(message.key),
+            ModeOf::GcmEncrypt(gcm) => set_gcm_key(gcm, message),
+            ModeOf::GcmDecrypt(gcm) => set_gcm_key(gcm.gcm_mut(), message),
         }
     }
 }
 
-fn set_gcm_key(gcm: &mut GcmEncrypt<GcmParts>, key: &[u8], iv: &[u8; IV_LENGTH]) {
-    gcm.parts_mut().set_key(key);
-    gcm.start(&split_iv(iv).1);
+fn set_gcm_key(gcm: &mut GcmEncrypt<GcmParts>, message: &AesMessage<'_>) {
+    gcm.parts_mut().set_key(message.key);
+    gcm.start(&split_iv(message.iv).1);
 }

@@ -5,14 +5,12 @@ use std::arch::x86_64::*;
 use cipher::InOutBuf;
 use cipher::consts::U128;
 
-use super::aes::{Aes, decrypt, decryption_keys, encrypt};
-use super::blocks::{Blocks, Bytes, load, store};
+use super::aes::{AES_256_ROUND_KEYS as ROUND_KEYS, Aes, decrypt, decryption_keys, encrypt};
+use super::blocks::{Blocks, load, number, store};
 use super::xts_wide;
-use crate::crypto::xts::{KEYS_LENGTH, Tweak, WholeBlocks, Xts, later};
-use crate::crypto::{CipherError, Direction, IV_LENGTH, Keyed, Level};
-
-/// The number of round keys of AES-256.
-pub(super) const ROUND_KEYS: usize = 15;
+use crate::crypto::mode::{Block, IV_LENGTH};
+use crate::crypto::xts::{KEYS_LENGTH, Tweak, WholeBlocks, Xts, XtsBlocks, later};
+use crate::crypto::{CipherError, Direction, Level};
 
 /// Blocks that fill the pipeline of AESENC.
 const WIDTH: usize = 8;
@@ -52,33 +50,36 @@ impl<'a> NativeXtsKeys<'a> {
         Some(NativeXtsKeys { data, tweak })
     }
 
-    /// Starts a message where it lies in the end, so that no copy of K1 stays elsewhere.
-    ///
-    /// # Errors
-    /// [`CipherError::KeyLength`] if the processor has no AES-NI.
+    /// Gives a [blank](NativeXts::blank) message its keys and its IV, where it lies in the end: no copy of K1 stays
+    /// elsewhere.
     #[inline]
-    pub(in crate::crypto) fn start(
-        &self,
-        level: Level,
-        keyed: &mut Keyed,
-        direction: Direction,
-        iv: &[u8; IV_LENGTH],
-    ) -> Result<(), CipherError> {
-        let blank = Aes::blank(KEYS_LENGTH / 2, level)?;
-        *keyed = Keyed::NativeXts(Xts::new(NativeXts(blank), direction));
-        if let Keyed::NativeXts(xts) = keyed {
-            let mut first = [0; IV_LENGTH];
-            let aes = &mut xts.blocks_mut().0;
-            store(&mut first, aes.encrypt_block_under(self.tweak, iv));
-            aes.copy_key(self.data);
-            xts.start(first);
-        }
-        Ok(())
+    pub(in crate::crypto) fn start(&self, message: &mut Xts<NativeXts>, iv: &[u8; IV_LENGTH]) {
+        let blocks = message.blocks_mut();
+        let aes = &mut blocks.whole_blocks_mut().0;
+        let mut first = [0; IV_LENGTH];
+        store(&mut first, aes.encrypt_block_under(self.tweak, iv));
+        aes.copy_key(self.data);
+        blocks.start(first);
     }
 }
 
 /// K1, a key of 256 bits.
 pub(in crate::crypto) struct NativeXts(Aes);
+
+impl NativeXts {
+    /// A message without keys.
+    ///
+    /// # Errors
+    /// [`CipherError::KeyLength`] if the processor has no AES-NI.
+    #[inline]
+    pub(in crate::crypto) fn blank(
+        level: Level,
+        direction: Direction,
+    ) -> Result<Xts<NativeXts>, CipherError> {
+        let aes = Aes::blank(KEYS_LENGTH / 2, level)?;
+        Ok(XtsBlocks::blank(NativeXts(aes), direction))
+    }
+}
 
 impl WholeBlocks for NativeXts {
     #[inline]
@@ -96,7 +97,7 @@ impl WholeBlocks for NativeXts {
     }
 
     #[inline]
-    fn encrypt_block(&self, block: &mut Bytes) {
+    fn encrypt_block(&self, block: &mut Block) {
         let encrypted = self.0.encrypt_block(block);
         store(block, encrypted);
     }
@@ -193,12 +194,4 @@ fn times_x_to_the_8(tweak: __m128i) -> __m128i {
     let overflow = _mm_bsrli_si128::<15>(tweak);
     let reduced = _mm_clmulepi64_si128::<0>(overflow, _mm_set1_epi64x(0x87));
     _mm_xor_si128(_mm_bslli_si128::<1>(tweak), reduced)
-}
-
-/// A tweak in a register as a number.
-#[inline]
-#[target_feature(enable = "sse2")]
-pub(super) fn number(tweak: __m128i) -> Tweak {
-    let [low, high] = [tweak, _mm_unpackhi_epi64(tweak, tweak)].map(|half| _mm_cvtsi128_si64(half) as u64);
-    Tweak::from(high) << 64 | Tweak::from(low)
 }

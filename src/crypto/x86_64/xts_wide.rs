@@ -6,9 +6,8 @@ use std::arch::x86_64::*;
 use cipher::InOutBuf;
 use cipher::consts::U512;
 
-use super::aes::{Aes, decryption_keys, widen};
-use super::blocks::{load_part, load_wide, store_part, store_wide};
-use super::xts::{ROUND_KEYS, number};
+use super::aes::{AES_256_ROUND_KEYS as ROUND_KEYS, Aes, decryption_keys, widen};
+use super::blocks::{load_part, load_wide, number, store_part, store_wide};
 use crate::crypto::xts::{Tweak, later};
 
 /// Registers in flight.

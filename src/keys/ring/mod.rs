@@ -22,8 +22,8 @@ use table::Table;
 
 use super::error::KeysError;
 use super::set::{Inserted, KeyName, KeySet};
-use crate::crypto::Algorithm;
-use crate::crypto::derive::{DATA_KEY_LENGTH, Origin, RingId};
+use crate::crypto::derive::DATA_KEY_LENGTH;
+use crate::crypto::{Algorithm, DataKeyRef, MessageCipher, RingId};
 use crate::secret::{KeyBytes, KeyMemory};
 
 /// All data keys of a server.
@@ -200,14 +200,19 @@ impl Ring {
             .or_else(|| self.find(KeyName { id, version }).map(|place| place.algorithm))
     }
 
-    /// This version of the key, for ciphers that derive their keys from it; `None` if there is no such version.
+    /// What encrypts messages under this version of the key, or `None` if the version is needed for that and there is
+    /// no such version.
     #[inline]
-    pub fn origin(&self, id: u32, version: u32) -> Option<Origin<'_>> {
-        Some(Origin {
-            ring: self.id,
-            key_id: id,
-            key_version: version,
-            data_key: self.key(id, version)?,
+    pub fn message_cipher(&self, name: KeyName) -> Option<MessageCipher<'_>> {
+        Some(match self.algorithm(name.id, name.version)? {
+            Algorithm::AesCbc => MessageCipher::AesCbc,
+            Algorithm::AesCtr => MessageCipher::AesCtr,
+            Algorithm::Aes256Xts => MessageCipher::Aes256Xts(DataKeyRef {
+                ring: self.id,
+                key_id: name.id,
+                key_version: name.version,
+                key: self.key(name.id, name.version)?,
+            }),
         })
     }
 

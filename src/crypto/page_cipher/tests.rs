@@ -5,6 +5,8 @@ use std::cell::Cell;
 use aes::{Aes256, Aes256Enc};
 
 use super::*;
+use crate::crypto::xts::KEYS_LENGTH;
+use crate::crypto::{Algorithm, DataKeyRef, RingId, encrypted_length, password};
 use crate::secret::KeyBytes;
 
 fn hex(digits: &str) -> Vec<u8> {
@@ -24,16 +26,25 @@ fn try_new(
     key: &[u8],
     iv: &[u8],
 ) -> Result<PageCipher, CipherError> {
-    if !algorithm.derives_keys() {
-        return PageCipher::new_at(LEVEL.get(), algorithm, padding, direction, key, iv);
-    }
-    let origin = derive::Origin {
-        ring: derive::RingId::new(),
+    let data_key = DataKeyRef {
+        ring: RingId::new(),
         key_id: 1,
         key_version: 2,
-        data_key: KeyBytes::of(&[0xDA; 32]),
+        key: KeyBytes::of(&[0xDA; 32]),
     };
-    PageCipher::derived_at(LEVEL.get(), &origin, padding, direction, key, iv)
+    let cipher = match algorithm {
+        Algorithm::AesCbc => MessageCipher::AesCbc,
+        Algorithm::AesCtr => MessageCipher::AesCtr,
+        Algorithm::Aes256Xts => MessageCipher::Aes256Xts(data_key),
+    };
+    let message = Message {
+        cipher,
+        padding,
+        direction,
+        key,
+        iv,
+    };
+    PageCipher::new_at(LEVEL.get(), &message)
 }
 
 fn new(algorithm: Algorithm, padding: Padding, direction: Direction, key: &[u8]) -> PageCipher {
@@ -475,4 +486,76 @@ fn every_part_that_holds_a_key_wipes_itself_on_drop() {
     wipes::<sha2::Sha512>();
     wipes::<password::Derived>();
     wipes::<PageCipher>();
+}
+
+/// The output for a message in XTS under these keys, in one update.
+fn run_xts(
+    (level, keys): (Level, &[u8; KEYS_LENGTH]),
+    direction: Direction,
+    iv: &[u8; IV_LENGTH],
+    input: &[u8],
+) -> Vec<u8> {
+    #[repr(align(16))]
+    struct Room([u8; 1024]);
+    let mut room = Room([0; 1024]);
+    XtsKeys::keep(level, keys, &mut room.0).unwrap();
+    let mut cipher = PageCipher::idle();
+    let keys = XtsKeys::kept(level, &room.0).unwrap();
+    cipher.start_xts(keys, direction, iv).unwrap();
+    run(cipher, input).unwrap()
+}
+
+/// Every level that this processor has.
+fn levels() -> impl Iterator<Item = Level> {
+    Level::ALL
+        .into_iter()
+        .filter(|level| *level <= Level::available())
+}
+
+#[test]
+fn vectors_10_to_14_of_ieee_1619_hold_at_every_level() {
+    let keys: [u8; KEYS_LENGTH] = hex(
+        "27182818284590452353602874713526624977572470936999595749669676273141592653589793\
+                    238462643383279502884197169399375105820974944592",
+    )
+    .try_into()
+    .unwrap();
+    let plaintext: Vec<u8> = (0..512).map(|i| i as u8).collect();
+    // The number of the data unit, the first and the last block of ciphertext.
+    for (unit, first, last) in [
+        (
+            0xFF,
+            "1c3b3a102f770386e4836c99e370cf9b",
+            "c4f36ffda9fcea70b9c6e693e148c151",
+        ),
+        (
+            0xFFFF,
+            "77a31251618a15e6b92d1d66dffe7b50",
+            "a4f9e27b42af8100cb9d59cef9645803",
+        ),
+        (
+            0xFF_FFFF,
+            "e387aaa58ba483afa7e8eb469778317e",
+            "2263a1eef52dd6888c309f5a7d712826",
+        ),
+        (
+            0xFFFF_FFFF,
+            "bf53d2dade78e822a4d949a9bc6766b0",
+            "4c82f335abb152c4a93411373aaa8220",
+        ),
+        (
+            0xFF_FFFF_FFFF,
+            "64497e5a831e4a932c09be3e5393376d",
+            "d609d273ad5b0d59631c531f6a0a57b9",
+        ),
+    ] {
+        let iv = u128::to_le_bytes(unit);
+        for level in levels() {
+            let ciphertext = run_xts((level, &keys), Direction::Encrypt, &iv, &plaintext);
+            assert_eq!(ciphertext[..16], hex(first), "{unit:x} {level:?}");
+            assert_eq!(ciphertext[496..], hex(last), "{unit:x} {level:?}");
+            let decrypted = run_xts((level, &keys), Direction::Decrypt, &iv, &ciphertext);
+            assert_eq!(decrypted, plaintext, "{unit:x} {level:?}");
+        }
+    }
 }
