@@ -96,3 +96,22 @@ fn the_messages_that_the_page_of_lost_keys_explains_are_those_of_the_source() {
         }
     }
 }
+
+#[test]
+fn every_mutant_that_is_listed_is_of_a_function_that_there_is() {
+    let page = text(Path::new("docs/mutants.md"));
+    let mutants: Vec<_> = page.lines().filter(|line| line.starts_with("src/")).collect();
+    assert!(mutants.len() > 10, "{mutants:?}");
+    for mutant in mutants {
+        let (file, change) = mutant.split_once(": replace ").unwrap();
+        let function = match change.rsplit_once(" in ") {
+            Some((_, function)) => function,
+            None => change.split([' ', '(']).next().unwrap(),
+        };
+        let name = function.rsplit("::").next().unwrap();
+        assert!(
+            text(Path::new(file)).contains(&format!("fn {name}")),
+            "no function for the mutant {mutant}"
+        );
+    }
+}
