@@ -33,7 +33,7 @@ fn tables() -> String {
         if let Some((heading, _)) = sections.next_if(|(_, first)| *first == variable.name) {
             write!(
                 made,
-                "\n## {heading}\n\n| variable | default | values | set by | meaning |\n|---|---|---|---|---|\n"
+                "\n## {heading}\n\n| variable | default | values | set by | for | meaning |\n|---|---|---|---|---|---|\n"
             )
             .unwrap();
         }
@@ -46,8 +46,8 @@ fn tables() -> String {
         let meaning = as_markdown(variable.comment);
         writeln!(
             made,
-            "| `{}` | {default} | {} | {when} | {meaning} |",
-            variable.name, variable.values
+            "| `{}` | {default} | {} | {when} | {} | {meaning} |",
+            variable.name, variable.values, variable.stores
         )
         .unwrap();
     }
