@@ -34,8 +34,8 @@ test-packages: ## install the Debian packages that the tests need
 	scripts/install_openbao.sh
 
 lint: ## formatting, clippy and the links of the documentation; warnings are errors
-	$(CARGO) fmt --check
-	KEYROLL_REQUIRE_ABI_CHECK=1 $(CARGO) clippy --locked --all-targets -- -D warnings
+	$(CARGO) fmt --all --check
+	KEYROLL_REQUIRE_ABI_CHECK=1 $(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" KEYROLL_REQUIRE_ABI_CHECK=1 $(CARGO) doc --locked --no-deps --quiet
 
 deny: ## licences, bans and sources of what is shipped, and advisories where github.com answers (installs cargo-deny)

@@ -8,7 +8,7 @@ set -eu
 
 checkout=$(cd "$(dirname "$0")/.." && pwd -P)
 directory=${1:-${KEYROLL_AWS_SERVERS:-${CARGO_TARGET_DIR:-$checkout/target}/aws-servers}}
-requirements=$checkout/tests/aws/requirements.txt
+requirements=$checkout/tests/services/aws/requirements.txt
 
 if [ -x "$directory/bin/moto_server" ] && cmp -s "$requirements" "$directory/requirements.txt"; then
     exit 0

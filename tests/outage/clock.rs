@@ -16,10 +16,10 @@ use keyroll::service::vault::{Login, SecretSource};
 use keyroll::store::KeyStore;
 use serde_json::json;
 
-use crate::aws::{self, Server};
-use crate::openbao::Bao;
 use crate::services::{PATIENT, kv_store};
-use crate::trouble::Proxy;
+use test_support::aws::{self, Server};
+use test_support::openbao::Bao;
+use test_support::trouble::Proxy;
 
 const HOUR: i64 = 3600;
 const YEAR: i64 = 365 * 24 * HOUR;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use nix::sys::socket::{self, SockaddrIn};
 
-use crate::trouble;
+use test_support::trouble;
 
 /// How the names of threads begin that tests start; the kernel keeps 15 bytes of a name.
 const OF_TESTS: [&str; 6] = [

@@ -21,9 +21,9 @@ use keyroll::store::vault_kv::{KvError, VaultKv, VaultKvConfig, parse_url};
 use keyroll::store::{ChangeSource, KeyStore, Rotate, StoreError};
 use serde_json::json;
 
-use crate::aws;
-use crate::openbao::Bao;
-use crate::trouble::Proxy;
+use test_support::aws;
+use test_support::openbao::Bao;
+use test_support::trouble::Proxy;
 
 /// A server's request.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::left::{self, CALLER};
 use crate::services::{Call, Client, Kms, Kv, Master, PATIENT, Service, Transit};
-use crate::trouble::{Certificate, Trouble};
+use test_support::trouble::{Certificate, Trouble};
 
 /// The time that one request is given.
 const REQUEST: Duration = Duration::from_secs(2);

@@ -5,9 +5,9 @@ use keyroll::keys::{NewVersions, Ring};
 use keyroll::store::{KeyStore, Rotate};
 use serde_json::Value;
 
-use crate::openbao::Bao;
 use crate::services::{Kv, Master, PATIENT, Service, Transit};
-use crate::trouble::Trouble;
+use test_support::openbao::Bao;
+use test_support::trouble::Trouble;
 
 const FAILS: &str = "HTTP/1.1 500 Oops\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
 const BUSY: &str = "HTTP/1.1 429 Too Many Requests\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";

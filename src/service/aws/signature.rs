@@ -259,7 +259,7 @@ mod tests {
         sign(&request, scope, &credentials, UNIX_EPOCH + THEN)
     }
 
-    /// 30 of the 38 cases of AWS's published test suite, and three more. tests/aws/signature_vectors.py says where they are
+    /// 30 of the 38 cases of AWS's published test suite, and three more. tests/services/aws/signature_vectors.py says where they are
     /// from, compares them with the suite, and names the eight others: S3's paths, and a token that is not signed.
     #[test]
     fn signatures_are_those_of_the_published_test_suite() {

@@ -1,0 +1,319 @@
+//! aes_256_xts against vectors that a script made without keyroll's code, and against OpenSSL.
+
+use keyroll::crypto::{
+    CipherError, DataKeyRef, Direction, Message, MessageCipher, Padding, PageCipher, RingId,
+};
+use keyroll::secret::KeyBytes;
+use openssl::cipher::Cipher;
+use openssl::cipher_ctx::CipherCtx;
+use openssl::md::Md;
+use openssl::pkey::Id;
+use openssl::pkey_ctx::PkeyCtx;
+use proptest::collection::vec;
+use proptest::prelude::*;
+use serde::Deserialize;
+
+/// `tests/ciphers/vectors/aes_256_xts.json`, made by `tests/ciphers/vectors/make_aes_256_xts.py`.
+#[derive(Deserialize)]
+struct Vectors {
+    accept: Vec<Accept>,
+    reject_ciphertext: Vec<RejectCiphertext>,
+    reject_start: Vec<RejectStart>,
+}
+
+#[derive(Deserialize, Clone, Debug)]
+struct Case {
+    key_id: u32,
+    key_version: u32,
+    #[serde(with = "hex")]
+    data_key: Vec<u8>,
+    #[serde(with = "hex")]
+    salt: Vec<u8>,
+    #[serde(with = "hex")]
+    iv: Vec<u8>,
+}
+
+#[derive(Deserialize)]
+struct Accept {
+    #[serde(flatten)]
+    case: Case,
+    padded: bool,
+    length: usize,
+    ciphertext: String,
+}
+
+#[derive(Deserialize)]
+struct RejectCiphertext {
+    defect: String,
+    #[serde(flatten)]
+    case: Case,
+    ciphertext: String,
+}
+
+#[derive(Deserialize)]
+struct RejectStart {
+    defect: String,
+    error: String,
+    #[serde(flatten)]
+    case: Case,
+}
+
+fn vectors() -> Vectors {
+    serde_json::from_str(include_str!("vectors/aes_256_xts.json")).unwrap()
+}
+
+impl Case {
+    /// A cipher in a ring of its own.
+    fn cipher(&self, padding: Padding, direction: Direction) -> Result<PageCipher, CipherError> {
+        self.cipher_in(RingId::new(), padding, direction)
+    }
+
+    fn cipher_in(
+        &self,
+        ring: RingId,
+        padding: Padding,
+        direction: Direction,
+    ) -> Result<PageCipher, CipherError> {
+        let data_key = DataKeyRef {
+            ring,
+            key_id: self.key_id,
+            key_version: self.key_version,
+            key: KeyBytes::of(&self.data_key),
+        };
+        PageCipher::new(&Message {
+            cipher: MessageCipher::Aes256Xts(data_key),
+            padding,
+            direction,
+            key: &self.salt,
+            iv: &self.iv,
+        })
+    }
+}
+
+/// The output for a message in these pieces. Every destination has exactly the announced length.
+fn run<'a>(
+    mut cipher: PageCipher,
+    pieces: impl IntoIterator<Item = &'a [u8]>,
+) -> Result<Vec<u8>, CipherError> {
+    let mut out = Vec::new();
+    let mut input = 0;
+    for piece in pieces {
+        input += piece.len();
+        let start = out.len();
+        out.resize(start + cipher.update_length(piece.len()), 0);
+        assert_eq!(cipher.update(piece, &mut out[start..])?, out.len() - start);
+    }
+    let start = out.len();
+    out.resize(start + cipher.finish_length(), 0);
+    let last = cipher.finish(&mut out[start..])?;
+    out.truncate(start + last);
+    assert!(out.len() <= input + 16);
+    Ok(out)
+}
+
+#[test]
+fn the_vectors_of_the_script_hold_in_both_directions() {
+    let vectors = vectors().accept;
+    assert!(vectors.len() > 70);
+    let ring = RingId::new();
+    for Accept {
+        case,
+        padded,
+        length,
+        ciphertext,
+    } in vectors
+    {
+        let padding = if padded { Padding::Padded } else { Padding::None };
+        let plaintext: Vec<u8> = (0..length).map(|i| (i % 251) as u8).collect();
+        let ciphertext = hex::decode(ciphertext).unwrap();
+        let name = format!("{padding:?}, {length} bytes, a salt of {}", case.salt.len());
+        for _derived_then_cached in 0..2 {
+            let encrypt = case.cipher_in(ring, padding, Direction::Encrypt).unwrap();
+            let decrypt = case.cipher_in(ring, padding, Direction::Decrypt).unwrap();
+            assert!(run(encrypt, [&plaintext[..]]).unwrap() == ciphertext, "{name}");
+            assert!(run(decrypt, [&ciphertext[..]]).unwrap() == plaintext, "{name}");
+        }
+    }
+}
+
+#[test]
+fn every_defect_of_a_padded_message_is_refused() {
+    let vectors = vectors().reject_ciphertext;
+    assert!(vectors.len() > 20);
+    for RejectCiphertext {
+        defect,
+        case,
+        ciphertext,
+    } in vectors
+    {
+        let cipher = case.cipher(Padding::Padded, Direction::Decrypt).unwrap();
+        let ciphertext = hex::decode(ciphertext).unwrap();
+        assert_eq!(
+            run(cipher, [&ciphertext[..]]),
+            Err(CipherError::BadData),
+            "{defect}"
+        );
+    }
+}
+
+#[test]
+fn keys_and_ivs_of_wrong_length_are_refused_for_what_they_are() {
+    let vectors = vectors().reject_start;
+    assert!(vectors.len() > 20);
+    for RejectStart { defect, error, case } in vectors {
+        let expected = match &error[..] {
+            "key length" => CipherError::KeyLength,
+            "data key length" => CipherError::DataKeyLength,
+            "IV length" => CipherError::IvLength,
+            _ => panic!("no such error: {error}"),
+        };
+        for padding in [Padding::Padded, Padding::None] {
+            for direction in [Direction::Encrypt, Direction::Decrypt] {
+                let refused = case.cipher(padding, direction).err();
+                assert_eq!(refused, Some(expected), "{defect}, {padding:?}");
+            }
+        }
+    }
+}
+
+/// HKDF-SHA256 by OpenSSL.
+fn hkdf(case: &Case, label: &str, length: usize) -> Vec<u8> {
+    let mut ctx = PkeyCtx::new_id(Id::HKDF).unwrap();
+    ctx.derive_init().unwrap();
+    ctx.set_hkdf_md(Md::sha256()).unwrap();
+    ctx.set_hkdf_salt(&case.salt).unwrap();
+    ctx.set_hkdf_key(&case.data_key).unwrap();
+    let info = [
+        label.as_bytes(),
+        &case.key_id.to_be_bytes(),
+        &case.key_version.to_be_bytes(),
+    ]
+    .concat();
+    ctx.add_hkdf_info(&info).unwrap();
+    let mut out = vec![0; length];
+    ctx.derive(Some(&mut out)).unwrap();
+    out
+}
+
+fn ecb(key: &[u8], block: &[u8]) -> Vec<u8> {
+    let (mut ctx, mut out) = (CipherCtx::new().unwrap(), Vec::new());
+    ctx.encrypt_init(Some(Cipher::aes_256_ecb()), Some(key), None)
+        .unwrap();
+    ctx.set_padding(false);
+    ctx.cipher_update_vec(block, &mut out).unwrap();
+    out
+}
+
+/// The whole algorithm without padding by OpenSSL; the tweak behind m blocks by m doublings, bit by bit.
+fn reference(case: &Case, plaintext: &[u8]) -> Vec<u8> {
+    let keys = hkdf(case, "keyroll aes-256-xts v1", 64);
+    let (blocks, tail) = plaintext.split_at(plaintext.len() / 16 * 16);
+    let mut out = Vec::new();
+    if !blocks.is_empty() {
+        let mut ctx = CipherCtx::new().unwrap();
+        ctx.encrypt_init(Some(Cipher::aes_256_xts()), Some(&keys), Some(&case.iv))
+            .unwrap();
+        ctx.cipher_update_vec(blocks, &mut out).unwrap();
+    }
+    let mut tweak = ecb(&keys[32..], &case.iv);
+    for _ in 0..blocks.len() / 16 {
+        let mut carry = 0;
+        for byte in &mut tweak {
+            let out_of_it = *byte >> 7;
+            *byte = (*byte << 1) | carry;
+            carry = out_of_it;
+        }
+        tweak[0] ^= carry * 0x87;
+    }
+    let before = out.last_chunk::<16>().copied().unwrap_or_default();
+    let mixed: Vec<u8> = before.iter().zip(&tweak).map(|(c, t)| c ^ t).collect();
+    out.extend(tail.iter().zip(ecb(&keys[..32], &mixed)).map(|(p, m)| p ^ m));
+    out
+}
+
+fn check(case: &Case, plaintext: &[u8], splits: &[usize]) {
+    let ciphertext = reference(case, plaintext);
+    for (direction, input, expected) in [
+        (Direction::Encrypt, plaintext, &ciphertext[..]),
+        (Direction::Decrypt, &ciphertext, plaintext),
+    ] {
+        let what = format!(
+            "{direction:?} of {} bytes, splits {splits:?}, {case:?}",
+            input.len()
+        );
+        let new = || case.cipher(Padding::None, direction).unwrap();
+        assert!(run(new(), [input]).unwrap() == expected, "whole: {what}");
+
+        let mut rest = input;
+        let mut pieces: Vec<&[u8]> = Vec::new();
+        for split in splits {
+            let (piece, behind) = rest.split_at((*split).min(rest.len()));
+            pieces.push(piece);
+            rest = behind;
+        }
+        pieces.push(rest);
+        assert!(run(new(), pieces).unwrap() == expected, "in pieces: {what}");
+
+        // In place, in pieces of whole blocks but for the last.
+        let (mut cipher, mut data) = (new(), input.to_vec());
+        let mut at = 0;
+        for split in splits {
+            let end = (at + split * 16).min(data.len() / 16 * 16);
+            assert_eq!(cipher.update_in_place(&mut data[at..end]), Ok(end - at));
+            at = end;
+        }
+        at += cipher.update_in_place(&mut data[at..]).unwrap();
+        assert_eq!(cipher.finish(&mut data[at..]), Ok(input.len() - at));
+        assert!(data == expected, "in place: {what}");
+    }
+}
+
+fn cases() -> impl Strategy<Value = Case> {
+    let salt = prop_oneof![vec(any::<u8>(), 16), vec(any::<u8>(), 24), vec(any::<u8>(), 32)];
+    let keys = (vec(any::<u8>(), 32), salt, vec(any::<u8>(), 16));
+    (any::<u32>(), any::<u32>(), keys).prop_map(|(key_id, key_version, (data_key, salt, iv))| Case {
+        key_id,
+        key_version,
+        data_key,
+        salt,
+        iv,
+    })
+}
+
+proptest! {
+    #[test]
+    fn updates_of_any_split_are_as_openssl_has_them(
+        case in cases(),
+        plaintext in vec(any::<u8>(), 0..700),
+        splits in vec(prop_oneof![0..50usize, Just(16), Just(48)], 0..12),
+    ) {
+        check(&case, &plaintext, &splits);
+    }
+
+    #[test]
+    fn long_messages_are_as_openssl_has_them(
+        case in cases(),
+        length in 700..20_000usize,
+        splits in vec(0..3000usize, 0..6),
+    ) {
+        let plaintext: Vec<u8> = (0..length).map(|i| ((i * 31) >> 3) as u8).collect();
+        check(&case, &plaintext, &splits);
+    }
+
+    #[test]
+    fn padded_messages_are_openssls_gcm_under_the_derived_key(
+        case in cases(),
+        plaintext in vec(any::<u8>(), 0..100),
+    ) {
+        let key = hkdf(&case, "keyroll aes-256-xts gcm v1", 32);
+        let (mut ctx, mut expected, mut tag) = (CipherCtx::new().unwrap(), Vec::new(), [0; 16]);
+        ctx.encrypt_init(Some(Cipher::aes_256_gcm()), Some(&key), Some(&case.iv[..12])).unwrap();
+        ctx.cipher_update(&case.iv[12..], None).unwrap();
+        ctx.cipher_update_vec(&plaintext, &mut expected).unwrap();
+        ctx.cipher_final_vec(&mut expected).unwrap();
+        ctx.tag(&mut tag).unwrap();
+        expected.extend(tag);
+        let cipher = case.cipher(Padding::Padded, Direction::Encrypt).unwrap();
+        prop_assert_eq!(run(cipher, [&plaintext[..]]).unwrap(), expected);
+    }
+}

@@ -1,0 +1,10 @@
+//! The command `keyroll`, as people and scripts use it.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod keystore;
+mod one_line;
+mod permissions;
+mod scripts;
+mod snapshots;
+mod two_stores;

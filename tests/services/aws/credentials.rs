@@ -1,0 +1,185 @@
+//! The chain of credentials, link by link, against moto's STS and instance metadata.
+
+use std::fs;
+
+use super::support::{Environment, KEYSTORE, PATIENT, opened, refused, with, without, works, wrap};
+use test_support::aws::{REGION, Server, shared_moto};
+
+/// An environment without credentials.
+fn bare(moto: &Server) -> Environment {
+    without(
+        &moto.environment(),
+        &["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"],
+    )
+}
+
+const ROLE: &str = "arn:aws:iam::123456789012:role/keyroll";
+
+#[test]
+fn an_instance_gives_its_role_by_version_2_of_the_metadata_service() {
+    let moto = shared_moto();
+    let environment = with(&bare(moto), "AWS_EC2_METADATA_SERVICE_ENDPOINT", &moto.url());
+    works(&*opened(&moto.create_key(), &environment, PATIENT));
+}
+
+#[test]
+fn a_container_is_given_credentials_with_a_token_of_a_file() {
+    let moto = shared_moto();
+    let directory = tempfile::tempdir().unwrap();
+    let token = directory.path().join("token");
+    fs::write(&token, "Bearer x\n").unwrap();
+    let url = format!(
+        "{}/latest/meta-data/iam/security-credentials/default-role",
+        moto.url()
+    );
+    let environment = with(&bare(moto), "AWS_CONTAINER_CREDENTIALS_FULL_URI", &url);
+    let environment = with(
+        &environment,
+        "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
+        token.to_str().unwrap(),
+    );
+    works(&*opened(&moto.create_key(), &environment, PATIENT));
+    fs::write(&token, "").unwrap();
+    let error = refused(wrap_with(moto, &environment));
+    assert!(error.to_string().contains("holds no token"), "{error}");
+}
+
+#[test]
+fn a_service_account_takes_its_role_on_with_its_token() {
+    let moto = shared_moto();
+    let directory = tempfile::tempdir().unwrap();
+    let token = directory.path().join("token");
+    fs::write(&token, "eyJhbGciOiJub25lIn0.eyJzdWIiOiJ4In0.").unwrap();
+    let environment = with(
+        &bare(moto),
+        "AWS_WEB_IDENTITY_TOKEN_FILE",
+        token.to_str().unwrap(),
+    );
+    works(&*opened(
+        &moto.create_key(),
+        &with(&environment, "AWS_ROLE_ARN", ROLE),
+        PATIENT,
+    ));
+    fs::remove_file(&token).unwrap();
+    let error = refused(wrap_with(moto, &with(&environment, "AWS_ROLE_ARN", ROLE)));
+    assert!(error.to_string().contains("not found"), "{error}");
+}
+
+#[test]
+fn a_profile_gives_keys_a_region_an_endpoint_and_a_role() {
+    let moto = shared_moto();
+    let directory = tempfile::tempdir().unwrap();
+    let (config, credentials) = (
+        directory.path().join("config"),
+        directory.path().join("credentials"),
+    );
+    fs::write(
+        &config,
+        format!(
+            "[profile role]\nrole_arn = {ROLE}\nsource_profile = keys\nregion = {REGION}\nservices = moto\n\
+             [services moto]\nkms =\n  endpoint_url = {url}\nsts =\n  endpoint_url = {url}\n",
+            url = moto.url()
+        ),
+    )
+    .unwrap();
+    fs::write(
+        &credentials,
+        "[keys]\naws_access_key_id = AKIA\naws_secret_access_key = hunter2\n",
+    )
+    .unwrap();
+    let environment = [
+        ("AWS_CONFIG_FILE", config.to_str().unwrap()),
+        ("AWS_SHARED_CREDENTIALS_FILE", credentials.to_str().unwrap()),
+        ("AWS_PROFILE", "role"),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()));
+    works(&*opened(&moto.create_key(), &environment, PATIENT));
+}
+
+#[test]
+fn without_credentials_it_is_said_where_they_were_looked_for() {
+    let moto = shared_moto();
+    let disabled = with(&bare(moto), "AWS_EC2_METADATA_DISABLED", "true");
+    let away = with(
+        &bare(moto),
+        "AWS_EC2_METADATA_SERVICE_ENDPOINT",
+        "http://127.0.0.1:1",
+    );
+    for (environment, words) in [
+        (disabled, "AWS_EC2_METADATA_DISABLED"),
+        (away, "no instance metadata service"),
+    ] {
+        let error = refused(wrap_with(moto, &environment));
+        assert!(
+            error.to_string().contains("there are no AWS credentials"),
+            "{error}"
+        );
+        assert!(error.to_string().contains(words), "{error}");
+        assert!(error.hint().contains("docs/aws-kms.md"), "{}", error.hint());
+    }
+}
+
+#[test]
+fn credentials_are_fetched_once_and_again_before_they_end() {
+    use test_support::trouble::{Proxy, Trouble};
+    let moto = shared_moto();
+    let proxy = Proxy::plain(moto.port);
+    let url = proxy.url();
+    let environment = with(&bare(moto), "AWS_EC2_METADATA_SERVICE_ENDPOINT", &url);
+    let master = opened(&moto.create_key(), &environment, PATIENT);
+    let (_, wrapped) = wrap(&*master);
+    let asked = proxy.requests();
+    assert!(asked > 0);
+    for _ in 0..3 {
+        master.unwrap(&wrapped, KEYSTORE).unwrap();
+    }
+    assert_eq!(proxy.requests(), asked, "they last for a day");
+
+    // Credentials that end in four minutes are good, but others are looked for each time.
+    let end = std::time::SystemTime::now() + std::time::Duration::from_secs(240);
+    let body = format!(
+        r#"{{"AccessKeyId":"ASIA","SecretAccessKey":"hunter2","Token":"t","Expiration":"{}"}}"#,
+        keyroll::clock::rfc3339(end)
+    );
+    let answer = format!(
+        "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let environment = with(&bare(moto), "AWS_CONTAINER_CREDENTIALS_FULL_URI", &url);
+    let master = opened(&moto.create_key(), &environment, PATIENT);
+    proxy.makes(Trouble::Answer(answer.leak()));
+    let before = proxy.requests();
+    let (_, wrapped) = wrap(&*master);
+    master.unwrap(&wrapped, KEYSTORE).unwrap();
+    assert_eq!(proxy.requests(), before + 2);
+    // Whoever gives them may be away meanwhile.
+    proxy.makes(Trouble::Closed);
+    master.unwrap(&wrapped, KEYSTORE).unwrap();
+}
+
+#[test]
+fn credentials_that_have_ended_for_aws_are_replaced_at_once_whatever_our_clock_says() {
+    use test_support::trouble::{Proxy, Trouble};
+    let moto = shared_moto();
+    let (instance, kms) = (Proxy::plain(moto.port), Proxy::plain(moto.port));
+    let environment = with(&bare(moto), "AWS_EC2_METADATA_SERVICE_ENDPOINT", &instance.url());
+    let environment = with(&environment, "AWS_ENDPOINT_URL_KMS", &kms.url());
+    let master = opened(&moto.create_key(), &environment, PATIENT);
+    let (_, wrapped) = wrap(&*master);
+    let for_credentials = instance.requests();
+    kms.makes(Trouble::AnswerOnce(
+        "HTTP/1.1 400 Bad Request\r\nContent-Length: 68\r\n\r\n\
+         {\"__type\":\"ExpiredTokenException\",\"message\":\"The token has expired\"}",
+    ));
+    master.unwrap(&wrapped, KEYSTORE).unwrap();
+    assert_eq!(instance.requests(), 2 * for_credentials);
+    assert_eq!(kms.requests(), 3);
+}
+
+fn wrap_with(
+    moto: &Server,
+    environment: &[(String, String)],
+) -> Result<keyroll::master_key::Wrapped, keyroll::master_key::MasterKeyError> {
+    let key = keyroll::secret::KeystoreKey::random().unwrap();
+    opened(&moto.create_key(), environment, PATIENT).wrap(&key, KEYSTORE)
+}

@@ -1,0 +1,114 @@
+//! Programs of this crate: tests start one to have something done in a process of its own, which may be killed, be given errors,
+//! or belong to another user.
+
+use std::collections::BTreeMap;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::Mutex;
+
+use keyroll::keys::{KeyName, KeySet};
+
+/// What cargo made already in this process, by name.
+static BUILT: Mutex<BTreeMap<PathBuf, PathBuf>> = Mutex::new(BTreeMap::new());
+
+/// A program, built from the sources as they are now.
+pub fn program(name: &str) -> PathBuf {
+    let arguments: &[&str] = match cfg!(debug_assertions) {
+        true => &[],
+        false => &["--release"],
+    };
+    build(name, arguments, profile_directory().join(name))
+}
+
+/// A program with failpoints, in a target directory of its own: other tests use the library without them.
+pub fn program_with_failpoints(name: &str) -> PathBuf {
+    let target = profile_directory().with_file_name("tmp").join("failpoints");
+    let arguments = [
+        "--features",
+        "test-failpoints",
+        "--target-dir",
+        target.to_str().unwrap(),
+    ];
+    build(name, &arguments, target.join("debug").join(name))
+}
+
+/// `target/debug`, where the running test is `target/debug/deps/stores-...`.
+fn profile_directory() -> PathBuf {
+    let this = std::env::current_exe().unwrap();
+    this.parent().unwrap().parent().unwrap().to_owned()
+}
+
+fn build(name: &str, arguments: &[&str], made: PathBuf) -> PathBuf {
+    let mut built = BUILT.lock().unwrap();
+    let build = || {
+        let status = Command::new(env!("CARGO"))
+            .args(["build", "--quiet", "--locked"])
+            .args(["--package", env!("CARGO_PKG_NAME"), "--bin", name])
+            .args(arguments)
+            .current_dir(crate::root())
+            .status();
+        assert!(status.unwrap().success());
+        made.clone()
+    };
+    built.entry(made.clone()).or_insert_with(build).clone()
+}
+
+/// Whether this is the process in which the test of this name (`MODULE::TEST`) runs alone. Otherwise it runs there: `sh` starts
+/// it, after these lines.
+pub fn is_alone(test: &str, start: &str) -> bool {
+    if std::env::var_os("KEYROLL_TEST_ALONE").is_some() {
+        return true;
+    }
+    let alone = Command::new("sh")
+        .args(["-c", &format!("{start}\nexec \"$0\" \"$@\"")])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", test, "--test-threads=1"])
+        .env("KEYROLL_TEST_ALONE", "1")
+        .output()
+        .unwrap();
+    assert!(alone.status.success(), "{alone:?}");
+    let said = String::from_utf8_lossy(&alone.stdout);
+    assert!(said.contains("1 passed"), "{said}");
+    false
+}
+
+pub fn run(words: &[String]) -> Output {
+    Command::new(&words[0])
+        .args(&words[1..])
+        .output()
+        .unwrap_or_else(|error| panic!("{}: {error}", words[0]))
+}
+
+pub fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// The names in a directory.
+pub fn names(directory: &Path) -> Vec<String> {
+    let mut names: Vec<String> = fs::read_dir(directory)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+pub fn set_mode(path: &Path, mode: u32) {
+    fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+}
+
+/// Keys by id and version.
+pub type Keys = BTreeMap<(u32, u32), Vec<u8>>;
+
+pub fn plain_keys(keys: &KeySet) -> Keys {
+    keys.iter()
+        .map(|(KeyName { id, version }, key)| ((id, version), key.expose().to_vec()))
+        .collect()
+}
+
+/// Whether `now` holds all of `before` with the same bytes.
+pub fn holds_all(now: &Keys, before: &Keys) -> bool {
+    before.iter().all(|(name, key)| now.get(name) == Some(key))
+}

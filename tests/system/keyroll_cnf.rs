@@ -1,0 +1,122 @@
+//! `support-files/keyroll.cnf`, which packages install, is made from the table of system variables.
+//!
+//! After a change of the table: `KEYROLL_WRITE_CNF=1 cargo test --test system keyroll_cnf`.
+
+use std::fs;
+use std::path::Path;
+
+use keyroll::settings::variables;
+
+const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/support-files/keyroll.cnf");
+
+const HEAD: &str = "\
+# Encryption of all data with keyroll. Nothing is in force until lines are uncommented.
+#
+# 1. Make the keys, as root:
+#
+#      install -d -o mysql -g mysql -m 0700 /var/lib/keyroll /srv/keyroll-master
+#      keyroll init --keystore /var/lib/keyroll/keystore --master-key file:/srv/keyroll-master/key
+#
+#    A master key is better on another disk than the keystore, or at a key service: with both anyone can read the data,
+#    without one of them nobody can. Back both up, apart from each other and apart from the data.
+# 2. Uncomment the next three lines. 3. Restart the server. `keyroll check` tells whether all is well.
+
+[mariadbd]
+#keyroll_keystore = /var/lib/keyroll/keystore
+#keyroll_master_key = file:/srv/keyroll-master/key
+#!include /usr/share/keyroll/encrypt_everything.cnf
+
+# The last of them loads the plugin and makes the server encrypt everything. To choose what is encrypted, write lines of
+# that file here instead of it.
+
+# Whoever has the FILE privilege can read the server's files by SQL, keys as well, unless a directory is set for that.
+#secure_file_priv = /var/lib/mysql-files
+
+# All settings, with their defaults.
+
+[mariadbd]
+";
+
+/// Where lines are broken.
+const WIDTH: usize = 118;
+
+/// The text as lines of a comment.
+fn comment(text: &str) -> String {
+    let mut lines = vec![String::from("#")];
+    for word in text.split_whitespace() {
+        let last = lines.last_mut().unwrap();
+        if last.len() + 1 + word.len() > WIDTH {
+            lines.push(format!("# {word}"));
+        } else {
+            last.push(' ');
+            last.push_str(word);
+        }
+    }
+    lines.join("\n") + "\n"
+}
+
+fn cnf() -> String {
+    let mut text = HEAD.to_string();
+    let (actions, settings): (Vec<_>, Vec<_>) = variables().into_iter().partition(|row| row.is_action);
+    for variable in settings {
+        let live = if variable.live {
+            " SET GLOBAL sets it, too."
+        } else {
+            ""
+        };
+        text.push('\n');
+        text.push_str(&comment(&format!("{}.{live}", variable.comment)));
+        if !variable.values.starts_with("text") {
+            text.push_str(&comment(&format!("Values: {}", variable.values)));
+        }
+        text.push_str(&format!("#{} = {}", variable.name, variable.default));
+        text.truncate(text.trim_end().len());
+        text.push('\n');
+    }
+    text.push_str("\n# Not settings, but statements:\n");
+    for variable in actions {
+        text.push_str(&comment(variable.comment));
+    }
+    text
+}
+
+#[test]
+fn keyroll_cnf_explains_every_system_variable() {
+    let wanted = cnf();
+    if std::env::var_os("KEYROLL_WRITE_CNF").is_some() {
+        fs::write(FILE, &wanted).unwrap();
+    }
+    let held = fs::read_to_string(FILE).unwrap_or_default();
+    assert!(
+        held == wanted,
+        "support-files/keyroll.cnf differs from the table of system variables: run `KEYROLL_WRITE_CNF=1 cargo test \
+         --test system keyroll_cnf` and look at the difference"
+    );
+}
+
+#[test]
+fn keyroll_cnf_sets_nothing_until_a_line_is_uncommented() {
+    let text = fs::read_to_string(FILE).unwrap();
+    let in_force: Vec<&str> = text
+        .lines()
+        .filter(|line| !line.is_empty() && !line.starts_with('#') && *line != "[mariadbd]")
+        .collect();
+    assert!(in_force.is_empty(), "in force: {in_force:?}");
+}
+
+#[test]
+fn the_file_that_keyroll_cnf_includes_encrypts_as_keyroll_init_says() {
+    let path = Path::new(FILE).with_file_name("encrypt_everything.cnf");
+    let included = fs::read_to_string(path).unwrap();
+    let printed = include_str!("../../src/bin/keyroll/my_cnf.rs");
+    let (_, printed) = printed.split_once("const SERVER_SETTINGS: &str = \"").unwrap();
+    let (printed, _) = printed.split_once("\";").unwrap();
+    let lines: Vec<&str> = printed.lines().filter(|line| line.contains(" = ")).collect();
+    assert!(lines.len() > 3, "the settings were not found");
+    for line in lines {
+        assert!(
+            included.contains(&format!("\n{line}\n")),
+            "encrypt_everything.cnf lacks {line}"
+        );
+    }
+}

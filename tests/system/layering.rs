@@ -1,0 +1,149 @@
+//! The floors of the code: a `use` only points down, `unsafe` stands in one place, files stay short.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The floors from the top down. A file of one floor may name its own and those below it.
+const FLOORS: [&str; 16] = [
+    "ffi",
+    "plugin",
+    "settings",
+    "datadir",
+    "store",
+    "master_key",
+    "service",
+    "net",
+    "keys",
+    "crypto",
+    "durable",
+    "secret",
+    "clock",
+    "cancel",
+    "notify",
+    "one_line",
+];
+
+/// What the command may use: the settings and what is below them.
+const BELOW_THE_COMMAND: [&str; 14] = [
+    "settings",
+    "datadir",
+    "store",
+    "master_key",
+    "service",
+    "net",
+    "keys",
+    "crypto",
+    "durable",
+    "secret",
+    "clock",
+    "cancel",
+    "notify",
+    "one_line",
+];
+
+const LONGEST_FILE: usize = 600;
+
+fn sources() -> Vec<(PathBuf, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut found = Vec::new();
+    let mut folders = vec![root.clone()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|e| e == "rs") {
+                found.push((
+                    path.strip_prefix(&root).unwrap().to_path_buf(),
+                    fs::read_to_string(&path).unwrap(),
+                ));
+            }
+        }
+    }
+    assert!(found.len() > 20, "the sources were not found");
+    found
+}
+
+/// The code of a line, without a comment at its end.
+fn code(line: &str) -> &str {
+    line.split("//").next().unwrap_or_default()
+}
+
+/// The names that follow `prefix::` in the line.
+fn named_after<'a>(line: &'a str, prefix: &str) -> Vec<&'a str> {
+    let prefix = format!("{prefix}::");
+    line.match_indices(&prefix)
+        .map(|(at, _)| {
+            let rest = &line[at + prefix.len()..];
+            rest.split(|c: char| !c.is_alphanumeric() && c != '_')
+                .next()
+                .unwrap_or_default()
+        })
+        .collect()
+}
+
+#[test]
+fn a_use_points_to_its_own_floor_or_down() {
+    let mut wrong = Vec::new();
+    for (path, text) in sources() {
+        let mut parts = path
+            .components()
+            .map(|c| c.as_os_str().to_str().unwrap().trim_end_matches(".rs"));
+        let floor = parts.next().unwrap();
+        let (prefix, allowed) = match (floor, FLOORS.iter().position(|f| *f == floor)) {
+            ("lib", _) => continue,
+            ("bin", _) => ("keyroll", &BELOW_THE_COMMAND[..]),
+            (_, Some(at)) => ("crate", &FLOORS[at..]),
+            (_, None) => panic!("{floor} is on no floor: name it in FLOORS"),
+        };
+        for (number, line) in text.lines().enumerate() {
+            for name in named_after(code(line), prefix) {
+                if FLOORS.contains(&name) && !allowed.contains(&name) {
+                    wrong.push(format!("{}:{}: {name}", path.display(), number + 1));
+                }
+                assert!(
+                    !name.is_empty(),
+                    "{}:{}: name each floor in a use of its own",
+                    path.display(),
+                    number + 1
+                );
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "these point up: {wrong:#?}");
+}
+
+/// The server's pointers, ciphers by hand, one call of posix_spawn, and memory that is read while it is written.
+const PLACES_OF_UNSAFE: [&str; 4] = [
+    "ffi",
+    "crypto/x86_64",
+    "master_key/exec/spawn.rs",
+    "secret/key_memory.rs",
+];
+
+#[test]
+fn unsafe_stands_in_its_four_places_alone() {
+    let wrong: Vec<String> = sources()
+        .iter()
+        .filter(|(path, _)| !PLACES_OF_UNSAFE.iter().any(|place| path.starts_with(place)))
+        .flat_map(|(path, text)| {
+            text.lines().enumerate().filter_map(move |(number, line)| {
+                let is_unsafe = code(line)
+                    .split(|c: char| !c.is_alphanumeric() && c != '_')
+                    .any(|w| w == "unsafe");
+                is_unsafe.then(|| format!("{}:{}", path.display(), number + 1))
+            })
+        })
+        .collect();
+    assert!(wrong.is_empty(), "unsafe outside its places: {wrong:#?}");
+}
+
+#[test]
+fn no_file_is_too_long() {
+    let long: Vec<String> = sources()
+        .iter()
+        .filter(|(_, text)| text.lines().count() > LONGEST_FILE)
+        .map(|(path, text)| format!("{}: {} lines", path.display(), text.lines().count()))
+        .collect();
+    assert!(long.is_empty(), "{long:#?}");
+}
