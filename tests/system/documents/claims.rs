@@ -26,7 +26,10 @@ fn the_page_of_rotation_has_every_status_variable_that_a_server_shows() {
 
 #[test]
 fn the_costs_that_the_readme_names_are_those_of_the_page_on_speed() {
-    let (readme, speed) = (text(Path::new("README.md")), text(Path::new("docs/speed.md")));
+    let (readme, speed) = (
+        text(Path::new("README.md")),
+        text(Path::new("docs/measured/speed.md")),
+    );
     let (_, costs) = readme.split_once("## What it costs").unwrap();
     let (costs, _) = costs.split_once("\n## ").unwrap();
     let figures: Vec<_> = costs
@@ -38,7 +41,10 @@ fn the_costs_that_the_readme_names_are_those_of_the_page_on_speed() {
     assert!(figures.len() > 12, "{figures:?}");
     let measured: Vec<_> = speed.split([' ', '(', ')']).collect();
     for figure in figures {
-        assert!(measured.contains(&figure), "docs/speed.md lacks {figure}");
+        assert!(
+            measured.contains(&figure),
+            "docs/measured/speed.md lacks {figure}"
+        );
     }
 }
 
