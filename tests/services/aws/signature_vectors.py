@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes src/master_key/aws_kms/signature_vectors.json: requests, and the signatures that botocore, AWS's own client,
+"""Writes src/service/aws/signature_vectors.json: requests, and the signatures that botocore, AWS's own client,
 makes for them.
 
 The requests, the credentials (AKIDEXAMPLE, which opens nothing), the time and the scope are those of the published
@@ -163,7 +163,7 @@ def main():
             "headers": [["Host", "example.amazonaws.com"], *map(list, headers)],
             "body": body, "token": token, "authorization": signature(*case),
         })
-    out = pathlib.Path(__file__).parents[2] / "src/master_key/aws_kms/signature_vectors.json"
+    out = pathlib.Path(__file__).parents[3] / "src/service/aws/signature_vectors.json"
     lines = ",\n".join(" " + json.dumps(vector, ensure_ascii=False) for vector in vectors)
     out.write_text(f'{{"from": "botocore {botocore.__version__}", "vectors": [\n{lines}\n]}}\n')
     if sys.argv[1:2] == ["--suite"]:

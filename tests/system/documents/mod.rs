@@ -20,6 +20,11 @@ fn root() -> &'static Path {
 
 /// All pages of Markdown of the checkout, relative to it, in order.
 fn pages() -> Vec<PathBuf> {
+    files(|name| name.ends_with(".md"))
+}
+
+/// All files of the checkout with such a name, relative to it, in order.
+fn files(is_one: impl Fn(&str) -> bool) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut folders = vec![PathBuf::new()];
     while let Some(folder) = folders.pop() {
@@ -28,10 +33,10 @@ fn pages() -> Vec<PathBuf> {
             let name = entry.file_name().into_string().unwrap();
             let path = folder.join(&name);
             if entry.file_type().unwrap().is_dir() {
-                if name != "target" && name != "build" && !name.starts_with('.') {
+                if name != "target" && name != "build" && name != ".git" {
                     folders.push(path);
                 }
-            } else if name.ends_with(".md") {
+            } else if is_one(&name) {
                 found.push(path);
             }
         }
