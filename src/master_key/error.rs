@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use super::MasterKey;
 use super::key_list::ParseError;
-use super::open::FORMS;
+use super::options::FORMS;
 use crate::clock;
 use crate::crypto::wrap::SealError;
 use crate::durable::FileError;
 use crate::durable::permissions::shell_word;
-use crate::service::aws::AwsError;
-use crate::service::vault::VaultError;
+use crate::service::{ErrorKind, ServiceError};
 
 /// A failure of a master key provider. Nothing was changed unless the variant says so.
 #[derive(Debug, Error)]
@@ -156,26 +156,15 @@ pub enum MasterKeyError {
         directory: PathBuf,
     },
 
-    /// AWS KMS did not do it, or there are no credentials to ask it with.
-    #[error("{provider} failed to {operation}: {source}")]
-    AwsKms {
-        /// The provider, as it describes itself.
-        provider: String,
-        /// What it was asked for: `wrap` or `unwrap`.
-        operation: &'static str,
-        /// Why.
-        source: Box<AwsError>,
-    },
-
-    /// Vault did not do it, or is not what answers.
-    #[error("{provider} failed to {operation}: {source}")]
-    Vault {
+    /// The service that holds the master key did not do it, or there is nothing to ask it with.
+    #[error("{provider} failed to {operation}: {error}")]
+    Service {
         /// The provider, as it describes itself.
         provider: String,
         /// What it was asked for: `wrap`, `unwrap` or `rotate`.
         operation: &'static str,
         /// Why.
-        source: Box<VaultError>,
+        error: Box<dyn ServiceError>,
     },
 
     /// New versions of this master key are made elsewhere.
@@ -202,6 +191,54 @@ pub enum MasterKeyError {
 const _: () = assert!(size_of::<MasterKeyError>() <= 72);
 
 impl MasterKeyError {
+    /// The provider's master key does not open what it was given.
+    pub(super) fn wrong_key(provider: &dyn MasterKey, reason: impl Into<String>) -> MasterKeyError {
+        MasterKeyError::WrongKey {
+            provider: provider.describe(),
+            reason: reason.into(),
+        }
+    }
+
+    /// The provider gave an answer that cannot be used.
+    pub(super) fn bad_answer(
+        provider: &dyn MasterKey,
+        operation: &'static str,
+        reason: impl Into<String>,
+    ) -> MasterKeyError {
+        MasterKeyError::BadAnswer {
+            provider: provider.describe(),
+            operation,
+            reason: reason.into(),
+        }
+    }
+
+    /// The service that the provider's master key is at failed.
+    pub(super) fn of_service(
+        provider: &dyn MasterKey,
+        operation: &'static str,
+        error: impl ServiceError,
+    ) -> MasterKeyError {
+        let provider = provider.describe();
+        let reason = || error.to_string();
+        match error.kind() {
+            ErrorKind::WrongKey => MasterKeyError::WrongKey {
+                provider,
+                reason: reason(),
+            },
+            ErrorKind::Cancelled => MasterKeyError::Cancelled { provider },
+            ErrorKind::TimedOut(waited) => MasterKeyError::Timeout { provider, waited },
+            ErrorKind::Away => MasterKeyError::Unreachable {
+                provider,
+                reason: reason(),
+            },
+            ErrorKind::Other => MasterKeyError::Service {
+                provider,
+                operation,
+                error: Box::new(error),
+            },
+        }
+    }
+
     /// Whether the provider answered, but with a master key that does not open the keystore.
     pub fn is_wrong_key(&self) -> bool {
         matches!(self, MasterKeyError::WrongKey { .. })
@@ -216,7 +253,7 @@ impl MasterKeyError {
                 source.raw_os_error(),
                 Some(libc::ETXTBSY | libc::EAGAIN | libc::ENOMEM)
             ),
-            MasterKeyError::AwsKms { source, .. } => source.is_retryable(),
+            MasterKeyError::Service { error, .. } => error.is_retryable(),
             _ => false,
         }
     }
@@ -261,8 +298,7 @@ impl MasterKeyError {
                 "the server's unit needs LoadCredential={name}:PATH or LoadCredentialEncrypted={name}:PATH; \
                  docs/master-keys.md has an example"
             ),
-            MasterKeyError::AwsKms { source, .. } => source.hint(),
-            MasterKeyError::Vault { source, .. } => source.hint(),
+            MasterKeyError::Service { error, .. } => error.hint(),
             MasterKeyError::CannotRotate { instead, .. } => (*instead).into(),
             MasterKeyError::NoRandomBytes(_) | MasterKeyError::CannotSeal(_) => "check the system log".into(),
         }

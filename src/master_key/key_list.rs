@@ -20,7 +20,7 @@ use std::fmt;
 
 use zeroize::Zeroizing;
 
-use super::{MasterKeyError, Wrapped};
+use super::{MasterKey, MasterKeyError, Wrapped};
 use crate::crypto::wrap::{Sealed, WrappingKey};
 use crate::secret::{KeystoreKey, SecretBytes};
 
@@ -211,17 +211,14 @@ impl KeyList {
         })
     }
 
-    /// Unwraps with the version that wrapped. `provider` describes the list in errors.
+    /// Unwraps with the version that wrapped. `provider` is whose list it is, for errors.
     pub fn unwrap(
         &self,
         wrapped: &Wrapped,
         keystore: &str,
-        provider: &str,
+        provider: &dyn MasterKey,
     ) -> Result<KeystoreKey, MasterKeyError> {
-        let wrong = |reason: String| MasterKeyError::WrongKey {
-            provider: provider.into(),
-            reason,
-        };
+        let wrong = |reason: String| MasterKeyError::wrong_key(provider, reason);
         let named = &wrapped.key_version;
         let version = named
             .parse()

@@ -10,25 +10,78 @@ pub mod exec;
 pub mod file;
 pub mod key_list;
 pub mod open;
+pub mod options;
 pub mod vault_transit;
 
 pub use error::MasterKeyError;
-pub use open::{ByStatement, FORMS, PROVIDERS, Provider, ProviderOptions, check_by_statement, file_of, open};
+pub use open::{ByStatement, PROVIDERS, Provider, check_by_statement, file_of, open};
+pub use options::{DEFAULT_REQUEST_TIMEOUT, FORMS, ProviderOptions};
 
 use crate::durable::LoosePermissions;
-use crate::secret::KeystoreKey;
+use crate::secret::{KEYSTORE_KEY_LENGTH, KeystoreKey};
 
 /// The most bytes that a wrapped keystore key may have. AWS KMS answers with some 200, an RSA key with 512.
 pub const MAX_WRAPPED: usize = 16 * 1024;
+
+/// The most characters that the name of a master key's version may have.
+pub const MAX_KEY_VERSION: usize = 512;
 
 /// A keystore key as a master key has wrapped it. It is no secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wrapped {
     /// What the provider made of the key; only the provider understands it. At most [`MAX_WRAPPED`] bytes.
     pub bytes: Vec<u8>,
-    /// Which version of the master key wrapped it, in the provider's words: at most 512 printable characters, empty where
-    /// the provider names none.
+    /// Which version of the master key wrapped it, in the provider's words: at most [`MAX_KEY_VERSION`] printable ASCII
+    /// characters, none where the provider names no version.
     pub key_version: String,
+}
+
+impl Wrapped {
+    /// What this provider made of this key.
+    ///
+    /// # Errors
+    /// [`MasterKeyError::BadAnswer`], if it cannot be that ([`check`](Self::check)).
+    pub fn new(
+        provider: &dyn MasterKey,
+        bytes: Vec<u8>,
+        key_version: String,
+        key: &KeystoreKey,
+    ) -> Result<Wrapped, MasterKeyError> {
+        let wrapped = Wrapped { bytes, key_version };
+        match wrapped.check(key) {
+            Ok(()) => Ok(wrapped),
+            Err(reason) => Err(MasterKeyError::bad_answer(provider, "wrap", reason)),
+        }
+    }
+
+    /// Whether it can be what a provider made of this key. What ends in the keystore must not be the key in clear, whatever
+    /// the provider takes for wrapping.
+    ///
+    /// # Errors
+    /// Why it cannot.
+    pub fn check(&self, key: &KeystoreKey) -> Result<(), String> {
+        let mut windows = self.bytes.windows(KEYSTORE_KEY_LENGTH);
+        if self.bytes.is_empty() {
+            return Err("its ciphertext is empty".into());
+        }
+        if self.bytes.len() > MAX_WRAPPED {
+            return Err(format!("its ciphertext has more than {MAX_WRAPPED} bytes"));
+        }
+        if windows.any(|window| window == key.expose()) {
+            return Err("its ciphertext holds the key in clear".into());
+        }
+        if !is_key_version(&self.key_version) {
+            return Err(format!(
+                "its key_version is not at most {MAX_KEY_VERSION} printable ASCII characters"
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// Whether a text may name a version of a master key.
+pub fn is_key_version(text: &str) -> bool {
+    text.len() <= MAX_KEY_VERSION && text.bytes().all(|byte| matches!(byte, b' '..=b'~'))
 }
 
 /// A master key at its provider.
@@ -56,5 +109,36 @@ pub trait MasterKey: Send + Sync {
     /// Files that hold secrets to reach the master key with, and that others may read or change.
     fn loose_files(&self) -> Vec<LoosePermissions> {
         Vec::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wrap_is_neither_the_key_nor_out_of_bounds() {
+        let key = KeystoreKey::new(&[0xA7; 32]).unwrap();
+        let check = |bytes: &[u8], key_version: &str| {
+            let (bytes, key_version) = (bytes.to_vec(), key_version.to_owned());
+            Wrapped { bytes, key_version }.check(&key)
+        };
+        let (longest, too_long) = ("v".repeat(MAX_KEY_VERSION), "v".repeat(MAX_KEY_VERSION + 1));
+        for key_version in ["", "3", "a ~", &longest] {
+            assert_eq!(check(&[1], key_version), Ok(()), "{key_version}");
+        }
+        assert_eq!(check(&[0; MAX_WRAPPED], "1"), Ok(()));
+        let in_clear = [&[0][..], &[0xA7; 32], &[1]].concat();
+        for (bytes, key_version, reason) in [
+            (&[][..], "1", "empty"),
+            (&[0; MAX_WRAPPED + 1], "1", "more than 16384 bytes"),
+            (&in_clear, "1", "in clear"),
+            (&[1], &too_long, "printable"),
+            (&[1], "a\nb", "printable"),
+            (&[1], "ä", "printable"),
+        ] {
+            let error = check(bytes, key_version).unwrap_err();
+            assert!(error.contains(reason), "{reason}: {error}");
+        }
     }
 }

@@ -1,74 +1,10 @@
 //! The one factory of master key providers: a URI in, a provider out. Each provider names itself in [`PROVIDERS`], once.
 
-use std::collections::BTreeMap;
-use std::ffi::{OsStr, OsString};
-use std::fmt;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::path::Path;
 
-use super::aws_kms::AwsKms;
-use super::credential::{Credential, CredentialConfig};
-use super::exec::{Exec, ExecConfig};
-use super::file::{MasterKeyFile, MasterKeyFileConfig};
-use super::vault_transit::{self, VaultTransit, VaultTransitConfig};
-use super::{MasterKey, MasterKeyError};
-use crate::notify::Notify;
-use crate::service::aws::AwsKmsConfig;
-use crate::service::vault::VaultAccess;
-
-/// The time that a provider is given for one call unless told.
-pub const DEFAULT_REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
-
-/// What names a master key, for messages and help: the forms of all [`PROVIDERS`].
-pub const FORMS: &str =
-    "file:PATH, credential:NAME, exec:PATH, aws-kms:KEY or vault-transit:https://HOST:PORT/MOUNT/KEY";
-
-/// What all providers are opened with. `Debug` leaves the environment out: it may hold anyone's secrets.
-#[derive(Clone)]
-pub struct ProviderOptions {
-    /// The time for one call of a provider, all its retries together.
-    pub request_timeout: Duration,
-    /// The environment that providers may look at; nothing reads the process's own.
-    pub environment: BTreeMap<OsString, OsString>,
-    /// How Vault is asked; `None`: as the environment says.
-    pub vault: Option<Box<VaultAccess>>,
-    /// Who is told what a provider says beside its answers.
-    pub notify: Notify,
-}
-
-impl fmt::Debug for ProviderOptions {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ProviderOptions")
-            .field("request_timeout", &self.request_timeout)
-            .field("vault", &self.vault)
-            .finish_non_exhaustive()
-    }
-}
-
-impl ProviderOptions {
-    /// With this environment; nobody is told anything.
-    pub fn new(request_timeout: Duration, environment: BTreeMap<OsString, OsString>) -> ProviderOptions {
-        ProviderOptions {
-            request_timeout,
-            environment,
-            vault: None,
-            notify: Notify::default(),
-        }
-    }
-
-    /// With the environment that the process has now.
-    ///
-    /// To be called while no other thread changes the environment, as when a server starts.
-    pub fn of_this_process(request_timeout: Duration) -> ProviderOptions {
-        ProviderOptions::new(request_timeout, std::env::vars_os().collect())
-    }
-
-    /// A variable of the environment; `None` also if it is empty.
-    pub fn variable(&self, name: &str) -> Option<&OsStr> {
-        let value = self.environment.get(OsStr::new(name))?;
-        (!value.is_empty()).then_some(value)
-    }
-}
+use super::error::MasterKeyError;
+use super::options::{FORMS, ProviderOptions};
+use super::{MasterKey, aws_kms, credential, exec, file, vault_transit};
 
 /// What a statement may do with a kind of master key: whoever may set variables may not thereby run programs as the
 /// server, nor have its token for Vault.
@@ -109,12 +45,7 @@ pub static PROVIDERS: [Provider; 5] = [
         page: "docs/master-keys.md",
         is_service: false,
         by_statement: ByStatement::Any,
-        open: |rest, options| {
-            Ok(Box::new(MasterKeyFile::new(MasterKeyFileConfig {
-                path: absolute_path(rest)?,
-                lock_timeout: options.request_timeout,
-            })))
-        },
+        open: file::open,
     },
     Provider {
         scheme: "credential",
@@ -122,7 +53,7 @@ pub static PROVIDERS: [Provider; 5] = [
         page: "docs/master-keys.md",
         is_service: false,
         by_statement: ByStatement::Any,
-        open: |rest, options| Ok(Box::new(Credential::new(CredentialConfig::new(rest, options)?))),
+        open: credential::open,
     },
     Provider {
         scheme: "exec",
@@ -130,12 +61,7 @@ pub static PROVIDERS: [Provider; 5] = [
         page: "docs/exec-provider.md",
         is_service: false,
         by_statement: ByStatement::Never,
-        open: |rest, options| {
-            Ok(Box::new(Exec::new(ExecConfig::new(
-                absolute_path(rest)?,
-                options,
-            ))))
-        },
+        open: exec::open,
     },
     Provider {
         scheme: "aws-kms",
@@ -143,12 +69,7 @@ pub static PROVIDERS: [Provider; 5] = [
         page: "docs/aws-kms.md",
         is_service: true,
         by_statement: ByStatement::Any,
-        open: |rest, options| {
-            Ok(Box::new(AwsKms::new(
-                AwsKmsConfig::new(rest, &options.environment, options.request_timeout)?,
-                options.notify.clone(),
-            )))
-        },
+        open: aws_kms::open,
     },
     Provider {
         scheme: "vault-transit",
@@ -156,11 +77,7 @@ pub static PROVIDERS: [Provider; 5] = [
         page: "docs/vault.md",
         is_service: true,
         by_statement: ByStatement::SameService(vault_transit::service),
-        open: |rest, options| {
-            Ok(Box::new(VaultTransit::new(VaultTransitConfig::new(
-                rest, options,
-            )?)))
-        },
+        open: vault_transit::open,
     },
 ];
 
@@ -228,22 +145,11 @@ pub fn open(uri: &str, options: &ProviderOptions) -> Result<Box<dyn MasterKey>, 
     })
 }
 
-fn absolute_path(text: &str) -> Result<PathBuf, String> {
-    let path = PathBuf::from(text);
-    if text.starts_with("//") {
-        return Err("the path follows the colon at once, as in file:/PATH".into());
-    }
-    if text.contains('\0') {
-        return Err("a path has no NUL in it".into());
-    }
-    match path.is_absolute() {
-        true => Ok(path),
-        false => Err("the path must be absolute, because a server's working directory is its datadir".into()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use super::super::options::DEFAULT_REQUEST_TIMEOUT;
     use super::*;
 
     fn options() -> ProviderOptions {

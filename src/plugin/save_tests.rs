@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use super::tests::{Recorder, settings};
 use super::*;
 use crate::keys::KeySpec;
+use crate::master_key::DEFAULT_REQUEST_TIMEOUT;
 use crate::master_key::file::MasterKeyFile;
-use crate::master_key::open::DEFAULT_REQUEST_TIMEOUT;
 use crate::master_key::{self, ProviderOptions};
 use crate::store::keystore::{KeystoreConfig, KeystoreFile, NewKey};
 

@@ -1,4 +1,8 @@
 //! Services that hold keys, as their users know them: logins, API calls and errors of Vault and AWS.
 
 pub mod aws;
+pub mod body;
+pub mod error;
 pub mod vault;
+
+pub use error::{ErrorKind, ServiceError};

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::SettingsError;
 use super::values::{Settings, path, text};
 use crate::crypto::password::Digest;
-use crate::master_key::open::DEFAULT_REQUEST_TIMEOUT;
+use crate::master_key::DEFAULT_REQUEST_TIMEOUT;
 use crate::master_key::{self, MasterKey, MasterKeyError, ProviderOptions};
 use crate::service::aws::DEFAULT_KEYSTORE;
 use crate::store::StoreConfig;

@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use crate::durable::{FileError, read};
 use crate::master_key::{Provider, ProviderOptions};
 use crate::secret::{DataKey, SecretBytes};
-use crate::service::aws::{AwsError, AwsKmsConfig, Kms};
+use crate::service::ServiceError;
+use crate::service::aws::{AwsError, Kms, KmsConfig};
 
 /// What the names of the files begin with.
 const PREFIX: &str = "aws-kms-key.";
@@ -122,15 +123,20 @@ impl DataKeyReader {
             Some((provider, key)) if provider.scheme == "aws-kms" => key,
             _ => "alias/any",
         };
-        let config = AwsKmsConfig::new(key, &options.environment, options.request_timeout)?;
+        let config = KmsConfig::new(key, &options.environment, options.request_timeout)?;
         Ok(DataKeyReader(Kms::new(config, options.notify.clone())))
     }
 
     /// The data key in a file; the file stays. KMS is asked once.
     ///
     /// # Errors
-    /// [`AwsError::BadAnswer`] also if it has not the length of a data key.
-    pub fn read(&self, file: &DataKeyFile) -> Result<DataKey, AwsError> {
+    /// Also if it has not the length of a data key.
+    pub fn read(&self, file: &DataKeyFile) -> Result<DataKey, Box<dyn ServiceError>> {
+        self.decrypted(file)
+            .map_err(|error| Box::new(error) as Box<dyn ServiceError>)
+    }
+
+    fn decrypted(&self, file: &DataKeyFile) -> Result<DataKey, AwsError> {
         let ciphertext = bytes_of(&file.path)?;
         let plaintext = self.0.decrypt(ciphertext.expose(), None, &[])?;
         DataKey::new(plaintext.expose()).ok_or_else(|| AwsError::BadAnswer {

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use keyroll::keys::KeySpec;
+use keyroll::master_key::DEFAULT_REQUEST_TIMEOUT;
 use keyroll::master_key::file::MasterKeyFile;
-use keyroll::master_key::open::DEFAULT_REQUEST_TIMEOUT;
 use keyroll::master_key::{self, ProviderOptions};
 use keyroll::store::keystore::{KeystoreConfig, KeystoreFile, NewKey};
 

@@ -66,7 +66,7 @@ fn the_least_rights_are_enough_and_each_missing_one_is_named() {
     assert!(
         matches!(
             error,
-            MasterKeyError::Vault {
+            MasterKeyError::Service {
                 operation: "rotate",
                 ..
             }

@@ -7,8 +7,8 @@ use std::process::Command;
 
 use keyroll::crypto::Algorithm;
 use keyroll::keys::{KeyName, KeySet};
+use keyroll::master_key::DEFAULT_REQUEST_TIMEOUT;
 use keyroll::master_key::file::MasterKeyFile;
-use keyroll::master_key::open::DEFAULT_REQUEST_TIMEOUT;
 use keyroll::master_key::{self, ProviderOptions};
 use keyroll::secret::DataKey;
 use keyroll::store::keystore::{KeystoreConfig, KeystoreFile};

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use keyroll::durable::FileError;
 use keyroll::master_key::MasterKeyError;
-use keyroll::service::aws::AwsError;
+use keyroll::service::ServiceError;
 use keyroll::store::aws_key_files::Gap;
 use keyroll::store::{MarkError, StoreError};
 use thiserror::Error;
@@ -92,12 +92,12 @@ pub(crate) enum Failure {
     },
 
     /// A key of aws_key_management that could not be decrypted.
-    #[error("cannot decrypt {}: {source}", path.display())]
+    #[error("cannot decrypt {}: {error}", path.display())]
     KeyOfAws {
         /// Its file.
         path: PathBuf,
         /// What AWS, or the way to it, said.
-        source: Box<AwsError>,
+        error: Box<dyn ServiceError>,
     },
 
     /// `--filekey` with something that may be a password. It is not repeated.
@@ -245,7 +245,7 @@ impl Failure {
             Failure::NotInSource { .. } => "`keyroll list` shows what a store holds".into(),
             Failure::NoOtherMasterKey(_) => "give --against-master-key".into(),
             Failure::AwsSettings(_) => "docs/aws-kms.md has all settings".into(),
-            Failure::KeyOfAws { source, .. } => source.hint(),
+            Failure::KeyOfAws { error, .. } => error.hint(),
             Failure::LiteralFilekey => "write the password into a file of mode 0600 and give --filekey FILE:PATH, or set \
                                         KEYROLL_FILEKEY: other users can read arguments in the list of processes"
                 .into(),

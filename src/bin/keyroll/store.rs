@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use keyroll::crypto::Algorithm;
 use keyroll::keys::{KeyName, KeySet, NewVersions};
-use keyroll::master_key::open::{DEFAULT_REQUEST_TIMEOUT, ProviderOptions, open};
-use keyroll::master_key::{MasterKey, Provider, file_of};
+use keyroll::master_key::{DEFAULT_REQUEST_TIMEOUT, MasterKey, Provider, ProviderOptions, file_of, open};
 use keyroll::notify::Notify;
 use keyroll::service::aws::KmsSettings;
 use keyroll::store::key_file::{KeyFile, KeyFileConfig};

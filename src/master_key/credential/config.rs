@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::master_key::ProviderOptions;
+use crate::master_key::options::ProviderOptions;
 
 /// The settings of a credential.
 #[derive(Clone, Debug)]

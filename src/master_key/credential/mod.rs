@@ -18,6 +18,7 @@ use std::io;
 pub use config::CredentialConfig;
 
 use super::key_list::{self, KeyList};
+use super::options::ProviderOptions;
 use super::{MasterKey, MasterKeyError, Wrapped};
 use crate::durable::permissions;
 use crate::durable::{FileError, FileKind, read};
@@ -37,12 +38,13 @@ pub struct Credential {
     config: CredentialConfig,
 }
 
-impl Credential {
-    /// The credential that the settings name; reads nothing yet.
-    pub fn new(config: CredentialConfig) -> Credential {
-        Credential { config }
-    }
+/// The credential of this name; reads nothing yet.
+pub(super) fn open(name: &str, options: &ProviderOptions) -> Result<Box<dyn MasterKey>, String> {
+    let config = CredentialConfig::new(name, options)?;
+    Ok(Box::new(Credential { config }))
+}
 
+impl Credential {
     fn read(&self) -> Result<KeyList, MasterKeyError> {
         let Some(directory) = &self.config.directory else {
             return Err(MasterKeyError::NoCredentials {
@@ -88,7 +90,7 @@ impl MasterKey for Credential {
     }
 
     fn unwrap(&self, wrapped: &Wrapped, keystore: &str) -> Result<KeystoreKey, MasterKeyError> {
-        self.read()?.unwrap(wrapped, keystore, &self.describe())
+        self.read()?.unwrap(wrapped, keystore, self)
     }
 
     fn rotate(&self) -> Result<(), MasterKeyError> {

@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::master_key::ProviderOptions;
+use crate::master_key::options::{ProviderOptions, absolute_path};
 use crate::notify::Notify;
 
 /// What a command's environment always has.
@@ -50,7 +50,10 @@ pub struct ExecConfig {
 
 impl ExecConfig {
     /// The command at this path, with what it may have of the options' environment.
-    pub fn new(path: PathBuf, options: &ProviderOptions) -> ExecConfig {
+    ///
+    /// # Errors
+    /// What is wrong with the path.
+    pub fn new(path: &str, options: &ProviderOptions) -> Result<ExecConfig, String> {
         let may_pass = |name: &OsStr| {
             PASSED.iter().any(|passed| name == *passed) || name.as_bytes().starts_with(PASSED_PREFIX)
         };
@@ -60,12 +63,12 @@ impl ExecConfig {
             .filter(|(name, _)| may_pass(name))
             .map(|(name, value)| (name.clone(), value.clone()));
         let fixed = FIXED.map(|(name, value)| (name.into(), value.into()));
-        ExecConfig {
-            path,
+        Ok(ExecConfig {
+            path: absolute_path(path)?,
             request_timeout: options.request_timeout,
             environment: passed.chain(fixed).collect(),
             notify: options.notify.clone(),
-        }
+        })
     }
 }
 
@@ -89,7 +92,7 @@ mod tests {
             Duration::from_secs(1),
             ours.map(|(name, value)| (name.into(), value.into())).into(),
         );
-        let config = ExecConfig::new("/bin/true".into(), &options);
+        let config = ExecConfig::new("/bin/true", &options).unwrap();
         let seen: Vec<String> = config
             .environment
             .iter()

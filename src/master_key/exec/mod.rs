@@ -23,7 +23,8 @@ pub use config::ExecConfig;
 
 use self::client::{End, Outcome};
 use self::protocol::ANSWER_LIMIT;
-use super::{MasterKey, MasterKeyError, Wrapped};
+use super::options::ProviderOptions;
+use super::{MasterKey, MasterKeyError, Wrapped, is_key_version};
 use crate::net::{Deadline, retry};
 use crate::secret::{KeystoreKey, SecretBytes};
 
@@ -42,12 +43,13 @@ pub struct Exec {
     config: ExecConfig,
 }
 
-impl Exec {
-    /// The command that the settings name; runs nothing yet.
-    pub fn new(config: ExecConfig) -> Exec {
-        Exec { config }
-    }
+/// The command at this path; runs nothing yet.
+pub(super) fn open(path: &str, options: &ProviderOptions) -> Result<Box<dyn MasterKey>, String> {
+    let config = ExecConfig::new(path, options)?;
+    Ok(Box::new(Exec { config }))
+}
 
+impl Exec {
     /// Runs the command until it answers or the time is over.
     fn call<T>(
         &self,
@@ -60,12 +62,8 @@ impl Exec {
             let outcome = self.run(request, remaining)?;
             outcome.said.iter().for_each(|line| self.tell(line));
             let answer = self.judge(operation, &outcome)?;
-            let result = understand(answer).map_err(|reason| MasterKeyError::BadAnswer {
-                provider: self.describe(),
-                operation,
-                reason,
-            });
-            Ok(result?)
+            let result = understand(answer);
+            Ok(result.map_err(|reason| MasterKeyError::bad_answer(self, operation, reason))?)
         };
         retry(deadline, attempt, CallError::is_retryable)
     }
@@ -147,17 +145,17 @@ impl MasterKey for Exec {
 
     fn wrap(&self, key: &KeystoreKey, keystore: &str) -> Result<Wrapped, MasterKeyError> {
         let request = protocol::wrap_request(key, keystore);
-        self.call("wrap", &request, |answer| protocol::wrap_answer(answer, key))
-            .map_err(self.refused("wrap"))
+        let (bytes, key_version) = self
+            .call("wrap", &request, protocol::wrap_answer)
+            .map_err(self.refused("wrap"))?;
+        Wrapped::new(self, bytes, key_version, key)
     }
 
     fn unwrap(&self, wrapped: &Wrapped, keystore: &str) -> Result<KeystoreKey, MasterKeyError> {
         // No answer of a command names such a version: it stands in a keystore that someone else has written.
-        if !protocol::is_key_version(&wrapped.key_version) {
-            return Err(MasterKeyError::WrongKey {
-                provider: self.describe(),
-                reason: "the keystore was wrapped with a version whose name is not printable ASCII".into(),
-            });
+        if !is_key_version(&wrapped.key_version) {
+            let reason = "the keystore was wrapped with a version whose name is not printable ASCII";
+            return Err(MasterKeyError::wrong_key(self, reason));
         }
         let request = protocol::unwrap_request(wrapped, keystore);
         self.call("unwrap", &request, protocol::unwrap_answer)

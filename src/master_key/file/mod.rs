@@ -14,6 +14,7 @@ use nix::unistd::geteuid;
 pub use config::MasterKeyFileConfig;
 
 use super::key_list::KeyList;
+use super::options::ProviderOptions;
 use super::{MasterKey, MasterKeyError, Wrapped};
 use crate::durable::permissions::owner_only;
 use crate::durable::replace::{self, Previous, Replacement};
@@ -39,12 +40,13 @@ pub struct MasterKeyFile {
     config: MasterKeyFileConfig,
 }
 
-impl MasterKeyFile {
-    /// The file that the settings name; reads nothing yet.
-    pub fn new(config: MasterKeyFileConfig) -> MasterKeyFile {
-        MasterKeyFile { config }
-    }
+/// The file at this path; reads nothing yet.
+pub(super) fn open(path: &str, options: &ProviderOptions) -> Result<Box<dyn MasterKey>, String> {
+    let config = MasterKeyFileConfig::new(path, options)?;
+    Ok(Box::new(MasterKeyFile { config }))
+}
 
+impl MasterKeyFile {
     /// Makes a new file of mode 0600 with a random version 1, durably, and reads it back. `owner` is a user id and a group
     /// id; without, the file belongs to who makes it.
     ///
@@ -77,7 +79,7 @@ impl MasterKey for MasterKeyFile {
     }
 
     fn unwrap(&self, wrapped: &Wrapped, keystore: &str) -> Result<KeystoreKey, MasterKeyError> {
-        self.read()?.unwrap(wrapped, keystore, &self.describe())
+        self.read()?.unwrap(wrapped, keystore, self)
     }
 
     fn rotate(&self) -> Result<(), MasterKeyError> {

@@ -1,6 +1,6 @@
 //! Which key of which transit engine.
 
-use crate::master_key::ProviderOptions;
+use crate::master_key::options::ProviderOptions;
 use crate::net::Url;
 use crate::service::vault::{VaultAccess, VaultConfig};
 
@@ -44,7 +44,7 @@ impl VaultTransitConfig {
     }
 }
 
-/// The Vault that `https://HOST:PORT/MOUNT/KEY` is at, and whether TLS protects the way there.
+/// The Vault that `https://HOST:PORT/MOUNT/KEY` is at: whether TLS protects the way there, and its host.
 pub fn service(text: &str) -> Option<(bool, String)> {
     let url = Url::parse(text).ok()?;
     Some((url.is_https(), url.authority().to_owned()))

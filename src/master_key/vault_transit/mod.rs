@@ -1,76 +1,79 @@
 //! `vault-transit:https://HOST:PORT/MOUNT/KEY`: a master key that never leaves the transit engine of HashiCorp Vault or
 //! OpenBao. The keystore's UUID is bound to what it wraps. Tested against OpenBao.
 
-mod client;
 mod config;
 
 pub use config::{VaultTransitConfig, service};
 
-use self::client::TransitClient;
-use super::{MasterKey, MasterKeyError, Wrapped};
+use super::error::MasterKeyError;
+use super::options::ProviderOptions;
+use super::{MasterKey, Wrapped};
 use crate::durable::LoosePermissions;
 use crate::secret::KeystoreKey;
-
-/// The most bytes of a ciphertext; a wrapped keystore key has some 90.
-const MAX_CIPHERTEXT: usize = 8 * 1024;
+use crate::service::vault::TransitKey;
 
 /// A master key in Vault transit.
 #[derive(Debug)]
 pub struct VaultTransit {
-    client: TransitClient,
+    key: TransitKey,
 }
 
-impl VaultTransit {
-    /// The key that the settings name; asks nobody yet.
-    pub fn new(config: VaultTransitConfig) -> VaultTransit {
-        VaultTransit {
-            client: TransitClient::new(config),
-        }
-    }
+/// The key of this URL; asks nobody yet.
+pub(super) fn open(url: &str, options: &ProviderOptions) -> Result<Box<dyn MasterKey>, String> {
+    let VaultTransitConfig { vault, mount, key } = VaultTransitConfig::new(url, options)?;
+    let key = TransitKey::new(vault, mount, key);
+    Ok(Box::new(VaultTransit { key }))
 }
 
 impl MasterKey for VaultTransit {
     fn describe(&self) -> String {
-        self.client.describe()
+        self.key.describe()
     }
 
     fn loose_files(&self) -> Vec<LoosePermissions> {
-        self.client.loose_files()
+        self.key.config().access.loose_files()
     }
 
     fn wrap(&self, key: &KeystoreKey, keystore: &str) -> Result<Wrapped, MasterKeyError> {
-        let ciphertext = self.client.encrypt(key.expose(), keystore)?;
-        match version_of(&ciphertext) {
-            Some(version) => Ok(Wrapped {
-                key_version: version.into(),
-                bytes: ciphertext.into_bytes(),
-            }),
-            None => Err(self
-                .client
-                .bad_answer("wrap", "its ciphertext is not one of transit")),
-        }
+        let ciphertext = self
+            .key
+            .encrypt(key.expose(), keystore)
+            .map_err(|error| MasterKeyError::of_service(self, "wrap", error))?;
+        let Some(version) = version_of(&ciphertext).map(str::to_owned) else {
+            return Err(MasterKeyError::bad_answer(
+                self,
+                "wrap",
+                "its ciphertext is not one of transit",
+            ));
+        };
+        Wrapped::new(self, ciphertext.into_bytes(), version, key)
     }
 
     fn unwrap(&self, wrapped: &Wrapped, keystore: &str) -> Result<KeystoreKey, MasterKeyError> {
         let text = std::str::from_utf8(&wrapped.bytes).ok();
         let Some((ciphertext, version)) = text.and_then(|text| Some((text, version_of(text)?))) else {
-            return Err(self
-                .client
-                .wrong_key("what is to be unwrapped is no ciphertext of transit"));
+            let reason = "what is to be unwrapped is no ciphertext of transit";
+            return Err(MasterKeyError::wrong_key(self, reason));
         };
         if version != wrapped.key_version {
-            return Err(self.client.wrong_key(&format!(
+            let reason = format!(
                 "version {} is said to have wrapped it, but version {version} did",
                 wrapped.key_version.escape_debug()
-            )));
+            );
+            return Err(MasterKeyError::wrong_key(self, reason));
         }
-        let plain = self.client.decrypt(ciphertext, keystore)?;
+        let plain = self
+            .key
+            .decrypt(ciphertext, keystore)
+            .map_err(|error| MasterKeyError::of_service(self, "unwrap", error))?;
         KeystoreKey::new(plain.expose())
-            .ok_or_else(|| self.client.wrong_key("what comes out is no keystore key"))
+            .ok_or_else(|| MasterKeyError::wrong_key(self, "what comes out is no keystore key"))
     }
 
     fn rotate(&self) -> Result<(), MasterKeyError> {
-        self.client.rotate()
+        self.key
+            .rotate()
+            .map_err(|error| MasterKeyError::of_service(self, "rotate", error))
     }
 }
 
@@ -83,7 +86,7 @@ fn version_of(ciphertext: &str) -> Option<&str> {
     let is_base64 = sealed
         .bytes()
         .all(|b| b.is_ascii_alphanumeric() || b"+/=".contains(&b));
-    (is_number && is_base64 && !sealed.is_empty() && ciphertext.len() <= MAX_CIPHERTEXT).then_some(version)
+    (is_number && is_base64 && !sealed.is_empty()).then_some(version)
 }
 
 #[cfg(test)]

@@ -15,10 +15,9 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde::Deserialize;
 use serde_json::json;
-use zeroize::{Zeroize, Zeroizing};
 
 use super::AwsError;
-use super::config::{AwsKmsConfig, LogLevel};
+use super::config::{KmsConfig, LogLevel};
 use super::credentials::Kept;
 use super::endpoint::Service;
 use super::error::Class;
@@ -28,6 +27,8 @@ use crate::durable::{LoosePermissions, permissions};
 use crate::net::{Deadline, Response, retry};
 use crate::notify::Notify;
 use crate::secret::SecretBytes;
+use crate::service::ServiceError;
+use crate::service::body::{SecretBase64, with_secret};
 
 /// What KMS authenticates beside a ciphertext and shows in CloudTrail. No secret; empty = none.
 pub(crate) type Context<'a> = &'a [(&'a str, &'a str)];
@@ -41,7 +42,7 @@ pub(crate) struct Encrypted {
 
 /// Asks KMS. The session is opened at the first request, and opened anew until that works.
 pub struct Kms {
-    pub(crate) config: AwsKmsConfig,
+    pub(crate) config: KmsConfig,
     session: Mutex<Option<Arc<Session>>>,
     credentials: Kept,
     notify: Notify,
@@ -49,7 +50,7 @@ pub struct Kms {
 
 impl Kms {
     /// Asks nobody yet. `notify` is told of each request, as the log level wants it.
-    pub fn new(config: AwsKmsConfig, notify: Notify) -> Kms {
+    pub fn new(config: KmsConfig, notify: Notify) -> Kms {
         Kms {
             config,
             session: Mutex::default(),
@@ -58,8 +59,12 @@ impl Kms {
         }
     }
 
-    /// The session, which holds the region.
-    pub(crate) fn session(&self) -> Result<Arc<Session>, AwsError> {
+    /// The region that KMS is asked in.
+    pub(crate) fn region(&self) -> Result<String, AwsError> {
+        Ok(self.session()?.region.clone())
+    }
+
+    fn session(&self) -> Result<Arc<Session>, AwsError> {
         let mut session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
         match &*session {
             Some(session) => Ok(Arc::clone(session)),
@@ -170,25 +175,9 @@ fn bad_answer(reason: &'static str) -> AwsError {
 }
 
 fn encrypt_request(key: &str, plaintext: &[u8], context: Context<'_>) -> SecretBytes {
-    let mut start = json!({ "KeyId": key, "EncryptionContext": object(context) }).to_string();
-    // In the place of the closing brace.
-    start.truncate(start.len() - 1);
-    start.push_str(",\"Plaintext\":\"");
-    let encoded = plaintext.len().div_ceil(3) * 4;
-    // All the room at once: a vector that grows leaves an unwiped copy behind.
-    let mut body = SecretBytes::with_capacity(start.len() + encoded + 2);
-    let out = body.expose_mut();
-    out.extend_from_slice(start.as_bytes());
-    out.resize(start.len() + encoded, b'=');
-    #[expect(
-        clippy::expect_used,
-        reason = "the room was made for exactly this many characters, one line above"
-    )]
-    BASE64_STANDARD
-        .encode_slice(plaintext, &mut out[start.len()..])
-        .expect("four characters for each three bytes");
-    out.extend_from_slice(b"\"}");
-    body
+    let request = json!({ "KeyId": key, "EncryptionContext": object(context) }).to_string();
+    let without_brace = request.strip_suffix('}').unwrap_or(&request);
+    with_secret(&format!("{without_brace},\"Plaintext\":\""), plaintext, "\"}")
 }
 
 fn decrypt_request(key: Option<&str>, ciphertext: &[u8], context: Context<'_>) -> SecretBytes {
@@ -233,9 +222,8 @@ fn encrypted(body: &[u8]) -> Result<Encrypted, &'static str> {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct DecryptAnswer<'a> {
-    #[serde(borrow)]
-    plaintext: Cow<'a, str>,
+struct DecryptAnswer {
+    plaintext: SecretBase64,
 }
 
 fn decrypted(body: &[u8]) -> Result<SecretBytes, &'static str> {
@@ -243,18 +231,9 @@ fn decrypted(body: &[u8]) -> Result<SecretBytes, &'static str> {
     if body.contains(&b'\\') {
         return Err("there is a backslash in it");
     }
-    let DecryptAnswer { plaintext } =
-        serde_json::from_slice(body).map_err(|_| "it is not JSON with Plaintext as a text")?;
-    let mut bytes = Zeroizing::new(vec![0; plaintext.len().div_ceil(4) * 3]);
-    let length = BASE64_STANDARD
-        .decode_slice(&*plaintext, &mut bytes)
-        .map_err(|_| "its Plaintext is not base64")?;
-    if let Cow::Owned(mut copy) = plaintext {
-        copy.zeroize();
-    }
-    let mut whole = SecretBytes::with_capacity(length);
-    whole.expose_mut().extend_from_slice(&bytes[..length]);
-    Ok(whole)
+    let answer: DecryptAnswer =
+        serde_json::from_slice(body).map_err(|_| "it is not JSON with Plaintext in base64")?;
+    Ok(answer.plaintext.0)
 }
 
 #[cfg(test)]
@@ -280,12 +259,6 @@ mod tests {
             text(decrypt_request(None, &[1, 2, 3], &[])),
             r#"{"CiphertextBlob":"AQID"}"#
         );
-    }
-
-    #[test]
-    fn a_request_with_a_key_is_written_in_place() {
-        let mut body = encrypt_request("alias/x", &[7; 32], &[]);
-        assert_eq!(body.expose_mut().capacity(), body.expose().len());
     }
 
     #[test]

@@ -9,14 +9,14 @@ use super::endpoint::is_region;
 use super::variables::{LOG_LEVEL, Variables};
 
 /// The settings of a KMS key.
-pub struct AwsKmsConfig {
+pub struct KmsConfig {
     pub(crate) key: KmsKey,
     pub(super) request_timeout: Duration,
     pub(super) variables: Variables,
     pub(super) log_level: LogLevel,
 }
 
-impl AwsKmsConfig {
+impl KmsConfig {
     /// The key of this id, alias or ARN, with what of the options' environment is AWS's.
     ///
     /// # Errors
@@ -25,14 +25,14 @@ impl AwsKmsConfig {
         key: &str,
         environment: &BTreeMap<OsString, OsString>,
         request_timeout: Duration,
-    ) -> Result<AwsKmsConfig, String> {
+    ) -> Result<KmsConfig, String> {
         let variables = Variables::of(environment);
         let log_level = match variables.text(LOG_LEVEL) {
             None => LogLevel::Off,
             Some(name) => LogLevel::of_name(name)
                 .ok_or("a log level is Off, Fatal, Error, Warn, Info, Debug or Trace")?,
         };
-        Ok(AwsKmsConfig {
+        Ok(KmsConfig {
             key: KmsKey::parse(key)?,
             request_timeout,
             variables,
@@ -41,9 +41,9 @@ impl AwsKmsConfig {
     }
 }
 
-impl fmt::Debug for AwsKmsConfig {
+impl fmt::Debug for KmsConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "AwsKmsConfig({})", self.key.text)
+        write!(f, "KmsConfig({})", self.key.text)
     }
 }
 

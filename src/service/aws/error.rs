@@ -7,6 +7,7 @@ use thiserror::Error;
 
 use crate::durable::FileError;
 use crate::net::NetError;
+use crate::service::{ErrorKind, ServiceError};
 
 /// A failure to get credentials or to have KMS do something. No variant holds a secret or the body of an answer.
 #[derive(Debug, Error)]
@@ -232,9 +233,16 @@ impl Answered {
     }
 }
 
-impl AwsError {
-    /// Whether another try may succeed.
-    pub fn is_retryable(&self) -> bool {
+impl ServiceError for AwsError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            AwsError::Answered(answered) if answered.class() == Class::WrongKey => ErrorKind::WrongKey,
+            AwsError::Net(error) => error.into(),
+            _ => ErrorKind::Other,
+        }
+    }
+
+    fn is_retryable(&self) -> bool {
         match self {
             AwsError::Answered(answered) => answered.class() == Class::TryAgain,
             AwsError::Net(error) => error.is_retryable(),
@@ -242,8 +250,7 @@ impl AwsError {
         }
     }
 
-    /// What a DBA can do about it.
-    pub fn hint(&self) -> String {
+    fn hint(&self) -> String {
         match self {
             AwsError::Settings { mend, .. } => mend.clone(),
             AwsError::NoCredentials { .. } => "give the server's process AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a \
@@ -259,7 +266,9 @@ impl AwsError {
             AwsError::File(error) => error.hint(),
         }
     }
+}
 
+impl AwsError {
     /// The same, with the time that all tries together were given.
     pub(crate) fn within(self, allowed: Duration) -> AwsError {
         match self {

@@ -27,8 +27,8 @@ mod time;
 mod variables;
 
 pub use client::Kms;
-pub use config::{Arn, AwsKmsConfig, LOG_LEVELS};
-pub use error::{AwsError, Class};
+pub use config::{Arn, KmsConfig, LOG_LEVELS};
+pub use error::AwsError;
 pub use settings::{DEFAULT_KEYSTORE, KmsSettings};
 pub use variables::LOG_LEVEL;
 

@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use super::AwsError;
 use super::answer::error_of;
-use super::config::AwsKmsConfig;
+use super::config::KmsConfig;
 use super::credentials::{Credentials, Source};
 use super::endpoint::{self, Service, Variant, is_region};
 use super::profile::Profiles;
@@ -37,7 +37,7 @@ pub(super) struct Question<'a> {
 
 impl Session {
     /// Reads the shared files and the certificates. Nobody is asked yet.
-    pub(super) fn open(config: &AwsKmsConfig) -> Result<Session, AwsError> {
+    pub(super) fn open(config: &KmsConfig) -> Result<Session, AwsError> {
         let variables = &config.variables;
         let profiles = Profiles::read(variables)?;
         let region = region(config, &profiles)?;
@@ -134,7 +134,7 @@ impl Session {
 }
 
 /// An ARN is of one region, and nobody else knows its key. What is set goes before the profile.
-fn region(config: &AwsKmsConfig, profiles: &Profiles) -> Result<String, AwsError> {
+fn region(config: &KmsConfig, profiles: &Profiles) -> Result<String, AwsError> {
     let variables = &config.variables;
     let region = config
         .key
@@ -178,7 +178,7 @@ mod tests {
             .chain(more)
             .map(|(n, v)| (n.into(), v.into()))
             .collect();
-        Session::open(&AwsKmsConfig::new(key, &environment, Duration::from_secs(1)).unwrap())
+        Session::open(&KmsConfig::new(key, &environment, Duration::from_secs(1)).unwrap())
     }
 
     #[test]

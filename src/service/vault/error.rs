@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 use crate::net::NetError;
+use crate::service::{ErrorKind, ServiceError};
 
 /// A failure of Vault, or on the way there. No variant holds a token or a part of an answer.
 #[derive(Debug, Error)]
@@ -124,6 +125,13 @@ pub enum VaultError {
         reason: &'static str,
     },
 
+    /// A key of the transit engine does not open a ciphertext.
+    #[error("{reason}")]
+    NotDecrypted {
+        /// Why.
+        reason: &'static str,
+    },
+
     /// The answer is not what the API promises. It is not quoted, for it may hold a key.
     #[error("{host} gave an answer to {path} that is not Vault's (line {line}, column {column})")]
     BadAnswer {
@@ -139,15 +147,6 @@ pub enum VaultError {
 }
 
 impl VaultError {
-    /// Whether the same request may succeed a moment later.
-    pub fn is_retryable(&self) -> bool {
-        match self {
-            VaultError::Net(error) => error.is_retryable(),
-            VaultError::Busy { .. } | VaultError::Fails { .. } => true,
-            _ => false,
-        }
-    }
-
     /// Whether the request surely changed nothing.
     pub(super) fn had_no_effect(&self) -> bool {
         matches!(
@@ -160,9 +159,27 @@ impl VaultError {
     pub fn is_away(&self) -> bool {
         matches!(self, VaultError::Sealed { .. }) || self.is_retryable()
     }
+}
 
-    /// What a DBA can do about it.
-    pub fn hint(&self) -> String {
+impl ServiceError for VaultError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            VaultError::NotDecrypted { .. } => ErrorKind::WrongKey,
+            VaultError::Net(error) => error.into(),
+            error if error.is_away() => ErrorKind::Away,
+            _ => ErrorKind::Other,
+        }
+    }
+
+    fn is_retryable(&self) -> bool {
+        match self {
+            VaultError::Net(error) => error.is_retryable(),
+            VaultError::Busy { .. } | VaultError::Fails { .. } => true,
+            _ => false,
+        }
+    }
+
+    fn hint(&self) -> String {
         match self {
             VaultError::Net(error) => match error {
                 NetError::Tls { .. } => format!("{}: keyroll_vault_ca names its file", error.hint()),
@@ -196,6 +213,7 @@ impl VaultError {
             VaultError::Busy { .. } => "try again later, or raise its rate limit".into(),
             VaultError::Fails { .. } => "look into Vault's log".into(),
             VaultError::Refused { .. } => "look into Vault's audit log".into(),
+            VaultError::NotDecrypted { .. } => "name the key that encrypted it".into(),
             VaultError::BadAnswer { host, .. } => format!("check that {host} is Vault and not something else"),
         }
     }

@@ -7,6 +7,7 @@ pub mod config;
 pub mod error;
 mod login;
 mod patience;
+pub mod transit;
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -18,10 +19,12 @@ pub use config::{Login, SecretSource, VaultAccess, VaultConfig};
 pub use error::VaultError;
 use login::Session;
 use patience::Patience;
+pub use transit::TransitKey;
 
 use crate::cancel::{Mutex, MutexGuard};
 use crate::net::{Deadline, HttpClient, HttpOptions, Method, NetError, Request, Response, Url, retry};
 use crate::secret::SecretBytes;
+use crate::service::ServiceError;
 
 /// Text of an answer that may be secret; wiped.
 pub type SecretText = zeroize::Zeroizing<String>;

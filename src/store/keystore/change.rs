@@ -17,15 +17,12 @@ use crate::durable::replace::{Previous, Replacement, remove_previous, replace, s
 use crate::durable::step::{DiskState, Step};
 use crate::durable::{FileError, failpoint, lock, read};
 use crate::keys::{Comparison, KeyName, KeySet, KeySpec, Ring};
-use crate::master_key::{MAX_WRAPPED, MasterKey};
+use crate::master_key::MasterKey;
 use crate::secret::{DataKey, KeystoreKey, SecretBytes};
 use crate::store::{KeysAdded, MasterKeyRotated, StoreError};
 
 /// Points in a rotation of the master key beside those of the file, for tests; see [`failpoint`].
 pub const FAILPOINTS: &[&str] = &["keystore:rotated-master-key", "keystore:wrapped"];
-
-/// The most characters in the name of a master key's version.
-const MAX_KEY_VERSION: usize = 512;
 
 /// A keystore that nobody else can change, open.
 struct Locked {
@@ -283,15 +280,7 @@ impl NewKeystoreKey {
         let key = KeystoreKey::random().map_err(StoreError::NoRandomBytes)?;
         let context = uuid.to_string();
         let wrapped = master_key.wrap(&key, &context).map_err(failed)?;
-        if wrapped.bytes.is_empty() || wrapped.bytes.len() > MAX_WRAPPED {
-            return Err(unusable("it wraps a key to nothing, or to more bytes than it may").into());
-        }
-        let version = &wrapped.key_version;
-        if version.chars().count() > MAX_KEY_VERSION || version.chars().any(char::is_control) {
-            return Err(
-                unusable("its name for the master key's version is too long or not printable").into(),
-            );
-        }
+        wrapped.check(&key).map_err(|reason| unusable(&reason))?;
         let again = master_key.unwrap(&wrapped, &context).map_err(failed)?;
         let keys = Keys::new(key.expose(), uuid);
         if !Keys::new(again.expose(), uuid).is_checked_by(&keys.check()) {
@@ -363,8 +352,8 @@ mod tests {
     use std::fs;
 
     use super::*;
+    use crate::master_key::DEFAULT_REQUEST_TIMEOUT;
     use crate::master_key::file::MasterKeyFile;
-    use crate::master_key::open::DEFAULT_REQUEST_TIMEOUT;
     use crate::master_key::{self, ProviderOptions};
     use crate::store::KeyStore;
     use crate::store::keystore::{KeystoreConfig, NewKey};

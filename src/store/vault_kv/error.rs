@@ -3,8 +3,8 @@
 use thiserror::Error;
 
 use crate::keys::KeyName;
+use crate::service::ServiceError;
 use crate::service::vault::VaultError;
-use crate::store::StoreError;
 
 /// How many versions a hint makes room for beyond those that are needed now.
 const MORE_ROOM: u64 = 1000;
@@ -119,14 +119,16 @@ pub enum KvError {
     },
 
     /// A rotation was interrupted when it had written something.
-    #[error("{} of {wanted} new versions were written ({}), then: {source}", written.len(), list(written))]
+    #[error("{} of {wanted} new versions were written ({}), then: {reason}", written.len(), list(written))]
     HalfMade {
         /// What is in Vault now.
         written: Vec<KeyName>,
         /// How many versions of all keys were to be.
         wanted: usize,
         /// What went wrong.
-        source: Box<StoreError>,
+        reason: String,
+        /// What a DBA can do about that.
+        hint: String,
     },
 }
 
@@ -163,9 +165,8 @@ impl KvError {
                 seen.version.saturating_sub(*latest),
             ),
             KvError::NotReadBack { .. } => "look into Vault's audit log for who else writes there".into(),
-            KvError::HalfMade { source, .. } => format!(
-                "the ones that were written do no harm and will be in force; rotate again when it is mended: {}",
-                source.hint()
+            KvError::HalfMade { hint, .. } => format!(
+                "the ones that were written do no harm and will be in force; rotate again when it is mended: {hint}"
             ),
         }
     }

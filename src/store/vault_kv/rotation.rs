@@ -50,7 +50,8 @@ impl VaultKv {
             false => KvError::HalfMade {
                 written,
                 wanted,
-                source: Box::new(source),
+                reason: source.to_string(),
+                hint: source.hint(),
             }
             .into(),
         })

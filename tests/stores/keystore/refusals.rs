@@ -171,28 +171,28 @@ fn a_provider_that_wraps_so_that_nothing_unwraps_it_ruins_no_keystore() {
                 wrapped.bytes.clear();
                 wrapped
             },
-            "it wraps a key to nothing",
+            "its ciphertext is empty",
         ),
         (
             |mut wrapped| {
                 wrapped.bytes.resize(16 * 1024 + 1, 0);
                 wrapped
             },
-            "it wraps a key to nothing, or to more bytes than it may",
+            "its ciphertext has more than 16384 bytes",
         ),
         (
             |mut wrapped| {
                 wrapped.key_version = "\n".into();
                 wrapped
             },
-            "too long or not printable",
+            "its key_version is not at most 512 printable ASCII characters",
         ),
         (
             |mut wrapped| {
                 wrapped.key_version = "x".repeat(513);
                 wrapped
             },
-            "too long or not printable",
+            "its key_version is not at most 512 printable ASCII characters",
         ),
     ];
     for (wrap, wanted) in cases {

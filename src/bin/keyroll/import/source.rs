@@ -176,9 +176,9 @@ impl SourceArgs {
         let keys = terminal::while_waiting(&waiting, || {
             let mut keys = KeySet::default();
             for file in &files {
-                let key = reader.read(file).map_err(|source| Failure::KeyOfAws {
+                let key = reader.read(file).map_err(|error| Failure::KeyOfAws {
                     path: file.path.clone(),
-                    source: Box::new(source),
+                    error,
                 })?;
                 let (id, version) = (file.id, file.version);
                 keys.insert(KeyName { id, version }, key);
