@@ -1,9 +1,11 @@
-//! The ceiling: CTR over aligned data in the cache, in a loop with VAES that has nothing else to do.
+//! The ceiling: CTR over aligned data in the cache, in a loop with VAES that has nothing else to
+//! do.
 
 /// Bytes that the loop works on.
 pub(crate) const LENGTH: usize = 16_384;
 
-/// Runs the loop once with the rounds of a key length; `false` where the processor has no VAES with AVX-512.
+/// Runs the loop once with the rounds of a key length; `false` where the processor has no VAES with
+/// AVX-512.
 pub(crate) fn run(key_length: usize, src: &[u8; LENGTH], dst: &mut [u8; LENGTH]) -> bool {
     #[cfg(target_arch = "x86_64")]
     if is_x86_feature_detected!("avx512f")

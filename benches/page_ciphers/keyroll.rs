@@ -1,4 +1,5 @@
-//! keyroll as the server calls it: through its vtable, with keys that init published from a key file.
+//! keyroll as the server calls it: through its vtable, with keys that init published from a key
+//! file.
 
 use std::ffi::{CStr, CString, c_char, c_ulong, c_void};
 use std::hint::black_box;
@@ -49,8 +50,8 @@ impl Plugin {
     /// Runs init with the algorithm that a mode belongs to.
     pub(crate) fn start(&self, mode: Mode) {
         assert!(self.key_file.path().exists());
-        // SAFETY: the server writes to the variables before init and calls init once at a time, as we do; the
-        // file's name lives as long as `self`.
+        // SAFETY: the server writes to the variables before init and calls init once at a time, as
+        // we do; the file's name lives as long as `self`.
         unsafe {
             let plugin = &_maria_plugin_declarations_[0];
             *variable::<*mut c_char>(plugin, c"filename") = self.file_name.as_ptr().cast_mut();
@@ -83,8 +84,8 @@ impl Plugin {
             } else {
                 abi::KR_FLAG_NOPAD
             };
-        // SAFETY: as the server does it: a context of the size told, lengths that are right, and room for all
-        // that comes out.
+        // SAFETY: as the server does it: a context of the size told, lengths that are right, and
+        // room for all that comes out.
         unsafe {
             let init = self.vtable.crypt_ctx_init.unwrap_unchecked();
             let (klen, ivlen) = (key.len() as u32, iv.len() as u32);
@@ -125,8 +126,8 @@ impl Plugin {
 /// The plugin's variable of this name has this type.
 unsafe fn variable<T>(plugin: &abi::kr_plugin, name: &CStr) -> *mut T {
     let mut at = plugin.system_vars;
-    // SAFETY: the array ends with a null; each kind of variable begins with the same header, and all that we
-    // ask for have the pointer to the value behind it.
+    // SAFETY: the array ends with a null; each kind of variable begins with the same header, and
+    // all that we ask for have the pointer to the value behind it.
     unsafe {
         while !(*at).is_null() {
             if CStr::from_ptr((**at).name) == name {

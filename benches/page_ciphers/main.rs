@@ -1,14 +1,17 @@
-//! The page ciphers through the plugin's vtable beside OpenSSL 3 as the server calls it: each message with a
-//! key schedule and a fresh IV of its own.
+//! The page ciphers through the plugin's vtable beside OpenSSL 3 as the server calls it: each
+//! message with a key schedule and a fresh IV of its own.
 //!
-//! `cargo bench --bench page_ciphers -- [--level portable|aesni|vaes] [--key-length 16|24|32] [--rounds N] [--only WORDS] [--json]`
+//! `cargo bench --bench page_ciphers -- [--level portable|aesni|vaes] [--key-length 16|24|32]
+//! [--rounds N] [--only WORDS] [--json]`
 //!
-//! All cases take turns in one process and each has many short rounds, so that other work on the machine hits
-//! all alike; the numbers are medians. A case that misses its target is marked. Below the highest level OpenSSL
-//! runs on the same processor, as far as AES goes, in a process started for that with `OPENSSL_ia32cap`: at aesni
-//! without VAES, VPCLMULQDQ and AVX-512, at portable also without AES-NI and PCLMULQDQ. (OpenSSL 3.0 has VAES in
-//! GCM alone, from 3.1 on.) The portable implementation uses the AES instructions that it finds, unless it was built
-//! with `RUSTFLAGS='--cfg aes_backend="soft" --cfg polyval_backend="soft"'`, as for a processor without them.
+//! All cases take turns in one process and each has many short rounds, so that other work on the
+//! machine hits all alike; the numbers are medians. A case that misses its target is marked. Below
+//! the highest level OpenSSL runs on the same processor, as far as AES goes, in a process started
+//! for that with `OPENSSL_ia32cap`: at aesni without VAES, VPCLMULQDQ and AVX-512, at portable also
+//! without AES-NI and PCLMULQDQ. (OpenSSL 3.0 has VAES in GCM alone, from 3.1 on.) The portable
+//! implementation uses the AES instructions that it finds, unless it was built with
+//! `RUSTFLAGS='--cfg aes_backend="soft" --cfg polyval_backend="soft"'`, as for a processor without
+//! them.
 
 #![allow(unsafe_code, reason = "the vtable and OpenSSL are C functions")]
 #![allow(
@@ -40,8 +43,8 @@ const ROUND: u64 = 30_000;
 /// The share of the ceiling that aes_ctr has to reach for pages.
 const SHARE_OF_CEILING: f64 = 0.85;
 
-/// What tells OpenSSL which instructions to leave alone: bits of CPUID leaf 1 (EDX, then ECX), a colon, bits of
-/// leaf 7 (EBX, then ECX).
+/// What tells OpenSSL which instructions to leave alone: bits of CPUID leaf 1 (EDX, then ECX), a
+/// colon, bits of leaf 7 (EBX, then ECX).
 const OPENSSL_INSTRUCTIONS: &str = "OPENSSL_ia32cap";
 
 /// All but what is above a level.
@@ -210,7 +213,8 @@ fn main() {
 
 const GCM_IV: [u8; 16] = [0x11; 16];
 
-/// Checks that both sides make the same bytes where they should, and finds how often a message fits into a round.
+/// Checks that both sides make the same bytes where they should, and finds how often a message fits
+/// into a round.
 fn prepare(case: Case, plugin: &Plugin, key: &[u8], src: &mut [u8], dst: &mut [u8]) -> Measured {
     let at = case.offset;
     let mut text: Vec<u8> = (0..case.length).map(|byte| (byte * 31) as u8).collect();

@@ -1,5 +1,5 @@
-//! OpenSSL 3 as the server and its own plugins call it: a context in a buffer on the stack, made for each
-//! message and reset after it.
+//! OpenSSL 3 as the server and its own plugins call it: a context in a buffer on the stack, made
+//! for each message and reset after it.
 
 use std::ffi::{c_int, c_void};
 use std::ptr::{null, null_mut};

@@ -30,7 +30,8 @@ impl Algorithm {
         }
     }
 
-    /// Whether data keys must have [`DATA_KEY_LENGTH`](super::derive::DATA_KEY_LENGTH) bytes, because keys are derived from them.
+    /// Whether data keys must have [`DATA_KEY_LENGTH`](super::derive::DATA_KEY_LENGTH) bytes,
+    /// because keys are derived from them.
     pub fn derives_keys(self) -> bool {
         self == Algorithm::Aes256Xts
     }
@@ -73,7 +74,8 @@ pub enum Padding {
 
 /// The exact length in bytes of the ciphertext of `input` bytes with [`Padding::Padded`].
 ///
-/// Where that exceeds a u32 (within 16 bytes of 4 GiB, which the server never asks for) it is `u32::MAX`.
+/// Where that exceeds a u32 (within 16 bytes of 4 GiB, which the server never asks for) it is
+/// `u32::MAX`.
 pub fn encrypted_length(algorithm: Algorithm, input: u32) -> u32 {
     let block = BLOCK_LENGTH as u32;
     match algorithm {

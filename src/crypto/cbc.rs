@@ -18,8 +18,8 @@ pub(super) trait Chaining {
     /// Which direction.
     const DIRECTION: Direction;
 
-    /// Runs CBC over data that is a whole number of blocks. `previous` is the ciphertext block before them,
-    /// afterwards the last of them.
+    /// Runs CBC over data that is a whole number of blocks. `previous` is the ciphertext block
+    /// before them, afterwards the last of them.
     fn chain(&self, previous: &mut Block, data: InOutBuf<'_, '_, u8>);
 
     /// AES-encrypts one block, in either direction of CBC.
@@ -85,9 +85,11 @@ impl<C: Chaining> CbcBlocks<C> {
     }
 }
 
-/// How many bytes come before the PKCS#7 padding of the last block, or `None` if that padding is wrong.
+/// How many bytes come before the PKCS#7 padding of the last block, or `None` if that padding is
+/// wrong.
 ///
-/// Every byte is looked at whatever the others are, so that the time tells nothing about the plaintext.
+/// Every byte is looked at whatever the others are, so that the time tells nothing about the
+/// plaintext.
 fn unpadded_length(last: &[u8; BLOCK_LENGTH]) -> Option<usize> {
     let padding = last[BLOCK_LENGTH - 1];
     let mut wrong = padding.ct_eq(&0) | padding.ct_gt(&(BLOCK_LENGTH as u8));

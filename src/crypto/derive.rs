@@ -7,10 +7,11 @@
 //! "keyroll aes-256-xts gcm v1" || id || version ── info   for the GCM key
 //! ```
 //!
-//! The server mostly passes a 16-byte key that it has derived from the data key for one tablespace. As a salt
-//! it makes tablespaces differ; the strength is the data key's own.
+//! The server mostly passes a 16-byte key that it has derived from the data key for one tablespace.
+//! As a salt it makes tablespaces differ; the strength is the data key's own.
 //!
-//! A derivation costs as much as encrypting some kilobytes, so each thread keeps what it has derived (`cache`).
+//! A derivation costs as much as encrypting some kilobytes, so each thread has a cache of
+//! derived keys.
 
 mod cache;
 
@@ -40,7 +41,8 @@ const _: () = assert!(KEYS_LENGTH <= XTS_ROOM && XTS_ROOM.is_multiple_of(16));
 
 const GCM_KEY: usize = 32;
 
-/// K1 and K2 of XTS as they are kept: expanded, but for the portable implementation.
+/// K1 and K2 of XTS as the cache holds them: round keys, or for the portable implementation the
+/// keys themselves.
 pub(super) enum XtsKeys<'a> {
     /// For this level, with AES instructions.
     #[cfg(target_arch = "x86_64")]
@@ -65,7 +67,7 @@ impl<'a> XtsKeys<'a> {
         }
     }
 
-    /// What was kept for this level; `None` in no room that was.
+    /// The keys that lie in this room for this level; `None` if it is too short for them.
     #[inline]
     pub(super) fn kept(level: Level, room: &'a [u8]) -> Option<Self> {
         match level {
@@ -84,8 +86,8 @@ thread_local! {
 /// Does `work` with K1 and K2 for this salt, expanded for this level.
 ///
 /// # Errors
-/// [`CipherError::KeyLength`] unless the salt has 16, 24 or 32 bytes, [`CipherError::DataKeyLength`] unless the
-/// data key has [`DATA_KEY_LENGTH`]; those of `work`.
+/// [`CipherError::KeyLength`] unless the salt has 16, 24 or 32 bytes,
+/// [`CipherError::DataKeyLength`] unless the data key has [`DATA_KEY_LENGTH`]; those of `work`.
 #[inline]
 pub(super) fn with_xts_keys<R>(
     level: Level,
@@ -119,7 +121,7 @@ pub(super) fn with_gcm_key<R>(
     Cache::with(&GCM, name, Salt::new(salt)?, make, work)
 }
 
-/// Wipes what the calling thread keeps.
+/// Wipes the calling thread's cache.
 pub fn forget() {
     // A thread that is ending has wiped it already.
     let _ = XTS.try_with(Cache::clear);

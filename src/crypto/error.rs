@@ -21,12 +21,13 @@ pub enum CipherError {
     #[error("the initialisation vector does not have 16 bytes")]
     IvLength,
 
-    /// The ciphertext was not made with this key and IV, or was changed or cut. Which of these it was is not
-    /// told, so that nobody can learn plaintext by asking (padding oracle).
+    /// The ciphertext was not made with this key and IV, or was changed or cut. Which of these it
+    /// was is not told, so that nobody can learn plaintext by asking (padding oracle).
     #[error("the data does not decrypt: it is damaged, or the key or the algorithm is another one")]
     BadData,
 
-    /// In-place work while bytes of an earlier update are held back: the output would overtake the input.
+    /// In-place work while bytes of an earlier update are held back: the output would overtake the
+    /// input.
     #[error("cannot work in place: bytes of an earlier update are still held back")]
     Overlap,
 

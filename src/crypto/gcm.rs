@@ -5,8 +5,8 @@
 //! ciphertext  | as long as the plaintext | tag, 16 bytes |
 //! ```
 //!
-//! Encryption streams. Decryption takes the whole message at once and releases no plaintext before its tag
-//! has been verified.
+//! Encryption streams. Decryption takes the whole message at once and releases no plaintext before
+//! its tag has been verified.
 
 use cipher::InOutBuf;
 use subtle::ConstantTimeEq;
@@ -38,12 +38,14 @@ pub(super) fn first_block(nonce: &[u8; NONCE_LENGTH]) -> Block {
     first
 }
 
-/// The most bytes in a message: 2^32 - 2 blocks (SP 800-38D, 5.2.1.1), for which a 32-bit counter lasts.
+/// The most bytes in a message: 2^32 - 2 blocks (SP 800-38D, 5.2.1.1), for which a 32-bit counter
+/// lasts.
 const MOST: u64 = ((1 << 32) - 2) * BLOCK_LENGTH as u64;
 
 /// CTR and GHASH under one key.
 pub(super) trait Parts {
-    /// XORs the next bytes of the key stream onto the data; at most `MOST` bytes after the first block.
+    /// XORs the next bytes of the key stream onto the data; at most `MOST` bytes after the first
+    /// block.
     fn apply_keystream(&mut self, data: InOutBuf<'_, '_, u8>);
 
     /// Takes whole blocks into the hash.
@@ -296,8 +298,8 @@ mod tests {
         out
     }
 
-    /// The four test cases with a 96-bit nonce of one key length, in the order of McGrew and Viega, "The
-    /// Galois/Counter Mode of Operation", appendix B.
+    /// The four test cases with a 96-bit nonce of one key length, in the order of McGrew and Viega,
+    /// "The Galois/Counter Mode of Operation", appendix B.
     fn check(key_length: usize, empty: &str, zeros: &str, full: &str, tag_with_aad: &str) {
         let zero_key = vec![0; key_length];
         let key = &hex(KEY)[..key_length];

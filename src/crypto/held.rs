@@ -1,7 +1,8 @@
-//! Modes that work on whole blocks, fed with pieces of any length: what is no whole block is held back.
+//! Modes that work on whole blocks, fed with pieces of any length: what is no whole block is held
+//! back.
 //!
-//! An update writes what OpenSSL's EVP interface writes: every whole block at once, but where the last block may
-//! hold padding to be taken off, that one is held back too.
+//! An update writes what OpenSSL's EVP interface writes: every whole block at once, but where the
+//! last block may hold padding to be taken off, that one is held back too.
 
 use cipher::InOutBuf;
 use zeroize::Zeroizing;
@@ -59,8 +60,9 @@ impl<B: BlockMode> InBlocks<B> {
     }
 }
 
-/// Copies fewer than 16 bytes to as many, or 16; without a call, unlike `copy_from_slice`, because pieces that
-/// are shorter than a block are the most frequent of all. The second half overlaps the first.
+/// Copies fewer than 16 bytes to as many, or 16; without a call, unlike `copy_from_slice`, because
+/// pieces that are shorter than a block are the most frequent of all. The second half overlaps the
+/// first.
 #[inline]
 fn copy_short(to: &mut [u8], from: &[u8]) {
     /// The first and the last `N` bytes; `false` where there are fewer.
@@ -81,7 +83,8 @@ fn copy_short(to: &mut [u8], from: &[u8]) {
         halves::<8>(to, from) || halves::<4>(to, from) || halves::<2>(to, from) || halves::<1>(to, from);
 }
 
-/// XORs the last bytes of a message, fewer than a block, with the first ones of `mask`. Returns their number.
+/// XORs the last bytes of a message, fewer than a block, with the first ones of `mask`. Returns
+/// their number.
 #[inline]
 pub(super) fn mask_tail(tail: &[u8], mask: &Block, dst: &mut [u8]) -> Result<usize, CipherError> {
     let dst = dst

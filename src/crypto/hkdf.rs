@@ -1,7 +1,8 @@
-//! HKDF with HMAC-SHA256 (RFC 5869, RFC 2104) in little stack: one state of the hash at a time, which is wiped.
+//! HKDF with HMAC-SHA256 (RFC 5869, RFC 2104) in little stack: one state of the hash at a time,
+//! which is wiped.
 //!
-//! For keys that are derived on threads of the server, whose statements may have gone deep before. Where that does not matter the
-//! `hkdf` crate does the same.
+//! For keys that are derived on threads of the server, whose statements may have gone deep before.
+//! Where that does not matter the `hkdf` crate does the same.
 
 use sha2::Sha256;
 use sha2::digest::Digest;
@@ -15,8 +16,8 @@ const DIGEST: usize = 32;
 
 type Mac = Zeroizing<[u8; DIGEST]>;
 
-/// Fills `out` with what these derive; `false`, and nothing in it, if `out` has more than 255 digests or the salt more than 64
-/// bytes.
+/// Fills `out` with what these derive; `false`, and nothing in it, if `out` has more than 255
+/// digests or the salt more than 64 bytes.
 pub(super) fn derive(salt: &[u8], key: &[u8], info: [&[u8]; 3], out: &mut [u8]) -> bool {
     if salt.len() > BLOCK || out.len() > 255 * DIGEST {
         return false;

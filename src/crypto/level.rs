@@ -2,7 +2,8 @@
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
-/// A level of instructions that AES runs with; each needs the ones before it. All give the same bytes.
+/// A level of instructions that AES runs with; each needs the ones before it. All give the same
+/// bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Level {
@@ -73,8 +74,9 @@ impl Level {
         level
     }
 
-    /// Gives ciphers of this process that are made from now on at most this level. For benchmarks and tests,
-    /// which compare the levels; nothing else calls it. Returns the level that they have.
+    /// Gives ciphers of this process that are made from now on at most this level. For benchmarks
+    /// and tests, which compare the levels; nothing else calls it. Returns the level that they
+    /// have.
     pub fn limit(most: Level) -> Level {
         let level = most.min(Level::available());
         CURRENT.store(level as u8, Ordering::Relaxed);

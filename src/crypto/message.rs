@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::{Direction, IV_LENGTH, Padding};
+use super::{Algorithm, Direction, IV_LENGTH, Padding};
 use crate::secret::KeyBytes;
 
 /// One message: the cipher, and what starts it.
@@ -14,13 +14,14 @@ pub struct Message<'a> {
     pub padding: Padding,
     /// Whether it is encrypted or decrypted.
     pub direction: Direction,
-    /// What the server passes as the key, 16, 24 or 32 bytes: the key of AES, or the salt of derived keys.
+    /// What the server passes as the key, 16, 24 or 32 bytes: the key of AES, or the salt of
+    /// derived keys.
     pub key: &'a [u8],
     /// The initialisation vector, [`IV_LENGTH`] bytes.
     pub iv: &'a [u8],
 }
 
-/// An [`Algorithm`](super::Algorithm), with the data key where keys are derived from one.
+/// An [`Algorithm`], with the data key where keys are derived from one.
 #[derive(Clone, Copy)]
 pub enum MessageCipher<'a> {
     /// aes_cbc, under the key that the server passes.
@@ -31,9 +32,17 @@ pub enum MessageCipher<'a> {
     Aes256Xts(DataKeyRef<'a>),
 }
 
-impl MessageCipher<'_> {
-    /// As [`Algorithm::BEFORE_THE_START`](super::Algorithm::BEFORE_THE_START).
-    pub const BEFORE_THE_START: Self = MessageCipher::AesCbc;
+impl<'a> MessageCipher<'a> {
+    /// This algorithm, with the data key if it derives keys; `None` if it does and there is no data
+    /// key.
+    #[inline]
+    pub fn of(algorithm: Algorithm, data_key: impl FnOnce() -> Option<DataKeyRef<'a>>) -> Option<Self> {
+        Some(match algorithm {
+            Algorithm::AesCbc => MessageCipher::AesCbc,
+            Algorithm::AesCtr => MessageCipher::AesCtr,
+            Algorithm::Aes256Xts => MessageCipher::Aes256Xts(data_key()?),
+        })
+    }
 }
 
 /// A version of a data key, with its name.
@@ -51,8 +60,8 @@ pub struct DataKeyRef<'a> {
 
 /// Tells the key rings of one run of the plugin from those of every other run in the process.
 ///
-/// Whoever makes a [`DataKeyRef`] with one vouches that in it a key id and a key version always name the same
-/// data key.
+/// Whoever makes a [`DataKeyRef`] with one vouches that in it a key id and a key version always
+/// name the same data key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RingId(u64);
 

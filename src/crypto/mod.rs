@@ -6,18 +6,18 @@
 //! | [`Algorithm::AesCtr`] | GCM (NIST SP 800-38D), tag appended | CTR (NIST SP 800-38A), 128-bit counter |
 //! | [`Algorithm::Aes256Xts`] | GCM as above | XTS-AES-256 (NIST SP 800-38E) over the whole blocks, the tail masked |
 //!
-//! aes_256_xts derives its keys from the data key itself ([`mod@derive`]); the others use the key that the server
-//! passes. `docs/ciphers.md` has all of it, byte for byte.
+//! aes_256_xts derives its keys from the data key itself ([`mod@derive`]); the others use the key
+//! that the server passes. `docs/ciphers.md` has all of it, byte for byte.
 //!
 //! ```text
 //! PageCipher ─┬─> derive ─> hkdf               the keys of aes_256_xts, cached by thread
 //!             └─> x86_64 or portable ─> cbc, ctr, gcm, xts ─> AES
 //! ```
 //!
-//! [`PageCipher`] lives by value in memory that its owner provides and never allocates. What a mode is stands in
-//! `cbc`, `gcm` and `xts`, once for both implementations: `x86_64`, for processors with AES instructions, and
-//! `portable`. [`password`] is the cipher of key files that `openssl enc` encrypted with a password, [`wrap`] wraps
-//! keys with keys.
+//! [`PageCipher`] lives by value in memory that its owner provides and never allocates. What a mode
+//! is stands in `cbc`, `gcm` and `xts`, once for both implementations: `x86_64`, for processors
+//! with AES instructions, and `portable`. [`password`] is the cipher of key files that `openssl
+//! enc` encrypted with a password, [`wrap`] wraps keys with keys.
 
 mod algorithm;
 mod cbc;

@@ -1,4 +1,5 @@
-//! A mode of operation: what every cipher of a message can do, whichever mode and implementation it is.
+//! A mode of operation: what every cipher of a message can do, whichever mode and implementation it
+//! is.
 
 use cipher::InOutBuf;
 
@@ -13,8 +14,8 @@ pub const IV_LENGTH: usize = 16;
 /// An AES block as bytes.
 pub(super) type Block = [u8; BLOCK_LENGTH];
 
-/// One mode of operation. The methods are those of [`PageCipher`](super::PageCipher), which has checked what is
-/// said here.
+/// One mode of operation. The methods are those of [`PageCipher`](super::PageCipher), which has
+/// checked what is said here.
 pub(super) trait Mode {
     fn update_length(&self, input: usize) -> usize;
     /// `dst` has exactly `update_length(src.len())` bytes.

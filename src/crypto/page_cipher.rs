@@ -13,19 +13,21 @@ use super::x86_64::{self, NativeXts};
 use super::xts::Xts;
 use super::{CipherError, Direction, Level, Padding};
 
-/// The encryption or decryption of one message under one key and IV: any number of updates, then one finish.
+/// The encryption or decryption of one message under one key and IV: any number of updates, then
+/// one finish.
 ///
 /// Everything secret in it is wiped on drop. It needs no heap, and owns nothing but its own memory.
 #[repr(C)]
 pub struct PageCipher {
     finished: bool,
-    /// Whether every update writes as many bytes as it takes: known here, because short updates are many.
+    /// Whether every update writes as many bytes as it takes: known here, because short updates are
+    /// many.
     as_long: bool,
     keyed: Keyed,
 }
 
-/// The modes by implementation. By value, however large, because there is no heap to put them on; which of them is
-/// the largest does not matter, see [`PageCipher::footprint`].
+/// The modes by implementation. By value, however large, because there is no heap to put them on;
+/// which of them is the largest does not matter, see [`PageCipher::footprint`].
 #[repr(u8)]
 enum Keyed {
     /// No key yet.
@@ -67,8 +69,8 @@ macro_rules! with_mode {
     };
 }
 
-/// Does the work in a function of its own: the portable modes are large, and would make the way to the others
-/// longer.
+/// Does the work in a function of its own: the portable modes are large, and would make the way to
+/// the others longer.
 #[inline(never)]
 fn apart<R>(work: impl FnOnce() -> R) -> R {
     work()
@@ -78,13 +80,15 @@ impl PageCipher {
     /// A cipher at the start of a message.
     ///
     /// # Errors
-    /// [`CipherError::IvLength`] unless the IV has 16 bytes, [`CipherError::KeyLength`] unless the key has 16, 24
-    /// or 32, [`CipherError::DataKeyLength`] unless a data key that keys are derived from has 32.
+    /// [`CipherError::IvLength`] unless the IV has 16 bytes, [`CipherError::KeyLength`] unless the
+    /// key has 16, 24 or 32, [`CipherError::DataKeyLength`] unless a data key that keys are derived
+    /// from has 32.
     pub fn new(message: &Message<'_>) -> Result<Self, CipherError> {
         Self::new_at(Level::current(), message)
     }
 
-    /// As [`new`](Self::new), at a level that may be lower than the processor's, but not higher. For tests.
+    /// As [`new`](Self::new), at a level that may be lower than the processor's, but not higher.
+    /// For tests.
     ///
     /// # Errors
     /// Those of [`new`](Self::new).
@@ -104,7 +108,8 @@ impl PageCipher {
         }
     }
 
-    /// As [`new`](Self::new), in the place of this cipher: nothing is moved, and a failure leaves no key.
+    /// As [`new`](Self::new), in the place of this cipher: nothing is moved, and a failure leaves
+    /// no key.
     ///
     /// # Errors
     /// Those of [`new`](Self::new).
@@ -224,7 +229,8 @@ impl PageCipher {
         Ok(())
     }
 
-    /// How many of the first bytes of this cipher's memory count now. To zero these wipes all that a drop wipes.
+    /// How many of the first bytes of this cipher's memory count now. To zero these wipes all that
+    /// a drop wipes.
     #[inline]
     pub fn footprint(&self) -> usize {
         let keyed = match self.keyed {
@@ -246,14 +252,15 @@ impl PageCipher {
         with_mode!(&self.keyed, mode => mode.update_length(input), idle => 0)
     }
 
-    /// Takes `src` in and writes what is ready to the start of `dst`. Returns the number of bytes written,
-    /// always `update_length(src.len())`. The decryption of a tagged message takes all of it in one update.
+    /// Takes `src` in and writes what is ready to the start of `dst`. Returns the number of bytes
+    /// written, always `update_length(src.len())`. The decryption of a tagged message takes all of
+    /// it in one update.
     ///
     /// # Errors
     /// [`CipherError::DestinationTooSmall`] if `dst` is shorter than that; nothing was done then.
-    /// [`CipherError::BadData`] if the tag is wrong or missing (the output's place is wiped then), if it is the
-    /// second update of a tagged message, or for a message beyond GCM's 64 GiB. [`CipherError::Finished`]
-    /// after [`finish`](Self::finish).
+    /// [`CipherError::BadData`] if the tag is wrong or missing (the output's place is wiped then),
+    /// if it is the second update of a tagged message, or for a message beyond GCM's 64 GiB.
+    /// [`CipherError::Finished`] after [`finish`](Self::finish).
     #[inline(always)]
     pub fn update(&mut self, src: &[u8], dst: &mut [u8]) -> Result<usize, CipherError> {
         if self.finished {
@@ -265,12 +272,12 @@ impl PageCipher {
         Ok(length)
     }
 
-    /// As [`update`](Self::update), with the output at the start of the input's own place. What follows the
-    /// output there is unspecified.
+    /// As [`update`](Self::update), with the output at the start of the input's own place. What
+    /// follows the output there is unspecified.
     ///
     /// # Errors
-    /// Those of [`update`](Self::update), and [`CipherError::Overlap`] if bytes of an earlier update are held
-    /// back (CBC and XTS do that; OpenSSL refuses it likewise).
+    /// Those of [`update`](Self::update), and [`CipherError::Overlap`] if bytes of an earlier
+    /// update are held back (CBC and XTS do that; OpenSSL refuses it likewise).
     #[inline(always)]
     pub fn update_in_place(&mut self, data: &mut [u8]) -> Result<usize, CipherError> {
         if self.finished {
@@ -287,12 +294,14 @@ impl PageCipher {
         with_mode!(&self.keyed, mode => mode.finish_length(), idle => 0)
     }
 
-    /// Ends the message: writes its last bytes to the start of `dst` and returns their exact number.
+    /// Ends the message: writes its last bytes to the start of `dst` and returns their exact
+    /// number.
     ///
     /// # Errors
-    /// [`CipherError::BadData`] if the message is no valid ciphertext: wrong padding, wrong length, no verified
-    /// tag; nothing was written then. [`CipherError::DestinationTooSmall`] if `dst` is shorter than the output:
-    /// the call may be repeated. [`CipherError::Finished`] if the message has ended already.
+    /// [`CipherError::BadData`] if the message is no valid ciphertext: wrong padding, wrong length,
+    /// no verified tag; nothing was written then. [`CipherError::DestinationTooSmall`] if `dst` is
+    /// shorter than the output: the call may be repeated. [`CipherError::Finished`] if the message
+    /// has ended already.
     #[inline]
     pub fn finish(&mut self, dst: &mut [u8]) -> Result<usize, CipherError> {
         if self.finished {
@@ -305,8 +314,8 @@ impl PageCipher {
     }
 }
 
-// No `Drop` of its own: AES, CTR and GCM wipe themselves (the crates' `zeroize` features), and each buffer of
-// ours that can hold plaintext or a key is `Zeroizing`.
+// No `Drop` of its own: AES, CTR and GCM wipe themselves (the crates' `zeroize` features), and each
+// buffer of ours that can hold plaintext or a key is `Zeroizing`.
 impl ZeroizeOnDrop for PageCipher {}
 
 impl fmt::Debug for PageCipher {

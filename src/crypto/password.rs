@@ -1,8 +1,9 @@
-//! The cipher of key files that are encrypted with a password, as `openssl enc -aes-256-cbc` makes them.
+//! The cipher of key files that are encrypted with a password, as `openssl enc -aes-256-cbc` makes
+//! them.
 //!
-//! Key and IV are derived from the password and 8 bytes of salt: without PBKDF2 (`openssl enc -md DIGEST`) by
-//! OpenSSL's `EVP_BytesToKey` with one round, else (`-pbkdf2 -iter N -md DIGEST`) by PBKDF2-HMAC (RFC 8018,
-//! 5.2). Both give 48 bytes:
+//! Key and IV are derived from the password and 8 bytes of salt: without PBKDF2 (`openssl enc -md
+//! DIGEST`) by OpenSSL's `EVP_BytesToKey` with one round, else (`-pbkdf2 -iter N -md DIGEST`) by
+//! PBKDF2-HMAC (RFC 8018, 5.2). Both give 48 bytes:
 //!
 //! ```text
 //! | key, 32 bytes | IV, 16 bytes |
@@ -79,8 +80,8 @@ impl fmt::Debug for Derived {
     }
 }
 
-/// Makes key and IV from a password and a salt: with PBKDF2 of `pbkdf2_rounds` rounds, or for 0 with one
-/// round of `EVP_BytesToKey`.
+/// Makes key and IV from a password and a salt: with PBKDF2 of `pbkdf2_rounds` rounds, or for 0
+/// with one round of `EVP_BytesToKey`.
 pub fn derive_key_and_iv(
     password: &[u8],
     salt: &[u8; SALT_LENGTH],
@@ -110,8 +111,8 @@ pub fn derive_key_and_iv(
     derived
 }
 
-/// OpenSSL's `EVP_BytesToKey` with one round: each piece of output is the digest of the piece before it, the
-/// password and the salt.
+/// OpenSSL's `EVP_BytesToKey` with one round: each piece of output is the digest of the piece
+/// before it, the password and the salt.
 fn bytes_to_key<H: Hash>(password: &[u8], salt: &[u8], out: &mut [u8]) {
     let length = <H as Hash>::output_size();
     for start in (0..out.len()).step_by(length) {
@@ -144,8 +145,9 @@ impl Derived {
     /// Decrypts what [`encrypt`](Self::encrypt) made.
     ///
     /// # Errors
-    /// [`CipherError::BadData`] for another password or a damaged ciphertext. CBC does not authenticate:
-    /// about one wrong password in 256 yields nonsense instead, which the caller has to recognise.
+    /// [`CipherError::BadData`] for another password or a damaged ciphertext. CBC does not
+    /// authenticate: about one wrong password in 256 yields nonsense instead, which the caller has
+    /// to recognise.
     pub fn decrypt(&self, ciphertext: &[u8]) -> Result<SecretBytes, CipherError> {
         let mut cipher = self.cipher(Direction::Decrypt)?;
         let mut plaintext = SecretBytes::new(vec![0; ciphertext.len()]);

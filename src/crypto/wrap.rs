@@ -1,11 +1,12 @@
-//! Keys that wrap keys: AES-256-GCM with a fresh random nonce (NIST SP 800-38D), keys derived by HKDF-SHA256 (RFC 5869),
-//! HMAC-SHA256 (RFC 2104) and SHA-256 (FIPS 180-4).
+//! Keys that wrap keys: AES-256-GCM with a fresh random nonce (NIST SP 800-38D), keys derived by
+//! HKDF-SHA256 (RFC 5869), HMAC-SHA256 (RFC 2104) and SHA-256 (FIPS 180-4).
 //!
 //! ```text
 //! sealed:  | nonce, 12 bytes | ciphertext, as long as the plaintext | tag, 16 bytes |
 //! ```
 //!
-//! Random nonces are safe for 2^32 messages under one key (SP 800-38D, 8.3); a wrapping key sees a few thousand.
+//! Random nonces are safe for 2^32 messages under one key (SP 800-38D, 8.3); a wrapping key sees a
+//! few thousand.
 
 use std::fmt;
 
@@ -58,7 +59,8 @@ impl Sealed {
         [&self.nonce[..], &self.ciphertext].concat()
     }
 
-    /// Takes apart what [`to_bytes`](Self::to_bytes) made; `None` if it is too short to hold a nonce and a tag.
+    /// Takes apart what [`to_bytes`](Self::to_bytes) made; `None` if it is too short to hold a
+    /// nonce and a tag.
     pub fn from_bytes(bytes: &[u8]) -> Option<Sealed> {
         let (nonce, ciphertext) = bytes.split_first_chunk()?;
         (ciphertext.len() >= TAG_LENGTH).then(|| Sealed {
@@ -77,15 +79,16 @@ impl WrappingKey {
         WrappingKey(Box::new(Aes256Gcm::new(key.into())))
     }
 
-    /// Encrypts the plaintext under a fresh random nonce. It opens with the same `aad` (additional authenticated data)
-    /// alone.
+    /// Encrypts the plaintext under a fresh random nonce. It opens with the same `aad` (additional
+    /// authenticated data) alone.
     pub fn seal(&self, aad: &[u8], plaintext: &[u8]) -> Result<Sealed, SealError> {
         let mut nonce = [0; NONCE_LENGTH];
         getrandom::fill(&mut nonce).map_err(SealError::NoRandomBytes)?;
         self.seal_with(nonce, aad, plaintext)
     }
 
-    /// The same under a nonce of the caller, for published vectors: a nonce that is used twice betrays the key.
+    /// The same under a nonce of the caller, for published vectors: a nonce that is used twice
+    /// betrays the key.
     fn seal_with(
         &self,
         nonce: [u8; NONCE_LENGTH],
@@ -106,8 +109,8 @@ impl WrappingKey {
         Ok(Sealed { nonce, ciphertext })
     }
 
-    /// Decrypts what [`seal`](Self::seal) made with this `aad`. `None` if any of it, the key or the `aad` is another one;
-    /// which of them is not to be known.
+    /// Decrypts what [`seal`](Self::seal) made with this `aad`. `None` if any of it, the key or the
+    /// `aad` is another one; which of them is not to be known.
     pub fn open(&self, aad: &[u8], sealed: &Sealed) -> Option<SecretBytes> {
         let (ciphertext, tag) = sealed.ciphertext.split_last_chunk::<TAG_LENGTH>()?;
         let mut plaintext = SecretBytes::new(ciphertext.to_vec());
@@ -125,7 +128,8 @@ impl fmt::Debug for WrappingKey {
     }
 }
 
-/// `N` bytes (at most 8,160) derived from a key by HKDF-SHA256. Another `info` gives a key that tells nothing about this one.
+/// `N` bytes (at most 8,160) derived from a key by HKDF-SHA256. Another `info` gives a key that
+/// tells nothing about this one.
 pub fn derive<const N: usize>(key: &[u8], salt: &[u8], info: &[u8]) -> Zeroizing<[u8; N]> {
     const { assert!(N <= 255 * DIGEST_LENGTH, "HKDF ends after 255 digests") };
     let mut out = Zeroizing::new([0; N]);
@@ -188,7 +192,8 @@ mod tests {
         hex::decode(digits).unwrap().try_into().unwrap()
     }
 
-    /// Key, nonce, plaintext, AAD, ciphertext, tag: from NIST's gcmEncryptExtIV256.rsp (CAVP, GCM test vectors).
+    /// Key, nonce, plaintext, AAD, ciphertext, tag: from NIST's gcmEncryptExtIV256.rsp (CAVP, GCM
+    /// test vectors).
     const GCM: &[[&str; 6]] = &[
         [
             "b52c505a37d78eda5dd34f20c22540ea1b58963cf8e5bf8ffa85f9f2492505b4",
@@ -302,7 +307,8 @@ mod tests {
         unhex("f0f1f2f3f4f5f6f7f8f9")
     }
 
-    /// RFC 4231, 4.2 to 4.5. HMAC fills a short key up with zeroes, so that they are keys of 32 bytes as well.
+    /// RFC 4231, 4.2 to 4.5. HMAC fills a short key up with zeroes, so that they are keys of 32
+    /// bytes as well.
     #[test]
     fn macs_match_rfc_4231() {
         let key_4: Vec<u8> = (0x01..=0x19).collect();

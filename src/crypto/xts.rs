@@ -8,9 +8,10 @@
 //!           where Cm-1 is the ciphertext before the tail, or 16 zero bytes if there is none
 //! ```
 //!
-//! IEEE 1619 ends a message that is no whole number of blocks by ciphertext stealing, which needs a block of
-//! ciphertext to steal from and changes a block that has gone out already. The server has messages of fewer
-//! than 16 bytes and wants every whole block back at once, so the tail is masked instead, as in its own CBC.
+//! IEEE 1619 ends a message that is no whole number of blocks by ciphertext stealing, which needs a
+//! block of ciphertext to steal from and changes a block that has gone out already. The server has
+//! messages of fewer than 16 bytes and wants every whole block back at once, so the tail is masked
+//! instead, as in its own CBC.
 
 use cipher::InOutBuf;
 use zeroize::Zeroizing;
@@ -22,7 +23,8 @@ use super::{CipherError, Direction};
 /// The length of both keys together, K1 first, in bytes.
 pub(super) const KEYS_LENGTH: usize = 64;
 
-/// The tweak of a block: a polynomial over GF(2), the coefficient of x^n in bit n. Its bytes are little-endian.
+/// The tweak of a block: a polynomial over GF(2), the coefficient of x^n in bit n. Its bytes are
+/// little-endian.
 pub(super) type Tweak = u128;
 
 /// The tweak `blocks` blocks later, at most 64.
@@ -34,8 +36,8 @@ pub(super) fn later(tweak: Tweak, blocks: u32) -> Tweak {
 
 /// XTS over whole blocks under one K1, in one implementation.
 pub(super) trait WholeBlocks {
-    /// Runs over data that is a whole number of blocks. `tweak` is that of the first of them, afterwards that
-    /// of the block behind them.
+    /// Runs over data that is a whole number of blocks. `tweak` is that of the first of them,
+    /// afterwards that of the block behind them.
     fn run(&self, direction: Direction, tweak: &mut Tweak, data: InOutBuf<'_, '_, u8>);
 
     /// AES_K1 of one block.

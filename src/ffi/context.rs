@@ -1,7 +1,7 @@
 //! The crypt context: a page cipher in memory that the server owns.
 //!
-//! The server allocates [`Context::SIZE`] bytes on its stack, aligned to 8 at best, and hands them to init, any
-//! number of updates, and finish. A failed init is not finished; a failed update is.
+//! The server allocates [`Context::SIZE`] bytes on its stack, aligned to 8 at best, and hands them
+//! to init, any number of updates, and finish. A failed init is not finished; a failed update is.
 
 use std::arch::asm;
 use std::ffi::c_void;
@@ -17,9 +17,11 @@ use crate::crypto::{CipherError, IV_LENGTH, PageCipher, scrub};
 /// What lies at the first suitably aligned address of the server's memory.
 #[repr(C)]
 pub(super) struct Context {
-    /// [`LIVE`] from init to finish. Wiping makes it 0, so a context that was ended is not taken for one.
+    /// [`LIVE`] from init to finish. Wiping makes it 0, so a context that was ended is not taken
+    /// for one.
     live: u32,
-    /// Set while an update works and left set by a failure or a panic: the cipher's state is unknown then.
+    /// Set while an update works and left set by a failure or a panic: the cipher's state is
+    /// unknown then.
     failed: bool,
     /// Last, because only its first bytes count; see [`PageCipher::footprint`].
     cipher: PageCipher,
@@ -52,17 +54,20 @@ impl Context {
     /// The context in the server's memory, if one lives there.
     ///
     /// # Safety
-    /// `memory` is null or was given to [`Context::begin`], which succeeded; only this call uses it.
+    /// `memory` is null or was given to [`Context::begin`], which succeeded; only this call uses
+    /// it.
     unsafe fn live<'a>(memory: *mut c_void) -> Option<&'a mut Context> {
         // SAFETY: by this function's contract.
         let place = unsafe { Context::place(memory) }?;
-        // SAFETY: the place is aligned and its bytes are initialised: a context, or the zeroes of a wiped one.
+        // SAFETY: the place is aligned and its bytes are initialised: a context, or the zeroes of a
+        // wiped one.
         let live = unsafe { (&raw const (*place).live).read() } == LIVE;
         // SAFETY: it is a context.
         live.then(|| unsafe { &mut *place })
     }
 
-    /// Puts a cipher into the server's memory, and has it started there. If that fails there is no context.
+    /// Puts a cipher into the server's memory, and has it started there. If that fails there is no
+    /// context.
     ///
     /// # Safety
     /// As [`Context::place`].
@@ -73,8 +78,8 @@ impl Context {
     ) -> Result<(), CipherError> {
         // SAFETY: by this function's contract.
         let place = unsafe { Context::place(memory) }.ok_or(CipherError::BadData)?;
-        // SAFETY: the place is aligned and has room; what was there before is not a value. Member by member,
-        // because a whole context would be moved here with all that does not count.
+        // SAFETY: the place is aligned and has room; what was there before is not a value. Member
+        // by member, because a whole context would be moved here with all that does not count.
         let context = unsafe {
             (&raw mut (*place).live).write(0);
             (&raw mut (*place).failed).write(false);
@@ -89,8 +94,8 @@ impl Context {
     /// Encrypts or decrypts a chunk; the number of bytes written to `dst`.
     ///
     /// # Safety
-    /// As [`Context::live`]. `src` has `slen` bytes. `dst` has room for what the cipher answers to that many
-    /// bytes (the vtable's contract).
+    /// As [`Context::live`]. `src` has `slen` bytes. `dst` has room for what the cipher answers to
+    /// that many bytes (the vtable's contract).
     #[inline(always)]
     pub(super) unsafe fn update(memory: *mut c_void, chunk: Chunk) -> Result<usize, CipherError> {
         // SAFETY: by this function's contract.
@@ -115,7 +120,8 @@ impl Context {
         let place = ptr::from_mut(unsafe { Context::live(memory) }.ok_or(CipherError::BadData)?);
         // Wipes the server's memory when this function is left, also by a panic.
         let _ending = Ending(place);
-        // SAFETY: the place holds a context until `_ending` is dropped, which comes after the last use.
+        // SAFETY: the place holds a context until `_ending` is dropped, which comes after the last
+        // use.
         let context = unsafe { &mut *place };
         if context.failed {
             return Err(CipherError::BadData);
@@ -133,7 +139,8 @@ impl Context {
             .cipher
             .finish(rest.get_mut(..room).ok_or(CipherError::DestinationTooSmall)?)?;
         if written > 0 {
-            // SAFETY: dst is not null and has room for what finish writes, by the vtable's contract.
+            // SAFETY: dst is not null and has room for what finish writes, by the vtable's
+            // contract.
             unsafe { ptr::copy_nonoverlapping(rest.as_ptr(), dst, written) };
         }
         rest.zeroize();
@@ -144,24 +151,24 @@ impl Context {
 /// The most that a finish writes: one block.
 const MAX_FINISH: usize = 16;
 
-/// A context whose memory is zeroed when this is dropped, instead of dropping the cipher: that owns nothing but
-/// this memory, and would wipe its parts one by one.
+/// A context whose memory is zeroed when this is dropped, instead of dropping the cipher: that owns
+/// nothing but this memory, and would wipe its parts one by one.
 struct Ending(*mut Context);
 
 impl Drop for Ending {
     #[inline]
     fn drop(&mut self) {
         let place = self.0;
-        // SAFETY: the context is a value up to here, and nobody uses it as one after this. What counts of it
-        // is in its memory.
+        // SAFETY: the context is a value up to here, and nobody uses it as one after this. What
+        // counts of it is in its memory.
         unsafe {
             let used = offset_of!(Context, cipher) + (*place).cipher.footprint();
             place.cast::<u8>().write_bytes(0, used);
             // Might read the zeroes, for all that the compiler knows: so they must be written.
             asm!("/* {0} */", in(reg) place, options(nostack, preserves_flags, readonly));
         }
-        // Init, updates and finish are called from one function of the server, so that what they called had its
-        // frames in one place.
+        // Init, updates and finish are called from one function of the server, so that what they
+        // called had its frames in one place.
         scrub::after_message();
         scrub::registers();
     }
@@ -180,8 +187,8 @@ unsafe fn update_cipher(cipher: &mut PageCipher, chunk: Chunk) -> Result<usize, 
         return Err(CipherError::BadData);
     }
     if ptr::eq(src, dst) {
-        // SAFETY: `slen` bytes, read and written by this call alone. More come out only where bytes are held
-        // back, and that is refused in place.
+        // SAFETY: `slen` bytes, read and written by this call alone. More come out only where bytes
+        // are held back, and that is refused in place.
         return cipher.update_in_place(unsafe { std::slice::from_raw_parts_mut(dst, slen) });
     }
     let overlap = src.addr() < dst.addr() + out && dst.addr() < src.addr() + slen;

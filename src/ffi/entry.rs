@@ -140,9 +140,10 @@ pub(super) unsafe extern "C" fn crypt_ctx_init(
         let start = |page_cipher: &mut PageCipher| {
             page_cipher.start(&Message {
                 cipher: match published::current() {
-                    Some(ring) => ring.message_cipher(name).ok_or(CipherError::NoDataKey)?,
-                    None => MessageCipher::BEFORE_THE_START,
-                },
+                    Some(ring) => ring.message_cipher(name),
+                    None => MessageCipher::of(Algorithm::BEFORE_THE_START, || None),
+                }
+                .ok_or(CipherError::NoDataKey)?,
                 padding,
                 direction,
                 key: key.ok_or(CipherError::KeyLength)?,

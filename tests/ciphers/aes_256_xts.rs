@@ -204,7 +204,8 @@ fn ecb(key: &[u8], block: &[u8]) -> Vec<u8> {
     out
 }
 
-/// The whole algorithm without padding by OpenSSL; the tweak behind m blocks by m doublings, bit by bit.
+/// The whole algorithm without padding by OpenSSL; the tweak behind m blocks by m doublings, bit by
+/// bit.
 fn reference(case: &Case, plaintext: &[u8]) -> Vec<u8> {
     let keys = hkdf(case, "keyroll aes-256-xts v1", 64);
     let (blocks, tail) = plaintext.split_at(plaintext.len() / 16 * 16);

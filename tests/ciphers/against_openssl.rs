@@ -114,8 +114,8 @@ fn pieces<'a>(mut input: &'a [u8], lengths: &[usize]) -> Vec<&'a [u8]> {
     pieces
 }
 
-/// Our output for a message in these pieces, out of place, and the number of bytes that each update gave.
-/// Every destination has exactly the announced length.
+/// Our output for a message in these pieces, out of place, and the number of bytes that each update
+/// gave. Every destination has exactly the announced length.
 fn stream(mut cipher: PageCipher, pieces: &[&[u8]]) -> Result<(Vec<u8>, Vec<usize>), CipherError> {
     let (mut out, mut lengths) = (Vec::new(), Vec::new());
     for piece in pieces {
@@ -170,8 +170,8 @@ impl Bytes {
     }
 }
 
-/// An IV whose last bytes are so full that the counter wraps within `blocks` blocks at a random one of 8, 32,
-/// 64, 96 or 128 bits; or any IV.
+/// An IV whose last bytes are so full that the counter wraps within `blocks` blocks at a random one
+/// of 8, 32, 64, 96 or 128 bits; or any IV.
 fn iv(bytes: &mut Bytes) -> Vec<u8> {
     let mut iv = bytes.take(BLOCK);
     let full = [0, 1, 4, 8, 12, 16][bytes.next() as usize % 6];
@@ -210,8 +210,8 @@ fn turned<'a>(message: &Message<'a>, direction: Direction) -> Message<'a> {
     }
 }
 
-/// Checks a message in both directions and in all ways that a server can hand it over, at every level that the
-/// processor has.
+/// Checks a message in both directions and in all ways that a server can hand it over, at every
+/// level that the processor has.
 fn check(message: &Message<'_>, plaintext: &[u8], splits: &[usize]) {
     let ciphertext = reference(&turned(message, Direction::Encrypt), plaintext);
     assert_eq!(

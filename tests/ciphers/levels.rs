@@ -36,11 +36,7 @@ impl Message {
             key: KeyBytes::of(&[0xDA; 32]),
         };
         let message = crypto::Message {
-            cipher: match self.algorithm {
-                Algorithm::AesCbc => MessageCipher::AesCbc,
-                Algorithm::AesCtr => MessageCipher::AesCtr,
-                Algorithm::Aes256Xts => MessageCipher::Aes256Xts(data_key),
-            },
+            cipher: MessageCipher::of(self.algorithm, || Some(data_key)).unwrap(),
             padding: self.padding,
             direction: self.direction,
             key: &self.key,
@@ -90,7 +86,8 @@ impl Message {
         Ok(dst[to..at].to_vec())
     }
 
-    /// As `run`, each piece in its own place, until the cipher refuses that because it holds bytes back.
+    /// As `run`, each piece in its own place, until the cipher refuses that because it holds bytes
+    /// back.
     fn run_in_place(&self, level: Level) -> Result<Vec<u8>, CipherError> {
         let (from, _) = self.offsets;
         let mut memory = vec![0; from];

@@ -1,4 +1,4 @@
-//! What a thread keeps of the keys that it has derived:
+//! The cache of derived keys that each thread has:
 //!
 //! ```text
 //! 64 sets, chosen by a hash of id, version and salt
@@ -6,11 +6,12 @@
 //!            + [ salt | keys ]                 in memory that no core dump has
 //! ```
 //!
-//! Per thread, because a table that all share costs locked instructions on lines that all cores write. It
-//! takes memory as it fills: nothing before the first use, then pages of 4 KiB, at most 200 KiB for [`CAPACITY`]
-//! pairs of a tablespace and a key version. Keys are wiped when they make room, when their thread ends, and in
-//! [`forget`](super::forget). What other living threads hold then stays until they end, but is of no use: entries
-//! belong to a [`RingId`], and no ring ever has an old one.
+//! Per thread, because a table that all share costs locked instructions on lines that all cores
+//! write. It takes memory as it fills: nothing before the first use, then pages of 4 KiB, at most
+//! 170 KiB for [`CAPACITY`] pairs of a tablespace and a key version. Keys are wiped when they make
+//! room, when their thread ends, and in [`forget`](super::forget). What other living threads hold
+//! then stays until they end, but is of no use: entries belong to a [`RingId`], and no ring ever
+//! has an old one.
 
 use std::cell::RefCell;
 use std::thread::LocalKey;
@@ -26,7 +27,7 @@ pub const CAPACITY: usize = SETS * WAYS;
 const SETS: usize = 64;
 pub(super) const WAYS: usize = 4;
 
-/// What keys are found by, beside the salt.
+/// The name of derived keys: what they are found by, beside the salt.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Name {
     level: Level,
@@ -49,7 +50,7 @@ impl Name {
     }
 }
 
-/// Room for keys that are not kept, aligned as loads of blocks want it.
+/// Keys without a place in a cache, aligned as loads of blocks want it.
 #[repr(C, align(16))]
 #[derive(Zeroize, ZeroizeOnDrop)]
 struct Room<const LENGTH: usize>([u8; LENGTH]);
@@ -57,7 +58,8 @@ struct Room<const LENGTH: usize>([u8; LENGTH]);
 /// The length of a [`Salt`] where it is kept, in bytes.
 const SALT_ROOM: usize = 32;
 
-/// A salt of 16, 24 or 32 bytes, filled up with zeroes: as numbers, it is compared and wiped at once.
+/// A salt of 16, 24 or 32 bytes, filled up with zeroes: as numbers, it is compared and wiped at
+/// once.
 #[derive(Zeroize, ZeroizeOnDrop)]
 pub(super) struct Salt([u128; 2]);
 
@@ -76,7 +78,8 @@ impl Salt {
         Ok(Salt([u128::from_le_bytes(*first), second]))
     }
 
-    /// Whether it is the one that is kept here, in the same time whichever bits differ: a salt may be a data key.
+    /// Whether it is the one that is kept here, in the same time whichever bits differ: a salt may
+    /// be a data key.
     #[inline]
     fn is_kept_in(&self, room: &[u8; SALT_ROOM]) -> bool {
         let (halves, _) = room.as_chunks();
@@ -269,7 +272,8 @@ impl<const LENGTH: usize> Drop for Sets<LENGTH> {
 #[inline]
 pub(super) fn set_of(name: Name, salt: &Salt) -> usize {
     let names = u64::from(name.key_id) << 32 | u64::from(name.key_version);
-    // The salts are random. Multiplicative hashing as in the key ring, for those names that are not.
+    // The salts are random. Multiplicative hashing as in the key ring, for those names that are
+    // not.
     let mixed = (names ^ salt.0[0] as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
     (mixed >> (u64::BITS - SETS.ilog2())) as usize
 }

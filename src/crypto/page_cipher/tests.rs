@@ -32,13 +32,8 @@ fn try_new(
         key_version: 2,
         key: KeyBytes::of(&[0xDA; 32]),
     };
-    let cipher = match algorithm {
-        Algorithm::AesCbc => MessageCipher::AesCbc,
-        Algorithm::AesCtr => MessageCipher::AesCtr,
-        Algorithm::Aes256Xts => MessageCipher::Aes256Xts(data_key),
-    };
     let message = Message {
-        cipher,
+        cipher: MessageCipher::of(algorithm, || Some(data_key)).unwrap(),
         padding,
         direction,
         key,

@@ -1,4 +1,5 @@
-//! CTR (NIST SP 800-38A, 6.5) of the `ctr` crate, and GCM's parts: CTR with a 32-bit counter and the `ghash` crate.
+//! CTR (NIST SP 800-38A, 6.5) of the `ctr` crate, and GCM's parts: CTR with a 32-bit counter and
+//! the `ghash` crate.
 
 use cipher::{BlockCipherEncrypt, InOutBuf, InnerIvInit, StreamCipher, array::Array};
 use ghash::GHash;
@@ -10,8 +11,8 @@ use crate::crypto::CipherError;
 use crate::crypto::gcm::Parts;
 use crate::crypto::mode::{Block, IV_LENGTH, KeyStream};
 
-/// A message in CTR, in either direction: both are the same XOR. The counter block is a 128-bit big-endian number
-/// that starts at the IV.
+/// A message in CTR, in either direction: both are the same XOR. The counter block is a 128-bit
+/// big-endian number that starts at the IV.
 pub(in crate::crypto) struct Ctr(::ctr::Ctr128BE<AesEnc>);
 
 impl Ctr {

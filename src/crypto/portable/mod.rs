@@ -1,5 +1,5 @@
-//! AES for any processor: the modes over the RustCrypto crates, which use the processor's AES instructions where they
-//! find them, and are constant-time where they do not.
+//! AES for any processor: the modes over the RustCrypto crates, which use the processor's AES
+//! instructions where they find them, and are constant-time where they do not.
 
 mod aes;
 mod cbc;
@@ -26,7 +26,8 @@ pub(super) enum ModeOf {
 }
 
 impl ModeOf {
-    /// A message at its start. Only the decryption of CBC decrypts blocks, so only it pays for the other round keys.
+    /// A message at its start. Only the decryption of CBC decrypts blocks, so only it pays for the
+    /// other round keys.
     ///
     /// # Errors
     /// [`CipherError::KeyLength`] unless the key has 16, 24 or 32 bytes.

@@ -1,8 +1,8 @@
-//! AES (FIPS 197) with AES-NI and VAES, after S. Gueron, "Intel Advanced Encryption Standard (AES) New
-//! Instructions Set" (Intel white paper 323641).
+//! AES (FIPS 197) with AES-NI and VAES, after S. Gueron, "Intel Advanced Encryption Standard (AES)
+//! New Instructions Set" (Intel white paper 323641).
 //!
-//! Key schedules use AESENCLAST for SubWord, as several libraries do: its latency is a quarter of that of
-//! AESKEYGENASSIST, and short messages cost little else.
+//! Key schedules use AESENCLAST for SubWord, as several libraries do: its latency is a quarter of
+//! that of AESKEYGENASSIST, and short messages cost little else.
 
 use std::arch::x86_64::*;
 
@@ -10,8 +10,8 @@ use super::blocks::{Blocks, load};
 use crate::crypto::mode::Block;
 use crate::crypto::{CipherError, Level};
 
-/// The schedule of round keys of one key: 11, 13 or 15 of them. It exists only where the processor has the
-/// instructions of [`Level::AesNi`].
+/// The schedule of round keys of one key: 11, 13 or 15 of them. It exists only where the processor
+/// has the instructions of [`Level::AesNi`].
 pub(in crate::crypto) struct Aes {
     keys: Blocks<15>,
     length: KeyLength,
@@ -41,11 +41,12 @@ macro_rules! by_key_length {
 pub(super) use by_key_length;
 
 impl Aes {
-    /// A schedule without a key: zeroes. A key is [set](Self::set_key) where the schedule lies in the end, so
-    /// that no copy of it stays elsewhere.
+    /// A schedule without a key: zeroes. A key is [set](Self::set_key) where the schedule lies in
+    /// the end, so that no copy of it stays elsewhere.
     ///
     /// # Errors
-    /// [`CipherError::KeyLength`] unless keys have 16, 24 or 32 bytes, or if the processor has no AES-NI.
+    /// [`CipherError::KeyLength`] unless keys have 16, 24 or 32 bytes, or if the processor has no
+    /// AES-NI.
     #[inline]
     pub(super) fn blank(key_length: usize, level: Level) -> Result<Self, CipherError> {
         let level = level.min(Level::available());
@@ -72,7 +73,8 @@ impl Aes {
         unsafe { expand(key, &mut self.keys) };
     }
 
-    /// Makes the schedule of a key elsewhere, for [`copy_key`](Self::copy_key). This one tells the length.
+    /// Makes the schedule of a key elsewhere, for [`copy_key`](Self::copy_key). This one tells the
+    /// length.
     pub(super) fn expand_to(&self, key: &[u8], schedule: &mut Blocks<15>) {
         // SAFETY: an `Aes` exists only where the processor has AES-NI and SSSE3.
         unsafe { expand(key, schedule) };
@@ -164,8 +166,8 @@ pub(super) fn decrypt<const N: usize, const W: usize>(keys: &[__m128i; N], block
     }
 }
 
-/// The keys of the equivalent inverse cipher (FIPS 197, 5.3.5). Made anew for each update: that costs some
-/// 20 cycles, a second schedule in the context would cost as much to write and to wipe.
+/// The keys of the equivalent inverse cipher (FIPS 197, 5.3.5). Made anew for each update: that
+/// costs some 20 cycles, a second schedule in the context would cost as much to write and to wipe.
 #[inline]
 #[target_feature(enable = "aes")]
 pub(super) fn decryption_keys<const N: usize>(keys: &[__m128i; N]) -> [__m128i; N] {
@@ -237,8 +239,8 @@ fn expand(key: &[u8], keys: &mut Blocks<15>) {
 /// The round constants (FIPS 197, 5.2).
 const RCON: [i32; 10] = [0x01, 0x02, 0x04, 0x08, 0x10, 0x20, 0x40, 0x80, 0x1B, 0x36];
 
-/// Shuffles that put one word into all four columns, so that the ShiftRows of AESENCLAST changes nothing.
-/// The words are little-endian: RotWord turns bytes (0, 1, 2, 3) into (1, 2, 3, 0).
+/// Shuffles that put one word into all four columns, so that the ShiftRows of AESENCLAST changes
+/// nothing. The words are little-endian: RotWord turns bytes (0, 1, 2, 3) into (1, 2, 3, 0).
 const LAST_WORD: i32 = 0x0F_0E_0D_0C;
 const LAST_WORD_ROTATED: i32 = 0x0C_0F_0E_0D;
 const SECOND_WORD_ROTATED: i32 = 0x04_07_06_05;

@@ -1,4 +1,5 @@
-//! Blocks in memory and in registers: the loads and stores of the other files, and the wiping of secrets.
+//! Blocks in memory and in registers: the loads and stores of the other files, and the wiping of
+//! secrets.
 
 use std::arch::x86_64::*;
 use std::sync::atomic::{Ordering, compiler_fence};
@@ -14,14 +15,14 @@ pub(super) struct Blocks<const N: usize>([Block; N]);
 impl<const N: usize> Blocks<N> {
     pub(super) const ZERO: Self = Blocks([[0; 16]; N]);
 
-    /// The blocks that lie in the first bytes of this memory, and the rest of it; `None` if it is too short or does
-    /// not begin at a multiple of 16.
+    /// The blocks that lie in the first bytes of this memory, and the rest of it; `None` if it is
+    /// too short or does not begin at a multiple of 16.
     #[inline]
     pub(super) fn in_memory(memory: &[u8]) -> Option<(&Self, &[u8])> {
         let (blocks, rest) = memory.split_at_checked(size_of::<Self>())?;
         let place: *const Self = blocks.as_ptr().cast();
-        // SAFETY: as many bytes, any of which are blocks, at the alignment that was checked, for as long as the
-        // memory is borrowed.
+        // SAFETY: as many bytes, any of which are blocks, at the alignment that was checked, for as
+        // long as the memory is borrowed.
         place.is_aligned().then(|| (unsafe { &*place }, rest))
     }
 
@@ -29,7 +30,8 @@ impl<const N: usize> Blocks<N> {
     pub(super) fn in_memory_mut(memory: &mut [u8]) -> Option<(&mut Self, &mut [u8])> {
         let (blocks, rest) = memory.split_at_mut_checked(size_of::<Self>())?;
         let place: *mut Self = blocks.as_mut_ptr().cast();
-        // SAFETY: as above, and nobody else uses the memory meanwhile. It is never dropped as blocks.
+        // SAFETY: as above, and nobody else uses the memory meanwhile. It is never dropped as
+        // blocks.
         place.is_aligned().then(|| (unsafe { &mut *place }, rest))
     }
 

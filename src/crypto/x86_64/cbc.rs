@@ -1,4 +1,5 @@
-//! CBC (NIST SP 800-38A, 6.2) with AES-NI, and with VAES for the decryption of more than a few blocks.
+//! CBC (NIST SP 800-38A, 6.2) with AES-NI, and with VAES for the decryption of more than a few
+//! blocks.
 
 use std::arch::x86_64::*;
 
@@ -61,8 +62,9 @@ impl Chaining for Decrypting {
     }
 }
 
-/// Each block waits for the one before it, so the latency of AESENC is all that counts. The last round's key
-/// takes the first round key and the next plaintext block along, which saves the XOR between two blocks.
+/// Each block waits for the one before it, so the latency of AESENC is all that counts. The last
+/// round's key takes the first round key and the next plaintext block along, which saves the XOR
+/// between two blocks.
 #[target_feature(enable = "aes")]
 fn encrypt_chain<const N: usize>(aes: &Aes, previous: &mut Block, data: InOutBuf<'_, '_, u8>) {
     let keys = aes.round_keys::<N>();
@@ -88,7 +90,8 @@ fn encrypt_chain<const N: usize>(aes: &Aes, previous: &mut Block, data: InOutBuf
             Some(next) => load(next.get_in().as_ref()),
             None => keys[0],
         };
-        // AESENCLAST(s, k) = f(s) ^ k, so this is the ciphertext XOR the key 0 and the next plaintext.
+        // AESENCLAST(s, k) = f(s) ^ k, so this is the ciphertext XOR the key 0 and the next
+        // plaintext.
         state = _mm_aesenclast_si128(state, _mm_xor_si128(last_two, next));
         whitening = _mm_xor_si128(next, keys[0]);
         store(block.get_out().as_mut(), _mm_xor_si128(state, whitening));
@@ -118,8 +121,8 @@ fn decrypt_chain<const N: usize>(aes: &Aes, previous: &mut Block, data: InOutBuf
     store(previous, before);
 }
 
-/// Decrypts at most `W` blocks, in the time that `W` take. Takes the ciphertext block before them and returns
-/// the last of them.
+/// Decrypts at most `W` blocks, in the time that `W` take. Takes the ciphertext block before them
+/// and returns the last of them.
 #[inline]
 #[target_feature(enable = "aes")]
 fn decrypt_group<const N: usize, const W: usize>(

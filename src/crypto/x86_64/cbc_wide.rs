@@ -12,7 +12,8 @@ use crate::crypto::mode::Block;
 /// Registers in flight.
 const WIDTH: usize = 8;
 
-/// Decrypts whole blocks. `previous` is the ciphertext block before them, afterwards the last of them.
+/// Decrypts whole blocks. `previous` is the ciphertext block before them, afterwards the last of
+/// them.
 #[target_feature(enable = "avx512f,avx512bw,vaes")]
 pub(super) fn decrypt_chain<const N: usize>(aes: &Aes, previous: &mut Block, data: InOutBuf<'_, '_, u8>) {
     let Some(last) = data.get_in().last_chunk().copied() else {
@@ -57,7 +58,8 @@ fn decrypt_group<const N: usize>(
     let mut blocks = *ciphertext;
     decrypt_wide(keys, &mut blocks);
     for (block, ciphertext) in blocks.iter_mut().zip(ciphertext) {
-        // Each block's predecessor: all lanes one place up, the last one of the register before first.
+        // Each block's predecessor: all lanes one place up, the last one of the register before
+        // first.
         let predecessors = _mm512_alignr_epi64::<6>(*ciphertext, before);
         *block = _mm512_xor_si512(*block, predecessors);
         before = *ciphertext;

@@ -10,8 +10,8 @@ use super::blocks::{Blocks, load, store};
 use super::ctr_wide;
 use crate::crypto::mode::{Block, KeyStream};
 
-/// The bytes of key stream that are made together where few are needed: as many blocks as take no longer
-/// than one. Messages come in small pieces.
+/// The bytes of key stream that are made together where few are needed: as many blocks as take no
+/// longer than one. Messages come in small pieces.
 const AHEAD: usize = 64;
 
 /// Blocks that fill the pipeline of AESENC.
@@ -159,8 +159,8 @@ fn keystream<const N: usize, const W: usize>(keys: &[__m128i; N], counter: u128)
     blocks
 }
 
-/// XORs the first bytes of `keystream` onto at most [`AHEAD`] bytes. The last step overlaps the one before
-/// it, so its input is read first.
+/// XORs the first bytes of `keystream` onto at most [`AHEAD`] bytes. The last step overlaps the one
+/// before it, so its input is read first.
 #[inline(always)]
 fn xor(data: InOutBuf<'_, '_, u8>, keystream: &[u8]) {
     let length = data.len();
@@ -169,9 +169,10 @@ fn xor(data: InOutBuf<'_, '_, u8>, keystream: &[u8]) {
     macro_rules! steps {
         ($number:ty) => {{
             const STEP: usize = size_of::<$number>();
-            // SAFETY: every access ends at `length` at the latest, which is at least STEP, and that many bytes
-            // are readable at `src`, writable at `dst` and initialised in `keystream`. These do not overlap,
-            // but that `dst` may be `src`: then a place is read before it is written, and again never.
+            // SAFETY: every access ends at `length` at the latest, which is at least STEP, and that
+            // many bytes are readable at `src`, writable at `dst` and initialised in `keystream`.
+            // These do not overlap, but that `dst` may be `src`: then a place is read before it is
+            // written, and again never.
             unsafe {
                 let value = |at: usize| {
                     let keystream = keystream.as_ptr().add(at).cast::<$number>().read_unaligned();

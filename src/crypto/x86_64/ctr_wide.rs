@@ -15,8 +15,8 @@ const WIDTH: usize = 8;
 const SHORT: usize = 64 * SHORT_WIDTH;
 const SHORT_WIDTH: usize = 4;
 
-/// Works on all the data, and moves the counter on by the blocks begun. What is left over of the last 64
-/// bytes of key stream goes to `keystream`; returns how many bytes of it are not used yet.
+/// Works on all the data, and moves the counter on by the blocks begun. What is left over of the
+/// last 64 bytes of key stream goes to `keystream`; returns how many bytes of it are not used yet.
 #[target_feature(enable = "avx512f,avx512bw,vaes")]
 pub(super) fn apply<const N: usize>(
     aes: &Aes,

@@ -1,4 +1,5 @@
-//! What GCM (NIST SP 800-38D) is made of: CTR and GHASH. The order of things is in [`crate::crypto::gcm`].
+//! What GCM (NIST SP 800-38D) is made of: CTR and GHASH. The order of things is in
+//! [`crate::crypto::gcm`].
 
 use cipher::InOutBuf;
 
@@ -15,7 +16,8 @@ pub(in crate::crypto) struct GcmParts {
 }
 
 impl GcmParts {
-    /// The parts without a key, of a message with this [first counter block](crate::crypto::gcm::first_block).
+    /// The parts without a key, of a message with this [first counter
+    /// block](crate::crypto::gcm::first_block).
     #[inline]
     pub(super) fn blank(aes: Aes, first: &Block) -> Self {
         GcmParts {
@@ -34,7 +36,8 @@ impl GcmParts {
 impl Parts for GcmParts {
     #[inline]
     fn apply_keystream(&mut self, data: InOutBuf<'_, '_, u8>) {
-        // The message is too short for the 32-bit counter to wrap, and it began at 1: a 128-bit counter does.
+        // The message is too short for the 32-bit counter to wrap, and it began at 1: a 128-bit
+        // counter does.
         self.ctr.apply(data);
     }
 

@@ -1,8 +1,8 @@
 //! GHASH (NIST SP 800-38D, 6.4) with PCLMULQDQ, after S. Gueron and M. Kounavis, "Intel Carry-Less
 //! Multiplication Instruction and its Usage for Computing the GCM Mode" (Intel white paper 323640).
 //!
-//! GHASH numbers the bits of a byte backwards. With the bytes of each block in reverse it becomes POLYVAL
-//! (RFC 8452, appendix A) under the key `x * H`, which needs no shifts.
+//! GHASH numbers the bits of a byte backwards. With the bytes of each block in reverse it becomes
+//! POLYVAL (RFC 8452, appendix A) under the key `x * H`, which needs no shifts.
 
 use std::arch::x86_64::*;
 
@@ -44,7 +44,8 @@ impl Ghash {
         self.secrets.store(KEY, aes.encrypt_block(&[0; 16]));
         let (place, _) = self.secrets.bytes_mut().as_chunks_mut();
         let key = u128::from_be_bytes(place[KEY]);
-        // Times x; what is shifted out comes back as the modulus. A mask, because a branch would tell the bit.
+        // Times x; what is shifted out comes back as the modulus. A mask, because a branch would
+        // tell the bit.
         let shifted_out = 0u128.wrapping_sub(key >> 127);
         place[KEY] = (key << 1 ^ shifted_out & (0xC2 << 120 | 1)).to_le_bytes();
     }
@@ -53,12 +54,14 @@ impl Ghash {
     #[inline]
     pub(super) fn update(&mut self, blocks: &[Block]) {
         if self.wide && blocks.len() >= WIDE_FROM / 16 {
-            // SAFETY: the processor has what `Level::Vaes` needs, by the `Aes` that this was made with.
+            // SAFETY: the processor has what `Level::Vaes` needs, by the `Aes` that this was made
+            // with.
             self.secrets.store(STATE, unsafe {
                 ghash_wide::update(self.secrets.load(KEY), self.secrets.load(STATE), blocks)
             });
         } else {
-            // SAFETY: it was made with an `Aes`, which exists only where the processor has PCLMULQDQ and SSSE3.
+            // SAFETY: it was made with an `Aes`, which exists only where the processor has
+            // PCLMULQDQ and SSSE3.
             unsafe { update(&mut self.secrets, blocks) };
         }
     }

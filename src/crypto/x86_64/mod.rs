@@ -1,10 +1,11 @@
-//! AES with the instructions of x86-64 processors: the same modes as the portable ones, at the speed of the
-//! processor, for messages of any length. One file per mode or primitive; `*_wide` is for [`Level::Vaes`].
+//! AES with the instructions of x86-64 processors: the same modes as the portable ones, at the
+//! speed of the processor, for messages of any length. One file per mode or primitive; `*_wide` is
+//! for [`Level::Vaes`].
 //!
-//! This is the only place beside `ffi` with `unsafe`: for loads and stores, and to call functions that need
-//! instructions which the processor was found to have. Nothing here branches on a secret or looks one up in
-//! memory. Every block of key material lies in a [`blocks::Blocks`], which is wiped on drop; what the compiler
-//! keeps in registers, or spills of them, is beyond reach.
+//! This is the only place beside `ffi` with `unsafe`: for loads and stores, and to call functions
+//! that need instructions which the processor was found to have. Nothing here branches on a secret
+//! or looks one up in memory. Every block of key material lies in a [`blocks::Blocks`], which is
+//! wiped on drop; what the compiler keeps in registers, or spills of them, is beyond reach.
 
 #![allow(unsafe_code)]
 
@@ -43,8 +44,8 @@ pub(super) enum ModeOf {
 }
 
 impl ModeOf {
-    /// Puts a message without its key into its place; it gets the key [there](Self::set_key). (A mode that was
-    /// returned would be copied, with the key.)
+    /// Puts a message without its key into its place; it gets the key [there](Self::set_key). (A
+    /// mode that was returned would be copied, with the key.)
     ///
     /// # Errors
     /// [`CipherError::KeyLength`] unless the key has 16, 24 or 32 bytes.

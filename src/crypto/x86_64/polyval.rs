@@ -1,5 +1,6 @@
-//! Multiplication in the field of POLYVAL (RFC 8452, 3) with PCLMULQDQ: products need no shift, and a reduction is
-//! two multiplications (Montgomery's, to the modulus x^128 + x^127 + x^126 + x^121 + 1).
+//! Multiplication in the field of POLYVAL (RFC 8452, 3) with PCLMULQDQ: products need no shift, and
+//! a reduction is two multiplications (Montgomery's, to the modulus x^128 + x^127 + x^126 + x^121 +
+//! 1).
 
 use std::arch::x86_64::*;
 
@@ -53,7 +54,8 @@ pub(super) fn add(a: Product, b: Product) -> Product {
     ]
 }
 
-/// The product times x^-128 in 128 bits: twice the lowest 64 bits are made zero by a multiple of the modulus.
+/// The product times x^-128 in 128 bits: twice the lowest 64 bits are made zero by a multiple of
+/// the modulus.
 #[inline]
 #[target_feature(enable = "pclmulqdq")]
 pub(super) fn reduce([low, middle, high]: Product) -> __m128i {

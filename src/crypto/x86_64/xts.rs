@@ -50,8 +50,8 @@ impl<'a> NativeXtsKeys<'a> {
         Some(NativeXtsKeys { data, tweak })
     }
 
-    /// Gives a [blank](NativeXts::blank) message its keys and its IV, where it lies in the end: no copy of K1 stays
-    /// elsewhere.
+    /// Gives a [blank](NativeXts::blank) message its keys and its IV, where it lies in the end: no
+    /// copy of K1 stays elsewhere.
     #[inline]
     pub(in crate::crypto) fn start(&self, message: &mut Xts<NativeXts>, iv: &[u8; IV_LENGTH]) {
         let blocks = message.blocks_mut();
@@ -186,8 +186,8 @@ fn tweaks_from<const W: usize>(first: Tweak) -> [__m128i; W] {
     tweaks
 }
 
-/// The tweak eight blocks later: one byte up, and what overflows times x^7 + x^2 + x + 1, which is x^128, added
-/// at the bottom.
+/// The tweak eight blocks later: one byte up, and what overflows times x^7 + x^2 + x + 1, which is
+/// x^128, added at the bottom.
 #[inline]
 #[target_feature(enable = "sse2,pclmulqdq")]
 fn times_x_to_the_8(tweak: __m128i) -> __m128i {

@@ -1,5 +1,5 @@
-//! XTS with VAES: 32 blocks in flight, four to a register. The tweaks of a group come from those of the group
-//! before it, all of them times x^32.
+//! XTS with VAES: 32 blocks in flight, four to a register. The tweaks of a group come from those of
+//! the group before it, all of them times x^32.
 
 use std::arch::x86_64::*;
 
@@ -13,7 +13,8 @@ use crate::crypto::xts::{Tweak, later};
 /// Registers in flight.
 const WIDTH: usize = 8;
 
-/// Runs over whole blocks. `tweak` is that of the first of them, afterwards that of the block behind them.
+/// Runs over whole blocks. `tweak` is that of the first of them, afterwards that of the block
+/// behind them.
 #[target_feature(enable = "avx512f,avx512bw,vaes,vpclmulqdq")]
 pub(super) fn run<const DECRYPT: bool>(aes: &Aes, tweak: &mut Tweak, data: InOutBuf<'_, '_, u8>) {
     let mut keys = aes.round_keys::<ROUND_KEYS>();
@@ -52,8 +53,8 @@ pub(super) fn run<const DECRYPT: bool>(aes: &Aes, tweak: &mut Tweak, data: InOut
     }
 }
 
-/// Works on the blocks of a group. Both XORs with the tweak go together with those of the first and the last
-/// round key: the unit for AES does other XORs as well, and has no time for them.
+/// Works on the blocks of a group. Both XORs with the tweak go together with those of the first and
+/// the last round key: the unit for AES does other XORs as well, and has no time for them.
 #[inline]
 #[target_feature(enable = "avx512f,vaes")]
 fn run_group<const DECRYPT: bool>(
@@ -106,8 +107,9 @@ fn four_from(first: Tweak) -> __m512i {
     _mm512_set_epi64(high(d), low(d), high(c), low(c), high(b), low(b), high(a), low(a))
 }
 
-/// Each tweak times x^(8 `BYTES`): `BYTES` bytes up, and what overflows times x^7 + x^2 + x + 1 (which is x^128)
-/// added at the bottom. `REST` = 16 - `BYTES`; no more than 7 bytes overflow into one product.
+/// Each tweak times x^(8 `BYTES`): `BYTES` bytes up, and what overflows times x^7 + x^2 + x + 1
+/// (which is x^128) added at the bottom. `REST` = 16 - `BYTES`; no more than 7 bytes overflow into
+/// one product.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,vpclmulqdq")]
 fn times_x_to_the_8n<const BYTES: i32, const REST: i32>(tweaks: __m512i) -> __m512i {

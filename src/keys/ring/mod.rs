@@ -204,15 +204,13 @@ impl Ring {
     /// no such version.
     #[inline]
     pub fn message_cipher(&self, name: KeyName) -> Option<MessageCipher<'_>> {
-        Some(match self.algorithm(name.id, name.version)? {
-            Algorithm::AesCbc => MessageCipher::AesCbc,
-            Algorithm::AesCtr => MessageCipher::AesCtr,
-            Algorithm::Aes256Xts => MessageCipher::Aes256Xts(DataKeyRef {
+        MessageCipher::of(self.algorithm(name.id, name.version)?, || {
+            Some(DataKeyRef {
                 ring: self.id,
                 key_id: name.id,
                 key_version: name.version,
                 key: self.key(name.id, name.version)?,
-            }),
+            })
         })
     }
 
