@@ -1,10 +1,19 @@
-//! What everything that asks a service has in common: deadlines, retries, and HTTPS within bounds.
+//! What everything that asks a service has in common: connections, TLS, HTTP within bounds, deadlines and retries.
+//!
+//! | module | holds |
+//! |---|---|
+//! | `tcp`, `resolve` | connections that can be ended, and the addresses they go to |
+//! | [`tls`] | the configuration of a client, whatever protocol it speaks |
+//! | [`http`] | requests and answers |
+//! | [`url`] | where requests go |
+//! | [`retry`] | deadlines, and trying again within them |
+//! | [`error`] | what can go wrong |
 
-mod connect;
 pub mod error;
 pub mod http;
 mod resolve;
 pub mod retry;
+mod tcp;
 pub mod tls;
 pub mod url;
 

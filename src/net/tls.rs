@@ -2,19 +2,20 @@
 //!
 //! TLS 1.2 and 1.3 by rustls, with the ciphers of graviola.
 
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
-use rustls::{CertificateError, Error, RootCertStore};
-use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig, TlsProvider};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::{
+    ALL_VERSIONS, CertificateError, ClientConfig, ClientConnection, Error, RootCertStore, StreamOwned,
+};
 use zeroize::Zeroizing;
 
 use super::NetError;
+use super::tcp::TcpConnection;
 use crate::clock;
 use crate::durable::read;
 
@@ -40,31 +41,58 @@ pub struct TlsOptions {
     pub client_certificate: Option<ClientCertificate>,
 }
 
-/// Reads the files and builds the configuration of a client.
-pub(super) fn config(options: &TlsOptions) -> Result<TlsConfig, NetError> {
+/// A connection in TLS.
+pub(super) type TlsConnection = StreamOwned<ClientConnection, TcpConnection>;
+
+/// Reads the files and builds the configuration of a client, whatever protocol it speaks.
+///
+/// # Errors
+/// Certificates that cannot be used, or a processor that TLS cannot run on.
+pub fn client_config(options: &TlsOptions) -> Result<Arc<ClientConfig>, NetError> {
     check_processor()?;
-    let provider = Arc::new(rustls_graviola::default_provider());
     let roots = match &options.ca {
         Some(path) => roots_of(path)?,
         None => roots_of_system()?,
     };
-    let client_certificate = match &options.client_certificate {
-        Some(files) => Some(client_certificate(files, &provider)?),
-        None => None,
+    let provider = Arc::new(rustls_graviola::default_provider());
+    #[expect(clippy::expect_used, reason = "graviola has cipher suites of both versions")]
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(ALL_VERSIONS)
+        .expect("TLS 1.2 and 1.3")
+        .with_root_certificates(roots);
+    let config = match &options.client_certificate {
+        None => builder.with_no_client_auth(),
+        Some(files) => {
+            let chain = certificates(&files.certificate)?;
+            let pem = read_pem(&files.key)?;
+            let key = PrivateKeyDer::from_pem_slice(&pem).map_err(|error| bad(&files.key, error))?;
+            // Also looks whether they belong together.
+            builder
+                .with_client_auth_cert(chain, key)
+                .map_err(|error| bad(&files.key, error))?
+        }
     };
-    Ok(TlsConfig::builder()
-        .provider(TlsProvider::Rustls)
-        .unversioned_rustls_crypto_provider(provider)
-        .root_certs(RootCerts::Specific(Arc::new(roots)))
-        .client_cert(client_certificate)
-        .build())
+    Ok(Arc::new(config))
 }
 
-/// A configuration for plain HTTP alone: it trusts nobody.
-pub(super) fn config_for_plain_http() -> TlsConfig {
-    TlsConfig::builder()
-        .root_certs(RootCerts::Specific(Arc::new(Vec::new())))
-        .build()
+/// Secures a connection to this host: it must prove that it is the host.
+///
+/// # Errors
+/// A [`rustls::Error`] within, or that of the connection.
+pub(super) fn connect(
+    config: &Arc<ClientConfig>,
+    host: &str,
+    mut tcp: TcpConnection,
+) -> io::Result<TlsConnection> {
+    let invalid = |error| io::Error::new(io::ErrorKind::InvalidData, error);
+    let name = ServerName::try_from(host.to_owned()).map_err(|_| {
+        invalid(Error::General(
+            "the host has no name that a certificate can have".into(),
+        ))
+    })?;
+    let mut connection = ClientConnection::new(Arc::clone(config), name).map_err(invalid)?;
+    connection.complete_io(&mut tcp)?;
+    Ok(StreamOwned::new(connection, tcp))
 }
 
 /// Refuses a processor that graviola would panic on.
@@ -97,43 +125,27 @@ fn check_processor() -> Result<(), NetError> {
     }
 }
 
-fn roots_of(path: &Path) -> Result<Vec<Certificate<'static>>, NetError> {
-    let roots = certificates(path)?;
+fn roots_of(path: &Path) -> Result<RootCertStore, NetError> {
     let mut store = RootCertStore::empty();
-    for root in &roots {
-        store.add(root.clone()).map_err(|error| bad(path, error))?;
+    for root in certificates(path)? {
+        store.add(root).map_err(|error| bad(path, error))?;
     }
-    Ok(owned(&roots))
+    Ok(store)
 }
 
-fn roots_of_system() -> Result<Vec<Certificate<'static>>, NetError> {
+fn roots_of_system() -> Result<RootCertStore, NetError> {
     let found = rustls_native_certs::load_native_certs();
-    if found.certs.is_empty() {
-        let reason = match found.errors.first() {
-            Some(error) => error.to_string(),
-            None => "none was found in the usual places".into(),
-        };
-        return Err(NetError::NoRoots { reason });
+    let mut store = RootCertStore::empty();
+    store.add_parsable_certificates(found.certs);
+    match store.is_empty() {
+        false => Ok(store),
+        true => Err(NetError::NoRoots {
+            reason: match found.errors.first() {
+                Some(error) => error.to_string(),
+                None => "none was found in the usual places".into(),
+            },
+        }),
     }
-    Ok(owned(&found.certs))
-}
-
-fn client_certificate(
-    files: &ClientCertificate,
-    provider: &Arc<CryptoProvider>,
-) -> Result<ClientCert, NetError> {
-    let chain = certificates(&files.certificate)?;
-    let pem = read_pem(&files.key)?;
-    let key = PrivateKeyDer::from_pem_slice(&pem).map_err(|error| bad(&files.key, error))?;
-    // The check that they belong together; the client itself would panic.
-    rustls::ClientConfig::builder_with_provider(Arc::clone(provider))
-        .with_safe_default_protocol_versions()
-        .map_err(|error| bad(&files.certificate, error))?
-        .with_root_certificates(RootCertStore::empty())
-        .with_client_auth_cert(chain.clone(), key)
-        .map_err(|error| bad(&files.key, error))?;
-    let key = PrivateKey::from_pem(&pem).map_err(|error| bad(&files.key, error))?;
-    Ok(ClientCert::new_with_certs(&owned(&chain), key))
 }
 
 /// All certificates of a PEM file; at least one.
@@ -161,13 +173,6 @@ fn read_pem(path: &Path) -> Result<Zeroizing<Vec<u8>>, NetError> {
         true => Err(bad(path, format!("it has more than {MAX_PEM} bytes"))),
         false => Ok(bytes),
     }
-}
-
-fn owned(certificates: &[CertificateDer<'static>]) -> Vec<Certificate<'static>> {
-    certificates
-        .iter()
-        .map(|certificate| Certificate::from_der(certificate).to_owned())
-        .collect()
 }
 
 fn bad(path: &Path, reason: impl ToString) -> NetError {

@@ -4,20 +4,22 @@
 //! is started, and nothing is logged. Tokens and bodies are wiped where they are ours; the buffers of the TLS library
 //! are not.
 
+mod transport;
+
 use std::fmt;
 use std::io::{self, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use rustls::ClientConfig;
 use ureq::Agent;
 pub use ureq::http::Method;
 use ureq::http::header::{HeaderName, HeaderValue};
 use ureq::http::{self, HeaderMap};
-use ureq::unversioned::transport::{Connector, RustlsConnector};
 
-use super::connect::InterruptibleTcp;
-use super::resolve::Remembering;
+use self::transport::Connections;
+use super::resolve::Names;
 use super::tls::{self, TlsOptions};
 use super::{Deadline, NetError, PlainHttp, Url};
 use crate::cancel;
@@ -152,18 +154,17 @@ impl HttpClient {
     /// # Errors
     /// Certificates that cannot be used, or a processor that TLS cannot run on.
     pub fn new(options: HttpOptions) -> Result<HttpClient, NetError> {
-        let tls = tls::config(&options.tls)?;
-        Ok(HttpClient::with(options, tls, true))
+        let tls = tls::client_config(&options.tls)?;
+        Ok(HttpClient::with(options, Some(tls)))
     }
 
     /// A client for plain HTTP alone: it reads no certificates, and refuses `https`.
     pub fn for_plain_http(options: HttpOptions) -> HttpClient {
-        HttpClient::with(options, tls::config_for_plain_http(), false)
+        HttpClient::with(options, None)
     }
 
-    fn with(options: HttpOptions, tls: ureq::tls::TlsConfig, can_tls: bool) -> HttpClient {
+    fn with(options: HttpOptions, tls: Option<Arc<ClientConfig>>) -> HttpClient {
         let config = Agent::config_builder()
-            .tls_config(tls)
             .http_status_as_error(false)
             .max_redirects(0)
             .max_redirects_will_error(false)
@@ -175,10 +176,9 @@ impl HttpClient {
             .max_idle_connections_per_host(2)
             .allow_non_standard_methods(true)
             .build();
-        let connector = InterruptibleTcp.chain(RustlsConnector::default());
-        let agent = Agent::with_parts(config, connector, Remembering::default());
+        let can_tls = tls.is_some();
         HttpClient {
-            agent,
+            agent: Agent::with_parts(config, Connections { tls }, Names::default()),
             options,
             can_tls,
             is_interrupted: Arc::default(),
@@ -321,10 +321,6 @@ impl Call<'_> {
             ureq::Error::HostNotFound => NetError::Unreachable {
                 host,
                 reason: "there is no such host".into(),
-            },
-            ureq::Error::Rustls(error) => NetError::Tls {
-                host,
-                reason: tls::reason(&error),
             },
             ureq::Error::Tls(reason) => NetError::Tls {
                 host,
