@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use nix::unistd::{Gid, getegid, geteuid, getgroups};
 use thiserror::Error;
 
-use super::FileError;
 use crate::one_line::one_line;
 
 /// Others may read a secret file, or change it.
@@ -128,19 +127,13 @@ fn mended_by(
 /// the mode too, as bits of the group.
 ///
 /// # Errors
-/// [`FileError::NotOwnerOnly`].
-pub fn owner_only(meta: &Metadata, path: &Path) -> Result<(), FileError> {
+/// Who may read it, and the command that mends it.
+pub fn owner_only(meta: &Metadata, path: &Path) -> Result<(), LoosePermissions> {
     let mode = meta.mode() & 0o7777;
     if mode & BEYOND_OWNER_ONLY == 0 {
         return Ok(());
     }
-    Err(FileError::NotOwnerOnly(mended_by(
-        &Reader::us(),
-        meta,
-        path,
-        "0600",
-        None,
-    )))
+    Err(mended_by(&Reader::us(), meta, path, "0600", None))
 }
 
 /// The path as one word for a shell, in one line.
@@ -282,7 +275,7 @@ mod tests {
             let refused = judge(mode).unwrap_err();
             let path = file.path().display();
             assert!(
-                refused.hint().starts_with(&format!("run `chmod 0600 {path}`")),
+                refused.remedy().starts_with(&format!("run `chmod 0600 {path}`")),
                 "{mode:o}"
             );
             assert!(

@@ -138,6 +138,26 @@ pub enum StoreError {
         store: String,
     },
 
+    /// A rotation of keys was interrupted when it had written some versions.
+    #[error("{} of {wanted} new versions were written ({}), then: {source}", written.len(), name_list(written))]
+    KeyRotationUnfinished {
+        /// The versions that are in the store now.
+        written: Vec<KeyName>,
+        /// How many versions of all keys were to be.
+        wanted: usize,
+        /// What went wrong.
+        source: Box<StoreError>,
+    },
+
+    /// The provider has a new version of the master key, but the keystore does not use it.
+    #[error("{source}; {provider} may hold a new version of the master key that nothing uses")]
+    MasterKeyRotationUnfinished {
+        /// The provider, as it describes itself.
+        provider: String,
+        /// What failed.
+        source: Box<StoreError>,
+    },
+
     /// The algorithm and the length that a new version was to have do not go together.
     #[error("a key of {bits} bits cannot be made for {}", algorithm.name())]
     ImpossibleSpec {
@@ -162,6 +182,11 @@ fn id_list(ids: &[u32]) -> String {
         (Some((last, rest)), count) if count <= SHOWN => format!("keys {} and {last}", rest.join(", ")),
         (Some(_), count) => format!("keys {} and {} more", shown.join(", "), count - SHOWN),
     }
+}
+
+fn name_list(names: &[KeyName]) -> String {
+    let names: Vec<String> = names.iter().map(KeyName::to_string).collect();
+    names.join(", ")
 }
 
 impl StoreError {
@@ -210,6 +235,11 @@ impl StoreError {
             StoreError::NoMasterKeyHeld { .. } => {
                 "name a master key file, which is made if need be: SET GLOBAL keyroll_save_keys = 'PATH file:MASTERKEYPATH'".into()
             }
+            StoreError::KeyRotationUnfinished { source, .. } => format!(
+                "the ones that were written do no harm and will be in force; rotate again when it is mended: {}",
+                source.hint()
+            ),
+            StoreError::MasterKeyRotationUnfinished { source, .. } => source.hint(),
             StoreError::ImpossibleSpec { .. } => {
                 "aes_256_xts needs keys of 256 bits: set keyroll_key_spec = AES_256, or another \
                  keyroll_key_algorithm"

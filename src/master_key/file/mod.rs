@@ -114,7 +114,7 @@ fn read_and_parse(file: &File, path: &Path) -> Result<(SecretBytes, KeyList), Ma
         path: path.into(),
         source,
     })?;
-    owner_only(&meta, path)?;
+    owner_only(&meta, path).map_err(FileError::NotOwnerOnly)?;
     check_owner(meta.uid(), geteuid().as_raw(), path)?;
     let text = read::whole(file, path, &KIND)?;
     let keys = KeyList::parse(text.expose()).map_err(|error| MasterKeyError::Syntax {

@@ -141,12 +141,9 @@ impl KeystoreFile {
             .map_err(|source| KeystoreError::no_master_key(before.path.clone(), source))?;
         reach(FAILPOINTS[0], &before.path)
             .and_then(|()| self.rewrap(master_key, before, known))
-            .map_err(|source| {
-                KeystoreError::RotationUnfinished {
-                    provider: master_key.describe(),
-                    source: Box::new(source),
-                }
-                .into()
+            .map_err(|source| StoreError::MasterKeyRotationUnfinished {
+                provider: master_key.describe(),
+                source: Box::new(source),
             })
     }
 

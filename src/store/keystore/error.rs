@@ -12,7 +12,6 @@ use crate::durable::permissions::shell_word;
 use crate::durable::replace::previous_path;
 use crate::keys::{Differing, KeyName};
 use crate::master_key::MasterKeyError;
-use crate::store::StoreError;
 
 /// A failure of a keystore. Nothing was changed unless the variant says so.
 #[derive(Debug, Error)]
@@ -86,15 +85,6 @@ pub enum KeystoreError {
         provider: String,
         /// Why.
         reason: String,
-    },
-
-    /// The provider has a new version of the master key, but the keystore does not use it.
-    #[error("{source}; {provider} may hold a new version of the master key that nothing uses")]
-    RotationUnfinished {
-        /// The provider, as it describes itself.
-        provider: String,
-        /// What failed.
-        source: Box<StoreError>,
     },
 
     /// An older copy of the file has taken its place.
@@ -249,7 +239,6 @@ impl KeystoreError {
             KeystoreError::UnusableProvider { .. } => {
                 "nothing was written; check the provider with another keystore".into()
             }
-            KeystoreError::RotationUnfinished { source, .. } => source.hint(),
             KeystoreError::Older {
                 in_memory: true, path, ..
             } => format!(

@@ -117,19 +117,6 @@ pub enum KvError {
         /// The store.
         store: String,
     },
-
-    /// A rotation was interrupted when it had written something.
-    #[error("{} of {wanted} new versions were written ({}), then: {reason}", written.len(), list(written))]
-    HalfMade {
-        /// What is in Vault now.
-        written: Vec<KeyName>,
-        /// How many versions of all keys were to be.
-        wanted: usize,
-        /// What went wrong.
-        reason: String,
-        /// What a DBA can do about that.
-        hint: String,
-    },
 }
 
 impl KvError {
@@ -165,14 +152,6 @@ impl KvError {
                 seen.version.saturating_sub(*latest),
             ),
             KvError::NotReadBack { .. } => "look into Vault's audit log for who else writes there".into(),
-            KvError::HalfMade { hint, .. } => format!(
-                "the ones that were written do no harm and will be in force; rotate again when it is mended: {hint}"
-            ),
         }
     }
-}
-
-fn list(names: &[KeyName]) -> String {
-    let names: Vec<String> = names.iter().map(KeyName::to_string).collect();
-    names.join(", ")
 }

@@ -24,7 +24,7 @@ impl VaultKv {
     /// would not lie above every one that was seen.
     ///
     /// # Errors
-    /// Nothing was written, unless it is [`KvError::HalfMade`].
+    /// Nothing was written, unless it is [`StoreError::KeyRotationUnfinished`].
     pub(super) fn rotate_keys(
         &self,
         ids: &[u32],
@@ -47,13 +47,11 @@ impl VaultKv {
         });
         rotated.map_err(|source| match written.is_empty() {
             true => source,
-            false => KvError::HalfMade {
+            false => StoreError::KeyRotationUnfinished {
                 written,
                 wanted,
-                reason: source.to_string(),
-                hint: source.hint(),
-            }
-            .into(),
+                source: Box::new(source),
+            },
         })
     }
 

@@ -207,10 +207,7 @@ fn a_provider_that_wraps_so_that_nothing_unwraps_it_ruins_no_keystore() {
         .unwrap();
         let error = store.rotate_master_key(None).unwrap_err();
         assert!(
-            matches!(
-                error,
-                StoreError::Keystore(KeystoreError::RotationUnfinished { .. })
-            ),
+            matches!(error, StoreError::MasterKeyRotationUnfinished { .. }),
             "{error}"
         );
         let text = error.to_string();

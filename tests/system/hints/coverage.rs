@@ -37,7 +37,7 @@ const ELSEWHERE: &[(&str, &str, &str)] = &[
         "a_file_that_does_not_read_back_as_written_is_taken_back",
     ),
     (
-        "KeystoreError::RotationUnfinished",
+        "StoreError::MasterKeyRotationUnfinished",
         "tests/stores/keystore/refusals.rs",
         "a_provider_that_wraps_so_that_nothing_unwraps_it_ruins_no_keystore",
     ),
@@ -112,7 +112,7 @@ const ELSEWHERE: &[(&str, &str, &str)] = &[
         "numbers_that_are_taken_are_passed_over",
     ),
     (
-        "KvError::HalfMade",
+        "StoreError::KeyRotationUnfinished",
         "tests/stores/vault_kv/interrupted.rs",
         "a_rotation_that_ends_at_any_request_loses_nothing_and_tells_what_it_wrote",
     ),

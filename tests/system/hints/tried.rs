@@ -35,15 +35,15 @@ variants! {
         FilenameNotSet File Keystore VaultKv KeyFileSyntax WrongKey NotEncrypted CannotEncrypt FilekeyTooLong Keys
         UnknownKey VersionsUsedUp InvalidNewKey NoSystemKey
         KeysAreMadeElsewhere NoMasterKey NoMasterKeyHeld ImpossibleSpec NoRandomBytes
+        KeyRotationUnfinished MasterKeyRotationUnfinished
     ];
     KeysError: OF_KEYS, of_keys, [KnownVersionMissing KnownVersionDiffers KnownAlgorithmDiffers KeyTooShort];
     KeystoreError: OF_KEYSTORES, of_keystore, [
-        PathNotSet MasterKey Missing Unreadable Changed DataKey WrongMasterKey NoMasterKey UnusableProvider RotationUnfinished
+        PathNotSet MasterKey Missing Unreadable Changed DataKey WrongMasterKey NoMasterKey UnusableProvider
         Older GrewApart Foreign OthersUnderOneName CannotSeal
     ];
     KvError: OF_VAULT, of_vault, [
         NoPrefix NoHost NoSecretName KvVersion1 Vault NoKeys NotAKey NothingLeft WouldLose StepTooLarge NumbersTaken NotReadBack
-        HalfMade
     ];
     PluginError: OF_PLUGIN, of_plugin, [
         KeyStore Mark NotMarked Settings ExecByStatement VaultByStatement SaveTo SaveUnder SaveOver NotAKeyId KeyInUse DataUnseen StatementKilled
