@@ -10,6 +10,7 @@
 //! | `NAME=fail` | the step behind NAME fails with ENOSPC, each time |
 //! | `NAME=fail@N` | the same, the Nth time only |
 
+use std::fmt::Display;
 use std::io;
 
 /// The names of all points on this floor, in the order in which a write reaches them.
@@ -54,6 +55,7 @@ pub const ALL: &[&str] = &[
     "create:read-back",
     // A file that one process alone writes is put in its place.
     "put:create",
+    "put:prepare",
     "put:write",
     "put:sync",
     "put:rename",
@@ -66,7 +68,7 @@ pub const ALL: &[&str] = &[
 /// # Errors
 /// ENOSPC, where the variable asks for it; never without the feature `test-failpoints`.
 #[cfg(feature = "test-failpoints")]
-pub fn reach(name: &str) -> io::Result<()> {
+pub fn reach(name: impl Display) -> io::Result<()> {
     use std::sync::atomic::{AtomicU64, Ordering};
 
     // One variable names one point, so one count is enough.
@@ -75,7 +77,7 @@ pub fn reach(name: &str) -> io::Result<()> {
     let Ok(setting) = std::env::var("KEYROLL_FAILPOINT") else {
         return Ok(());
     };
-    let Some(action) = setting.strip_prefix(name).and_then(|rest| rest.strip_prefix('=')) else {
+    let Some(action) = setting.strip_prefix(&format!("{name}=")) else {
         return Ok(());
     };
     let count = REACHED.fetch_add(1, Ordering::Relaxed) + 1;
@@ -101,6 +103,6 @@ pub fn reach(name: &str) -> io::Result<()> {
 /// None.
 #[cfg(not(feature = "test-failpoints"))]
 #[inline(always)]
-pub fn reach(_name: &str) -> io::Result<()> {
+pub fn reach(_name: impl Display) -> io::Result<()> {
     Ok(())
 }

@@ -8,24 +8,13 @@
 //! At every moment, and after a crash at any, the path names the whole old file or the whole new one, or no file where
 //! there was none. There is no lock: it would have to be had on every file system that a data directory is on.
 
-use std::fs::OpenOptions;
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io;
 use std::path::Path;
 
 use super::replace::check_size;
 use super::step::{DiskState, Step};
-use super::target::{Failpoints, OWNER_ONLY, StepFailure, Target};
+use super::target::{StepFailure, Target};
 use super::{FileError, FileKind, read};
-
-const PUT: Failpoints = Failpoints {
-    create: "put:create",
-    prepare: "put:prepare",
-    write: "put:write",
-    sync: "put:sync",
-    rename: "put:rename",
-    sync_directory: "put:sync-directory",
-};
 
 /// Makes the file, or replaces the one of its name, and returns when it is durable and was read back.
 ///
@@ -34,38 +23,23 @@ const PUT: Failpoints = Failpoints {
 /// error says that it may.
 pub fn put(path: &Path, kind: &'static FileKind, bytes: &[u8]) -> Result<(), FileError> {
     check_size(bytes, path, kind)?;
-    let target = Target::new(path, &PUT);
+    let target = Target::new(path, "put");
     let as_it_was = |failure: StepFailure| failure.with(DiskState::AsItWas, kind);
     let directory = target.open_directory().map_err(as_it_was)?;
     target.remove_stale().map_err(as_it_was)?;
-    stage(&target, bytes)
-        .and_then(|()| target.rename())
+    target
+        .stage(bytes, |_| Ok(()))
+        .and_then(|_| target.rename())
         .inspect_err(|_| target.discard())
         .map_err(as_it_was)?;
     target
         .sync(&directory)
-        .and_then(|()| target.reach("put:read-back", Step::ReadBack))
+        .and_then(|()| target.reach("read-back", Step::ReadBack))
         .and_then(|()| read_back(&target, kind, bytes))
         .map_err(|failure| {
             let why = io::Error::new(failure.source.kind(), "it is not put back");
             failure.with(DiskState::MayHoldUnused { why }, kind)
         })
-}
-
-/// Makes the temporary file with these bytes, durable.
-fn stage(target: &Target, bytes: &[u8]) -> Result<(), StepFailure> {
-    target.reach(PUT.create, Step::Create)?;
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(OWNER_ONLY)
-        .custom_flags(libc::O_NOFOLLOW)
-        .open(&target.temporary)
-        .map_err(target.failure(Step::Create))?;
-    target.reach(PUT.write, Step::Write)?;
-    file.write_all(bytes).map_err(target.failure(Step::Write))?;
-    target.reach(PUT.sync, Step::Sync)?;
-    file.sync_all().map_err(target.failure(Step::Sync))
 }
 
 fn read_back(target: &Target, kind: &'static FileKind, bytes: &[u8]) -> Result<(), StepFailure> {
@@ -135,7 +109,7 @@ mod tests {
     #[test]
     fn what_is_read_back_must_be_what_was_written() {
         let directory = tempfile::tempdir().unwrap();
-        let target = Target::new(&directory.path().join("file"), &PUT);
+        let target = Target::new(&directory.path().join("file"), "put");
         let judge = || read_back(&target, &KIND, b"meant").map_err(|failure| failure.source.to_string());
         assert!(judge().is_err(), "no file");
         fs::write(&target.path, "other").unwrap();

@@ -24,45 +24,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::step::{DiskState, Step};
-use super::target::{Failpoints, StepFailure, Target};
+use super::target::{StepFailure, Target};
 use super::{FileError, FileKind, failpoint, lock};
 use crate::cancel;
-
-const REPLACE: Failpoints = Failpoints {
-    create: "replace:create",
-    prepare: "replace:prepare",
-    write: "replace:write",
-    sync: "replace:sync",
-    rename: "replace:rename",
-    sync_directory: "replace:sync-directory",
-};
-
-const PREVIOUS: Failpoints = Failpoints {
-    create: "previous:create",
-    prepare: "previous:prepare",
-    write: "previous:write",
-    sync: "previous:sync",
-    rename: "previous:rename",
-    sync_directory: "previous:sync-directory",
-};
-
-const BACK: Failpoints = Failpoints {
-    create: "back:create",
-    prepare: "back:prepare",
-    write: "back:write",
-    sync: "back:sync",
-    rename: "back:rename",
-    sync_directory: "back:sync-directory",
-};
-
-const CREATE: Failpoints = Failpoints {
-    create: "create:create",
-    prepare: "create:prepare",
-    write: "create:write",
-    sync: "create:sync",
-    rename: "create:link",
-    sync_directory: "create:sync-directory",
-};
 
 /// What takes the place of what. `Debug` is left out: the bytes are secret.
 pub struct Replacement<'a> {
@@ -127,11 +91,11 @@ where
         previous,
     } = replacement;
     check_size(new, path, kind)?;
-    let target = Target::new(path, &REPLACE);
-    let copy = Target::new(&previous_path(path), &PREVIOUS);
+    let target = Target::new(path, "replace");
+    let copy = Target::new(&previous_path(path), "previous");
     let as_it_was = |failure: StepFailure| failure.with(DiskState::AsItWas, kind);
     target
-        .reach("replace:remove-stale", Step::RemoveStale)
+        .reach("remove-stale", Step::RemoveStale)
         .and_then(|()| target.remove_stale())
         .and_then(|()| copy.remove_stale())
         .map_err(as_it_was)?;
@@ -174,7 +138,7 @@ where
 
     let done = target
         .sync(&directory)
-        .and_then(|()| target.reach("replace:read-back", Step::ReadBack))
+        .and_then(|()| target.reach("read-back", Step::ReadBack))
         .and_then(|()| read_back().map_err(|error| target.failure(Step::ReadBack)(io::Error::other(error))));
     let read_back = done.map_err(|failure| {
         let state = match put_back(path, old, &staged, &directory) {
@@ -209,7 +173,7 @@ fn still_wanted(path: &Path) -> Result<(), FileError> {
 
 /// Writes the copy of the file as it was, durably, under a name of its own.
 fn stage_copy(copy: &Target, locked: &File, old: &[u8]) -> Result<(), StepFailure> {
-    copy.reach("replace:previous", Step::Create)?;
+    failpoint::reach("replace:previous").map_err(copy.failure(Step::Create))?;
     // Nothing takes the place of a folder.
     if copy.path.symlink_metadata().is_ok_and(|meta| meta.is_dir()) {
         return Err(copy.failure(Step::Rename)(io::Error::from_raw_os_error(
@@ -226,7 +190,7 @@ fn stage_copy(copy: &Target, locked: &File, old: &[u8]) -> Result<(), StepFailur
 /// # Errors
 /// [`FileError::NotWritten`]: the copy is still there, or may be after a power failure.
 pub fn remove_previous(path: &Path, kind: &'static FileKind) -> Result<(), FileError> {
-    let copy = Target::new(&previous_path(path), &PREVIOUS);
+    let copy = Target::new(&previous_path(path), "previous");
     copy.open_directory()
         .and_then(|directory| copy.remove(&directory))
         .map_err(|failure| failure.with(DiskState::AsItWas, kind))
@@ -234,7 +198,7 @@ pub fn remove_previous(path: &Path, kind: &'static FileKind) -> Result<(), FileE
 
 /// Puts the old bytes back. The file that it answers is locked while it is open.
 fn put_back(path: &Path, old: &[u8], staged: &File, directory: &File) -> Result<File, StepFailure> {
-    let target = Target::new(path, &BACK);
+    let target = Target::new(path, "back");
     let back = target.stage(old, |file| target.make_like(file, staged))?;
     target
         .rename()
@@ -261,14 +225,14 @@ pub fn create<T, E: From<FileError>>(
     read_back: impl FnOnce() -> Result<T, E>,
 ) -> Result<T, E> {
     check_size(bytes, path, kind)?;
-    let target = Target::new(path, &CREATE);
+    let target = Target::new(path, "create");
     let no_file = |failure: StepFailure| match failure.source.kind() {
         io::ErrorKind::AlreadyExists => FileError::FileExists { path: path.into() },
         _ => failure.with(DiskState::NoFile, kind),
     };
     // Two that make the same file at once would fight over the temporary one.
     let directory = target.open_directory().map_err(no_file)?;
-    target.reach("create:lock", Step::Lock).map_err(no_file)?;
+    target.reach("lock", Step::Lock).map_err(no_file)?;
     lock::wait_for(&directory, lock_timeout, File::try_lock).map_err(|why| {
         let locked = path.parent().unwrap_or(path);
         why.error(locked, lock_timeout, |source| {
@@ -285,10 +249,10 @@ pub fn create<T, E: From<FileError>>(
     still_wanted(path).inspect_err(|_| target.discard())?;
     link(&target).map_err(no_file)?;
     let done = target
-        .reach("create:unlink", Step::Rename)
+        .reach("unlink", Step::Rename)
         .inspect(|()| target.discard())
         .and_then(|()| target.sync(&directory))
-        .and_then(|()| target.reach("create:read-back", Step::ReadBack))
+        .and_then(|()| target.reach("read-back", Step::ReadBack))
         .map_err(|failure| no_file(failure).into())
         .and_then(|()| read_back());
     let done = done.inspect_err(|_| {
@@ -304,7 +268,7 @@ pub fn create<T, E: From<FileError>>(
 /// Gives the temporary file the path's name too: a link, unlike a rename, never replaces.
 fn link(target: &Target) -> Result<(), StepFailure> {
     target
-        .reach(CREATE.rename, Step::Rename)
+        .reach("link", Step::Rename)
         .and_then(|()| fs::hard_link(&target.temporary, &target.path).map_err(target.failure(Step::Rename)))
         .inspect_err(|_| target.discard())
 }
@@ -323,7 +287,7 @@ pub fn previous_path(path: &Path) -> PathBuf {
 /// Only under the file's lock: otherwise they may be those of a process that is at work.
 pub fn leftovers(path: &Path) -> Vec<PathBuf> {
     [path, &previous_path(path)]
-        .map(|path| Target::new(path, &REPLACE).temporary)
+        .map(|path| Target::new(path, "replace").temporary)
         .into_iter()
         .filter(|temporary| temporary.symlink_metadata().is_ok())
         .collect()

@@ -13,7 +13,7 @@ use super::step::{DiskState, Step};
 use super::{FileError, FileKind, failpoint};
 
 /// The mode of a new file, and of every file while it is written.
-pub(super) const OWNER_ONLY: u32 = 0o600;
+const OWNER_ONLY: u32 = 0o600;
 
 /// A step that failed on a file.
 pub(super) struct StepFailure {
@@ -34,26 +34,17 @@ impl StepFailure {
     }
 }
 
-/// The names of the failpoints on the way of one file to its place.
-pub(super) struct Failpoints {
-    pub(super) create: &'static str,
-    pub(super) prepare: &'static str,
-    pub(super) write: &'static str,
-    pub(super) sync: &'static str,
-    pub(super) rename: &'static str,
-    pub(super) sync_directory: &'static str,
-}
-
 /// The path of a file to be made or replaced, with the path that its new bytes are written to first.
 pub(super) struct Target {
     pub(super) path: PathBuf,
     pub(super) temporary: PathBuf,
     directory: PathBuf,
-    failpoints: &'static Failpoints,
+    /// What is done with it: the first word of its failpoints.
+    work: &'static str,
 }
 
 impl Target {
-    pub(super) fn new(path: &Path, failpoints: &'static Failpoints) -> Target {
+    pub(super) fn new(path: &Path, work: &'static str) -> Target {
         let directory = match path.parent() {
             Some(parent) if parent != Path::new("") => parent.to_owned(),
             _ => PathBuf::from("."),
@@ -65,7 +56,7 @@ impl Target {
             path: path.to_owned(),
             temporary: directory.join(name),
             directory,
-            failpoints,
+            work,
         }
     }
 
@@ -83,8 +74,8 @@ impl Target {
     }
 
     /// Reaches a failpoint of this step.
-    pub(super) fn reach(&self, name: &str, step: Step) -> Result<(), StepFailure> {
-        failpoint::reach(name).map_err(self.failure(step))
+    pub(super) fn reach(&self, point: &str, step: Step) -> Result<(), StepFailure> {
+        failpoint::reach(format_args!("{}:{point}", self.work)).map_err(self.failure(step))
     }
 
     /// Removes the temporary file of a process that was killed: whoever holds the lock is the only one who
@@ -116,13 +107,13 @@ impl Target {
         }
     }
 
-    /// Makes the temporary file: locked, prepared, with these bytes, durable. After an error it is gone.
+    /// Makes the temporary file: of mode 0600, prepared, with these bytes, durable. After an error it is gone.
     pub(super) fn stage(
         &self,
         bytes: &[u8],
         prepare: impl FnOnce(&File) -> Result<(), StepFailure>,
     ) -> Result<File, StepFailure> {
-        self.reach(self.failpoints.create, Step::Create)?;
+        self.reach("create", Step::Create)?;
         let mut file = OpenOptions::new()
             .write(true)
             .create_new(true)
@@ -131,13 +122,11 @@ impl Target {
             .open(&self.temporary)
             .map_err(self.failure(Step::Create))?;
         let staged = (|| {
-            file.try_lock()
-                .map_err(|error| self.failure(Step::Lock)(error.into()))?;
-            self.reach(self.failpoints.prepare, Step::Mode)?;
+            self.reach("prepare", Step::Mode)?;
             prepare(&file)?;
-            self.reach(self.failpoints.write, Step::Write)?;
+            self.reach("write", Step::Write)?;
             file.write_all(bytes).map_err(self.failure(Step::Write))?;
-            self.reach(self.failpoints.sync, Step::Sync)?;
+            self.reach("sync", Step::Sync)?;
             file.sync_all().map_err(self.failure(Step::Sync))
         })();
         match staged {
@@ -151,7 +140,7 @@ impl Target {
 
     /// Gives the temporary file the path's name, in place of the file that has it.
     pub(super) fn rename(&self) -> Result<(), StepFailure> {
-        self.reach(self.failpoints.rename, Step::Rename)?;
+        self.reach("rename", Step::Rename)?;
         fs::rename(&self.temporary, &self.path).map_err(self.failure(Step::Rename))
     }
 
@@ -168,12 +157,18 @@ impl Target {
 
     /// Makes the names in the directory durable.
     pub(super) fn sync(&self, directory: &File) -> Result<(), StepFailure> {
-        self.reach(self.failpoints.sync_directory, Step::SyncDirectory)?;
+        self.reach("sync-directory", Step::SyncDirectory)?;
         directory.sync_all().map_err(self.failure(Step::SyncDirectory))
     }
 
-    /// Gives the file owner, group, extended attributes and mode of another one.
+    fn lock(&self, file: &File) -> Result<(), StepFailure> {
+        file.try_lock()
+            .map_err(|error| self.failure(Step::Lock)(error.into()))
+    }
+
+    /// Locks the file and gives it owner, group, extended attributes and mode of another one.
     pub(super) fn make_like(&self, file: &File, model: &File) -> Result<(), StepFailure> {
+        self.lock(file)?;
         let (have, want) = file
             .metadata()
             .and_then(|have| Ok((have, model.metadata()?)))
@@ -187,8 +182,9 @@ impl Target {
         file.set_permissions(mode).map_err(self.failure(Step::Mode))
     }
 
-    /// Gives the file this owner and group, if any, and mode 0600.
+    /// Locks the file and gives it this owner and group, if any, and mode 0600.
     pub(super) fn make_new(&self, file: &File, owner: Option<(u32, u32)>) -> Result<(), StepFailure> {
+        self.lock(file)?;
         if let Some((user, group)) = owner {
             fchown(file, Some(user), Some(group)).map_err(self.failure(Step::Owner))?;
         }
