@@ -79,14 +79,22 @@ pub(super) fn warn_statement(text: &str) {
     print(STATEMENT_ERROR, text, abi::KR_ME_WARNING.into());
 }
 
+/// The server's function of this name, looked up once; `None` where the server has none.
+macro_rules! server_function {
+    ($name:literal: $type:ty) => {{
+        static FUNCTION: Lazy<$type> = Lazy::new(|| {
+            // SAFETY: the function has this type from 10.5 to 11.8 (include/abi_check.c); null becomes
+            // `None`.
+            unsafe { std::mem::transmute::<*mut c_void, $type>(symbol($name)) }
+        });
+        *FUNCTION
+    }};
+}
+
 fn print(nr: c_uint, text: &str, flags: c_ulong) {
-    static PRINTF_ERROR: Lazy<abi::kr_printf_error> = Lazy::new(|| {
-        // SAFETY: `my_printf_error` has this type from 10.5 to 11.8 (include/abi_check.c); null becomes `None`.
-        unsafe { std::mem::transmute::<*mut c_void, abi::kr_printf_error>(symbol(c"my_printf_error")) }
-    });
     // One line, and no NUL, which would cut it: our texts are that, but what they quote may be anything.
     let text = CString::new(shorten(&one_line(text))).unwrap_or_default();
-    match *PRINTF_ERROR {
+    match server_function!(c"my_printf_error": abi::kr_printf_error) {
         // SAFETY: the format takes one string, and both live until the call returns.
         Some(printf_error) => unsafe { printf_error(nr, c"%s".as_ptr(), flags, text.as_ptr()) },
         #[expect(
@@ -103,11 +111,7 @@ fn print(nr: c_uint, text: &str, flags: c_ulong) {
 /// `thd` is the server's connection whose statement this thread runs, for as long as the answer is asked; null is never
 /// killed.
 pub(super) unsafe fn is_killed(thd: *mut c_void) -> bool {
-    static KILL_LEVEL: Lazy<abi::kr_kill_level> = Lazy::new(|| {
-        // SAFETY: `thd_kill_level` has this type from 10.5 to 11.8 (include/abi_check.c); null becomes `None`.
-        unsafe { std::mem::transmute::<*mut c_void, abi::kr_kill_level>(symbol(c"thd_kill_level")) }
-    });
-    match *KILL_LEVEL {
+    match server_function!(c"thd_kill_level": abi::kr_kill_level) {
         // SAFETY: by this function's contract.
         Some(kill_level) if !thd.is_null() => unsafe { kill_level(thd) != 0 },
         _ => false,
@@ -116,11 +120,7 @@ pub(super) unsafe fn is_killed(thd: *mut c_void) -> bool {
 
 /// The connection whose statement this thread runs; null in a thread without one.
 pub(super) fn current_thd() -> *mut c_void {
-    static CURRENT: Lazy<abi::kr_current_thd> = Lazy::new(|| {
-        // SAFETY: `_current_thd` has this type from 10.5 to 11.8 (include/abi_check.c); null becomes `None`.
-        unsafe { std::mem::transmute::<*mut c_void, abi::kr_current_thd>(symbol(c"_current_thd")) }
-    });
-    match *CURRENT {
+    match server_function!(c"_current_thd": abi::kr_current_thd) {
         // SAFETY: it reads a variable of this thread.
         Some(current) => unsafe { current() },
         None => ptr::null_mut(),
@@ -130,29 +130,22 @@ pub(super) fn current_thd() -> *mut c_void {
 /// The statement that this thread runs. One that makes a table counts as such once the server is up, or in one that makes its
 /// first tables (bootstrap).
 pub(super) fn statement() -> Statement {
-    static COMMAND: Lazy<abi::kr_sql_command> = Lazy::new(|| {
-        // SAFETY: `thd_sql_command` has this type from 10.5 to 11.8 (include/abi_check.c); null becomes `None`.
-        unsafe { std::mem::transmute::<*mut c_void, abi::kr_sql_command>(symbol(c"thd_sql_command")) }
-    });
-    static TABLESPACE_OP: Lazy<abi::kr_sql_command> = Lazy::new(|| {
-        // SAFETY: the same of `thd_tablespace_op`.
-        unsafe { std::mem::transmute::<*mut c_void, abi::kr_sql_command>(symbol(c"thd_tablespace_op")) }
-    });
+    let tablespace_op = server_function!(c"thd_tablespace_op": abi::kr_sql_command);
     let thd = current_thd();
-    let Some(command) = *COMMAND else {
+    let Some(command) = server_function!(c"thd_sql_command": abi::kr_sql_command) else {
         return Statement::None;
     };
     if thd.is_null() {
         return Statement::None;
     }
     // SAFETY: the connection is this thread's own.
-    if TABLESPACE_OP.is_some_and(|is_at_it| unsafe { is_at_it(thd) } != 0) {
+    if tablespace_op.is_some_and(|is_at_it| unsafe { is_at_it(thd) } != 0) {
         return Statement::ImportsTablespace;
     }
     // SAFETY: as above.
     let command = unsafe { command(thd) } as c_uint;
     let is_of_table = command == abi::KR_SQLCOM_CREATE_TABLE || command == abi::KR_SQLCOM_ALTER_TABLE;
-    match is_of_table && (is_server_up() || is_true(c"opt_bootstrap")) {
+    match is_of_table && (is_server_up() || flag(c"opt_bootstrap") == Some(true)) {
         true => Statement::MakesOrAltersTable,
         false => Statement::Other,
     }
@@ -190,16 +183,9 @@ pub(super) fn is_server_starting() -> bool {
     has_server_started() == Some(false) && !is_backup_tool()
 }
 
+/// Exported for plugins from 10.5 to 11.8.
 fn has_server_started() -> Option<bool> {
-    // `mysqld_server_started`, a bool or an int of the server (little-endian, so the first byte tells), exported for
-    // plugins from 10.5 to 11.8.
-    let started = symbol(c"mysqld_server_started").cast::<u8>();
-    if started.is_null() {
-        return None;
-    }
-    // SAFETY: the symbol is a variable of at least one byte, which lives as long as the process; the server writes it
-    // once, and an atomic of one byte has no alignment.
-    Some(unsafe { AtomicU8::from_ptr(started) }.load(Ordering::Acquire) != 0)
+    flag(c"mysqld_server_started")
 }
 
 /// Ends the process at once, as a failed one: nothing of it runs any more.
@@ -208,12 +194,16 @@ pub(super) fn end_process() -> ! {
     unsafe { libc::_exit(1) }
 }
 
-/// Whether the server's variable of this name, a bool or an int, is there and not 0 (little-endian, so the first byte tells).
-fn is_true(name: &CStr) -> bool {
+/// Whether the server's variable of this name, a bool or an int, is not 0 (little-endian, so the first
+/// byte tells); `None` where there is no such variable.
+fn flag(name: &CStr) -> Option<bool> {
     let variable = symbol(name).cast::<u8>();
-    // SAFETY: the symbol is a variable of at least one byte, which lives as long as the process; the server writes it
-    // once, and an atomic of one byte has no alignment.
-    !variable.is_null() && unsafe { AtomicU8::from_ptr(variable) }.load(Ordering::Acquire) != 0
+    if variable.is_null() {
+        return None;
+    }
+    // SAFETY: the symbol is a variable of at least one byte, which lives as long as the process; the server
+    // writes it once, and an atomic of one byte has no alignment.
+    Some(unsafe { AtomicU8::from_ptr(variable) }.load(Ordering::Acquire) != 0)
 }
 
 /// The server's data directory; `None` where the server does not tell it as an absolute path, and in mariadb-backup, which
@@ -233,19 +223,11 @@ pub(super) fn data_directory() -> Option<PathBuf> {
 
 /// Runs this in a thread of ours that is a thread of the server's for as long: it may use SQL.
 pub(super) fn with_server_thread(work: impl FnOnce()) {
-    let (begin, end) = (symbol(c"my_thread_init"), symbol(c"my_thread_end"));
-    if begin.is_null() || end.is_null() {
-        return;
-    }
-    // SAFETY: these are the server's functions of these names, `my_bool my_thread_init(void)` and
-    // `void my_thread_end(void)`, unchanged from 10.5 to 11.8.
-    let (begin, end) = unsafe {
-        (
-            std::mem::transmute::<*mut c_void, extern "C" fn() -> c_char>(begin),
-            std::mem::transmute::<*mut c_void, extern "C" fn()>(end),
-        )
-    };
-    if begin() == 0 {
+    let begin = server_function!(c"my_thread_init": Option<extern "C" fn() -> c_char>);
+    let end = server_function!(c"my_thread_end": Option<extern "C" fn()>);
+    if let (Some(begin), Some(end)) = (begin, end)
+        && begin() == 0
+    {
         work();
         end();
     }

@@ -68,81 +68,43 @@ unsafe fn check<T>(
     .0
 }
 
-pub(super) unsafe extern "C" fn rotate_key(
-    thd: *mut c_void,
-    _var: *mut abi::kr_sys_var,
-    save: *mut c_void,
-    value: *mut abi::kr_value,
-) -> c_int {
-    const USAGE: &str = "keyroll: keyroll_rotate_key takes a key id, or -1 for all keys";
-    let rotate = |request| match request {
-        0 => Ok(()),
-        request => instance::rotate_keys(request, new_versions()),
-    };
-    // SAFETY: the server passes its connection, a value of its own and a place to save it.
-    unsafe { check(thd, save, || integer(value), USAGE, rotate) }
-}
-
-pub(super) unsafe extern "C" fn reload_keys(
-    thd: *mut c_void,
-    _var: *mut abi::kr_sys_var,
-    save: *mut c_void,
-    value: *mut abi::kr_value,
-) -> c_int {
-    let reload = |wanted| {
-        if wanted {
-            instance::reload(new_versions().step)
-        } else {
-            Ok(())
+/// A check function that does what its variable is named for.
+macro_rules! action {
+    ($name:ident takes $usage:literal, read by $read:ident: $action:expr) => {
+        pub(super) unsafe extern "C" fn $name(
+            thd: *mut c_void,
+            _var: *mut abi::kr_sys_var,
+            save: *mut c_void,
+            value: *mut abi::kr_value,
+        ) -> c_int {
+            const USAGE: &str = concat!("keyroll: keyroll_", stringify!($name), " takes ", $usage);
+            // SAFETY: the server passes its connection, a value of its own and a place of 8 bytes to save
+            // it.
+            unsafe { check(thd, save, || $read(value), USAGE, $action) }
         }
     };
-    // SAFETY: as above.
-    unsafe {
-        check(
-            thd,
-            save,
-            || switch(value),
-            "keyroll: keyroll_reload_keys takes 1",
-            reload,
-        )
-    }
 }
 
-pub(super) unsafe extern "C" fn rotate_master_key(
-    thd: *mut c_void,
-    _var: *mut abi::kr_sys_var,
-    save: *mut c_void,
-    value: *mut abi::kr_value,
-) -> c_int {
-    const USAGE: &str = "keyroll: keyroll_rotate_master_key takes 1";
-    let rotate = |wanted| {
-        if wanted {
-            instance::rotate_master_key()
-        } else {
-            Ok(())
-        }
-    };
-    // SAFETY: as above.
-    unsafe { check(thd, save, || switch(value), USAGE, rotate) }
-}
+action!(rotate_key takes "a key id, or -1 for all keys", read by integer: |request| match request {
+    0 => Ok(()),
+    request => instance::rotate_keys(request, new_versions()),
+});
 
-pub(super) unsafe extern "C" fn save_keys(
-    thd: *mut c_void,
-    _var: *mut abi::kr_sys_var,
-    save: *mut c_void,
-    value: *mut abi::kr_value,
-) -> c_int {
-    const USAGE: &str = "keyroll: keyroll_save_keys takes PATH, or PATH file:MASTERKEYPATH";
-    let save_keys = |request: Vec<u8>| {
-        // What the variable shows, and is handed back.
-        if request.is_empty() {
-            return Ok(());
-        }
-        instance::save_keys(&request)
-    };
-    // SAFETY: as above; the place is that of a pointer, which has 8 bytes.
-    unsafe { check(thd, save, || word(value), USAGE, save_keys) }
-}
+action!(reload_keys takes "1", read by switch: |wanted| match wanted {
+    true => instance::reload(new_versions().step),
+    false => Ok(()),
+});
+
+action!(rotate_master_key takes "1", read by switch: |wanted| match wanted {
+    true => instance::rotate_master_key(),
+    false => Ok(()),
+});
+
+// An empty text is what the variable shows, and is handed back.
+action!(save_keys takes "PATH, or PATH file:MASTERKEYPATH", read by word: |request: Vec<u8>| match request.is_empty() {
+    true => Ok(()),
+    false => instance::save_keys(&request),
+});
 
 /// Texts that a SET has put in force, for as long as the server may show one of them.
 static ADOPTED: Mutex<Vec<CString>> = Mutex::new(Vec::new());
