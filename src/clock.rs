@@ -2,16 +2,34 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+/// The last second that has a year of four digits.
+const LAST_SECOND: Duration = Duration::from_secs(253_402_300_799);
+
 /// A time as SQL writes it: `2026-01-31 23:59:59`, in UTC.
 pub fn sql(time: SystemTime) -> String {
-    let (date, time_of_day) = date_and_time(time);
-    format!("{date} {time_of_day}")
+    rfc3339(time).replace('T', " ").replace('Z', "")
 }
 
-/// A time as RFC 3339 writes it: `2026-01-31T23:59:59Z`, in UTC, whole seconds.
+/// A time as RFC 3339 writes it: `2026-01-31T23:59:59Z`, in UTC, whole seconds. What lies before 1970 or after 9999, by a
+/// clock that is wrong, is told as the first or the last second.
 pub fn rfc3339(time: SystemTime) -> String {
-    let (date, time_of_day) = date_and_time(time);
-    format!("{date}T{time_of_day}Z")
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    humantime::format_rfc3339_seconds(UNIX_EPOCH + since.min(LAST_SECOND)).to_string()
+}
+
+/// Whether the text is a time as [`rfc3339`] writes it.
+pub fn is_rfc3339(text: &str) -> bool {
+    text.len() == "2026-01-31T23:59:59Z".len() && text.ends_with('Z') && of_rfc3339(text).is_some()
+}
+
+/// The time that RFC 3339 writes so in UTC, with a fraction of a second or without.
+pub fn of_rfc3339(text: &str) -> Option<SystemTime> {
+    humantime::parse_rfc3339(text).ok()
+}
+
+/// The time that HTTP writes so: `Sun, 22 Nov 2026 01:02:03 GMT` (RFC 9110, 5.6.7).
+pub fn of_http_date(text: &str) -> Option<SystemTime> {
+    httpdate::parse_http_date(text).ok()
 }
 
 /// A span of time in seconds, rounded up to a tenth: `2` or `0.4`.
@@ -19,78 +37,43 @@ pub fn seconds(time: Duration) -> f64 {
     time.as_millis().div_ceil(100) as f64 / 10.0
 }
 
-/// Whether the text is a time as [`rfc3339`] writes it.
-pub fn is_rfc3339(text: &str) -> bool {
-    const SHAPE: &[u8] = b"dddd-dd-ddTdd:dd:ddZ";
-    let shaped = text.len() == SHAPE.len()
-        && text.bytes().zip(SHAPE).all(|(byte, &wanted)| match wanted {
-            b'd' => byte.is_ascii_digit(),
-            _ => byte == wanted,
-        });
-    let number =
-        |range: std::ops::Range<usize>| text.get(range).and_then(|digits| digits.parse::<u32>().ok());
-    let within = |range, least, most| number(range).is_some_and(|n| (least..=most).contains(&n));
-    // A second of 60 is a leap second.
-    shaped
-        && within(5..7, 1, 12)
-        && within(8..10, 1, 31)
-        && within(11..13, 0, 23)
-        && within(14..16, 0, 59)
-        && within(17..19, 0, 60)
-}
-
-/// The last second that has a year of four digits.
-const LAST_SECOND: u64 = 253_402_300_799;
-
-/// What lies before 1970 or after 9999, by a clock that is wrong, is told as the first or the last second.
-fn date_and_time(time: SystemTime) -> (String, String) {
-    let seconds = time
-        .duration_since(UNIX_EPOCH)
-        .map(|d| d.as_secs())
-        .unwrap_or_default()
-        .min(LAST_SECOND);
-    let (days, second) = (seconds / 86_400, seconds % 86_400);
-    let (year, month, day) = civil_from_days(days);
-    (
-        format!("{year:04}-{month:02}-{day:02}"),
-        format!("{:02}:{:02}:{:02}", second / 3600, second / 60 % 60, second % 60),
-    )
-}
-
-/// Year, month and day of the proleptic Gregorian calendar, counted from 1970-01-01. Years begin in March
-/// here, so that the leap day is the last of its year and month lengths follow (153 m + 2) / 5.
-fn civil_from_days(days: u64) -> (u64, u64, u64) {
-    const DAYS_IN_400_YEARS: u64 = 146_097;
-    let since_march_of_year_0 = days + 719_468;
-    let era = since_march_of_year_0 / DAYS_IN_400_YEARS;
-    let day_of_era = since_march_of_year_0 % DAYS_IN_400_YEARS;
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 {
-        month_from_march + 3
-    } else {
-        month_from_march - 9
-    };
-    let year = era * 400 + year_of_era + u64::from(month <= 2);
-    (year, month, day)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn times_are_those_of_the_calendar() {
-        for (seconds, expected) in [
-            (0, "1970-01-01 00:00:00"),
-            (951_782_400, "2000-02-29 00:00:00"),
-            (1_709_251_199, "2024-02-29 23:59:59"),
-            (1_735_689_599, "2024-12-31 23:59:59"),
-            (4_107_542_400, "2100-03-01 00:00:00"),
+    fn times_are_those_of_the_calendar_and_are_read_as_they_are_written() {
+        for (seconds, expected, http) in [
+            (0, "1970-01-01 00:00:00", "Thu, 01 Jan 1970 00:00:00 GMT"),
+            (
+                951_782_400,
+                "2000-02-29 00:00:00",
+                "Tue, 29 Feb 2000 00:00:00 GMT",
+            ),
+            (
+                1_709_251_199,
+                "2024-02-29 23:59:59",
+                "Thu, 29 Feb 2024 23:59:59 GMT",
+            ),
+            (
+                1_735_689_599,
+                "2024-12-31 23:59:59",
+                "Tue, 31 Dec 2024 23:59:59 GMT",
+            ),
+            (
+                4_107_542_400,
+                "2100-03-01 00:00:00",
+                "Mon, 01 Mar 2100 00:00:00 GMT",
+            ),
         ] {
-            assert_eq!(sql(UNIX_EPOCH + Duration::from_secs(seconds)), expected);
+            let point = UNIX_EPOCH + Duration::from_secs(seconds);
+            assert_eq!(sql(point), expected);
+            let text = rfc3339(point);
+            assert_eq!(of_rfc3339(&text), Some(point));
+            assert_eq!(of_rfc3339(&text.replace('Z', "+00:00")), Some(point));
+            let with_fraction = of_rfc3339(&text.replace('Z', ".123Z"));
+            assert_eq!(with_fraction, Some(point + Duration::from_millis(123)));
+            assert_eq!(of_http_date(http), Some(point));
         }
     }
 
@@ -116,7 +99,7 @@ mod tests {
         for (wrong, wanted) in [
             (UNIX_EPOCH - Duration::from_secs(1), "1970-01-01T00:00:00Z"),
             (
-                UNIX_EPOCH + Duration::from_secs(LAST_SECOND + 1),
+                UNIX_EPOCH + LAST_SECOND + Duration::from_secs(1),
                 "9999-12-31T23:59:59Z",
             ),
         ] {
@@ -128,9 +111,11 @@ mod tests {
             "2024-02-29T23:59:59",
             "2024-02-29T23:59:59z",
             "2024-02-29T23:59:59+00:00",
+            "2024-02-29T23:59:59.5Z",
             "2024-13-29T23:59:59Z",
             "2024-00-29T23:59:59Z",
             "2024-02-32T23:59:59Z",
+            "2023-02-29T23:59:59Z",
             "2024-02-29T24:59:59Z",
             "2024-02-29T23:60:59Z",
             "2024-02-29T23:59:61Z",
@@ -138,6 +123,28 @@ mod tests {
             "+024-02-29T23:59:59Z",
         ] {
             assert!(!is_rfc3339(wrong), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_time_is_none() {
+        for text in [
+            "Z",
+            "T",
+            "2026-11-22",
+            "2026-11-22T01:02Z",
+            "1969-11-22T01:02:03Z",
+            "99999999999999999999-11-22T01:02:03Z",
+        ] {
+            assert_eq!(of_rfc3339(text), None, "{text}");
+        }
+        for text in [
+            "",
+            "Sun, 22 Nov 2026 01:02:03 CET",
+            "Sun, 22 Nop 2026 01:02:03 GMT",
+            "22 Nov 2026 01:02:03 GMT",
+        ] {
+            assert_eq!(of_http_date(text), None, "{text}");
         }
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::MasterKey;
-use super::key_list::ParseError;
+use super::key_list::KeyListError;
 use super::options::FORMS;
 use crate::clock;
 use crate::crypto::wrap::SealError;
@@ -131,7 +131,7 @@ pub enum MasterKeyError {
         /// The file.
         path: PathBuf,
         /// What is wrong and where.
-        error: ParseError,
+        error: KeyListError,
     },
 
     /// The file could not be read or written.

@@ -34,7 +34,7 @@ const LONGEST_LINE: usize = "4294967295;".len() + DIGITS + 4;
 
 /// What is wrong with the text of a master key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Problem {
+pub enum KeyListProblem {
     /// Not a line of a master key.
     Syntax,
     /// The version is 0 or above 2^32-1.
@@ -54,52 +54,52 @@ pub enum Problem {
     Empty,
 }
 
-impl Problem {
+impl KeyListProblem {
     /// What a DBA can do about it.
     pub fn hint(&self) -> &'static str {
         match self {
-            Problem::Syntax | Problem::Trailing => {
+            KeyListProblem::Syntax | KeyListProblem::Trailing => {
                 "a line is `version;key`, with the key in 64 hexadecimal digits"
             }
-            Problem::Version => "a version is a number from 1 to 4294967295",
-            Problem::Key => "a key has 64 hexadecimal digits, as `openssl rand -hex 32` makes them",
-            Problem::Conflict { .. } => {
+            KeyListProblem::Version => "a version is a number from 1 to 4294967295",
+            KeyListProblem::Key => "a key has 64 hexadecimal digits, as `openssl rand -hex 32` makes them",
+            KeyListProblem::Conflict { .. } => {
                 "find out from a backup which of the two lines wrapped the keystore, and remove the other"
             }
-            Problem::Empty => {
+            KeyListProblem::Empty => {
                 "put the lines back from a backup; for a new keystore write `1;` and what `openssl rand -hex 32` makes"
             }
         }
     }
 }
 
-impl fmt::Display for Problem {
+impl fmt::Display for KeyListProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Problem::Syntax => f.write_str("syntax error"),
-            Problem::Version => f.write_str("invalid version of the master key"),
-            Problem::Key => f.write_str("invalid master key"),
-            Problem::Trailing => f.write_str("something stands behind the master key"),
-            Problem::Conflict { version, first_line } => {
+            KeyListProblem::Syntax => f.write_str("syntax error"),
+            KeyListProblem::Version => f.write_str("invalid version of the master key"),
+            KeyListProblem::Key => f.write_str("invalid master key"),
+            KeyListProblem::Trailing => f.write_str("something stands behind the master key"),
+            KeyListProblem::Conflict { version, first_line } => {
                 write!(f, "another key for version {version} than in line {first_line}")
             }
-            Problem::Empty => f.write_str("there is no master key in it"),
+            KeyListProblem::Empty => f.write_str("there is no master key in it"),
         }
     }
 }
 
 /// A problem and its place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ParseError {
+pub struct KeyListError {
     /// What is wrong.
-    pub problem: Problem,
+    pub problem: KeyListProblem,
     /// The line, counted from 1.
     pub line: usize,
     /// The byte in the line, counted from 1.
     pub column: usize,
 }
 
-impl fmt::Display for ParseError {
+impl fmt::Display for KeyListError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}: {}", self.line, self.column, self.problem)
     }
@@ -113,13 +113,13 @@ pub struct KeyList(BTreeMap<u32, Key>);
 
 impl KeyList {
     /// Reads the text. Any bytes give a value or an error with its place.
-    pub fn parse(text: &[u8]) -> Result<KeyList, ParseError> {
+    pub fn parse(text: &[u8]) -> Result<KeyList, KeyListError> {
         let mut keys = BTreeMap::new();
         let mut line_of = BTreeMap::new();
         let mut line = 0;
         for bytes in text.split(|&byte| byte == b'\n') {
             line += 1;
-            let error = |(problem, at): (Problem, usize)| ParseError {
+            let error = |(problem, at): (KeyListProblem, usize)| KeyListError {
                 problem,
                 line,
                 column: at + 1,
@@ -130,14 +130,14 @@ impl KeyList {
             let first_line = *line_of.entry(version).or_insert(line);
             match keys.insert(version, key) {
                 Some(earlier) if keys.get(&version) != Some(&earlier) => {
-                    return Err(error((Problem::Conflict { version, first_line }, 0)));
+                    return Err(error((KeyListProblem::Conflict { version, first_line }, 0)));
                 }
                 _ => {}
             }
         }
         if keys.is_empty() {
-            return Err(ParseError {
-                problem: Problem::Empty,
+            return Err(KeyListError {
+                problem: KeyListProblem::Empty,
                 line: 1,
                 column: 1,
             });
@@ -279,7 +279,7 @@ fn context(keystore: &str, version: u32) -> Vec<u8> {
 }
 
 /// What is wrong with a line, and the index of the byte where it is.
-type Fault = (Problem, usize);
+type Fault = (KeyListProblem, usize);
 
 /// Reads one line without its line feed; `None` for a blank line or a comment.
 fn parse_line(line: &[u8]) -> Result<Option<(u32, Key)>, Fault> {
@@ -296,20 +296,20 @@ fn parse_line(line: &[u8]) -> Result<Option<(u32, Key)>, Fault> {
         .count();
     let mut at = start + version_length;
     if version_length == 0 || line.get(at) != Some(&b';') {
-        return Err((Problem::Syntax, at));
+        return Err((KeyListProblem::Syntax, at));
     }
     let version = std::str::from_utf8(&line[start..at])
         .ok()
         .and_then(|digits| digits.parse().ok());
     let version = version
         .filter(|&version| version > 0)
-        .ok_or((Problem::Version, start))?;
+        .ok_or((KeyListProblem::Version, start))?;
     at += 1;
 
     let (key, length) = parse_key(&line[at..]).map_err(|(problem, byte)| (problem, at + byte))?;
     at += length;
     match line[at..].iter().position(|byte| !byte.is_ascii_whitespace()) {
-        Some(behind) => Err((Problem::Trailing, at + behind)),
+        Some(behind) => Err((KeyListProblem::Trailing, at + behind)),
         None => Ok(Some((version, key))),
     }
 }
@@ -318,10 +318,10 @@ fn parse_line(line: &[u8]) -> Result<Option<(u32, Key)>, Fault> {
 fn parse_key(text: &[u8]) -> Result<(Key, usize), Fault> {
     let digits = text.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
     if digits != DIGITS {
-        return Err((Problem::Key, digits.min(DIGITS)));
+        return Err((KeyListProblem::Key, digits.min(DIGITS)));
     }
     let mut key = new_key();
-    hex::decode_to_slice(&text[..DIGITS], &mut key[..]).map_err(|_| (Problem::Key, 0))?;
+    hex::decode_to_slice(&text[..DIGITS], &mut key[..]).map_err(|_| (KeyListProblem::Key, 0))?;
     Ok((key, DIGITS))
 }
 

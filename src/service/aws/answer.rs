@@ -5,8 +5,8 @@ use std::time::{Duration, SystemTime};
 
 use serde::Deserialize;
 
-use super::error::{Answered, Class};
-use super::time;
+use super::error::{Answered, AwsError, Class};
+use crate::clock;
 use crate::net::Response;
 
 /// How far a clock may be off before a signature is refused ("Signature Version 4", elements of a request).
@@ -15,13 +15,23 @@ const CLOCK_TOLERANCE: Duration = Duration::from_secs(5 * 60);
 /// The most characters of AWS's own words that are quoted.
 const MESSAGE_LIMIT: usize = 400;
 
-/// The error that an answer with a status of 300 or more stands for.
-pub(super) fn error_of(
-    response: &Response,
+/// The answer, if its status is 200.
+///
+/// # Errors
+/// [`AwsError::Answered`] for an answer with another status.
+pub(super) fn successful(
+    response: Response,
     from: &str,
     operation: &'static str,
-    now: SystemTime,
-) -> Answered {
+) -> Result<Response, AwsError> {
+    match response.status {
+        200 => Ok(response),
+        _ => Err(error_of(&response, from, operation, SystemTime::now()).into()),
+    }
+}
+
+/// The error that an answer with another status than 200 stands for.
+fn error_of(response: &Response, from: &str, operation: &'static str, now: SystemTime) -> Answered {
     let text = std::str::from_utf8(response.body())
         .unwrap_or_default()
         .trim_start();
@@ -31,7 +41,7 @@ pub(super) fn error_of(
         Said::of_json(text)
     };
     let header = |name| response.header(name).map(str::to_owned);
-    let date = response.header("date").and_then(time::of_http_date);
+    let date = response.header("date").and_then(clock::of_http_date);
     let mut answered = Answered {
         from: from.to_owned(),
         operation,

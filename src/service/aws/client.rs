@@ -17,12 +17,12 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::AwsError;
+use super::api::{ApiCall, ApiClient};
 use super::config::{KmsConfig, LogLevel};
-use super::credentials::Kept;
+use super::credentials::{CredentialCache, Source};
 use super::endpoint::Service;
 use super::error::Class;
-use super::profile;
-use super::session::{Question, Session};
+use super::profile::{self, Profiles};
 use crate::durable::{LoosePermissions, permissions};
 use crate::net::{Deadline, Response, retry};
 use crate::notify::Notify;
@@ -40,11 +40,27 @@ pub(crate) struct Encrypted {
     pub(crate) key: String,
 }
 
-/// Asks KMS. The session is opened at the first request, and opened anew until that works.
+/// What all calls need, once the shared files were read.
+struct Session {
+    api: ApiClient,
+    credentials: CredentialCache,
+}
+
+impl Session {
+    /// Reads the shared files and the certificates. Nobody is asked yet.
+    fn open(config: &KmsConfig) -> Result<Session, AwsError> {
+        let profiles = Profiles::read(&config.variables)?;
+        Ok(Session {
+            api: ApiClient::new(config, &profiles)?,
+            credentials: CredentialCache::new(Source::find(&config.variables, &profiles)?),
+        })
+    }
+}
+
+/// Calls KMS. The session is opened at the first call, and opened anew until that works.
 pub struct Kms {
     pub(crate) config: KmsConfig,
     session: Mutex<Option<Arc<Session>>>,
-    credentials: Kept,
     notify: Notify,
 }
 
@@ -54,14 +70,13 @@ impl Kms {
         Kms {
             config,
             session: Mutex::default(),
-            credentials: Kept::default(),
             notify,
         }
     }
 
     /// The region that KMS is asked in.
     pub(crate) fn region(&self) -> Result<String, AwsError> {
-        Ok(self.session()?.region.clone())
+        Ok(self.session()?.api.region.clone())
     }
 
     fn session(&self) -> Result<Arc<Session>, AwsError> {
@@ -102,7 +117,7 @@ impl Kms {
     fn call(&self, operation: &'static str, body: SecretBytes) -> Result<Response, AwsError> {
         let deadline = Deadline::after(self.config.request_timeout);
         let target = format!("TrentService.{operation}");
-        let question = Question {
+        let call = ApiCall {
             service: Service::Kms,
             operation,
             headers: &[
@@ -114,13 +129,13 @@ impl Kms {
         let session = self.session()?;
         let attempt = |remaining| {
             let deadline = Deadline::after(remaining);
-            match self.attempt(&session, &question, deadline) {
+            match self.attempt(&session, &call, deadline) {
                 // They were taken back before their end: others may be had. Once: the next answer counts.
                 Err(AwsError::Answered(refused))
-                    if is_refusal(refused.class()) && session.source.renews() =>
+                    if is_refusal(refused.class()) && session.credentials.renews() =>
                 {
-                    self.credentials.forget(deadline)?;
-                    self.attempt(&session, &question, deadline)
+                    session.credentials.forget(deadline)?;
+                    self.attempt(&session, &call, deadline)
                 }
                 answer => answer,
             }
@@ -132,14 +147,14 @@ impl Kms {
     fn attempt(
         &self,
         session: &Session,
-        question: &Question<'_>,
+        call: &ApiCall<'_>,
         deadline: Deadline,
     ) -> Result<Response, AwsError> {
-        let credentials = self.credentials.current(session, deadline)?;
+        let credentials = session.credentials.current(&session.api, deadline)?;
         let start = Instant::now();
-        let answer = session.ask(question, Some(&credentials), deadline);
+        let answer = session.api.call(call, Some(&credentials), deadline);
         let millis = start.elapsed().as_millis();
-        let operation = question.operation;
+        let operation = call.operation;
         match &answer {
             Ok(response) => {
                 let id = response.header("x-amzn-requestid").unwrap_or("-").escape_debug();
@@ -168,10 +183,7 @@ fn is_refusal(class: Class) -> bool {
 }
 
 fn bad_answer(reason: &'static str) -> AwsError {
-    AwsError::BadAnswer {
-        from: Service::Kms.title().into(),
-        reason: reason.into(),
-    }
+    AwsError::bad_answer(Service::Kms.title(), reason)
 }
 
 fn encrypt_request(key: &str, plaintext: &[u8], context: Context<'_>) -> SecretBytes {

@@ -269,6 +269,22 @@ impl ServiceError for AwsError {
 }
 
 impl AwsError {
+    /// Something that was set cannot be used, or something is not set.
+    pub(super) fn settings(reason: impl Into<String>, mend: impl Into<String>) -> AwsError {
+        AwsError::Settings {
+            reason: reason.into(),
+            mend: mend.into(),
+        }
+    }
+
+    /// What this service answered is no answer.
+    pub(super) fn bad_answer(from: &str, reason: impl Into<String>) -> AwsError {
+        AwsError::BadAnswer {
+            from: from.into(),
+            reason: reason.into(),
+        }
+    }
+
     /// The same, with the time that all tries together were given.
     pub(crate) fn within(self, allowed: Duration) -> AwsError {
         match self {

@@ -6,24 +6,23 @@
 //! | `settings` | what the server's variables say |
 //! | `variables` | the environment, as AWS's SDKs read it |
 //! | `profile` | the shared config and credentials files |
-//! | `credentials` | the chain of credentials |
+//! | `credentials` | the chain of credentials, and a cache of what it gives |
 //! | `endpoint` | hosts by service, region and partition |
-//! | `session` | what all of that comes to, and one signed request |
+//! | `api` | one signed request to the region's endpoint |
 //! | `signature` | Signature Version 4 |
-//! | `client` | `Encrypt` and `Decrypt` |
+//! | `client` | `Encrypt` and `Decrypt`, tried again within a deadline |
 //! | `answer`, `error` | what AWS says, and what that means |
 
 mod answer;
+mod api;
 mod client;
 mod config;
 mod credentials;
 mod endpoint;
 pub mod error;
 mod profile;
-mod session;
 mod settings;
 mod signature;
-mod time;
 mod variables;
 
 pub use client::Kms;

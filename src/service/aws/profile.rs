@@ -145,10 +145,10 @@ impl Profiles {
             Some(bytes) => self.parse(kind, bytes.expose()),
             None => Err((1, "the file has more than 1 MiB")),
         };
-        parsed.map_err(|(line, reason)| AwsError::Settings {
-            reason: format!("{}:{line}: {reason}", path.display()),
-            mend: "correct the line, or name another file in AWS_CONFIG_FILE or AWS_SHARED_CREDENTIALS_FILE"
-                .into(),
+        parsed.map_err(|(line, reason)| {
+            let mend =
+                "correct the line, or name another file in AWS_CONFIG_FILE or AWS_SHARED_CREDENTIALS_FILE";
+            AwsError::settings(format!("{}:{line}: {reason}", path.display()), mend)
         })
     }
 

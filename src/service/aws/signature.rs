@@ -26,7 +26,7 @@ const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 
 /// What is signed of a request.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Request<'a> {
+pub(super) struct Signable<'a> {
     pub(super) method: &'a str,
     /// As it is sent, empty or with its first slash.
     pub(super) path: &'a str,
@@ -47,7 +47,7 @@ pub(super) struct Scope<'a> {
 /// The headers that have to be sent beside those of the request: the time, the session token if there is one, and the
 /// signature over all of it.
 pub(super) fn sign(
-    request: &Request<'_>,
+    request: &Signable<'_>,
     scope: Scope<'_>,
     credentials: &Credentials,
     now: SystemTime,
@@ -80,7 +80,7 @@ pub(super) fn sign(
 
 /// The canonical request, which may hold the session token, and the names of the signed headers.
 fn canonical_request<'a>(
-    request: &Request<'_>,
+    request: &Signable<'_>,
     headers: impl Iterator<Item = (&'a str, &'a str)>,
 ) -> (Zeroizing<String>, String) {
     let mut by_name: BTreeMap<String, Zeroizing<String>> = BTreeMap::new();
@@ -239,7 +239,7 @@ mod tests {
 
     fn signed(vector: &Vector) -> Vec<(&'static str, Zeroizing<String>)> {
         let headers: Vec<(&str, &str)> = vector.headers.iter().map(|(n, v)| (&**n, &**v)).collect();
-        let request = Request {
+        let request = Signable {
             method: &vector.method,
             path: &vector.path,
             query: &vector.query,

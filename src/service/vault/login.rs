@@ -1,8 +1,9 @@
 //! Tokens: obtained by a login, renewed at two thirds of their life, obtained anew where they cannot be.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::config::copy;
 use super::{Login, Method, Repeat, SecretText, VaultClient, VaultError};
@@ -14,22 +15,23 @@ const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// A token in use.
 #[derive(Debug)]
-pub(super) struct Session {
-    token: SecretBytes,
+pub(super) struct Token {
+    value: SecretBytes,
     /// When to do something about its end; `None` where it has no end, or nothing can be done.
     renew_at: Option<Instant>,
     is_renewable: bool,
 }
 
-impl Session {
-    fn new(token: SecretBytes, life: Life) -> Session {
-        let mut session = Session {
-            token,
+impl Token {
+    /// A token that lives for so long; 0: without an end.
+    fn new(value: SecretBytes, seconds: u64, is_renewable: bool) -> Token {
+        let mut token = Token {
+            value,
             renew_at: None,
-            is_renewable: life.is_renewable,
+            is_renewable,
         };
-        session.lives(life.seconds);
-        session
+        token.lives(seconds);
+        token
     }
 
     fn lives(&mut self, seconds: u64) {
@@ -37,8 +39,8 @@ impl Session {
         self.renew_at = (seconds > 0).then(|| Instant::now() + two_thirds.max(SHORTEST_PAUSE));
     }
 
-    pub(super) fn copy_token(&self) -> SecretBytes {
-        copy(self.token.expose())
+    pub(super) fn copy(&self) -> SecretBytes {
+        copy(self.value.expose())
     }
 
     /// The time until [`VaultClient::keep_token`] has something to do.
@@ -50,13 +52,6 @@ impl Session {
     fn is_due(&self) -> bool {
         self.renew_at.is_some_and(|at| Instant::now() >= at)
     }
-}
-
-/// What Vault tells of a token's life.
-#[derive(Debug)]
-struct Life {
-    seconds: u64,
-    is_renewable: bool,
 }
 
 /// The answer to a login or a renewal.
@@ -82,31 +77,16 @@ struct TokenInfo {
     creation_ttl: u64,
 }
 
-/// What a login sends.
-#[derive(Serialize)]
-struct Credentials<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    role_id: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    secret_id: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    role: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    jwt: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    name: Option<&'a str>,
-}
-
 impl VaultClient {
     /// Sees to it that there is a token that is not near its end. `true` if it was just obtained.
     pub(super) fn ensure_token(
         &self,
-        session: &mut Option<Session>,
+        token: &mut Option<Token>,
         deadline: Deadline,
     ) -> Result<bool, VaultError> {
-        match session {
+        match token {
             None => {
-                *session = Some(self.log_in(deadline)?);
+                *token = Some(self.log_in(deadline)?);
                 Ok(true)
             }
             Some(held) if held.is_due() => {
@@ -118,7 +98,7 @@ impl VaultClient {
                     held.renew_at = None;
                     return Ok(false);
                 }
-                *session = Some(self.log_in(deadline)?);
+                *token = Some(self.log_in(deadline)?);
                 Ok(true)
             }
             Some(_) => Ok(false),
@@ -140,7 +120,7 @@ impl VaultClient {
         answer.data()
     }
 
-    fn log_in(&self, deadline: Deadline) -> Result<Session, VaultError> {
+    fn log_in(&self, deadline: Deadline) -> Result<Token, VaultError> {
         let Some(login) = &self.config.access.login else {
             return Err(VaultError::NoToken {
                 host: self.host().into(),
@@ -155,17 +135,15 @@ impl VaultClient {
             } => {
                 let secret_id = secret_id.get()?;
                 let secret_id = String::from_utf8_lossy(secret_id.expose());
-                (mount, body_of(Some(role_id), Some(&secret_id), None, None, None))
+                (mount, body_of(&[("role_id", role_id), ("secret_id", &secret_id)]))
             }
             Login::Jwt { mount, role, jwt } => {
                 let jwt = jwt.get()?;
                 let jwt = String::from_utf8_lossy(jwt.expose());
-                (mount, body_of(None, None, Some(role), Some(&jwt), None))
+                (mount, body_of(&[("role", role), ("jwt", &jwt)]))
             }
-            Login::Certificate { mount, name } => {
-                let name = (!name.is_empty()).then_some(name.as_str());
-                (mount, body_of(None, None, None, None, name))
-            }
+            Login::Certificate { mount, name } if name.is_empty() => (mount, body_of(&[])),
+            Login::Certificate { mount, name } => (mount, body_of(&[("name", name)])),
         };
         let path = format!("auth/{mount}/login");
         let answer = self.send(
@@ -189,40 +167,33 @@ impl VaultClient {
             Err(VaultError::Refused { status, .. }) => return Err(refused(status)),
             Err(error) => return Err(error),
         };
-        let life = Life {
-            seconds: auth.lease_duration,
-            is_renewable: auth.renewable,
-        };
-        Ok(Session::new(copy(auth.client_token.as_bytes()), life))
+        let value = copy(auth.client_token.as_bytes());
+        Ok(Token::new(value, auth.lease_duration, auth.renewable))
     }
 
     /// Takes up a token that was given.
-    fn adopt(&self, token: SecretBytes, deadline: Deadline) -> Result<Session, VaultError> {
-        let life = match self.look_up(&token, deadline) {
-            Ok(info) => Life {
-                seconds: info.ttl,
-                // A batch token or one at its longest life is not.
-                is_renewable: info.renewable && info.creation_ttl > 0,
-            },
+    fn adopt(&self, token: SecretBytes, deadline: Deadline) -> Result<Token, VaultError> {
+        match self.look_up(&token, deadline) {
+            // A batch token or one at its longest life is not renewable.
+            Ok(info) => {
+                let is_renewable = info.renewable && info.creation_ttl > 0;
+                Ok(Token::new(token, info.ttl, is_renewable))
+            }
             // Not valid, or not allowed to look at itself: the request to come will tell.
-            Err(VaultError::Forbidden { .. }) => Life {
-                seconds: 0,
-                is_renewable: false,
-            },
-            Err(error) => return Err(error),
-        };
-        Ok(Session::new(token, life))
+            Err(VaultError::Forbidden { .. }) => Ok(Token::new(token, 0, false)),
+            Err(error) => Err(error),
+        }
     }
 
     /// Whether the token lives longer now. `false`: it is at the end of its longest life, or no longer valid.
-    fn renew(&self, held: &mut Session, deadline: Deadline) -> Result<bool, VaultError> {
+    fn renew(&self, held: &mut Token, deadline: Deadline) -> Result<bool, VaultError> {
         let path = "auth/token/renew-self";
         let before = held.renew_at;
         match self.send(
             &Method::POST,
             path,
             b"{}",
-            Some(&held.token),
+            Some(&held.value),
             Repeat::Harmless,
             deadline,
         ) {
@@ -250,28 +221,13 @@ impl VaultClient {
     }
 }
 
-fn body_of(
-    role_id: Option<&str>,
-    secret_id: Option<&str>,
-    role: Option<&str>,
-    jwt: Option<&str>,
-    name: Option<&str>,
-) -> SecretBytes {
-    let credentials = Credentials {
-        role_id,
-        secret_id,
-        role,
-        jwt,
-        name,
-    };
-    let length: usize = [role_id, secret_id, role, jwt, name]
-        .iter()
-        .flatten()
-        .map(|text| text.len())
-        .sum();
+/// A JSON object of texts.
+fn body_of(members: &[(&str, &str)]) -> SecretBytes {
+    let length: usize = members.iter().map(|(name, value)| name.len() + value.len()).sum();
     // Room for escapes, so that the vector does not grow and leave an unwiped copy behind.
     let mut body = SecretBytes::with_capacity(2 * length + 200);
+    let members: BTreeMap<&str, &str> = members.iter().copied().collect();
     // Strings cannot fail to serialise.
-    let _ = serde_json::to_writer(body.expose_mut(), &credentials);
+    let _ = serde_json::to_writer(body.expose_mut(), &members);
     body
 }

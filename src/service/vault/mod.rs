@@ -6,7 +6,7 @@
 pub mod config;
 pub mod error;
 mod login;
-mod patience;
+mod retry_policy;
 pub mod transit;
 
 use std::cell::Cell;
@@ -15,10 +15,11 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use config::copy;
 pub use config::{Login, SecretSource, VaultAccess, VaultConfig};
 pub use error::VaultError;
-use login::Session;
-use patience::Patience;
+use login::Token;
+use retry_policy::RetryPolicy;
 pub use transit::TransitKey;
 
 use crate::cancel::{Mutex, MutexGuard};
@@ -34,8 +35,8 @@ pub type SecretText = zeroize::Zeroizing<String>;
 pub struct VaultClient {
     http: HttpClient,
     config: VaultConfig,
-    patience: Patience,
-    session: Mutex<Option<Session>>,
+    policy: RetryPolicy,
+    token: Mutex<Option<Token>>,
 }
 
 /// Whether a request may be sent again when it is unknown whether it took effect.
@@ -122,10 +123,10 @@ impl VaultClient {
             false => HttpClient::for_plain_http(options),
         };
         Ok(VaultClient {
-            patience: Patience::new(access.timeout, access.max_retries),
+            policy: RetryPolicy::new(access.timeout, access.max_retries),
             http,
             config,
-            session: Mutex::new(None),
+            token: Mutex::new(None),
         })
     }
 
@@ -141,13 +142,13 @@ impl VaultClient {
 
     /// The time that a call of several requests is given: that of one request, as often as it may be tried.
     pub fn allowance(&self) -> Deadline {
-        self.patience.allowance()
+        self.policy.allowance()
     }
 
     /// Has all later requests, also those of calls under way, wait for so long and be sent again so often, in place of
     /// what the settings say.
-    pub fn set_patience(&self, timeout: Duration, max_retries: u32) {
-        self.patience.set(timeout, max_retries);
+    pub fn set_retry_policy(&self, timeout: Duration, max_retries: u32) {
+        self.policy.set(timeout, max_retries);
     }
 
     /// GET of `v1/PATH`.
@@ -168,9 +169,9 @@ impl VaultClient {
     /// Renews the token or logs in anew where that is due, and says when to call this next; `None` where the token has
     /// no end or nothing can be done about it.
     pub fn keep_token(&self, deadline: Deadline) -> Result<Option<Duration>, VaultError> {
-        let mut session = self.session(deadline)?;
-        self.ensure_token(&mut session, deadline)?;
-        Ok(session.as_ref().and_then(Session::renew_in))
+        let mut token = self.token(deadline)?;
+        self.ensure_token(&mut token, deadline)?;
+        Ok(token.as_ref().and_then(Token::renew_in))
     }
 
     /// Ends all requests under way and refuses all later ones.
@@ -183,8 +184,8 @@ impl VaultClient {
     }
 
     /// Whoever has it may be logging in.
-    fn session(&self, deadline: Deadline) -> Result<MutexGuard<'_, Option<Session>>, NetError> {
-        deadline.lock(&self.session, self.host())
+    fn token(&self, deadline: Deadline) -> Result<MutexGuard<'_, Option<Token>>, NetError> {
+        deadline.lock(&self.token, self.host())
     }
 
     /// A request with the token. Where Vault no longer takes the token, a new one is obtained once.
@@ -199,10 +200,9 @@ impl VaultClient {
         let mut had_new_token = false;
         loop {
             let token = {
-                let mut session = self.session(deadline)?;
-                let is_new = self.ensure_token(&mut session, deadline)?;
-                had_new_token |= is_new;
-                session.as_ref().map(Session::copy_token).unwrap_or_default()
+                let mut held = self.token(deadline)?;
+                had_new_token |= self.ensure_token(&mut held, deadline)?;
+                held.as_ref().map(Token::copy).unwrap_or_default()
             };
             let result = self.send(method, path, body, Some(&token), repeat, deadline);
             let Err(VaultError::Forbidden { .. }) = result else {
@@ -212,7 +212,7 @@ impl VaultClient {
             if self.is_valid(&token, deadline)? {
                 return result;
             }
-            self.session(deadline)?.take();
+            self.token(deadline)?.take();
             if had_new_token || !self.can_log_in_again() {
                 return Err(VaultError::TokenInvalid {
                     host: self.host().into(),
@@ -232,12 +232,12 @@ impl VaultClient {
         repeat: Repeat,
         deadline: Deadline,
     ) -> Result<Answer, VaultError> {
-        let left = Cell::new(self.patience.max_retries());
+        let left = Cell::new(self.policy.max_retries());
         retry(
             deadline,
             |remaining| {
                 let request = self.request(method, path, body, token)?;
-                let deadline = Deadline::after(remaining.min(self.patience.timeout()));
+                let deadline = Deadline::after(remaining.min(self.policy.timeout()));
                 let response = self.http.send(request, deadline)?;
                 self.classify(path, response)
             },
@@ -270,9 +270,9 @@ impl VaultClient {
             request = request.header("X-Vault-Namespace", self.config.access.namespace.as_bytes());
         }
         if !body.is_empty() {
-            let mut copy = SecretBytes::with_capacity(body.len());
-            copy.expose_mut().extend_from_slice(body);
-            request = request.header("Content-Type", b"application/json").body(copy);
+            request = request
+                .header("Content-Type", b"application/json")
+                .body(copy(body));
         }
         Ok(request)
     }

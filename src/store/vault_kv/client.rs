@@ -22,20 +22,20 @@ pub(super) struct KvClient {
     pub(super) vault: VaultClient,
     path: String,
     check_kv_version: bool,
-    place: OnceCell<Place>,
+    folder: OnceCell<Folder>,
 }
 
 /// Where the engine is mounted, and the folder in it.
 #[derive(Debug)]
-struct Place {
+struct Folder {
     mount: String,
     /// Empty, or ends with a slash.
-    folder: String,
+    path: String,
 }
 
-/// What Vault tells of a secret without its content.
+/// What Vault tells of a secret beside its content.
 #[derive(Debug, Deserialize)]
-pub(super) struct Metadata {
+pub(super) struct SecretMetadata {
     pub(super) current_version: u32,
     #[serde(default)]
     max_versions: u64,
@@ -74,7 +74,7 @@ impl Gone {
     }
 }
 
-impl Metadata {
+impl SecretMetadata {
     /// All version numbers that Vault knows, and those that surely cannot be read.
     pub(super) fn versions(&self) -> impl Iterator<Item = (u32, Option<Gone>)> {
         self.versions
@@ -110,7 +110,7 @@ impl Metadata {
 }
 
 #[derive(Deserialize)]
-struct Keys {
+struct SecretNames {
     keys: Vec<String>,
 }
 
@@ -172,7 +172,7 @@ impl KvClient {
             vault: VaultClient::new(config.vault)?,
             path: config.path,
             check_kv_version: config.check_kv_version,
-            place: OnceCell::new(),
+            folder: OnceCell::new(),
         })
     }
 
@@ -183,10 +183,10 @@ impl KvClient {
 
     /// The ids of all keys: the secrets whose names are numbers as one writes them.
     pub(super) fn ids(&self) -> Result<Vec<u32>, KvError> {
-        let place = self.place()?;
-        let path = format!("{}/metadata/{}?list=true", place.mount, place.folder);
+        let folder = self.folder()?;
+        let path = format!("{}/metadata/{}?list=true", folder.mount, folder.path);
         let keys = match self.vault.read(&path, self.vault.allowance()) {
-            Ok(answer) => answer.data::<Keys>()?.keys,
+            Ok(answer) => answer.data::<SecretNames>()?.keys,
             Err(VaultError::NotFound { .. }) => Vec::new(),
             Err(error) => return Err(error.into()),
         };
@@ -201,7 +201,7 @@ impl KvClient {
     }
 
     /// What Vault tells of a secret; `None` if there is none.
-    pub(super) fn metadata(&self, id: u32) -> Result<Option<Metadata>, KvError> {
+    pub(super) fn metadata(&self, id: u32) -> Result<Option<SecretMetadata>, KvError> {
         let path = self.path_of("metadata", id)?;
         match self.vault.read(&path, self.vault.allowance()) {
             Ok(answer) => Ok(Some(answer.data()?)),
@@ -255,11 +255,11 @@ impl KvClient {
     }
 
     /// As many versions as Vault keeps of this secret.
-    pub(super) fn kept_versions(&self, metadata: &Metadata) -> Result<u64, KvError> {
+    pub(super) fn kept_versions(&self, metadata: &SecretMetadata) -> Result<u64, KvError> {
         if metadata.max_versions > 0 {
             return Ok(metadata.max_versions);
         }
-        let path = format!("{}/config", self.place()?.mount);
+        let path = format!("{}/config", self.folder()?.mount);
         match self.vault.read(&path, self.vault.allowance()) {
             Ok(answer) => match answer.data::<MountConfig>()?.max_versions {
                 0 => Ok(KEPT_BY_DEFAULT),
@@ -272,18 +272,18 @@ impl KvClient {
     }
 
     fn path_of(&self, what: &str, id: u32) -> Result<String, KvError> {
-        let place = self.place()?;
-        Ok(format!("{}/{what}/{}{id}", place.mount, place.folder))
+        let folder = self.folder()?;
+        Ok(format!("{}/{what}/{}{id}", folder.mount, folder.path))
     }
 
     /// Asks once where the engine is mounted and which version it has. Where that may not be asked, or shall not be,
     /// the mount is the first part of the path.
-    fn place(&self) -> Result<&Place, KvError> {
-        self.place.get_or_try_init(|| {
+    fn folder(&self) -> Result<&Folder, KvError> {
+        self.folder.get_or_try_init(|| {
             let (first, rest) = self.path.split_once('/').unwrap_or((&self.path, ""));
-            let assumed = Place {
+            let assumed = Folder {
                 mount: first.into(),
-                folder: folder(rest),
+                path: with_slash(rest),
             };
             if !self.check_kv_version {
                 return Ok(assumed);
@@ -302,9 +302,9 @@ impl KvClient {
             }
             let mount = info.path.trim_matches('/');
             match self.path.strip_prefix(mount) {
-                Some(rest) => Ok(Place {
+                Some(rest) => Ok(Folder {
                     mount: mount.into(),
-                    folder: folder(rest.trim_matches('/')),
+                    path: with_slash(rest.trim_matches('/')),
                 }),
                 None => Ok(assumed),
             }
@@ -312,7 +312,7 @@ impl KvClient {
     }
 }
 
-fn folder(path: &str) -> String {
+fn with_slash(path: &str) -> String {
     match path {
         "" => String::new(),
         path => format!("{path}/"),
@@ -363,7 +363,7 @@ mod tests {
 
     #[test]
     fn a_rotation_knows_which_version_it_would_push_out() {
-        let metadata = |current_version, oldest_version| Metadata {
+        let metadata = |current_version, oldest_version| SecretMetadata {
             current_version,
             max_versions: 0,
             oldest_version,

@@ -20,7 +20,7 @@ use super::{KeyStore, KeysAdded, Loaded, Rotate, StoreError, Warning};
 use crate::keys::set::Inserted;
 use crate::keys::{KeyName, KeySet, NewVersions, Ring};
 use crate::secret::DataKey;
-use client::{KvClient, Metadata};
+use client::{KvClient, SecretMetadata};
 
 /// Versions are consecutive in Vault, so a step of n writes n secrets; no rotation writes more.
 const MOST_AT_ONCE: u32 = 16;
@@ -48,7 +48,7 @@ impl VaultKv {
     }
 
     /// Adds all live versions of a key, and a warning for each version that is gone.
-    fn load_key(&self, id: u32, metadata: &Metadata, loaded: &mut Loaded) -> Result<(), StoreError> {
+    fn load_key(&self, id: u32, metadata: &SecretMetadata, loaded: &mut Loaded) -> Result<(), StoreError> {
         for (version, gone) in metadata.versions() {
             let name = KeyName { id, version };
             let found = match gone {

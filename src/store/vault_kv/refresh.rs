@@ -184,7 +184,7 @@ impl ChangeSource for KvChanges {
     fn policy_setter(&self) -> Arc<dyn Fn(RefreshPolicy) + Send + Sync> {
         let (client, intervals) = (Arc::clone(&self.client), Arc::clone(&self.intervals));
         Arc::new(move |policy| {
-            client.vault.set_patience(policy.timeout, policy.max_retries);
+            client.vault.set_retry_policy(policy.timeout, policy.max_retries);
             intervals.set(policy);
         })
     }

@@ -1,7 +1,7 @@
 //! Rotation: what could hinder it is looked at for all keys before anything is written; each version is written by
 //! check-and-set and read back.
 
-use super::client::Metadata;
+use super::client::SecretMetadata;
 use super::{KvError, MOST_AT_ONCE, VaultKv};
 use crate::keys::{KeyName, KeySet, LAST_VERSION, NewVersions};
 use crate::secret::DataKey;
@@ -95,7 +95,7 @@ impl VaultKv {
     }
 
     /// Vault drops the oldest versions of a secret, and the data that needs them would be lost.
-    fn check_room(&self, id: u32, metadata: &Metadata, new: u32) -> Result<(), KvError> {
+    fn check_room(&self, id: u32, metadata: &SecretMetadata, new: u32) -> Result<(), KvError> {
         let kept = self.client.kept_versions(metadata)?;
         match metadata.first_lost(kept, new) {
             None => Ok(()),

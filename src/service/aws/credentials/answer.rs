@@ -6,8 +6,8 @@ use serde::Deserialize;
 use zeroize::Zeroizing;
 
 use super::Credentials;
+use crate::clock;
 use crate::service::aws::answer::xml_text;
-use crate::service::aws::time;
 
 /// `{"AccessKeyId":"...","SecretAccessKey":"...","Token":"...","Expiration":"2026-11-22T01:02:03Z"}`: containers and
 /// instances. An error says what is wrong, and quotes nothing.
@@ -57,7 +57,7 @@ fn checked(
         .filter(|token| !token.is_empty())
         .map(|token| Zeroizing::new(token.into_owned()));
     let expires = match expiration {
-        Some(text) => Some(time::of_rfc3339(&text).ok_or("its Expiration is no time in UTC")?),
+        Some(text) => Some(clock::of_rfc3339(&text).ok_or("its Expiration is no time in UTC")?),
         None => None,
     };
     let is_word = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
@@ -86,7 +86,7 @@ mod tests {
             assert_eq!(read.access_key_id, "ASIA");
             assert_eq!(read.secret_access_key.as_str(), "a/b");
             assert_eq!(read.session_token.unwrap().as_str(), "t");
-            assert_eq!(read.expires, time::of_rfc3339("2026-11-22T01:02:03Z"));
+            assert_eq!(read.expires, clock::of_rfc3339("2026-11-22T01:02:03Z"));
         }
         let endless = of_json(br#"{"AccessKeyId":"AKIA","SecretAccessKey":"s"}"#).unwrap();
         assert!(endless.expires.is_none() && endless.session_token.is_none());

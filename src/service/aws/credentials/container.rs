@@ -9,8 +9,8 @@ use zeroize::Zeroizing;
 
 use super::{Credentials, answer, sts};
 use crate::net::{Deadline, HttpClient, HttpOptions, Method, PlainHttp, Request, Url};
-use crate::service::aws::answer::error_of;
-use crate::service::aws::session::Session;
+use crate::service::aws::answer::successful;
+use crate::service::aws::api::ApiClient;
 use crate::service::aws::variables::Variables;
 use crate::service::aws::{AwsError, METADATA_BODY_LIMIT};
 
@@ -71,7 +71,7 @@ impl Endpoint {
     }
 
     /// Asks for the credentials.
-    pub(super) fn fetch(&self, session: &Session, deadline: Deadline) -> Result<Credentials, AwsError> {
+    pub(super) fn fetch(&self, api: &ApiClient, deadline: Deadline) -> Result<Credentials, AwsError> {
         let mut request = Request::new(Method::GET, self.url.clone()).header("accept", b"application/json");
         match &self.authorization {
             Authorization::None => {}
@@ -82,7 +82,7 @@ impl Endpoint {
             }
         }
         let response = if self.url.is_https() {
-            session.http.send(request, deadline)?
+            api.http.send(request, deadline)?
         } else {
             // The address was checked above.
             let options = HttpOptions {
@@ -92,14 +92,8 @@ impl Endpoint {
             };
             HttpClient::for_plain_http(options).send(request, deadline)?
         };
-        if response.status != 200 {
-            let now = std::time::SystemTime::now();
-            return Err(error_of(&response, NAME, "GET", now).into());
-        }
-        answer::of_json(response.body()).map_err(|reason| AwsError::BadAnswer {
-            from: NAME.into(),
-            reason: reason.into(),
-        })
+        let response = successful(response, NAME, "GET")?;
+        answer::of_json(response.body()).map_err(|reason| AwsError::bad_answer(NAME, reason))
     }
 }
 

@@ -1,12 +1,12 @@
 //! Credentials of an EC2 instance's role: the instance metadata service, version 2 alone ("Use the Instance Metadata
 //! Service", Amazon EC2 User Guide). Version 1, which any request that can be forged reaches, is not asked.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use super::{Credentials, answer};
 use crate::net::{Deadline, HttpClient, HttpOptions, Method, NetError, PlainHttp, Request, Response, Url};
 use crate::secret::SecretBytes;
-use crate::service::aws::answer::error_of;
+use crate::service::aws::answer::successful;
 use crate::service::aws::variables::Variables;
 use crate::service::aws::{AwsError, METADATA_BODY_LIMIT};
 
@@ -42,7 +42,7 @@ pub(super) fn address(variables: &Variables) -> Option<String> {
 
 /// Asks for the credentials of the instance's role.
 pub(super) fn fetch(address: &str, deadline: Deadline) -> Result<Credentials, AwsError> {
-    let service = Service {
+    let service = MetadataService {
         // That packets to it leave the machine with no more than one hop is up to the instance.
         http: HttpClient::for_plain_http(HttpOptions {
             plain_http: PlainHttp::Anywhere,
@@ -68,13 +68,14 @@ pub(super) fn fetch(address: &str, deadline: Deadline) -> Result<Credentials, Aw
     answer::of_json(credentials.body()).map_err(bad_answer)
 }
 
-struct Service {
+/// The instance metadata service.
+struct MetadataService {
     http: HttpClient,
     url: Url,
     deadline: Deadline,
 }
 
-impl Service {
+impl MetadataService {
     fn token(&self) -> Result<SecretBytes, AwsError> {
         let request = Request::new(Method::PUT, self.url.with_path("/latest/api/token")?)
             .header("x-aws-ec2-metadata-token-ttl-seconds", b"60");
@@ -107,17 +108,10 @@ impl Service {
 
     fn send(&self, request: Request) -> Result<Response, AwsError> {
         let deadline = Deadline::after(self.deadline.remaining().min(ANSWER_TIMEOUT));
-        let response = self.http.send(request, deadline)?;
-        if response.status == 200 {
-            return Ok(response);
-        }
-        Err(error_of(&response, NAME, "a request", SystemTime::now()).into())
+        successful(self.http.send(request, deadline)?, NAME, "a request")
     }
 }
 
 fn bad_answer(reason: &str) -> AwsError {
-    AwsError::BadAnswer {
-        from: NAME.into(),
-        reason: reason.into(),
-    }
+    AwsError::bad_answer(NAME, reason)
 }

@@ -1,4 +1,4 @@
-//! Credentials by the chain that all AWS SDKs follow, kept until shortly before they end.
+//! Credentials by the chain that all AWS SDKs follow, cached until shortly before they end.
 //!
 //! "Credential provider chain", AWS SDKs and Tools Reference Guide. The first of these that is set up counts:
 //!
@@ -11,6 +11,7 @@
 //! | the instance's role, by IMDSv2 alone | `instance` |
 
 mod answer;
+mod cache;
 mod container;
 mod instance;
 mod source;
@@ -21,18 +22,8 @@ use std::time::{Duration, SystemTime};
 
 use zeroize::Zeroizing;
 
+pub(super) use cache::CredentialCache;
 pub(super) use source::Source;
-
-use super::AwsError;
-use super::session::Session;
-use crate::cancel::Mutex;
-use crate::net::Deadline;
-
-/// So long before their end credentials are replaced ("refresh window" of the SDKs).
-const REFRESH_BEFORE_END: Duration = Duration::from_secs(5 * 60);
-
-/// Who is waited for while another call gets credentials.
-const FROM: &str = "the source of AWS credentials";
 
 /// What requests are signed with.
 #[derive(Clone)]
@@ -54,38 +45,6 @@ impl Credentials {
 impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Credentials({})", self.access_key_id)
-    }
-}
-
-/// The credentials in hand.
-#[derive(Default)]
-pub(super) struct Kept(Mutex<Option<Credentials>>);
-
-impl Kept {
-    /// Credentials that do not end within the next minutes, as far as such are to be had: the ones in hand, or new ones.
-    ///
-    /// # Errors
-    /// None could be got, and those in hand have ended.
-    pub(super) fn current(&self, session: &Session, deadline: Deadline) -> Result<Credentials, AwsError> {
-        let mut kept = deadline.lock(&self.0, FROM)?;
-        let now = SystemTime::now();
-        if let Some(credentials) = kept.as_ref().filter(|c| c.last(now, REFRESH_BEFORE_END)) {
-            return Ok(credentials.clone());
-        }
-        match session.source.fetch(session, deadline) {
-            Ok(fetched) => Ok(kept.insert(fetched).clone()),
-            // Whoever gives them is away, and those in hand are good for a while.
-            Err(error) => match kept.as_ref().filter(|c| c.last(now, Duration::ZERO)) {
-                Some(credentials) => Ok(credentials.clone()),
-                None => Err(error),
-            },
-        }
-    }
-
-    /// Forgets them, because they were refused.
-    pub(super) fn forget(&self, deadline: Deadline) -> Result<(), AwsError> {
-        *deadline.lock(&self.0, FROM)? = None;
-        Ok(())
     }
 }
 
@@ -113,9 +72,10 @@ mod tests {
             session_token: None,
             expires,
         };
-        assert!(ending(None).last(now, REFRESH_BEFORE_END));
+        let five_minutes = Duration::from_secs(300);
+        assert!(ending(None).last(now, five_minutes));
         let in_four_minutes = ending(Some(now + Duration::from_secs(240)));
-        assert!(!in_four_minutes.last(now, REFRESH_BEFORE_END) && in_four_minutes.last(now, Duration::ZERO));
+        assert!(!in_four_minutes.last(now, five_minutes) && in_four_minutes.last(now, Duration::ZERO));
         assert!(!ending(Some(now)).last(now, Duration::ZERO));
     }
 }

@@ -10,8 +10,8 @@ use super::sts::Role;
 use super::{Credentials, instance};
 use crate::net::Deadline;
 use crate::service::aws::AwsError;
+use crate::service::aws::api::ApiClient;
 use crate::service::aws::profile::{Profiles, Properties};
-use crate::service::aws::session::Session;
 use crate::service::aws::variables::Variables;
 
 /// The most profiles that may follow one another by `source_profile`.
@@ -50,10 +50,11 @@ impl Source {
             return Ok(source);
         }
         if let Some(file) = variables.text("AWS_WEB_IDENTITY_TOKEN_FILE") {
-            let arn = variables.text("AWS_ROLE_ARN").ok_or_else(|| AwsError::Settings {
-                reason: "AWS_WEB_IDENTITY_TOKEN_FILE is set and AWS_ROLE_ARN is not".into(),
-                mend: "set both, as the annotation eks.amazonaws.com/role-arn of a service account does"
-                    .into(),
+            let arn = variables.text("AWS_ROLE_ARN").ok_or_else(|| {
+                AwsError::settings(
+                    "AWS_WEB_IDENTITY_TOKEN_FILE is set and AWS_ROLE_ARN is not",
+                    "set both, as the annotation eks.amazonaws.com/role-arn of a service account does",
+                )
             })?;
             let role = Role::new(arn, variables.text("AWS_ROLE_SESSION_NAME"));
             return Ok(Source::WebIdentity(role, file.into()));
@@ -73,15 +74,15 @@ impl Source {
     }
 
     /// Gets the credentials.
-    pub(super) fn fetch(&self, session: &Session, deadline: Deadline) -> Result<Credentials, AwsError> {
+    pub(super) fn fetch(&self, api: &ApiClient, deadline: Deadline) -> Result<Credentials, AwsError> {
         match self {
             Source::Fixed(credentials) => Ok(credentials.clone()),
             Source::AssumedRole(role, source) => {
-                let credentials = source.fetch(session, deadline)?;
-                role.assume(&credentials, session, deadline)
+                let credentials = source.fetch(api, deadline)?;
+                role.assume(&credentials, api, deadline)
             }
-            Source::WebIdentity(role, file) => role.assume_with_web_identity(file, session, deadline),
-            Source::Container(endpoint) => endpoint.fetch(session, deadline),
+            Source::WebIdentity(role, file) => role.assume_with_web_identity(file, api, deadline),
+            Source::Container(endpoint) => endpoint.fetch(api, deadline),
             Source::Instance(address) => instance::fetch(address, deadline),
         }
     }
@@ -101,10 +102,10 @@ fn of_environment(variables: &Variables) -> Result<Option<Credentials>, AwsError
         if id.is_none() && secret.is_none() {
             return Ok(None);
         }
-        return Err(AwsError::Settings {
-            reason: "of AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY only one is set".into(),
-            mend: "set both, or neither".into(),
-        });
+        return Err(AwsError::settings(
+            "of AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY only one is set",
+            "set both, or neither",
+        ));
     };
     Ok(Some(fixed(id, secret, variables.text("AWS_SESSION_TOKEN"))))
 }
@@ -126,9 +127,11 @@ fn of_profile<'a>(
     visited: &mut Vec<&'a str>,
 ) -> Result<Option<Source>, AwsError> {
     let profile = profiles.named(name)?;
-    let wrong = |reason: &str| AwsError::Settings {
-        reason: format!("profile '{}' {reason}", name.escape_debug()),
-        mend: "correct the profile; docs/aws-kms.md says what is understood of it".into(),
+    let wrong = |reason: &str| {
+        AwsError::settings(
+            format!("profile '{}' {reason}", name.escape_debug()),
+            "correct the profile; docs/aws-kms.md says what is understood of it",
+        )
     };
     // A profile that has both a role and keys, and names itself as the source of the role, means its keys.
     let comes_again = visited.last() == Some(&name);

@@ -9,9 +9,9 @@ use crate::durable::read;
 use crate::net::Deadline;
 use crate::secret::SecretBytes;
 use crate::service::aws::AwsError;
+use crate::service::aws::api::{ApiCall, ApiClient};
 use crate::service::aws::endpoint::Service;
 use crate::service::aws::profile::Properties;
-use crate::service::aws::session::{Question, Session};
 use crate::service::aws::signature::push_encoded;
 
 /// The most bytes that a token may have.
@@ -51,23 +51,23 @@ impl Role {
     pub(super) fn assume(
         &self,
         with: &Credentials,
-        session: &Session,
+        api: &ApiClient,
         deadline: Deadline,
     ) -> Result<Credentials, AwsError> {
         let body = self.form("AssumeRole", None);
-        self.ask("AssumeRole", body, Some(with), session, deadline)
+        self.ask("AssumeRole", body, Some(with), api, deadline)
     }
 
     /// Takes it on with the token that the file holds now: others replace it every now and then.
     pub(super) fn assume_with_web_identity(
         &self,
         file: &Path,
-        session: &Session,
+        api: &ApiClient,
         deadline: Deadline,
     ) -> Result<Credentials, AwsError> {
         let token = token_of(file)?;
         let body = self.form("AssumeRoleWithWebIdentity", Some(token.expose().trim_ascii()));
-        self.ask("AssumeRoleWithWebIdentity", body, None, session, deadline)
+        self.ask("AssumeRoleWithWebIdentity", body, None, api, deadline)
     }
 
     fn ask(
@@ -75,20 +75,17 @@ impl Role {
         operation: &'static str,
         body: SecretBytes,
         credentials: Option<&Credentials>,
-        session: &Session,
+        api: &ApiClient,
         deadline: Deadline,
     ) -> Result<Credentials, AwsError> {
-        let question = Question {
+        let call = ApiCall {
             service: Service::Sts,
             operation,
             headers: &[("content-type", "application/x-www-form-urlencoded; charset=utf-8")],
             body,
         };
-        let response = session.ask(&question, credentials, deadline)?;
-        answer::of_xml(response.body()).map_err(|reason| AwsError::BadAnswer {
-            from: Service::Sts.title().into(),
-            reason: reason.into(),
-        })
+        let response = api.call(&call, credentials, deadline)?;
+        answer::of_xml(response.body()).map_err(|reason| AwsError::bad_answer(call.service.title(), reason))
     }
 
     fn form(&self, action: &str, token: Option<&[u8]>) -> SecretBytes {
@@ -143,9 +140,11 @@ pub(super) fn token_of(file: &Path) -> Result<SecretBytes, AwsError> {
     let token = read::up_to(&read::open_regular(file)?, file, TOKEN_LIMIT)?;
     token
         .filter(|token| !token.expose().trim_ascii().is_empty())
-        .ok_or_else(|| AwsError::Settings {
-            reason: format!("{} holds no token: it is empty or too large", file.display()),
-            mend: "see what writes the file".into(),
+        .ok_or_else(|| {
+            AwsError::settings(
+                format!("{} holds no token: it is empty or too large", file.display()),
+                "see what writes the file",
+            )
         })
 }
 

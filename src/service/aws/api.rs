@@ -1,11 +1,11 @@
-//! What the settings and the shared files come to: a region, endpoints, a source of credentials, and a client.
+//! API calls: signed requests to the endpoints that the settings and the shared files come to.
 
 use std::time::SystemTime;
 
 use super::AwsError;
-use super::answer::error_of;
+use super::answer::successful;
 use super::config::KmsConfig;
-use super::credentials::{Credentials, Source};
+use super::credentials::Credentials;
 use super::endpoint::{self, Service, Variant, is_region};
 use super::profile::Profiles;
 use super::signature::{self, Scope};
@@ -16,17 +16,16 @@ use crate::secret::SecretBytes;
 /// The most bytes that an answer of KMS or STS may have. Their longest are some 10 KB.
 const BODY_LIMIT: u64 = 256 * 1024;
 
-/// Everything that requests need.
-pub(crate) struct Session {
+/// Calls KMS and STS in one region.
+pub(super) struct ApiClient {
     pub(super) http: HttpClient,
-    pub(super) source: Source,
-    pub(crate) region: String,
+    pub(super) region: String,
     kms: Url,
     sts: Url,
 }
 
-/// What is asked of a service: always a POST to its endpoint.
-pub(super) struct Question<'a> {
+/// A call of a service's API: always a POST to its endpoint.
+pub(super) struct ApiCall<'a> {
     pub(super) service: Service,
     /// In AWS's words.
     pub(super) operation: &'static str,
@@ -35,12 +34,11 @@ pub(super) struct Question<'a> {
     pub(super) body: SecretBytes,
 }
 
-impl Session {
-    /// Reads the shared files and the certificates. Nobody is asked yet.
-    pub(super) fn open(config: &KmsConfig) -> Result<Session, AwsError> {
+impl ApiClient {
+    /// Reads the certificates. Nobody is asked yet.
+    pub(super) fn new(config: &KmsConfig, profiles: &Profiles) -> Result<ApiClient, AwsError> {
         let variables = &config.variables;
-        let profiles = Profiles::read(variables)?;
-        let region = region(config, &profiles)?;
+        let region = region(config, profiles)?;
         let flag = |variable, property| {
             variables
                 .text(variable)
@@ -55,8 +53,7 @@ impl Session {
             "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS",
             "ignore_configured_endpoint_urls",
         );
-        let url = |service: Service| match named_endpoint(service, variables, &profiles).filter(|_| !ignores)
-        {
+        let url = |service: Service| match named_endpoint(service, variables, profiles).filter(|_| !ignores) {
             Some(url) => Url::parse(url),
             None => Url::parse(&endpoint::url(service, &region, variant)),
         };
@@ -72,43 +69,39 @@ impl Session {
             max_body: BODY_LIMIT,
             ..HttpOptions::default()
         };
-        Ok(Session {
+        Ok(ApiClient {
             // Where everything is on this machine and without TLS, as in tests, no roots of trust are needed.
             http: match kms.is_https() || sts.is_https() {
                 true => HttpClient::new(http)?,
                 false => HttpClient::for_plain_http(http),
             },
-            source: Source::find(variables, &profiles)?,
             region,
             kms,
             sts,
         })
     }
 
-    /// Sends a request, signed if there are credentials; the answer has the status 200.
-    ///
-    /// # Errors
-    /// [`AwsError::Answered`] for an answer with another status.
-    pub(super) fn ask(
+    /// Makes the call, signed if there are credentials; the answer has the status 200.
+    pub(super) fn call(
         &self,
-        question: &Question<'_>,
+        call: &ApiCall<'_>,
         credentials: Option<&Credentials>,
         deadline: Deadline,
     ) -> Result<Response, AwsError> {
-        let service = question.service;
+        let service = call.service;
         let url = match service {
             Service::Kms => &self.kms,
             Service::Sts => &self.sts,
         };
         let now = SystemTime::now();
-        let headers = [&[("host", url.authority())], question.headers].concat();
-        let body = question.body.expose();
+        let headers = [&[("host", url.authority())], call.headers].concat();
+        let body = call.body.expose();
         let mut request = Request::new(Method::POST, url.clone());
         for (name, value) in &headers {
             request = request.header(name, value.as_bytes());
         }
         if let Some(credentials) = credentials {
-            let signed = signature::Request {
+            let signed = signature::Signable {
                 method: "POST",
                 path: url.path(),
                 query: url.query().unwrap_or_default(),
@@ -126,10 +119,7 @@ impl Session {
         let response = self
             .http
             .send(request.body(SecretBytes::new(body.to_vec())), deadline)?;
-        if response.status == 200 {
-            return Ok(response);
-        }
-        Err(error_of(&response, service.title(), question.operation, SystemTime::now()).into())
+        successful(response, service.title(), call.operation)
     }
 }
 
@@ -142,17 +132,14 @@ fn region(config: &KmsConfig, profiles: &Profiles) -> Result<String, AwsError> {
         .or_else(|| variables.text("AWS_REGION"))
         .or_else(|| variables.text("AWS_DEFAULT_REGION"))
         .or_else(|| profiles.text("region"));
-    let mend = || "set keyroll_region or AWS_REGION, as in us-east-1, or name the key by its ARN".into();
+    let wrong = |reason: String| {
+        let mend = "set keyroll_region or AWS_REGION, as in us-east-1, or name the key by its ARN";
+        AwsError::settings(reason, mend)
+    };
     match region {
         Some(region) if is_region(region) => Ok(region.to_owned()),
-        Some(region) => Err(AwsError::Settings {
-            reason: format!("'{}' is no AWS region", region.escape_debug()),
-            mend: mend(),
-        }),
-        None => Err(AwsError::Settings {
-            reason: "no AWS region is set".into(),
-            mend: mend(),
-        }),
+        Some(region) => Err(wrong(format!("'{}' is no AWS region", region.escape_debug()))),
+        None => Err(wrong("no AWS region is set".into())),
     }
 }
 
@@ -172,13 +159,14 @@ mod tests {
 
     const KEYS: [(&str, &str); 2] = [("AWS_ACCESS_KEY_ID", "AKIA"), ("AWS_SECRET_ACCESS_KEY", "s")];
 
-    fn session(key: &str, more: &[(&str, &str)]) -> Result<Session, AwsError> {
+    fn client(key: &str, more: &[(&str, &str)]) -> Result<ApiClient, AwsError> {
         let environment = KEYS
             .iter()
             .chain(more)
             .map(|(n, v)| (n.into(), v.into()))
             .collect();
-        Session::open(&KmsConfig::new(key, &environment, Duration::from_secs(1)).unwrap())
+        let config = KmsConfig::new(key, &environment, Duration::from_secs(1)).unwrap();
+        ApiClient::new(&config, &Profiles::read(&config.variables)?)
     }
 
     #[test]
@@ -204,16 +192,16 @@ mod tests {
                 "kms.eu-west-3.",
             ),
         ] {
-            let session = session(key, &more).unwrap();
+            let client = client(key, &more).unwrap();
             assert!(
-                session.kms.authority().starts_with(expected),
+                client.kms.authority().starts_with(expected),
                 "{} {expected}",
-                session.kms
+                client.kms
             );
         }
-        let missing = session("alias/x", &[]).err().unwrap();
+        let missing = client("alias/x", &[]).err().unwrap();
         assert_eq!(missing.to_string(), "no AWS region is set");
-        assert!(session("alias/x", &[("AWS_REGION", "evil.example/")]).is_err());
+        assert!(client("alias/x", &[("AWS_REGION", "evil.example/")]).is_err());
     }
 
     #[test]
@@ -223,8 +211,8 @@ mod tests {
         let kms = ("AWS_ENDPOINT_URL_KMS", "http://localhost:2/x");
         let ignore = ("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "true");
         let urls = |more: &[(&str, &str)]| {
-            let session = session("alias/x", more).unwrap();
-            (session.kms.to_string(), session.sts.to_string())
+            let client = client("alias/x", more).unwrap();
+            (client.kms.to_string(), client.sts.to_string())
         };
         let one = "http://localhost:1/".to_string();
         assert_eq!(urls(&[region, all]), (one.clone(), one.clone()));

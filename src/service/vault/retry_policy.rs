@@ -1,4 +1,5 @@
-//! How long Vault is waited for, and how often it is asked again: what may change while requests are under way.
+//! The retry policy: how long an answer is waited for, and how often a request is sent again. It may change while requests
+//! are under way.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
@@ -8,14 +9,14 @@ use crate::net::retry::MOST_ATTEMPTS;
 
 /// The two numbers. They are read for each request anew, one by one, as nothing depends on both being of one moment.
 #[derive(Debug)]
-pub(super) struct Patience {
+pub(super) struct RetryPolicy {
     timeout_ms: AtomicU64,
     max_retries: AtomicU32,
 }
 
-impl Patience {
-    pub(super) fn new(timeout: Duration, max_retries: u32) -> Patience {
-        Patience {
+impl RetryPolicy {
+    pub(super) fn new(timeout: Duration, max_retries: u32) -> RetryPolicy {
+        RetryPolicy {
             timeout_ms: AtomicU64::new(milliseconds(timeout)),
             max_retries: AtomicU32::new(max_retries),
         }
@@ -53,14 +54,14 @@ mod tests {
 
     #[test]
     fn a_call_has_the_time_of_all_its_tries_and_no_more_tries_than_are_made() {
-        let patience = Patience::new(Duration::from_millis(1500), 3);
-        assert_eq!(patience.allowance().allowed(), Duration::from_secs(6));
-        patience.set(Duration::from_secs(2), u32::MAX);
+        let policy = RetryPolicy::new(Duration::from_millis(1500), 3);
+        assert_eq!(policy.allowance().allowed(), Duration::from_secs(6));
+        policy.set(Duration::from_secs(2), u32::MAX);
         assert_eq!(
-            patience.allowance().allowed(),
+            policy.allowance().allowed(),
             Duration::from_secs(2 * u64::from(MOST_ATTEMPTS))
         );
-        patience.set(Duration::MAX, 0);
-        assert_eq!(patience.timeout(), Duration::from_millis(u64::MAX));
+        policy.set(Duration::MAX, 0);
+        assert_eq!(policy.timeout(), Duration::from_millis(u64::MAX));
     }
 }
