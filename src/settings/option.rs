@@ -84,7 +84,7 @@ impl<'a> TextValue<'a> {
     }
 
     /// A flag, as the server reads it: without a value it is on, and what is no word for on is off.
-    pub(super) fn flag(&self) -> bool {
+    pub fn flag(&self) -> bool {
         let on = self.text.is_none_or(|text| {
             ["1", "on", "true"]
                 .iter()

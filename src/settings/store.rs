@@ -1,6 +1,6 @@
 //! Which key store settings name, and what opens it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::SettingsError;
@@ -26,6 +26,46 @@ pub enum StoreSettings {
 }
 
 impl StoreSettings {
+    /// What such a store is called.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            StoreSettings::KeyFile(_) => "key file",
+            StoreSettings::Keystore(_) => "keystore",
+            StoreSettings::VaultKv(_) => "Vault KV store",
+        }
+    }
+
+    /// The store's file; `None` where it lies with a service.
+    pub fn file(&self) -> Option<&Path> {
+        match self {
+            StoreSettings::KeyFile(config) => Some(&config.path),
+            StoreSettings::Keystore(keystore) => Some(&keystore.path),
+            StoreSettings::VaultKv(_) => None,
+        }
+    }
+
+    /// Kind and place of the store for people.
+    pub fn describe(&self) -> String {
+        match self {
+            StoreSettings::KeyFile(KeyFileConfig { path, .. })
+            | StoreSettings::Keystore(KeystoreSettings { path, .. }) => {
+                format!("{} {}", self.kind(), path.display())
+            }
+            StoreSettings::VaultKv(config) => {
+                format!("Vault KV {} at {}", config.path, config.vault.address.authority())
+            }
+        }
+    }
+
+    /// Refuses files that others may read or change.
+    pub fn be_strict(&mut self) {
+        match self {
+            StoreSettings::KeyFile(config) => config.strict_permissions = true,
+            StoreSettings::Keystore(keystore) => keystore.strict_permissions = true,
+            StoreSettings::VaultKv(config) => config.strict_permissions = true,
+        }
+    }
+
     /// The store's configuration.
     ///
     /// # Errors

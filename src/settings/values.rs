@@ -62,7 +62,7 @@ macro_rules! values {
         #[derive(Debug)]
         pub struct Settings {
             $(
-                #[doc = concat!("`keyroll_", stringify!($name), "`.")]
+                #[doc = concat!("The value of keyroll_", stringify!($name), ".")]
                 pub $name: values!(@type $kind),
             )*
             /// What the environment gives.
@@ -175,6 +175,21 @@ impl Settings {
             set: &self.vault_secret,
             variable: SecretsOfEnvironment::VAULT_SECRET,
             of_environment: &self.environment.vault_secret,
+        }
+    }
+
+    /// Lets the variables of Vault's own command stand in for settings that are empty: `VAULT_CACERT`, `VAULT_NAMESPACE`,
+    /// `VAULT_CLIENT_CERT` and `VAULT_CLIENT_KEY`.
+    pub fn fill_from_environment_of_vault(&mut self) {
+        for (setting, variable) in [
+            (&mut self.vault_ca, "VAULT_CACERT"),
+            (&mut self.vault_namespace, "VAULT_NAMESPACE"),
+            (&mut self.vault_client_cert, "VAULT_CLIENT_CERT"),
+            (&mut self.vault_client_key, "VAULT_CLIENT_KEY"),
+        ] {
+            if setting.is_empty() {
+                *setting = std::env::var_os(variable).unwrap_or_default().into_vec();
+            }
         }
     }
 

@@ -90,7 +90,7 @@ impl Settings {
             .map(|(certificate, key)| ClientCertificate { certificate, key });
         Ok(VaultAccess {
             namespace: text(&self.vault_namespace),
-            login: self.vault_login(client_certificate.is_some())?,
+            login: self.login(client_certificate.is_some())?,
             tls: TlsOptions {
                 ca: path(&self.vault_ca),
                 client_certificate,
@@ -104,8 +104,13 @@ impl Settings {
         })
     }
 
-    fn vault_login(&self, has_certificate: bool) -> Result<Option<Login>, SettingsError> {
-        let name = LOGINS.get(self.vault_login).copied().unwrap_or(LOGINS[0]);
+    /// How a token is had, in the words of `keyroll_vault_login`.
+    pub fn vault_login_name(&self) -> &'static str {
+        LOGINS.get(self.vault_login).copied().unwrap_or(LOGINS[0])
+    }
+
+    fn login(&self, has_certificate: bool) -> Result<Option<Login>, SettingsError> {
+        let name = self.vault_login_name();
         let lacks = |setting| SettingsError::LoginLacks { login: name, setting };
         let mount = match self.vault_login_mount.is_empty() {
             true => name.to_owned(),

@@ -8,3 +8,4 @@ mod permissions;
 mod scripts;
 mod snapshots;
 mod two_stores;
+mod vault;

@@ -7,7 +7,8 @@ use keyroll::store::mark::StoreSeen;
 use keyroll::store::{MarkError, MarkFile};
 
 use crate::failure::Failure;
-use crate::store::{ChosenStore, OpenStore};
+use crate::store::OpenStore;
+use crate::store_args::ChosenStore;
 
 #[derive(clap::Args)]
 pub(crate) struct DatadirArg {
@@ -20,7 +21,7 @@ pub(crate) struct DatadirArg {
 impl DatadirArg {
     /// The data directory, if it is known.
     pub(crate) fn directory(&self, chosen: &ChosenStore) -> Option<PathBuf> {
-        let of_server = chosen.datadir.clone().filter(|directory| directory.is_dir());
+        let of_server = chosen.datadir().filter(|directory| directory.is_dir());
         self.datadir.clone().or(of_server)
     }
 }

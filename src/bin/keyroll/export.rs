@@ -48,7 +48,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     }
     let owner = args.owner.owner()?;
     let chosen = args.store.choose()?;
-    let of_store = chosen.settings.encryption_algorithm;
+    let of_store = chosen.settings.algorithm();
     let loaded = chosen.open()?.load()?;
     say_warnings(&loaded);
     let keys = loaded.keys;

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use keyroll::durable::FileError;
 use keyroll::master_key::MasterKeyError;
 use keyroll::service::ServiceError;
+use keyroll::settings::SettingsError;
 use keyroll::store::aws_key_files::Gap;
 use keyroll::store::{MarkError, StoreError};
 use thiserror::Error;
@@ -40,17 +41,9 @@ pub(crate) enum Failure {
     #[error("no key store is named, neither as an argument nor in the server's option files")]
     NoStore,
 
-    /// The option files name two.
-    #[error("the server's option files name two key stores: keyroll_keystore and keyroll_filename")]
-    TwoStores,
-
-    /// The option files name a keystore without its master key.
-    #[error("the server's option files name a keystore, but no keyroll_master_key")]
-    NoMasterKey,
-
-    /// The option files name a KMS key beside another master key.
-    #[error("the server's option files name two master keys: keyroll_master_key_id and keyroll_master_key")]
-    TwoMasterKeys,
+    /// The settings name no store that can be opened.
+    #[error(transparent)]
+    Settings(Box<SettingsError>),
 
     /// What says how AWS KMS is reached.
     #[error("AWS KMS cannot be asked: {0}")]
@@ -105,26 +98,38 @@ pub(crate) enum Failure {
     LiteralFilekey,
 
     /// An algorithm was named for a store that records none.
-    #[error("a key file records no algorithm for its keys")]
-    NoAlgorithms,
+    #[error("a {kind} records no algorithm for its keys")]
+    NoAlgorithms {
+        /// The kind of store.
+        kind: &'static str,
+    },
 
     /// A length was named where the store gives it.
-    #[error("a new version in a key file is as long as the one before it")]
-    NoLength,
+    #[error("a new version in a {kind} is as long as the one before it")]
+    NoLength {
+        /// The kind of store.
+        kind: &'static str,
+    },
 
     /// What a subcommand does needs a keystore.
-    #[error("{subcommand} is for a keystore, and this is a key file")]
+    #[error("{subcommand} is for a keystore, and this is a {kind}")]
     NotAKeystore {
         /// The subcommand.
         subcommand: &'static str,
+        /// The kind of store.
+        kind: &'static str,
     },
+
+    /// A store that is to be made, where an administrator of Vault makes it.
+    #[error("a Vault KV store is made in Vault, and not here")]
+    MadeInVault,
 
     /// `export` without the flag.
     #[error("export writes the data keys in clear")]
     NotInsecure,
 
     /// `import` without a key file.
-    #[error("no key file to import is named, neither as an argument nor in the server's option files")]
+    #[error("no key store to import is named, neither as an argument nor in the server's option files")]
     NothingToImport,
 
     /// A key cannot have the algorithm that it is said to have.
@@ -195,6 +200,16 @@ impl From<MasterKeyError> for Failure {
     }
 }
 
+impl From<SettingsError> for Failure {
+    fn from(error: SettingsError) -> Failure {
+        match error {
+            SettingsError::MasterKey(error) => Failure::MasterKey(error),
+            SettingsError::Store(error) => Failure::Store(error),
+            other => Failure::Settings(other.into()),
+        }
+    }
+}
+
 impl From<MarkError> for Failure {
     fn from(error: MarkError) -> Self {
         Failure::Mark(error.into())
@@ -212,8 +227,8 @@ impl Failure {
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Failure::LiteralFilekey
-            | Failure::NoAlgorithms
-            | Failure::NoLength
+            | Failure::NoAlgorithms { .. }
+            | Failure::NoLength { .. }
             | Failure::NoOtherMasterKey(_)
             | Failure::NotInsecure
             | Failure::NoSuchSubcommand(_) => EXIT_USAGE,
@@ -231,11 +246,7 @@ impl Failure {
             Failure::NoStore => "give --keystore and --master-key, or --filename, or --defaults-file with the option \
                                  file that the server reads"
                 .into(),
-            Failure::TwoStores => "a server uses one of them: remove the other line, or name the one that is meant".into(),
-            Failure::NoMasterKey => "set keyroll_master_key there, or give --keystore and --master-key".into(),
-            Failure::TwoMasterKeys => "keyroll_master_key_id=KEY is the same as keyroll_master_key=aws-kms:KEY: remove one \
-                                       of the lines"
-                .into(),
+            Failure::Settings(error) => error.hint(),
             Failure::NoKeysOfAws(_) | Failure::Directory { .. } => {
                 "give --from-aws the data directory of the server that ran aws_key_management".into()
             }
@@ -249,11 +260,15 @@ impl Failure {
             Failure::LiteralFilekey => "write the password into a file of mode 0600 and give --filekey FILE:PATH, or set \
                                         KEYROLL_FILEKEY: other users can read arguments in the list of processes"
                 .into(),
-            Failure::NoAlgorithms => "leave it out: keyroll_encryption_algorithm is what all keys of a key file encrypt \
-                                      with; a keystore, which `keyroll import` makes, records one for each version"
-                .into(),
-            Failure::NoLength => "leave --key-spec out".into(),
-            Failure::NotAKeystore { .. } => "`keyroll import --keystore PATH --master-key URI` moves the keys of a key file into a keystore".into(),
+            Failure::NoAlgorithms { kind } => format!(
+                "leave it out: keyroll_encryption_algorithm is what all keys of a {kind} encrypt with; a keystore, which \
+                 `keyroll import` makes, records one for each version"
+            ),
+            Failure::NoLength { .. } => "leave --key-spec out".into(),
+            Failure::NotAKeystore { kind, .. } => {
+                format!("`keyroll import --keystore PATH --master-key URI` moves the keys of a {kind} into a keystore")
+            }
+            Failure::MadeInVault => "`vault kv put MOUNT/1 data=$(openssl rand -hex 32)` makes key 1; docs/vault.md says more".into(),
             Failure::NotInsecure => "give --insecure-plaintext if that is what you want: whoever reads the file reads the \
                                      data"
                 .into(),

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use keyroll::durable::FileError;
 use keyroll::keys::KeySpec;
+use keyroll::settings::StoreSettings;
 use keyroll::store::StoreError;
 use keyroll::store::key_file::{FileKey, KeyFile, KeyFileConfig, NewKey};
 
@@ -11,7 +12,6 @@ use crate::failure::Failure;
 use crate::new_key::{self, NewKeyArg};
 use crate::owner::{Owner, OwnerArgs};
 use crate::spec_args::SpecArgs;
-use crate::store::Place;
 use crate::store_args::StoreArgs;
 use crate::{my_cnf, new_keystore, password_file, terminal};
 
@@ -68,15 +68,14 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let owner = args.owner.owner()?;
     let chosen = args.store.choose()?;
     let spec = args.spec.spec(&chosen)?;
-    let mut ciphers = chosen.ciphers();
-    ciphers.of_new_versions = spec;
-    refuse_existing(chosen.place.path())?;
-    let lines = my_cnf::lines(&chosen.place, ciphers).map_err(Failure::Output)?;
+    refuse_existing(chosen.store.file().ok_or(Failure::MadeInVault)?)?;
+    let lines = my_cnf::lines(&chosen, spec).map_err(Failure::Output)?;
     let specs = new_key::specs(&args.id, spec);
-    let next = match chosen.place {
-        Place::KeyFile(config) => {
+    let kind = chosen.store.kind();
+    let next = match chosen.store {
+        StoreSettings::KeyFile(config) => {
             if args.id.iter().any(NewKeyArg::names_algorithm) {
-                return Err(Failure::NoAlgorithms);
+                return Err(Failure::NoAlgorithms { kind });
             }
             let keys: Vec<NewKey> = specs
                 .iter()
@@ -85,7 +84,8 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
             make_key_file(config, &keys, owner)?;
             AFTER_KEY_FILE
         }
-        Place::Keystore(keystore) => {
+        StoreSettings::VaultKv(_) => return Err(Failure::MadeInVault),
+        StoreSettings::Keystore(keystore) => {
             // Before a master key is made for nothing.
             if let Some(&KeySpec { algorithm, bits }) = specs.values().find(|spec| !spec.is_possible()) {
                 return Err(StoreError::ImpossibleSpec { bits, algorithm }.into());

@@ -23,8 +23,6 @@ mod owner;
 mod password_file;
 mod rotate;
 mod rotate_master_key;
-mod server_settings;
-mod server_version;
 mod spec_args;
 mod store;
 mod store_args;

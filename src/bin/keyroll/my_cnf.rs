@@ -1,5 +1,6 @@
 //! The lines of my.cnf that make a server use a key store.
 
+use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, absolute};
@@ -7,9 +8,11 @@ use std::path::{Path, absolute};
 use keyroll::crypto::Algorithm;
 use keyroll::crypto::password::Digest;
 use keyroll::keys::KeySpec;
+use keyroll::master_key::Provider;
+use keyroll::settings::{KeystoreSettings, Settings, StoreSettings, shown_secret};
 use keyroll::store::key_file::{FileKey, KeyFileConfig};
 
-use crate::store::{KeystorePlace, Place};
+use crate::store_args::ChosenStore;
 
 /// What a server needs besides the plugin to encrypt everything that it writes.
 const SERVER_SETTINGS: &str = "
@@ -30,28 +33,21 @@ const ALGORITHM_ADVICE: &str = "
 #keyroll_encryption_algorithm = aes_256_xts
 ";
 
-/// What the lines say beside the place of the store.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Ciphers {
-    /// `keyroll_encryption_algorithm`, where the store records no algorithm.
-    pub(crate) of_store: Algorithm,
-    /// `keyroll_key_algorithm` and `keyroll_key_spec`, where it does.
-    pub(crate) of_new_versions: KeySpec,
-}
-
-/// The lines, ready to be appended to my.cnf, even to one whose last line has no end. Bytes, because a path may
-/// have any.
-pub(crate) fn lines(place: &Place, ciphers: Ciphers) -> io::Result<Vec<u8>> {
+/// The lines for a store, ready to be appended to my.cnf, even to one whose last line has no end. Bytes, because a path
+/// may have any.
+pub(crate) fn lines(chosen: &ChosenStore, spec: KeySpec) -> io::Result<Vec<u8>> {
+    let settings = &chosen.settings;
     let mut text = b"\n[mariadb]\nplugin_load_add = keyroll\n".to_vec();
-    match place {
-        Place::KeyFile(config) => key_file(&mut text, config, ciphers.of_store)?,
-        Place::Keystore(keystore) => keystore_lines(&mut text, keystore, ciphers.of_new_versions)?,
+    match &chosen.store {
+        StoreSettings::KeyFile(config) => key_file(&mut text, config, settings)?,
+        StoreSettings::Keystore(keystore) => keystore_lines(&mut text, keystore, settings, spec)?,
+        StoreSettings::VaultKv(_) => vault_kv(&mut text, settings)?,
     }
     text.extend(SERVER_SETTINGS.bytes());
     Ok(text)
 }
 
-fn key_file(text: &mut Vec<u8>, config: &KeyFileConfig, algorithm: Algorithm) -> io::Result<()> {
+fn key_file(text: &mut Vec<u8>, config: &KeyFileConfig, settings: &Settings) -> io::Result<()> {
     line(text, "keyroll_filename", &value("", &absolute(&config.path)?));
     match &config.filekey {
         FileKey::None => {}
@@ -70,39 +66,93 @@ fn key_file(text: &mut Vec<u8>, config: &KeyFileConfig, algorithm: Algorithm) ->
             config.pbkdf2_rounds.to_string().as_bytes(),
         );
     }
-    if algorithm == Algorithm::AesCbc {
-        text.extend(ALGORITHM_ADVICE.bytes());
-    } else {
-        line(text, "keyroll_encryption_algorithm", algorithm.name().as_bytes());
-    }
+    algorithm(text, settings);
     Ok(())
 }
 
-fn keystore_lines(text: &mut Vec<u8>, keystore: &KeystorePlace, spec: KeySpec) -> io::Result<()> {
+/// The cipher of a store that records none.
+fn algorithm(text: &mut Vec<u8>, settings: &Settings) {
+    match settings.algorithm() {
+        Algorithm::AesCbc => text.extend(ALGORITHM_ADVICE.bytes()),
+        other => line(text, "keyroll_encryption_algorithm", other.name().as_bytes()),
+    }
+}
+
+fn keystore_lines(
+    text: &mut Vec<u8>,
+    keystore: &KeystoreSettings,
+    settings: &Settings,
+    spec: KeySpec,
+) -> io::Result<()> {
     line(text, "keyroll_keystore", &value("", &absolute(&keystore.path)?));
     line(text, "keyroll_master_key", &uri(&keystore.master_key));
-    for (name, value) in [
-        ("keyroll_region", &keystore.kms.region),
-        ("keyroll_endpoint_url", &keystore.kms.endpoint_url),
-    ] {
-        if !value.is_empty() {
-            line(text, name, &uri(value));
-        }
-    }
+    line_if_set(text, "keyroll_region", &settings.region);
+    line_if_set(text, "keyroll_endpoint_url", &settings.endpoint_url);
     if spec.algorithm != KeySpec::DEFAULT.algorithm {
         line(text, "keyroll_key_algorithm", spec.algorithm.name().as_bytes());
     }
     if spec.bits != KeySpec::DEFAULT.bits {
         line(text, "keyroll_key_spec", format!("AES_{}", spec.bits).as_bytes());
     }
-    if keystore.request_timeout > 0 {
+    if settings.request_timeout > 0 {
         line(
             text,
             "keyroll_request_timeout",
-            keystore.request_timeout.to_string().as_bytes(),
+            settings.request_timeout.to_string().as_bytes(),
         );
     }
+    if Provider::of(&keystore.master_key).is_some_and(|(provider, _)| provider.scheme == "vault-transit") {
+        login(text, settings);
+    }
     Ok(())
+}
+
+fn vault_kv(text: &mut Vec<u8>, settings: &Settings) -> io::Result<()> {
+    line_if_set(text, "keyroll_vault_url", &settings.vault_url);
+    login(text, settings);
+    algorithm(text, settings);
+    Ok(())
+}
+
+/// How the server logs in to Vault. A secret is never shown, a file that holds it is.
+fn login(text: &mut Vec<u8>, settings: &Settings) {
+    for (name, setting) in [
+        ("keyroll_vault_ca", &settings.vault_ca),
+        ("keyroll_vault_namespace", &settings.vault_namespace),
+        ("keyroll_vault_login_mount", &settings.vault_login_mount),
+        ("keyroll_vault_role", &settings.vault_role),
+        ("keyroll_vault_client_cert", &settings.vault_client_cert),
+        ("keyroll_vault_client_key", &settings.vault_client_key),
+    ] {
+        line_if_set(text, name, setting);
+    }
+    if settings.vault_login > 0 {
+        line(
+            text,
+            "keyroll_vault_login",
+            settings.vault_login_name().as_bytes(),
+        );
+    }
+    for (name, secret) in [
+        ("keyroll_token", &settings.token),
+        ("keyroll_vault_secret", &settings.vault_secret),
+    ] {
+        match shown_secret(secret.expose()) {
+            Some(_) => {
+                text.extend(format!("# A secret, which is not shown:\n#{name} = SECRET\n").bytes());
+            }
+            None => line_if_set(text, name, secret.expose()),
+        }
+    }
+    if settings.vault_allow_http {
+        line(text, "keyroll_vault_allow_http", b"ON");
+    }
+}
+
+fn line_if_set(text: &mut Vec<u8>, name: &str, setting: &[u8]) {
+    if !setting.is_empty() {
+        line(text, name, &value("", Path::new(OsStr::from_bytes(setting))));
+    }
 }
 
 fn line(text: &mut Vec<u8>, name: &str, value: &[u8]) {

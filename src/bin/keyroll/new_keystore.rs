@@ -5,17 +5,19 @@ use std::collections::BTreeMap;
 use keyroll::crypto::Algorithm;
 use keyroll::keys::{KeySet, KeySpec};
 use keyroll::master_key::file::MasterKeyFile;
+use keyroll::master_key::file_of;
+use keyroll::settings::KeystoreSettings;
 use keyroll::store::StoreError;
 use keyroll::store::keystore::{KeystoreFile, NewKey};
 
 use crate::failure::Failure;
 use crate::owner::Owner;
-use crate::store::{KeystorePlace, in_words};
+use crate::store::{in_words, open_keystore};
 use crate::terminal;
 
 /// Makes the keystore with version 1 of each of these keys, at random.
 pub(crate) fn make_random(
-    place: &KeystorePlace,
+    place: &KeystoreSettings,
     specs: &BTreeMap<u32, KeySpec>,
     owner: Option<Owner>,
 ) -> Result<(), Failure> {
@@ -25,7 +27,7 @@ pub(crate) fn make_random(
 
 /// Makes the keystore with these keys, each of which encrypts with this algorithm.
 pub(crate) fn make_of(
-    place: &KeystorePlace,
+    place: &KeystoreSettings,
     keys: &KeySet,
     algorithm: Algorithm,
     owner: Option<Owner>,
@@ -35,11 +37,11 @@ pub(crate) fn make_of(
 
 /// Makes the keystore, and its master key file if it names one that does not exist, and tells so.
 fn make(
-    place: &KeystorePlace,
+    place: &KeystoreSettings,
     owner: Option<Owner>,
     create: impl FnOnce(&KeystoreFile) -> Result<KeySet, StoreError>,
 ) -> Result<(), Failure> {
-    let envelope = place.open()?;
+    let envelope = open_keystore(place)?;
     make_master_key_file(place, owner)?;
     let waiting = format!("waiting for {} ...", in_words(&place.master_key));
     terminal::while_waiting(&waiting, || create(&envelope))?;
@@ -48,8 +50,8 @@ fn make(
 }
 
 /// Makes the master key file if the keystore names one that does not exist, and tells so.
-pub(crate) fn make_master_key_file(place: &KeystorePlace, owner: Option<Owner>) -> Result<(), Failure> {
-    let Some(path) = place.master_key_file() else {
+pub(crate) fn make_master_key_file(place: &KeystoreSettings, owner: Option<Owner>) -> Result<(), Failure> {
+    let Some(path) = file_of(&place.master_key) else {
         return Ok(());
     };
     if path.symlink_metadata().is_err() {

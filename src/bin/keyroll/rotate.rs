@@ -4,12 +4,12 @@ use std::fmt::Write;
 
 use clap::value_parser;
 use keyroll::keys::{NewVersions, VersionStep};
+use keyroll::settings::StoreSettings;
 use keyroll::store::Rotate;
 
 use crate::datadir::{self, DatadirArg};
 use crate::failure::Failure;
 use crate::spec_args::SpecArgs;
-use crate::store::Place;
 use crate::store_args::StoreArgs;
 use crate::terminal;
 
@@ -63,12 +63,14 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let which = args.which.key.map_or(Rotate::All, Rotate::Key);
     let chosen = args.store.choose()?;
     let spec = args.spec.spec(&chosen)?;
-    if matches!(chosen.place, Place::KeyFile(_)) && args.spec.names_length() {
-        return Err(Failure::NoLength);
+    if args.spec.names_length() && !matches!(chosen.store, StoreSettings::Keystore(_)) {
+        return Err(Failure::NoLength {
+            kind: chosen.store.kind(),
+        });
     }
     let step = args.version_step.and_then(VersionStep::new);
     let new = NewVersions {
-        step: step.unwrap_or(chosen.settings.version_step),
+        step: step.unwrap_or(chosen.settings.version_step()),
         spec,
         ..NewVersions::DEFAULT
     };

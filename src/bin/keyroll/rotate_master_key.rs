@@ -4,7 +4,7 @@ use keyroll::one_line::one_line;
 
 use crate::failure::Failure;
 use crate::rotate::RELOAD;
-use crate::store::{Place, absolute_uri};
+use crate::store::absolute_uri;
 use crate::store_args::StoreArgs;
 use crate::{my_cnf, new_keystore, owner::OwnerArgs, terminal};
 
@@ -37,11 +37,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let chosen = args.store.choose()?;
-    let Place::Keystore(keystore) = &chosen.place else {
-        return Err(Failure::NotAKeystore {
-            subcommand: "rotate-master-key",
-        });
-    };
+    let keystore = chosen.keystore("rotate-master-key")?;
     let Some(to) = args.to.as_deref().map(absolute_uri).transpose()? else {
         let rotated = chosen.open()?.rotate_master_key()?;
         return print(&rotated.master_key, RELOAD);

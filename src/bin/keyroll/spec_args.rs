@@ -3,11 +3,13 @@
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use keyroll::crypto::Algorithm;
 use keyroll::keys::KeySpec;
+use keyroll::settings::StoreSettings;
 
 use crate::failure::Failure;
-use crate::server_settings::KEY_SPECS;
-use crate::store::ChosenStore;
-use crate::store::Place;
+use crate::store_args::ChosenStore;
+
+/// The values of `keyroll_key_spec`, and their lengths in bits.
+const KEY_SPECS: [(&str, u32); 2] = [("AES_128", 128), ("AES_256", 256)];
 
 #[derive(clap::Args)]
 pub(crate) struct SpecArgs {
@@ -38,10 +40,13 @@ fn key_spec_parser() -> impl TypedValueParser<Value = u32> {
 impl SpecArgs {
     /// Algorithm and length as the arguments have them, or else the settings of the server.
     pub(crate) fn spec(&self, chosen: &ChosenStore) -> Result<KeySpec, Failure> {
-        if matches!(chosen.place, Place::KeyFile(_)) && self.key_algorithm.is_some() {
-            return Err(Failure::NoAlgorithms);
+        let is_keystore = matches!(chosen.store, StoreSettings::Keystore(_));
+        if self.key_algorithm.is_some() && !is_keystore {
+            return Err(Failure::NoAlgorithms {
+                kind: chosen.store.kind(),
+            });
         }
-        let default = chosen.settings.key_spec;
+        let default = chosen.settings.key_spec();
         let algorithm = self.key_algorithm.unwrap_or(default.algorithm);
         Ok(match self.key_spec {
             // What is asked for here must be possible; a setting of the server counts where it can.

@@ -7,21 +7,19 @@ use std::path::PathBuf;
 use clap::Args;
 use clap::builder::{OsStringValueParser, PossibleValuesParser, TypedValueParser};
 use keyroll::crypto::password::Digest;
+use keyroll::notify::Notify;
 use keyroll::secret::SecretBytes;
-use keyroll::service::aws::DEFAULT_KEYSTORE;
-use keyroll::store::key_file::{FileKey, KeyFileConfig};
+use keyroll::settings::{
+    KeystoreSettings, PREFIX, SecretsOfEnvironment, ServerOption, Settings, StoreSettings,
+};
 
 use crate::failure::Failure;
-use crate::option_files::{self, OptionFileArgs};
-use crate::server_settings::{Plugin, ServerSettings};
-use crate::store::{ChosenStore, KeystorePlace, Place, absolute_uri};
-use crate::{server_version, terminal};
+use crate::option_files::OptionFileArgs;
+use crate::store::{OpenStore, absolute_uri};
+use crate::terminal;
 
-/// What `keyroll_filekey` is in my.cnf; read where `--filekey` is not given.
-pub(crate) const FILEKEY_VARIABLE: &str = "KEYROLL_FILEKEY";
-
-/// What a server shows in place of a password (in the `backup-my.cnf` of mariadb-backup).
-const HIDDEN: &[u8] = b"(hidden)";
+/// Where the server's packages have its data.
+const DEFAULT_DATADIR: &str = "/var/lib/mysql";
 
 #[derive(Args)]
 pub(crate) struct StoreArgs {
@@ -68,17 +66,17 @@ const STORE: &str = "Key store (without these: as the server's option files say)
 /// `FILE:` and a path; anything else is not kept, because it may be a password.
 #[derive(Clone)]
 pub(crate) enum FilekeyArg {
-    /// The file with the password.
-    File(PathBuf),
+    /// What names the file with the password.
+    File(Vec<u8>),
     /// Something else.
     Literal,
 }
 
 impl FilekeyArg {
-    /// The password's file.
-    pub(crate) fn filekey(&self) -> Result<FileKey, Failure> {
+    /// What `keyroll_filekey` would be.
+    pub(crate) fn setting(&self) -> Result<SecretBytes, Failure> {
         match self {
-            FilekeyArg::File(path) => Ok(FileKey::File(path.clone())),
+            FilekeyArg::File(setting) => Ok(SecretBytes::new(setting.clone())),
             FilekeyArg::Literal => Err(Failure::LiteralFilekey),
         }
     }
@@ -87,9 +85,10 @@ impl FilekeyArg {
 /// Takes `FILE:PATH`. What else is refused later, because clap would print it.
 pub(crate) fn filekey_parser() -> impl TypedValueParser<Value = FilekeyArg> {
     OsStringValueParser::new().map(|text: OsString| {
-        match FileKey::from_setting(SecretBytes::new(text.into_vec()).expose()) {
-            FileKey::File(path) => FilekeyArg::File(path),
-            _ => FilekeyArg::Literal,
+        let text = SecretBytes::new(text.into_vec());
+        match text.expose().starts_with(b"FILE:") {
+            true => FilekeyArg::File(text.expose().to_vec()),
+            false => FilekeyArg::Literal,
         }
     })
 }
@@ -107,38 +106,40 @@ impl StoreArgs {
     /// names a store as an argument wins over them.
     pub(crate) fn choose(&self) -> Result<ChosenStore, Failure> {
         let named = self.keystore.is_some() || self.filename.is_some();
-        let of_server = !named || self.option_files.are_given();
-        let settings = if of_server {
-            read_option_files(&self.option_files, Plugin::Keyroll)?
-        } else {
-            ServerSettings::default()
+        let options = match !named || self.option_files.are_given() {
+            true => Some(self.option_files.read()?),
+            false => None,
         };
-        let place = match (&self.keystore, &self.filename) {
-            (Some(path), _) => Place::Keystore(KeystorePlace {
-                path: path.clone(),
-                master_key: absolute_uri(self.master_key.as_deref().unwrap_or_default())?,
-                request_timeout: self.request_timeout.unwrap_or(settings.request_timeout),
-                strict_permissions: settings.strict_permissions,
-                kms: settings.kms.clone(),
-            }),
-            (None, Some(path)) => Place::KeyFile(KeyFileConfig {
-                path: path.clone(),
-                filekey: match &self.filekey {
-                    Some(filekey) => filekey.filekey()?,
-                    None => filekey_of_environment(),
-                },
-                digest: self.digest.unwrap_or(Digest::Sha1),
-                pbkdf2_rounds: self.use_pbkdf2.unwrap_or(0),
-                strict_permissions: settings.strict_permissions,
-            }),
-            (None, None) => place_of(&settings)?,
-        };
-        let datadir = of_server.then(|| settings.datadir.clone());
+        let mut settings = settings_of(options.as_deref().unwrap_or_default(), PREFIX)?;
+        if named {
+            self.put_into(&mut settings)?;
+        } else if !settings.name_a_store() {
+            return Err(Failure::NoStore);
+        }
         Ok(ChosenStore {
-            place,
+            store: settings.store()?,
             settings,
-            datadir,
+            options,
         })
+    }
+
+    /// Puts what names a store here in the place of what the settings name.
+    fn put_into(&self, settings: &mut Settings) -> Result<(), Failure> {
+        let bytes = |path: &Option<PathBuf>| path.clone().unwrap_or_default().into_os_string().into_vec();
+        settings.keystore = bytes(&self.keystore);
+        settings.filename = bytes(&self.filename);
+        settings.master_key = absolute_uri(self.master_key.as_deref().unwrap_or_default())?.into_bytes();
+        settings.master_key_id = Vec::new();
+        settings.vault_url = Vec::new();
+        settings.request_timeout = self.request_timeout.unwrap_or(settings.request_timeout);
+        settings.filekey = match &self.filekey {
+            Some(filekey) => filekey.setting()?,
+            None => SecretBytes::default(),
+        };
+        settings.digest = self.digest.map_or(0, index_of_digest);
+        settings.use_pbkdf2 = self.use_pbkdf2.unwrap_or(0);
+        settings.fill_from_environment_of_vault();
+        Ok(())
     }
 
     /// The arguments that name option files.
@@ -147,62 +148,61 @@ impl StoreArgs {
     }
 }
 
-/// The settings that option files have for this plugin.
-pub(crate) fn read_option_files(args: &OptionFileArgs, plugin: Plugin) -> Result<ServerSettings, Failure> {
-    let files = option_files::read(args, &server_version::installed)?;
-    for warning in &files.warnings {
-        terminal::say(&format!("keyroll: warning: {warning}"));
-    }
-    Ok(ServerSettings::from_options(&files.options, plugin)?)
+/// The index that the setting `digest` has for it.
+pub(crate) fn index_of_digest(digest: Digest) -> usize {
+    Digest::ALL.iter().position(|other| *other == digest).unwrap_or(0)
 }
 
-/// The store that a server with these settings uses.
-fn place_of(settings: &ServerSettings) -> Result<Place, Failure> {
-    let set = |path: &PathBuf| !path.as_os_str().is_empty();
-    let kms_key = settings.kms.master_key();
-    match (
-        set(&settings.keystore) || kms_key.is_some(),
-        set(&settings.filename),
-    ) {
-        (false, false) => Err(Failure::NoStore),
-        (true, true) => Err(Failure::TwoStores),
-        (true, false) => Ok(Place::Keystore(KeystorePlace {
-            path: match set(&settings.keystore) {
-                true => settings.keystore.clone(),
-                false => settings.datadir.join(DEFAULT_KEYSTORE),
-            },
-            master_key: match (settings.master_key.as_str(), kms_key) {
-                ("", None) => return Err(Failure::NoMasterKey),
-                ("", Some(kms_key)) => kms_key,
-                (_, Some(_)) => return Err(Failure::TwoMasterKeys),
-                (master_key, None) => master_key.to_owned(),
-            },
-            request_timeout: settings.request_timeout,
-            strict_permissions: settings.strict_permissions,
-            kms: settings.kms.clone(),
-        })),
-        (false, true) => Ok(Place::KeyFile(key_file_of(settings))),
-    }
+/// The settings that options with this prefix make, with what the environment gives.
+pub(crate) fn settings_of(options: &[ServerOption], prefix: &str) -> Result<Settings, Failure> {
+    let datadir = options.iter().rev().find_map(|option| {
+        let (name, value) = option.meaning()?;
+        (name == "datadir" && !value.bytes().is_empty())
+            .then(|| PathBuf::from(OsString::from_vec(value.bytes().to_vec())))
+    });
+    Ok(Settings {
+        environment: SecretsOfEnvironment::of_this_process(),
+        notify: Notify::new(terminal::say),
+        data_directory: datadir.unwrap_or_else(|| DEFAULT_DATADIR.into()),
+        ..Settings::from_options_of(options, prefix)?
+    })
 }
 
-/// The key file that a server with these settings uses.
-pub(crate) fn key_file_of(settings: &ServerSettings) -> KeyFileConfig {
-    let shown = settings.filekey.expose();
-    KeyFileConfig {
-        path: settings.filename.clone(),
-        filekey: if shown.is_empty() || shown == HIDDEN {
-            filekey_of_environment()
-        } else {
-            FileKey::from_setting(shown)
-        },
-        digest: settings.digest,
-        pbkdf2_rounds: settings.use_pbkdf2,
-        strict_permissions: settings.strict_permissions,
-    }
+/// The store that arguments or option files name, and the settings beside it.
+#[derive(Debug)]
+pub(crate) struct ChosenStore {
+    /// Which store.
+    pub(crate) store: StoreSettings,
+    /// The settings of the server's option files, or its defaults, and what the arguments put in their place.
+    pub(crate) settings: Settings,
+    /// All options of the server; `None` if no option files were read.
+    pub(crate) options: Option<Vec<ServerOption>>,
 }
 
-/// The password that the environment gives.
-pub(crate) fn filekey_of_environment() -> FileKey {
-    let setting = SecretBytes::new(std::env::var_os(FILEKEY_VARIABLE).unwrap_or_default().into_vec());
-    FileKey::from_setting(setting.expose())
+impl ChosenStore {
+    /// The store, ready to be read.
+    pub(crate) fn open(self) -> Result<OpenStore, Failure> {
+        OpenStore::new(self.store)
+    }
+
+    /// The data directory of the server whose option files were read.
+    pub(crate) fn datadir(&self) -> Option<PathBuf> {
+        self.options
+            .as_ref()
+            .map(|_| self.settings.data_directory.clone())
+    }
+
+    /// The keystore.
+    ///
+    /// # Errors
+    /// It is another store, and this subcommand is for keystores.
+    pub(crate) fn keystore(&self, subcommand: &'static str) -> Result<&KeystoreSettings, Failure> {
+        match &self.store {
+            StoreSettings::Keystore(keystore) => Ok(keystore),
+            other => Err(Failure::NotAKeystore {
+                subcommand,
+                kind: other.kind(),
+            }),
+        }
+    }
 }

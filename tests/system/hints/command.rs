@@ -44,7 +44,7 @@ const REFUSALS: &[Refusal] = &[
     row(
         "MasterKey",
         "keyroll init --keystore NEW --master-key MASTER",
-        "a master key is file:/PATH",
+        "a master key is file:PATH",
         "keyroll init --keystore NEW --master-key file:MASTER",
     ),
     row(
@@ -54,21 +54,21 @@ const REFUSALS: &[Refusal] = &[
         "keyroll list --no-defaults --filename KEYS",
     ),
     row(
-        "TwoStores",
+        "Settings",
         "keyroll list --defaults-file=TWO",
-        "remove the other line, or name the one that is meant",
+        "unset one of them",
         "sed -i /keyroll_filename/d TWO && keyroll list --defaults-file=TWO",
     ),
     row(
-        "NoMasterKey",
+        "Settings",
         "grep -v master_key my.cnf > CNF; keyroll list --defaults-file=CNF",
-        "set keyroll_master_key there",
+        "set it to the master key that the keystore was made with",
         "grep master_key my.cnf >> CNF; keyroll list --defaults-file=CNF",
     ),
     row(
-        "TwoMasterKeys",
+        "Settings",
         "cp my.cnf CNF; echo keyroll_master_key_id=alias/a >> CNF; keyroll list --defaults-file=CNF",
-        "remove one of the lines",
+        "unset one of them",
         "sed -i /key_id/d CNF; keyroll list --defaults-file=CNF",
     ),
     row(
@@ -159,11 +159,11 @@ const REFUSALS: &[Refusal] = &[
     row(
         "OptionFile",
         "cp my.cnf CNF; echo '!includedir none' >> CNF; keyroll list --defaults-file=CNF",
-        "make the directory or remove the line",
+        "mend the file",
         "mkdir none; keyroll list --defaults-file=CNF",
     ),
     row(
-        "OptionFile",
+        "Settings",
         "cp my.cnf CNF; echo keyroll_key_spec=AES_512 >> CNF; keyroll rotate --all --defaults-file=CNF",
         "mend the line",
         "sed -i s/AES_512/AES_256/ CNF; keyroll rotate --all --defaults-file=CNF",
@@ -173,6 +173,7 @@ const REFUSALS: &[Refusal] = &[
 /// Errors of the command that are not made here, and where or why.
 const NOT_HERE: &[(&str, &str)] = &[
     ("Mark", "tests/command/two_stores.rs"),
+    ("MadeInVault", "tests/command/vault.rs"),
     ("Directory", "as a directory without keys"),
     ("MissingOfAws", "tests/command/snapshots/two_stores.trycmd"),
     ("AwsSettings", "tests/services/aws/docs.rs"),

@@ -82,7 +82,10 @@ impl Site {
 
     /// The option file that the command finds, as the server does.
     pub(crate) fn my_cnf(&self, lines: &[String]) {
-        self.write("my.cnf", &format!("[mysqld]\n{}\n", lines.join("\n")));
+        self.write(
+            "my.cnf",
+            &format!("[mysqld]\nplugin_load_add=keyroll\n{}\n", lines.join("\n")),
+        );
     }
 
     pub(crate) fn option(&self, name: &str, path: &str) -> String {

@@ -6,14 +6,15 @@ use keyroll::crypto::password::Digest;
 use keyroll::durable::permissions::shell_word;
 use keyroll::keys::{Comparison, Differing, KeyName, KeySet};
 use keyroll::secret::LockedMemory;
+use keyroll::settings::{KeystoreSettings, StoreSettings};
 use keyroll::store::key_file::{FileKey, KeyFileConfig};
 use keyroll::store::mark::{Lost, StoreSeen};
 use keyroll::store::{MarkFile, StoreFile};
 
 use super::report::{Difference, Report};
 use crate::failure::Failure;
-use crate::store::{ChosenStore, KeystorePlace, OpenStore, Place, absolute_uri};
-use crate::store_args::{FilekeyArg, digest_parser, filekey_of_environment, filekey_parser};
+use crate::store::{OpenStore, absolute_uri};
+use crate::store_args::{ChosenStore, FilekeyArg, digest_parser, filekey_parser};
 
 /// Above the options, in the help text.
 const SECOND: &str = "Second store";
@@ -60,49 +61,48 @@ impl AgainstArgs {
         let Some(path) = &self.against else {
             return Ok(None);
         };
-        let place = match StoreFile::at(path)? {
-            StoreFile::Keystore => Place::Keystore(self.keystore(path, chosen)?),
-            kind => Place::KeyFile(self.key_file(path, kind, chosen)?),
+        let second = match StoreFile::at(path)? {
+            StoreFile::Keystore => StoreSettings::Keystore(self.keystore(path, chosen)?),
+            kind => StoreSettings::KeyFile(self.key_file(path, kind, chosen)?),
         };
-        let add = match &chosen.place {
-            Place::Keystore(first) => Some(add_command(first, &place)),
-            Place::KeyFile(_) => None,
+        let add = match &chosen.store {
+            StoreSettings::Keystore(first) => add_command(first, &second),
+            _ => None,
         };
-        let store = place.open()?;
+        let store = OpenStore::new(second)?;
         Ok(Some(Second { store, add }))
     }
 
-    fn keystore(&self, path: &Path, chosen: &ChosenStore) -> Result<KeystorePlace, Failure> {
-        let master_key = match (&self.against_master_key, &chosen.place) {
+    fn keystore(&self, path: &Path, chosen: &ChosenStore) -> Result<KeystoreSettings, Failure> {
+        let first = match &chosen.store {
+            StoreSettings::Keystore(first) => Some(first),
+            _ => None,
+        };
+        let master_key = match (&self.against_master_key, first) {
             (Some(uri), _) => absolute_uri(uri)?,
-            (None, Place::Keystore(first)) => first.master_key.clone(),
-            (None, Place::KeyFile(_)) => return Err(Failure::NoOtherMasterKey(path.into())),
+            (None, Some(first)) => first.master_key.clone(),
+            (None, None) => return Err(Failure::NoOtherMasterKey(path.into())),
         };
-        let (request_timeout, kms) = match &chosen.place {
-            Place::Keystore(first) => (first.request_timeout, first.kms.clone()),
-            Place::KeyFile(_) => (chosen.settings.request_timeout, chosen.settings.kms.clone()),
-        };
-        Ok(KeystorePlace {
+        Ok(KeystoreSettings {
             path: path.into(),
             master_key,
-            request_timeout,
+            options: chosen.settings.master_key_options()?,
             strict_permissions: false,
-            kms,
         })
     }
 
     fn key_file(&self, path: &Path, kind: StoreFile, chosen: &ChosenStore) -> Result<KeyFileConfig, Failure> {
-        let first = match &chosen.place {
-            Place::KeyFile(first) => Some(first),
-            Place::Keystore(_) => None,
+        let first = match &chosen.store {
+            StoreSettings::KeyFile(first) => Some(first),
+            _ => None,
         };
         let filekey = match (&self.against_filekey, first.map(|first| &first.filekey)) {
-            (Some(filekey), _) => filekey.filekey()?,
+            (Some(filekey), _) => FileKey::from_setting(filekey.setting()?.expose()),
             // What opens the first one is no reason to refuse a plain file.
             _ if kind == StoreFile::PlainKeyFile => FileKey::None,
             (None, Some(FileKey::File(path))) => FileKey::File(path.clone()),
             (None, Some(FileKey::Password(password))) => FileKey::Password(LockedMemory::copy_of(password)),
-            _ => filekey_of_environment(),
+            _ => FileKey::from_setting(chosen.settings.environment.filekey.expose()),
         };
         Ok(KeyFileConfig {
             path: path.into(),
@@ -121,18 +121,18 @@ impl AgainstArgs {
 }
 
 /// The command that adds to the first store what it lacks of the second one.
-fn add_command(first: &KeystorePlace, second: &Place) -> String {
+fn add_command(first: &KeystoreSettings, second: &StoreSettings) -> Option<String> {
     let word = |text: &str| shell_word(Path::new(text));
     let from = match second {
-        Place::Keystore(second) if second.master_key == first.master_key => {
+        StoreSettings::Keystore(second) if second.master_key == first.master_key => {
             format!("--from-keystore {}", shell_word(&second.path))
         }
-        Place::Keystore(second) => format!(
+        StoreSettings::Keystore(second) => format!(
             "--from-keystore {} --from-master-key {}",
             shell_word(&second.path),
             word(&second.master_key)
         ),
-        Place::KeyFile(second) => {
+        StoreSettings::KeyFile(second) => {
             let mut from = format!("--from-filename {}", shell_word(&second.path));
             if let FileKey::File(path) = &second.filekey {
                 from += &format!(" --from-filekey FILE:{}", shell_word(path));
@@ -146,12 +146,13 @@ fn add_command(first: &KeystorePlace, second: &Place) -> String {
             }
             from + " --from-encryption-algorithm ALGORITHM"
         }
+        StoreSettings::VaultKv(_) => return None,
     };
-    format!(
+    Some(format!(
         "keyroll import --add --keystore {} --master-key {} {from}",
         shell_word(&first.path),
         word(&first.master_key)
-    )
+    ))
 }
 
 impl Second {

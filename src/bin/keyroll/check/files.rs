@@ -5,12 +5,12 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use keyroll::durable::{permissions, replace};
-use keyroll::master_key::Provider;
+use keyroll::master_key::{Provider, file_of};
+use keyroll::settings::StoreSettings;
 
 use super::password_file;
 use super::report::Report;
 use crate::owner;
-use crate::store::Place;
 
 /// The write permission of group and others.
 const OTHERS_WRITE: u32 = 0o022;
@@ -27,56 +27,51 @@ struct File {
     is_sealed_by_service: bool,
 }
 
-/// The store's own file, what opens it, and the copy from before the last change.
+/// The files that a store consists of: its own, what opens it, and the copy from before the last change.
 pub(super) struct Files {
-    store: File,
+    store: Option<File>,
     secret: Option<File>,
     previous: Option<File>,
 }
 
 impl Files {
     /// The files that a store consists of.
-    pub(super) fn of(place: &Place) -> Files {
-        let is_sealed_by_service = match place {
-            Place::Keystore(keystore) => {
+    pub(super) fn of(store: &StoreSettings) -> Files {
+        let is_sealed_by_service = match store {
+            StoreSettings::Keystore(keystore) => {
                 Provider::of(&keystore.master_key).is_some_and(|(provider, _)| provider.is_service)
             }
-            Place::KeyFile(_) => false,
+            _ => false,
         };
         let file = |kind, path: &Path| File {
             kind,
             path: path.to_owned(),
             is_sealed_by_service,
         };
-        let store = file(place.kind(), place.path());
-        let (secret, previous) = match place {
-            Place::KeyFile(config) => {
+        let (secret, previous) = match store {
+            StoreSettings::KeyFile(config) => {
                 let password = password_file(&config.filekey);
                 (password.map(|path| file("password file", path)), None)
             }
-            Place::Keystore(keystore) => {
-                let path = store.path.canonicalize().unwrap_or(store.path.clone());
+            StoreSettings::Keystore(keystore) => {
+                let path = keystore.path.canonicalize().unwrap_or(keystore.path.clone());
                 let previous = replace::previous_path(&path);
                 (
-                    keystore
-                        .master_key_file()
-                        .map(|path| file("master key file", path)),
+                    file_of(&keystore.master_key).map(|path| file("master key file", path)),
                     Some(file("keystore before its last change", &previous)),
                 )
             }
+            StoreSettings::VaultKv(_) => (None, None),
         };
         Files {
-            store,
+            store: store.file().map(|path| file(store.kind(), path)),
             secret,
             previous: previous.filter(|file| file.path.exists()),
         }
     }
 
     fn all(&self) -> impl Iterator<Item = &File> {
-        [&self.store]
-            .into_iter()
-            .chain(&self.secret)
-            .chain(&self.previous)
+        [&self.store, &self.secret, &self.previous].into_iter().flatten()
     }
 
     /// Whether [`check`](Self::check) tells of the modes of this file.
@@ -105,16 +100,13 @@ impl Files {
                 directories.push(directory);
             }
         }
-        let Some(secret) = &self.secret else {
+        let (Some(store), Some(secret)) = (&self.store, &self.secret) else {
             return;
         };
-        let (of_store, of_secret) = (directory_of(&self.store.path), directory_of(&secret.path));
+        let (of_store, of_secret) = (directory_of(&store.path), directory_of(&secret.path));
         if of_store.is_some() && of_store == of_secret {
             report.warning(
-                format!(
-                    "the {} lies in the directory of the {}",
-                    secret.kind, self.store.kind
-                ),
+                format!("the {} lies in the directory of the {}", secret.kind, store.kind),
                 "keep what opens the keys apart from them: who copies the directory has both".into(),
             );
         }

@@ -2,6 +2,7 @@
 
 mod against;
 mod files;
+mod plugins;
 mod report;
 
 use std::path::Path;
@@ -15,8 +16,8 @@ use keyroll::store::{MarkError, Warning};
 
 use crate::datadir::{self, Compared, DatadirArg};
 use crate::failure::Failure;
-use crate::store::{ChosenStore, OpenStore, Place};
-use crate::store_args::StoreArgs;
+use crate::store::OpenStore;
+use crate::store_args::{ChosenStore, StoreArgs};
 use against::{AgainstArgs, Second};
 use files::Files;
 use report::{Outcome, Report};
@@ -74,7 +75,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let mut chosen = args.store.choose()?;
     if args.strict_permissions {
-        chosen.place.be_strict();
+        chosen.store.be_strict();
     }
     let directory = args.datadir.directory(&chosen);
     let second = args.against.second(&chosen);
@@ -91,11 +92,15 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
 }
 
 fn check(chosen: ChosenStore, second: Result<Option<Second>, Failure>, directory: Option<&Path>) -> Report {
-    let store = format!("{} {}", chosen.place.kind(), chosen.place.path().display());
-    let mut report = Report::new(store);
-    let files = Files::of(&chosen.place);
+    let mut report = Report::new(chosen.store.describe());
+    if let Some(options) = &chosen.options {
+        plugins::check(options, &mut report);
+    }
+    let files = Files::of(&chosen.store);
     files.check(&mut report);
-    leftovers(&chosen.place, &mut report);
+    if let Some(path) = chosen.store.file() {
+        leftovers(path, &mut report);
+    }
     if let Err(failure) = contents(chosen, second, &files, directory, &mut report) {
         report.failed(failure.to_string(), failure.hint());
     }
@@ -182,8 +187,8 @@ fn mark(directory: &Path, store: &OpenStore, keys: &KeySet, report: &mut Report)
 }
 
 /// What an interrupted change left, and the copy from before the last one.
-fn leftovers(place: &Place, report: &mut Report) {
-    let Ok(path) = place.path().canonicalize() else {
+fn leftovers(path: &Path, report: &mut Report) {
+    let Ok(path) = path.canonicalize() else {
         return;
     };
     // A change that is at work is not one that was interrupted. One that hangs is told of when the store is opened.

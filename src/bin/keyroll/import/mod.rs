@@ -4,6 +4,7 @@ mod source;
 
 use std::fmt::Write;
 
+use keyroll::settings::KeystoreSettings;
 use keyroll::store::mark::StoreSeen;
 
 use crate::datadir::{self, DatadirArg};
@@ -11,8 +12,7 @@ use crate::failure::Failure;
 use crate::init::refuse_existing;
 use crate::owner::OwnerArgs;
 use crate::rotate::RELOAD;
-use crate::store::{ChosenStore, KeystorePlace, Place};
-use crate::store_args::StoreArgs;
+use crate::store_args::{ChosenStore, StoreArgs};
 use crate::{my_cnf, new_keystore, terminal};
 use source::{Source, SourceArgs};
 
@@ -67,15 +67,13 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let chosen = args.store.choose()?;
-    let Place::Keystore(keystore) = &chosen.place else {
-        return Err(Failure::NotAKeystore { subcommand: "import" });
-    };
+    let keystore = chosen.keystore("import")?;
     if args.add {
         let source = args.load(&chosen, keystore)?;
         return add(chosen, &source);
     }
     let owner = args.owner.owner()?;
-    let lines = my_cnf::lines(&chosen.place, chosen.ciphers()).map_err(Failure::Output)?;
+    let lines = my_cnf::lines(&chosen, chosen.settings.key_spec()).map_err(Failure::Output)?;
     refuse_existing(&keystore.path)?;
     let source = args.load(&chosen, keystore)?;
     let said = format!(
@@ -94,7 +92,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
 
 impl Args {
     /// What is imported, if it is not known to be another key than the data needs.
-    fn load(&self, chosen: &ChosenStore, keystore: &KeystorePlace) -> Result<Source, Failure> {
+    fn load(&self, chosen: &ChosenStore, keystore: &KeystoreSettings) -> Result<Source, Failure> {
         let source = self.source.load(self.store.option_files(), keystore)?;
         if let Some(directory) = self.datadir.directory(chosen) {
             datadir::refuse_other_bytes(&directory, &source.store, &source.keys)?;

@@ -1,23 +1,22 @@
 //! What is imported: a key file, a keystore, or the keys of aws_key_management.
 
+use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 use clap::value_parser;
 use keyroll::crypto::Algorithm;
 use keyroll::crypto::password::Digest;
 use keyroll::keys::{KeyName, KeySet, KeySpec};
+use keyroll::settings::option::FILE_KEY_MANAGEMENT;
+use keyroll::settings::{KeystoreSettings, PREFIX, StoreSettings};
 use keyroll::store::aws_key_files::{self, DataKeyReader};
-use keyroll::store::key_file::KeyFileConfig;
 use keyroll::store::mark::StoreSeen;
 
 use crate::failure::Failure;
 use crate::option_files::OptionFileArgs;
-use crate::server_settings::Plugin;
 use crate::spec_args::algorithm_parser;
-use crate::store::{KeystorePlace, Place, absolute_uri, say_warnings};
-use crate::store_args::{
-    FilekeyArg, digest_parser, filekey_of_environment, filekey_parser, key_file_of, read_option_files,
-};
+use crate::store::{OpenStore, absolute_uri, say_warnings};
+use crate::store_args::{FilekeyArg, digest_parser, filekey_parser, index_of_digest, settings_of};
 use crate::terminal;
 
 /// Above the options that name what is imported, in the help text.
@@ -84,7 +83,7 @@ impl SourceArgs {
     pub(super) fn load(
         &self,
         option_files: &OptionFileArgs,
-        keystore: &KeystorePlace,
+        keystore: &KeystoreSettings,
     ) -> Result<Source, Failure> {
         let mut source = match (&self.from_aws, &self.from_keystore) {
             (Some(directory), _) => self.of_aws(directory, keystore)?,
@@ -103,55 +102,54 @@ impl SourceArgs {
         Ok(source)
     }
 
-    fn of_keystore(&self, path: &Path, keystore: &KeystorePlace) -> Result<Source, Failure> {
+    fn of_keystore(&self, path: &Path, keystore: &KeystoreSettings) -> Result<Source, Failure> {
         let master_key = match &self.from_master_key {
             Some(uri) => absolute_uri(uri)?,
             None => keystore.master_key.clone(),
         };
-        let place = KeystorePlace {
+        let other = KeystoreSettings {
             path: path.into(),
             ..keystore.with_master_key(&master_key)
         };
         // Each of its versions has an algorithm.
-        load(Place::Keystore(place), KeySpec::DEFAULT.algorithm)
+        load(StoreSettings::Keystore(other), KeySpec::DEFAULT.algorithm)
     }
 
     fn of_key_file(&self, option_files: &OptionFileArgs) -> Result<Source, Failure> {
         let Some(path) = &self.from_filename else {
             return self.of_option_files(option_files);
         };
-        let config = KeyFileConfig {
-            path: path.clone(),
-            filekey: match &self.from_filekey {
-                Some(filekey) => filekey.filekey()?,
-                None => filekey_of_environment(),
-            },
-            digest: self.from_digest.unwrap_or(Digest::Sha1),
-            pbkdf2_rounds: self.from_use_pbkdf2.unwrap_or(0),
-            strict_permissions: false,
-        };
+        let mut settings = settings_of(&[], PREFIX)?;
+        settings.filename = path.clone().into_os_string().into_vec();
+        if let Some(filekey) = &self.from_filekey {
+            settings.filekey = filekey.setting()?;
+        }
+        settings.digest = self.from_digest.map_or(0, index_of_digest);
+        settings.use_pbkdf2 = self.from_use_pbkdf2.unwrap_or(0);
         load(
-            Place::KeyFile(config),
+            settings.store()?,
             self.from_encryption_algorithm.unwrap_or(Algorithm::AesCbc),
         )
     }
 
+    /// The store of a server that is not the keystore to be made: a key file, or Vault KV.
     fn of_option_files(&self, option_files: &OptionFileArgs) -> Result<Source, Failure> {
-        for plugin in [Plugin::Keyroll, Plugin::FileKeyManagement] {
-            let settings = read_option_files(option_files, plugin)?;
-            if !settings.filename.as_os_str().is_empty() {
+        let options = option_files.read()?;
+        for prefix in [PREFIX, FILE_KEY_MANAGEMENT] {
+            let mut settings = settings_of(&options, prefix)?;
+            // They may name the new keystore already.
+            settings.keystore = Vec::new();
+            settings.master_key_id = Vec::new();
+            if settings.name_a_store() {
                 let algorithm = self.from_encryption_algorithm;
-                return load(
-                    Place::KeyFile(key_file_of(&settings)),
-                    algorithm.unwrap_or(settings.encryption_algorithm),
-                );
+                return load(settings.store()?, algorithm.unwrap_or(settings.algorithm()));
             }
         }
         Err(Failure::NothingToImport)
     }
 
     /// The keys that aws_key_management left in its data directory, decrypted by KMS. Its only cipher is aes_cbc.
-    fn of_aws(&self, directory: &Path, keystore: &KeystorePlace) -> Result<Source, Failure> {
+    fn of_aws(&self, directory: &Path, keystore: &KeystoreSettings) -> Result<Source, Failure> {
         let files = aws_key_files::find(directory).map_err(|source| Failure::Directory {
             path: directory.into(),
             source,
@@ -171,7 +169,7 @@ impl SourceArgs {
             }
         }
         let reader =
-            DataKeyReader::new(&keystore.master_key, &keystore.options()).map_err(Failure::AwsSettings)?;
+            DataKeyReader::new(&keystore.master_key, &keystore.options).map_err(Failure::AwsSettings)?;
         let waiting = format!("waiting for AWS KMS to decrypt {} keys ...", files.len());
         let keys = terminal::while_waiting(&waiting, || {
             let mut keys = KeySet::default();
@@ -197,8 +195,8 @@ impl SourceArgs {
     }
 }
 
-fn load(place: Place, algorithm: Algorithm) -> Result<Source, Failure> {
-    let store = place.open()?;
+fn load(settings: StoreSettings, algorithm: Algorithm) -> Result<Source, Failure> {
+    let store = OpenStore::new(settings)?;
     let loaded = store.load()?;
     say_warnings(&loaded);
     Ok(Source {

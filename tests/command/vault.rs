@@ -1,0 +1,260 @@
+//! The command on a server that has nothing but its option file, whose keys or whose master key are in a real OpenBao.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use test_support::openbao::Bao;
+
+const KEY: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
+
+/// A host with an option file. Nobody is there whose environment names a token.
+struct Host {
+    folder: TempDir,
+    lines: Vec<String>,
+}
+
+impl Host {
+    fn new(lines: &[String]) -> Host {
+        let folder = TempDir::new().unwrap();
+        for name in ["data", "store", "apart"] {
+            fs::create_dir(folder.path().join(name)).unwrap();
+            fs::set_permissions(folder.path().join(name), Permissions::from_mode(0o700)).unwrap();
+        }
+        let mut host = Host {
+            lines: Vec::new(),
+            folder,
+        };
+        host.set(&["plugin_load_add=keyroll".into()]);
+        host.set(&[format!("datadir={}", host.path("data").display())]);
+        host.set(lines);
+        host
+    }
+
+    /// Of a server whose keys are in this mount of Vault KV.
+    fn with_vault_kv(bao: &Bao, mount: &str, login: &[String]) -> Host {
+        let url = format!("keyroll_vault_url={}", bao.url(&format!("v1/{mount}")));
+        Host::new(&[&[url, ca(bao)], login].concat())
+    }
+
+    fn set(&mut self, lines: &[String]) {
+        self.lines.extend_from_slice(lines);
+        let text = format!("[mariadbd]\n{}\n", self.lines.join("\n"));
+        self.write("my.cnf", &text);
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) -> String {
+        fs::write(self.path(name), text).unwrap();
+        fs::set_permissions(self.path(name), Permissions::from_mode(0o600)).unwrap();
+        format!("FILE:{}", self.path(name).display())
+    }
+
+    fn run(&self, arguments: &str) -> Output {
+        let mut words = arguments.split(' ');
+        Command::new(env!("CARGO_BIN_EXE_keyroll"))
+            .arg(words.next().unwrap())
+            .arg(format!("--defaults-file={}", self.path("my.cnf").display()))
+            .args(words)
+            .current_dir(self.folder.path())
+            .env_clear()
+            .env("PATH", "/usr/bin:/bin:/usr/sbin")
+            .output()
+            .unwrap()
+    }
+
+    fn must(&self, arguments: &str) -> String {
+        let output = self.run(arguments);
+        assert!(output.status.success(), "{arguments}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    fn refused(&self, arguments: &str) -> String {
+        let output = self.run(arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments}: {output:?}");
+        String::from_utf8(output.stderr).unwrap()
+    }
+
+    /// Ids and versions that `list` shows.
+    fn versions(&self, arguments: &str) -> Vec<(u64, u64)> {
+        let rows: Vec<Value> = serde_json::from_str(&self.must(&format!("list --json{arguments}"))).unwrap();
+        let number = |row: &Value, name: &str| row[name].as_u64().unwrap();
+        rows.iter()
+            .map(|row| (number(row, "id"), number(row, "version")))
+            .collect()
+    }
+}
+
+fn ca(bao: &Bao) -> String {
+    format!("keyroll_vault_ca={}", bao.path("ca.pem").display())
+}
+
+/// A mount with key 1, and a policy of its name that allows everything there.
+fn mount_with_a_key(bao: &Bao) -> String {
+    let mount = bao.kv();
+    bao.put(&mount, 1, KEY);
+    mount
+}
+
+fn all_rights(mount: &str) -> String {
+    format!(r#"path "{mount}/*" {{ capabilities = ["list", "read", "create", "update"] }}"#)
+}
+
+#[test]
+fn a_server_with_keys_in_vault_is_served_with_nothing_but_its_option_file() {
+    let bao = Bao::shared();
+    let mount = mount_with_a_key(bao);
+    let token = bao.token(&all_rights(&mount), &json!({}));
+    let mut host = Host::with_vault_kv(bao, &mount, &[]);
+    let said = host.refused("list");
+    assert!(said.contains("keyroll_token"), "{said}");
+    let source = host.write("token", &token);
+    host.set(&[format!("keyroll_token={source}")]);
+
+    assert_eq!(host.versions(""), [(1, 1)]);
+    let said = host.must("check");
+    assert!(said.contains("the option files load the plugin"), "{said}");
+    assert!(
+        said.ends_with("the plugin accepts it\n") && said.contains("keys: 1, versions: 1"),
+        "{said}"
+    );
+    let said = host.must("rotate --key 1 --version-step 2");
+    assert!(
+        said.contains("version 3 of") || said.contains("version 3 is the latest now"),
+        "{said}"
+    );
+    assert_eq!(host.versions(""), [(1, 1), (1, 2), (1, 3)]);
+    host.must("export --insecure-plaintext --to exported");
+    assert_eq!(
+        fs::read_to_string(host.path("exported"))
+            .unwrap()
+            .matches(KEY)
+            .count(),
+        1
+    );
+    let lines = host.must("config");
+    assert!(
+        lines.contains(&format!(
+            "keyroll_vault_url = https://127.0.0.1:{}/v1/{mount}",
+            bao.port
+        )),
+        "{lines}"
+    );
+    assert!(
+        lines.contains(&format!("keyroll_token = {source}")) && !lines.contains(&token),
+        "{lines}"
+    );
+
+    // The keys move into a keystore, with their bytes.
+    host.must(
+        "import --keystore store/keystore --master-key file:apart/master --from-encryption-algorithm aes_cbc",
+    );
+    let of_keystore = " --keystore store/keystore --master-key file:apart/master";
+    assert_eq!(host.versions(of_keystore), [(1, 1), (1, 2), (1, 3)]);
+    let compared = host.run("check --against store/keystore --against-master-key file:apart/master");
+    let said = String::from_utf8(compared.stdout).unwrap();
+    assert!(said.contains("versions that are the same in both: 3"), "{said}");
+
+    // What others can read is told, or refused.
+    fs::set_permissions(host.path("token"), Permissions::from_mode(0o644)).unwrap();
+    let said = String::from_utf8(host.run("check").stdout).unwrap();
+    assert!(
+        said.contains("with 1 warning") && said.contains("chmod"),
+        "{said}"
+    );
+    assert!(
+        host.run("check --strict-permissions").status.code() == Some(2),
+        "{said}"
+    );
+}
+
+#[test]
+fn what_a_store_in_vault_cannot_do_is_said_with_a_reason() {
+    let bao = Bao::shared();
+    let mount = mount_with_a_key(bao);
+    let token = format!("keyroll_token={}", bao.root_token);
+    let host = Host::with_vault_kv(bao, &mount, &[token]);
+    let said = host.refused("init");
+    assert!(
+        said.contains("is made in Vault") && said.contains("vault kv put MOUNT/1"),
+        "{said}"
+    );
+    for subcommand in ["rotate-master-key", "import"] {
+        let said = host.refused(subcommand);
+        assert!(
+            said.contains("is for a keystore, and this is a Vault KV store"),
+            "{said}"
+        );
+    }
+    let said = host.run("rotate --all --key-algorithm aes_ctr");
+    assert_eq!(said.status.code(), Some(64));
+    let said = String::from_utf8(said.stderr).unwrap();
+    assert!(said.contains("a Vault KV store records no algorithm"), "{said}");
+    assert_eq!(host.versions(""), [(1, 1)]);
+}
+
+#[test]
+fn the_command_logs_in_as_the_option_file_says() {
+    let bao = Bao::shared();
+    let mount = mount_with_a_key(bao);
+    let policy = json!({"policy": all_rights(&mount)});
+    bao.must("PUT", &format!("sys/policies/acl/{mount}"), &policy);
+    let method = format!("approle-of-{mount}");
+    bao.must("POST", &format!("sys/auth/{method}"), &json!({"type": "approle"}));
+    let role = format!("auth/{method}/role/keyroll");
+    bao.must("POST", &role, &json!({"token_policies": [mount]}));
+    let id = bao.must("GET", &format!("{role}/role-id"), &Value::Null);
+    let secret = bao.must("POST", &format!("{role}/secret-id"), &json!({}));
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let mut host = Host::with_vault_kv(
+        bao,
+        &mount,
+        &[
+            "keyroll_vault_login=approle".into(),
+            format!("keyroll_vault_login_mount={method}"),
+            format!("keyroll_vault_role={}", text(&id["data"]["role_id"])),
+        ],
+    );
+    let said = host.refused("list");
+    assert!(
+        said.contains("keyroll_vault_login = approle needs keyroll_vault_secret"),
+        "{said}"
+    );
+    let source = host.write("secret", &text(&secret["data"]["secret_id"]));
+    host.set(&[format!("keyroll_vault_secret={source}")]);
+    assert_eq!(host.versions(""), [(1, 1)]);
+    host.must("rotate --all --version-step 1");
+    assert_eq!(host.versions(""), [(1, 1), (1, 2)]);
+}
+
+#[test]
+fn a_keystore_moves_to_vault_transit_with_the_token_of_the_option_file() {
+    let bao = Bao::shared();
+    let transit = bao.mount(&json!({"type": "transit"}));
+    bao.must("POST", &format!("{transit}/keys/keyroll"), &json!({}));
+    let rights = format!(r#"path "{transit}/*" {{ capabilities = ["read", "create", "update"] }}"#);
+    let mut host = Host::new(&[ca(bao)]);
+    let master = format!("file:{}", host.path("apart/master").display());
+    let keystore = host.path("store/keystore").display().to_string();
+    let source = host.write("token", &bao.token(&rights, &json!({})));
+    host.set(&[
+        format!("keyroll_keystore={keystore}"),
+        format!("keyroll_master_key={master}"),
+    ]);
+    host.must("init");
+    let uri = format!("vault-transit:{}", bao.url(&format!("{transit}/keyroll")));
+    let said = host.refused(&format!("rotate-master-key --to {uri}"));
+    assert!(said.contains("keyroll_token"), "{said}");
+    host.set(&[format!("keyroll_token={source}")]);
+    host.must(&format!("rotate-master-key --to {uri}"));
+    host.set(&[format!("keyroll_master_key={uri}")]);
+    host.must("rotate-master-key");
+    assert_eq!(host.versions(""), [(1, 1), (2, 1)]);
+    host.must("check");
+}
