@@ -13,49 +13,53 @@ use keyroll::keys::{KeyName, KeySet, NewVersions, Ring};
 use keyroll::secret::DataKey;
 use keyroll::store::{Rotate, StoreError};
 
-use super::places::Place;
+use super::places::{FilePlace, Place};
 use test_support::programs::{holds_all, plain_keys, run, set_mode, stderr};
 
-/// All tests for one kind of store, in a module with the name of the function in `places` that makes one.
+/// All tests for one kind of store, in a module with the name of the function in `places` that makes one: those for every store,
+/// and, for one that is a file, those for files.
 macro_rules! suite {
     ($place:ident) => {
+        suite!($place:);
+    };
+    ($place:ident is a file) => {
+        suite!($place:
+            a_store_that_lacks_a_known_version_is_not_written,
+            a_rotation_that_is_killed_at_any_look_has_changed_nothing,
+            a_symbolic_link_to_the_store_stays_one,
+            many_rotators_lose_nothing,
+            a_reader_sees_the_keys_before_or_after_each_rotation_and_nothing_else,
+            a_full_disk_leaves_the_store_as_it_was,
+            a_read_only_file_system_is_named_as_the_reason,
+            a_directory_without_write_permission_is_named_as_the_reason,
+            a_directory_that_may_not_be_read_is_refused_before_anything_changes,
+            a_directory_that_vanished_is_told_and_not_made,
+        );
+    };
+    ($place:ident: $($more:ident,)*) => {
         mod $place {
-            crate::key_stores::tests!($place:
+            suite!(@ $place:
                 a_loaded_store_holds_the_keys_that_were_put_in,
                 a_rotation_of_one_key_makes_one_version_and_keeps_the_rest,
                 a_rotation_of_all_keys_makes_one_version_of_each,
                 a_rotation_of_an_unknown_key_names_the_known_ones,
-                a_store_that_lacks_a_known_version_is_not_written,
                 a_store_that_has_other_bytes_for_a_known_version_is_not_written,
-                a_rotation_that_is_killed_at_any_look_has_changed_nothing,
                 the_store_in_use_can_be_rotated_again_and_again,
-                a_symbolic_link_to_the_store_stays_one,
-                many_rotators_lose_nothing,
-                a_reader_sees_the_keys_before_or_after_each_rotation_and_nothing_else,
-                a_full_disk_leaves_the_store_as_it_was,
-                a_read_only_file_system_is_named_as_the_reason,
-                a_directory_without_write_permission_is_named_as_the_reason,
-                a_directory_that_may_not_be_read_is_refused_before_anything_changes,
-                a_directory_that_vanished_is_told_and_not_made,
+                $($more,)*
             );
         }
     };
-}
-
-macro_rules! tests {
-    ($place:ident: $($test:ident,)+) => {
+    (@ $place:ident: $($test:ident,)+) => {
         $(
             #[test]
             fn $test() {
-                crate::key_stores::$test(&crate::places::$place());
+                super::$test(&crate::places::$place());
             }
         )+
     };
 }
 
-pub(crate) use tests;
-
-pub(crate) fn a_loaded_store_holds_the_keys_that_were_put_in(place: &Place) {
+fn a_loaded_store_holds_the_keys_that_were_put_in(place: &dyn Place) {
     let loaded = place.store().load().unwrap();
     assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
     assert_eq!(loaded.keys.ids(), [1, 2]);
@@ -67,10 +71,10 @@ pub(crate) fn a_loaded_store_holds_the_keys_that_were_put_in(place: &Place) {
     );
     assert_eq!(place.keys(), plain_keys(&loaded.keys));
     let described = place.store().describe();
-    assert_eq!(described, format!("{} {}", place.kind, place.path.display()));
+    assert_eq!(described, place.description());
 }
 
-pub(crate) fn a_rotation_of_one_key_makes_one_version_and_keeps_the_rest(place: &Place) {
+fn a_rotation_of_one_key_makes_one_version_and_keeps_the_rest(place: &dyn Place) {
     let before = place.keys();
     let rotated = place
         .store()
@@ -79,39 +83,38 @@ pub(crate) fn a_rotation_of_one_key_makes_one_version_and_keeps_the_rest(place: 
     assert_eq!(rotated.new, [KeyName { id: 2, version: 3 }]);
     let after = plain_keys(&rotated.keys);
     assert!(holds_all(&after, &before));
-    assert_eq!((after.len(), after[&(2, 3)].len()), (3, 32));
+    assert_eq!((after.len(), after[&(2, 3)].len()), (2 + place.written(2), 32));
     assert_ne!(after[&(2, 3)], after[&(2, 1)]);
     assert_eq!(place.keys(), after);
-    assert_eq!(place.names(), place.kept);
+    assert_eq!(place.names(), place.kept());
 }
 
-pub(crate) fn a_rotation_of_all_keys_makes_one_version_of_each(place: &Place) {
+fn a_rotation_of_all_keys_makes_one_version_of_each(place: &dyn Place) {
     let before = place.keys();
     let step_of_5 = NewVersions::with_step(5).unwrap();
     let rotated = place.store().rotate_keys(Rotate::All, step_of_5, None).unwrap();
     assert_eq!(rotated.new, [1, 2].map(|id| KeyName { id, version: 6 }));
     assert!(holds_all(&place.keys(), &before));
-    assert_eq!(place.keys().len(), 4);
+    assert_eq!(place.keys().len(), 2 + 2 * place.written(5));
 }
 
-pub(crate) fn a_rotation_of_an_unknown_key_names_the_known_ones(place: &Place) {
+fn a_rotation_of_an_unknown_key_names_the_known_ones(place: &dyn Place) {
     let before = place.bytes();
     let error = place
         .store()
         .rotate_keys(Rotate::Key(7), NewVersions::DEFAULT, None)
         .unwrap_err();
     let wanted = format!(
-        "there is no key 7 in {} {}, which holds keys 1 and 2",
-        place.kind,
-        place.path.display()
+        "there is no key 7 in {}, which holds keys 1 and 2",
+        place.description()
     );
     assert_eq!(error.to_string(), wanted);
     assert_eq!(place.bytes(), before);
-    assert_eq!(place.names(), ["keys"]);
+    assert_eq!(place.names(), place.untouched());
 }
 
 /// A ring of what the store holds and one version more.
-fn ring_with(place: &Place, name: KeyName, byte: u8) -> Ring {
+fn ring_with(place: &dyn Place, name: KeyName, byte: u8) -> Ring {
     let mut known = KeySet::default();
     known.insert_for(name, DataKey::new(&[byte; 32]).unwrap(), Algorithm::Aes256Xts);
     let held = place.store().load().unwrap().keys;
@@ -121,7 +124,7 @@ fn ring_with(place: &Place, name: KeyName, byte: u8) -> Ring {
     Ring::new(&known, Algorithm::Aes256Xts).unwrap()
 }
 
-pub(crate) fn a_store_that_lacks_a_known_version_is_not_written(place: &Place) {
+fn a_store_that_lacks_a_known_version_is_not_written(place: &FilePlace) {
     let lost = KeyName { id: 1, version: 9 };
     let ring = ring_with(place, lost, 7);
     let before = place.bytes();
@@ -134,10 +137,10 @@ pub(crate) fn a_store_that_lacks_a_known_version_is_not_written(place: &Place) {
         "{error}"
     );
     assert_eq!(place.bytes(), before);
-    assert_eq!(place.names(), ["keys"]);
+    assert_eq!(place.names(), place.untouched());
 }
 
-pub(crate) fn a_store_that_has_other_bytes_for_a_known_version_is_not_written(place: &Place) {
+fn a_store_that_has_other_bytes_for_a_known_version_is_not_written(place: &dyn Place) {
     let changed = KeyName { id: 2, version: 1 };
     let ring = ring_with(place, changed, 7);
     let before = place.bytes();
@@ -150,10 +153,10 @@ pub(crate) fn a_store_that_has_other_bytes_for_a_known_version_is_not_written(pl
         "{error}"
     );
     assert_eq!(place.bytes(), before);
-    assert_eq!(place.names(), ["keys"]);
+    assert_eq!(place.names(), place.untouched());
 }
 
-pub(crate) fn the_store_in_use_can_be_rotated_again_and_again(place: &Place) {
+fn the_store_in_use_can_be_rotated_again_and_again(place: &dyn Place) {
     let store = place.store();
     let mut ring = Ring::new(&store.load().unwrap().keys, Algorithm::Aes256Xts).unwrap();
     for round in 1..=10 {
@@ -164,11 +167,11 @@ pub(crate) fn the_store_in_use_can_be_rotated_again_and_again(place: &Place) {
         ring = ring.add(&additions).unwrap_or(ring);
         assert_eq!(ring.latest(1), Some(1 + 2 * round));
     }
-    assert_eq!(place.keys().len(), 22);
-    assert_eq!(place.names(), place.kept);
+    assert_eq!(place.keys().len(), 2 + 10 * 2 * place.written(2));
+    assert_eq!(place.names(), place.kept());
 }
 
-pub(crate) fn a_rotation_that_is_killed_at_any_look_has_changed_nothing(place: &Place) {
+fn a_rotation_that_is_killed_at_any_look_has_changed_nothing(place: &FilePlace) {
     let before = place.bytes();
     for looks in 0_usize.. {
         let left = Cell::new(looks);
@@ -184,13 +187,13 @@ pub(crate) fn a_rotation_that_is_killed_at_any_look_has_changed_nothing(place: &
                 let text = error.to_string();
                 assert!(text.contains("the statement was killed"), "{text}");
                 assert_eq!(place.bytes(), before);
-                assert_eq!(place.names(), ["keys"]);
+                assert_eq!(place.names(), place.untouched());
             }
         }
     }
 }
 
-pub(crate) fn a_symbolic_link_to_the_store_stays_one(place: &Place) {
+fn a_symbolic_link_to_the_store_stays_one(place: &FilePlace) {
     let real = place.directory.path().join("real");
     std::fs::rename(&place.path, &real).unwrap();
     std::os::unix::fs::symlink("real", &place.path).unwrap();
@@ -203,7 +206,7 @@ pub(crate) fn a_symbolic_link_to_the_store_stays_one(place: &Place) {
     assert!(!real.is_symlink());
 }
 
-pub(crate) fn many_rotators_lose_nothing(place: &Place) {
+fn many_rotators_lose_nothing(place: &FilePlace) {
     const PROCESSES: usize = 4;
     const TIMES: usize = 5;
     let words = place.driver(&["rotate", "all", &TIMES.to_string()]);
@@ -230,10 +233,10 @@ pub(crate) fn many_rotators_lose_nothing(place: &Place) {
     assert_eq!(after.len(), 2 + made.len());
     let different: BTreeSet<&Vec<u8>> = after.values().collect();
     assert_eq!(different.len(), after.len(), "no key was made twice");
-    assert_eq!(place.names(), place.kept);
+    assert_eq!(place.names(), place.kept());
 }
 
-pub(crate) fn a_reader_sees_the_keys_before_or_after_each_rotation_and_nothing_else(place: &Place) {
+fn a_reader_sees_the_keys_before_or_after_each_rotation_and_nothing_else(place: &FilePlace) {
     let words = place.driver(&["rotate", "all"]);
     let seen_enough = AtomicBool::new(false);
     std::thread::scope(|scope| {
@@ -263,7 +266,7 @@ pub(crate) fn a_reader_sees_the_keys_before_or_after_each_rotation_and_nothing_e
 
 /// Runs a shell script in a mount namespace of its own, where `$DIR` is the store's directory, `rotate` rotates all keys and
 /// `load` loads them.
-fn in_namespace(place: &Place, script: &str) -> Output {
+fn in_namespace(place: &FilePlace, script: &str) -> Output {
     let before = place.bytes();
     let mut command = Command::new("unshare");
     // A normal user is root in a user namespace of its own.
@@ -276,7 +279,7 @@ fn in_namespace(place: &Place, script: &str) -> Output {
     output
 }
 
-pub(crate) fn a_full_disk_leaves_the_store_as_it_was(place: &Place) {
+fn a_full_disk_leaves_the_store_as_it_was(place: &FilePlace) {
     let output = in_namespace(
         place,
         "cp -p $DIR/keys /dev/shm/keys.$$; mount -t tmpfs -o size=32k tmpfs $DIR; \
@@ -294,7 +297,7 @@ pub(crate) fn a_full_disk_leaves_the_store_as_it_was(place: &Place) {
     assert_eq!(printed, "before\nfiller\nkeys\n1;3\n2;3\n");
 }
 
-pub(crate) fn a_read_only_file_system_is_named_as_the_reason(place: &Place) {
+fn a_read_only_file_system_is_named_as_the_reason(place: &FilePlace) {
     let output = in_namespace(
         place,
         "mount --bind $DIR $DIR; mount -o remount,ro,bind $DIR; load; rotate || echo refused; ls -A $DIR",
@@ -306,7 +309,7 @@ pub(crate) fn a_read_only_file_system_is_named_as_the_reason(place: &Place) {
 }
 
 /// Runs the driver as a user without rights: root gives them up, a normal user has none.
-fn as_normal_user(program: &PathBuf, place: &Place, action: &[&str]) -> Output {
+fn as_normal_user(program: &PathBuf, place: &FilePlace, action: &[&str]) -> Output {
     const NOBODY: u32 = 65534;
     place.give_secret_to(NOBODY);
     let mut command = if nix::unistd::geteuid().is_root() {
@@ -325,7 +328,7 @@ fn as_normal_user(program: &PathBuf, place: &Place, action: &[&str]) -> Output {
     command.args(&place.driver(action)[1..]).output().unwrap()
 }
 
-pub(crate) fn a_directory_without_write_permission_is_named_as_the_reason(place: &Place) {
+fn a_directory_without_write_permission_is_named_as_the_reason(place: &FilePlace) {
     let before = place.bytes();
     let (program, _tools) = place.reachable(0o555, 0o644);
     let loaded = as_normal_user(&program, place, &["load"]);
@@ -343,10 +346,10 @@ pub(crate) fn a_directory_without_write_permission_is_named_as_the_reason(place:
         "{message}"
     );
     assert_eq!(place.bytes(), before);
-    assert_eq!(place.names(), ["keys"]);
+    assert_eq!(place.names(), place.untouched());
 }
 
-pub(crate) fn a_directory_that_may_not_be_read_is_refused_before_anything_changes(place: &Place) {
+fn a_directory_that_may_not_be_read_is_refused_before_anything_changes(place: &FilePlace) {
     let before = place.bytes();
     let (program, _tools) = place.reachable(0o333, 0o644);
     if !nix::unistd::geteuid().is_root() {
@@ -361,10 +364,10 @@ pub(crate) fn a_directory_that_may_not_be_read_is_refused_before_anything_change
         "{message}"
     );
     assert_eq!(place.bytes(), before);
-    assert_eq!(place.names(), ["keys"]);
+    assert_eq!(place.names(), place.untouched());
 }
 
-pub(crate) fn a_directory_that_vanished_is_told_and_not_made(place: &Place) {
+fn a_directory_that_vanished_is_told_and_not_made(place: &FilePlace) {
     let store = place.store();
     let ring = Ring::new(&store.load().unwrap().keys, Algorithm::Aes256Xts).unwrap();
     let moved = place.directory.path().with_extension("moved");
@@ -390,6 +393,7 @@ pub(crate) fn a_directory_that_vanished_is_told_and_not_made(place: &Place) {
     assert_eq!(place.keys().len(), 4);
 }
 
-suite!(plain_key_file);
-suite!(encrypted_key_file);
-suite!(keystore);
+suite!(plain_key_file is a file);
+suite!(encrypted_key_file is a file);
+suite!(keystore is a file);
+suite!(vault_kv);

@@ -9,40 +9,71 @@ use std::time::Duration;
 use keyroll::keys::KeySpec;
 use keyroll::master_key::file::MasterKeyFile;
 use keyroll::master_key::{self, ProviderOptions};
+use keyroll::secret::DataKey;
 use keyroll::store::KeyStore;
 use keyroll::store::key_file::{Digest, FileKey, KeyFile, KeyFileConfig, NewKey};
 use keyroll::store::keystore::{KeystoreConfig, KeystoreFile, NewKey as NewWrappedKey};
+use serde_json::Value;
 use tempfile::TempDir;
 
+use test_support::openbao::Bao;
 use test_support::programs::{self, Keys, plain_keys, set_mode};
+use test_support::vault_kv;
 
 const PATIENT: Duration = Duration::from_secs(60);
 
+/// A key store, wherever it is.
+pub(crate) trait Place {
+    /// The store as a process that has just begun has it.
+    fn store(&self) -> Box<dyn KeyStore>;
+
+    /// What messages call it.
+    fn description(&self) -> String;
+
+    /// All that it holds, to see whether anything was written.
+    fn bytes(&self) -> Vec<u8>;
+
+    /// The names of what is there.
+    fn names(&self) -> Vec<String>;
+
+    /// The names before any change.
+    fn untouched(&self) -> &[&str];
+
+    /// The names after a change.
+    fn kept(&self) -> &[&str];
+
+    /// How many versions of a key there are more after a rotation that goes up by this step.
+    fn written(&self, step: usize) -> usize;
+
+    fn keys(&self) -> Keys {
+        plain_keys(&self.store().load().unwrap().keys)
+    }
+}
+
 /// A store that is the only file in its directory.
-pub(crate) struct Place {
+pub(crate) struct FilePlace {
     pub(crate) directory: TempDir,
     pub(crate) path: PathBuf,
     open: Box<dyn Fn() -> Box<dyn KeyStore> + Send + Sync>,
-    /// The example that works on it, and what it is given behind the path: what opens the store.
+    /// The program that works on it, and what it is given behind the path: what opens the store.
     driver: &'static str,
     secret: String,
-    /// What messages call it.
+    /// What messages call such a file.
     pub(crate) kind: &'static str,
-    /// What a change leaves beside it.
-    pub(crate) kept: &'static [&'static str],
+    kept: &'static [&'static str],
     /// What lies elsewhere.
     pub(crate) elsewhere: Option<TempDir>,
 }
 
-pub(crate) fn plain_key_file() -> Place {
+pub(crate) fn plain_key_file() -> FilePlace {
     key_file("")
 }
 
-pub(crate) fn encrypted_key_file() -> Place {
+pub(crate) fn encrypted_key_file() -> FilePlace {
     key_file("correct horse")
 }
 
-fn key_file(filekey: &'static str) -> Place {
+fn key_file(filekey: &'static str) -> FilePlace {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("keys");
     let config = {
@@ -57,7 +88,7 @@ fn key_file(filekey: &'static str) -> Place {
     };
     let keys = [1, 2].map(|id| NewKey { id, bits: 256 });
     KeyFile::create(config(), &keys, None).unwrap();
-    Place {
+    FilePlace {
         directory,
         path,
         open: Box::new(move || Box::new(KeyFile::new(config()).unwrap().with_lock_timeout(PATIENT))),
@@ -69,7 +100,7 @@ fn key_file(filekey: &'static str) -> Place {
     }
 }
 
-pub(crate) fn keystore() -> Place {
+pub(crate) fn keystore() -> FilePlace {
     let (directory, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let (path, master_key) = (directory.path().join("keys"), elsewhere.path().join("master"));
     MasterKeyFile::create(&master_key, None).unwrap();
@@ -92,7 +123,7 @@ pub(crate) fn keystore() -> Place {
         spec: KeySpec::DEFAULT,
     });
     open().create(&keys, None).unwrap();
-    Place {
+    FilePlace {
         directory,
         path,
         open: Box::new(move || Box::new(open())),
@@ -104,25 +135,37 @@ pub(crate) fn keystore() -> Place {
     }
 }
 
-impl Place {
-    /// The store as a process that has just begun has it.
-    pub(crate) fn store(&self) -> Box<dyn KeyStore> {
+impl Place for FilePlace {
+    fn store(&self) -> Box<dyn KeyStore> {
         (self.open)()
     }
 
-    pub(crate) fn keys(&self) -> Keys {
-        plain_keys(&self.store().load().unwrap().keys)
+    fn description(&self) -> String {
+        format!("{} {}", self.kind, self.path.display())
     }
 
-    pub(crate) fn bytes(&self) -> Vec<u8> {
+    fn bytes(&self) -> Vec<u8> {
         fs::read(&self.path).unwrap()
     }
 
-    /// The names in the directory.
-    pub(crate) fn names(&self) -> Vec<String> {
+    fn names(&self) -> Vec<String> {
         programs::names(self.directory.path())
     }
 
+    fn untouched(&self) -> &[&str] {
+        &["keys"]
+    }
+
+    fn kept(&self) -> &[&str] {
+        self.kept
+    }
+
+    fn written(&self, _: usize) -> usize {
+        1
+    }
+}
+
+impl FilePlace {
     /// The driver and its arguments, to do something with this store.
     pub(crate) fn driver(&self, action: &[&str]) -> Vec<String> {
         let program = programs::program(self.driver);
@@ -183,5 +226,61 @@ impl Place {
         {
             std::os::unix::fs::chown(elsewhere.path().join("master"), Some(user), Some(user)).unwrap();
         }
+    }
+}
+
+/// A mount of the real OpenBao that all these tests share.
+pub(crate) struct VaultPlace {
+    mount: String,
+}
+
+pub(crate) fn vault_kv() -> VaultPlace {
+    let bao = Bao::shared();
+    let mount = bao.kv();
+    for id in [1, 2] {
+        vault_kv::keep_versions(bao, &mount, id, 1000);
+        bao.put(
+            &mount,
+            id,
+            &hex::encode(DataKey::random(32).unwrap().unwrap().expose()),
+        );
+    }
+    VaultPlace { mount }
+}
+
+impl Place for VaultPlace {
+    fn store(&self) -> Box<dyn KeyStore> {
+        Box::new(vault_kv::store(Bao::shared(), &self.mount))
+    }
+
+    fn description(&self) -> String {
+        format!("Vault KV {} at 127.0.0.1:{}", self.mount, Bao::shared().port)
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        let metadata = [1, 2].map(|id| {
+            let path = format!("{}/metadata/{id}", self.mount);
+            Bao::shared().must("GET", &path, &Value::Null)["data"].to_string()
+        });
+        format!("{metadata:?} {:?}", self.keys()).into()
+    }
+
+    fn names(&self) -> Vec<String> {
+        let listed = Bao::shared().must("GET", &format!("{}/metadata?list=true", self.mount), &Value::Null);
+        let names = listed["data"]["keys"].as_array().unwrap().iter();
+        names.map(|name| name.as_str().unwrap().to_owned()).collect()
+    }
+
+    fn untouched(&self) -> &[&str] {
+        &["1", "2"]
+    }
+
+    fn kept(&self) -> &[&str] {
+        &["1", "2"]
+    }
+
+    /// Vault counts versions by itself: those between are written, too.
+    fn written(&self, step: usize) -> usize {
+        step
     }
 }
