@@ -49,7 +49,7 @@ impl Place {
 
     /// Runs the driver on this file; `failpoint` is `NAME=ACTION`, or nothing.
     pub(crate) fn run(&self, failpoint: &str, action: &str, texts: &[&str]) -> Output {
-        Command::new(programs::program_with_failpoints("write_secret_file"))
+        Command::new(programs::program("write_secret_file"))
             .arg(&self.path)
             .arg(action)
             .args(texts)

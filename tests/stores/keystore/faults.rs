@@ -93,7 +93,7 @@ impl Place {
 
 /// `change_keystore`, with failpoints.
 pub(crate) fn driver() -> PathBuf {
-    programs::program_with_failpoints("change_keystore")
+    programs::program("change_keystore")
 }
 
 const CHANGES: [&str; 5] = ["rotate", "create-key", "add-all", "rotate-master-key", "move-to"];

@@ -6,53 +6,31 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::sync::Mutex;
+use std::sync::OnceLock;
 
 use keyroll::keys::{KeyName, KeySet};
 
-/// What cargo made already in this process, by name.
-static BUILT: Mutex<BTreeMap<PathBuf, PathBuf>> = Mutex::new(BTreeMap::new());
-
-/// A program, built from the sources as they are now.
+/// A program, built from the sources as they are now. It has failpoints (`KEYROLL_FAILPOINT`), which do nothing unless asked
+/// for, and is built in a target directory of its own: the tests themselves use the library without them.
 pub fn program(name: &str) -> PathBuf {
-    let arguments: &[&str] = match cfg!(debug_assertions) {
-        true => &[],
-        false => &["--release"],
-    };
-    build(name, arguments, profile_directory().join(name))
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(build).join(name)
 }
 
-/// A program with failpoints, in a target directory of its own: other tests use the library without them.
-pub fn program_with_failpoints(name: &str) -> PathBuf {
-    let target = profile_directory().with_file_name("tmp").join("failpoints");
-    let arguments = [
-        "--features",
-        "test-failpoints",
-        "--target-dir",
-        target.to_str().unwrap(),
-    ];
-    build(name, &arguments, target.join("debug").join(name))
-}
-
-/// `target/debug`, where the running test is `target/debug/deps/stores-...`.
-fn profile_directory() -> PathBuf {
+/// The directory with all programs.
+fn build() -> PathBuf {
+    // The running test is target/debug/deps/stores-...
     let this = std::env::current_exe().unwrap();
-    this.parent().unwrap().parent().unwrap().to_owned()
-}
-
-fn build(name: &str, arguments: &[&str], made: PathBuf) -> PathBuf {
-    let mut built = BUILT.lock().unwrap();
-    let build = || {
-        let status = Command::new(env!("CARGO"))
-            .args(["build", "--quiet", "--locked"])
-            .args(["--package", env!("CARGO_PKG_NAME"), "--bin", name])
-            .args(arguments)
-            .current_dir(crate::root())
-            .status();
-        assert!(status.unwrap().success());
-        made.clone()
-    };
-    built.entry(made.clone()).or_insert_with(build).clone()
+    let target = this.ancestors().nth(3).unwrap().join("tmp/failpoints");
+    let status = Command::new(env!("CARGO"))
+        .args(["build", "--quiet", "--locked", "--bins"])
+        .args(["--package", env!("CARGO_PKG_NAME")])
+        .args(["--features", "test-failpoints", "--target-dir"])
+        .arg(&target)
+        .current_dir(crate::root())
+        .status();
+    assert!(status.unwrap().success());
+    target.join("debug")
 }
 
 /// Whether this is the process in which the test of this name (`MODULE::TEST`) runs alone. Otherwise it runs there: `sh` starts
