@@ -1,5 +1,5 @@
-//! Work that somebody may give up while a thread does it: a statement that is killed, a server that ends. What waits below
-//! looks now and then whether it is still wanted.
+//! Work that somebody may give up while a thread does it: a statement that is killed, a server that
+//! ends. What waits below looks now and then whether it is still wanted.
 
 mod mutex;
 mod queue;
@@ -31,8 +31,9 @@ pub enum NotLocked {
     TimedOut,
 }
 
-/// Does `work` in this thread, whose waits end early once `is_cancelled` says so. What gives up fails as it does when it has
-/// waited too long; it never leaves anything half done that it would not leave then.
+/// Does `work` in this thread, whose waits end early once `is_cancelled` says so. What gives up
+/// fails as it does when it has waited too long; it never leaves anything half done that it would
+/// not leave then.
 pub fn while_wanted<T>(is_cancelled: impl Fn() -> bool + 'static, work: impl FnOnce() -> T) -> T {
     /// Puts back what counted before, after a panic, too.
     struct Before(Option<IsCancelled>, Option<Instant>);
@@ -59,8 +60,8 @@ pub fn begun() -> Instant {
     BEGUN.get().unwrap_or_else(Instant::now)
 }
 
-/// How long to wait before looking again, of the time that is left (`None`: without a bound). All of it where nobody can give
-/// the work up.
+/// How long to wait before looking again, of the time that is left (`None`: without a bound). All
+/// of it where nobody can give the work up.
 pub fn slice(left: Option<Duration>) -> Option<Duration> {
     match CURRENT.with_borrow(Option::is_some) {
         true => Some(left.unwrap_or(LOOK_EVERY).min(LOOK_EVERY)),
@@ -80,7 +81,8 @@ pub fn sleep(duration: Duration) {
     }
 }
 
-/// Waits for a lock that `attempt` tries to get. `pause` waits a little between two tries, for so long at most.
+/// Waits for a lock that `attempt` tries to get. `pause` waits a little between two tries, for so
+/// long at most.
 ///
 /// # Errors
 /// The work is no longer wanted, even where the lock came free in that moment; `timeout` is over.

@@ -1,4 +1,5 @@
-//! Points in time as text, in UTC. Nothing here or above relies on the system's clock going forward.
+//! Points in time as text, in UTC. Nothing here or above relies on the system's clock going
+//! forward.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -10,8 +11,8 @@ pub fn sql(time: SystemTime) -> String {
     rfc3339(time).replace('T', " ").replace('Z', "")
 }
 
-/// A time as RFC 3339 writes it: `2026-01-31T23:59:59Z`, in UTC, whole seconds. What lies before 1970 or after 9999, by a
-/// clock that is wrong, is told as the first or the last second.
+/// A time as RFC 3339 writes it: `2026-01-31T23:59:59Z`, in UTC, whole seconds. What lies before
+/// 1970 or after 9999, by a clock that is wrong, is told as the first or the last second.
 pub fn rfc3339(time: SystemTime) -> String {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     humantime::format_rfc3339_seconds(UNIX_EPOCH + since.min(LAST_SECOND)).to_string()

@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-/// The text with all of it escaped that would end the line, steer a terminal or change the order in which it is read. A name
-/// with a line feed in it could forge lines of a log.
+/// The text with all of it escaped that would end the line, steer a terminal or change the order in
+/// which it is read. A name with a line feed in it could forge lines of a log.
 pub fn one_line(text: &str) -> Cow<'_, str> {
     if !text.contains(is_no_part_of_a_line) {
         return Cow::Borrowed(text);
@@ -18,7 +18,8 @@ pub fn one_line(text: &str) -> Cow<'_, str> {
     Cow::Owned(line)
 }
 
-/// Control characters, the separators of lines and paragraphs, and what turns the direction of text (UAX #9).
+/// Control characters, the separators of lines and paragraphs, and what turns the direction of text
+/// (UAX #9).
 fn is_no_part_of_a_line(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{2028}' | '\u{2029}' | '\u{61c}' | '\u{200e}' | '\u{200f}')

@@ -18,8 +18,8 @@ pub const MAX_DATA_KEY_LENGTH: usize = 32;
 
 /// The bytes of one version of a data key: 16, 24 or 32 of them, wiped on drop.
 ///
-/// There is no `Clone` and `Debug` tells the length alone. They lie on the heap, so that moving a key leaves no
-/// copy behind.
+/// There is no `Clone` and `Debug` tells the length alone. They lie on the heap, so that moving a
+/// key leaves no copy behind.
 #[derive(Zeroize, ZeroizeOnDrop)]
 pub struct DataKey {
     bytes: Box<[u8; MAX_DATA_KEY_LENGTH]>,
@@ -40,8 +40,8 @@ impl DataKey {
         Some(key)
     }
 
-    /// A new random key of `len` bytes from the operating system's generator; `None` if `len` is not one of
-    /// [`DATA_KEY_LENGTHS`], an error if the generator fails.
+    /// A new random key of `len` bytes from the operating system's generator; `None` if `len` is
+    /// not one of [`DATA_KEY_LENGTHS`], an error if the generator fails.
     pub fn random(len: usize) -> Option<Result<Self, getrandom::Error>> {
         if !DATA_KEY_LENGTHS.contains(&len) {
             return None;
@@ -85,9 +85,11 @@ impl fmt::Debug for DataKey {
 /// The length of a [`KeystoreKey`] in bytes.
 pub const KEYSTORE_KEY_LENGTH: usize = 32;
 
-/// The key of a keystore: 256 random bits that a master key wraps and that wrap the data keys. Wiped on drop.
+/// The key of a keystore: 256 random bits that a master key wraps and that wrap the data keys.
+/// Wiped on drop.
 ///
-/// There is no `Clone` and `Debug` tells nothing. It lies on the heap, so that moving it leaves no copy behind.
+/// There is no `Clone` and `Debug` tells nothing. It lies on the heap, so that moving it leaves no
+/// copy behind.
 #[derive(Zeroize, ZeroizeOnDrop)]
 pub struct KeystoreKey(Box<[u8; KEYSTORE_KEY_LENGTH]>);
 
@@ -120,7 +122,8 @@ impl fmt::Debug for KeystoreKey {
     }
 }
 
-/// A password or the contents of a file that holds secrets: wiped on drop, without `Clone`, redacted in `Debug`.
+/// A password or the contents of a file that holds secrets: wiped on drop, without `Clone`,
+/// redacted in `Debug`.
 #[derive(Default)]
 pub struct SecretBytes(Zeroizing<Vec<u8>>);
 
@@ -130,7 +133,8 @@ impl SecretBytes {
         SecretBytes(Zeroizing::new(bytes))
     }
 
-    /// An empty buffer with room for `capacity` bytes, so that filling it leaves no unwiped copy behind.
+    /// An empty buffer with room for `capacity` bytes, so that filling it leaves no unwiped copy
+    /// behind.
     pub fn with_capacity(capacity: usize) -> Self {
         SecretBytes(Zeroizing::new(Vec::with_capacity(capacity)))
     }
@@ -142,7 +146,8 @@ impl SecretBytes {
 
     /// The bytes, to be changed in place.
     ///
-    /// Growing the vector beyond its capacity moves it and leaves an unwiped copy behind: reserve first.
+    /// Growing the vector beyond its capacity moves it and leaves an unwiped copy behind: reserve
+    /// first.
     pub fn expose_mut(&mut self) -> &mut Vec<u8> {
         &mut self.0
     }

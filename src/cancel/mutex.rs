@@ -1,5 +1,5 @@
-//! A mutex for what is held while the disk or a key service is waited for. A plain one would be waited for without an end, and
-//! whatever was killed.
+//! A mutex for what is held while the disk or a key service is waited for. A plain one would be
+//! waited for without an end, and whatever was killed.
 
 use std::ops::{Deref, DerefMut};
 use std::sync;

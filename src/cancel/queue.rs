@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use super::{NotLocked, wait_for_lock};
 
-/// Threads that wait for each other. Nobody who comes later overtakes: under load, none waits for ever.
+/// Threads that wait for each other. Nobody who comes later overtakes: under load, none waits for
+/// ever.
 #[derive(Debug, Default)]
 pub struct Queue {
     waiters: Mutex<Waiters>,
@@ -42,7 +43,8 @@ impl Waiters {
     }
 }
 
-/// A place among the waiters. It is given up when this is dropped: by whoever's turn has begun, or who waits no more, after a panic, too.
+/// A place among the waiters. It is given up when this is dropped: by whoever's turn has begun, or
+/// who waits no more, after a panic, too.
 struct Ticket<'a> {
     queue: &'a Queue,
     number: u64,
@@ -66,7 +68,8 @@ impl Queue {
     pub fn turn(&self, timeout: Duration) -> Result<Turn<'_>, NotLocked> {
         let number = self.waiters().join();
         let _ticket = Ticket { queue: self, number };
-        // Held between a try and the wait for the next one, so that no end of a turn is missed. Dropped before the ticket is.
+        // Held between a try and the wait for the next one, so that no end of a turn is missed.
+        // Dropped before the ticket is.
         let waiters = RefCell::new(Some(self.waiters()));
         wait_for_lock(
             timeout,

@@ -4,10 +4,11 @@
 //! 0  FE FE 09      an index file of Aria
 //! 6  length        of the header, 2 bytes, big endian
 //!    ...           columns, keys
-//!    01 14 ...     an encrypted table's last 22 bytes: kind 1, 20 bytes long: space id (4), IV (16)
+//!    01 14 ...     the last 22 bytes where encrypted: kind 1, length 20: space id (4), IV (16)
 //! ```
 //!
-//! Read in the server's source (storage/maria/ma_crypt.c, ma_open.c); held against a real server's tables by a test.
+//! Read in the server's source (storage/maria/ma_crypt.c, ma_open.c); held against a real server's
+//! tables by a test.
 
 use std::fs;
 use std::io::Read;
@@ -31,8 +32,8 @@ const CRYPT_DATA: [u8; 2] = [1, 20];
 /// A header's length has two bytes.
 const LONGEST_HEADER: u64 = 0xFFFF;
 
-/// The index file of an encrypted Aria table in this data directory; `None` where there is none. What cannot be read says
-/// nothing.
+/// The index file of an encrypted Aria table in this data directory; `None` where there is none.
+/// What cannot be read says nothing.
 pub fn encrypted_table(directory: &Path) -> Option<PathBuf> {
     let databases = fs::read_dir(directory).ok()?.flatten();
     databases

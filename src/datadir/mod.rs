@@ -1,7 +1,8 @@
-//! What a server's data directory tells, read and never written: which key ids its tablespaces name, and whether an Aria table
-//! is encrypted.
+//! What a server's data directory tells, read and never written: which key ids its tablespaces
+//! name, and whether an Aria table is encrypted.
 //!
-//! A file may be partial, foreign or damaged: what cannot be read says nothing, and nothing here fails or panics.
+//! A file may be partial, foreign or damaged: what cannot be read says nothing, and nothing here
+//! fails or panics.
 
 pub mod aria;
 pub mod tablespace;

@@ -1,14 +1,17 @@
 //! Page 0 of an InnoDB tablespace: which key encrypts it.
 //!
 //! ```text
-//! 54           flags, 4 bytes. Bit 4 set: full_crc32, page size 512 << bits 0-3. Else bits 1-4: the zip size
-//!              512 << n, 0 = none; bits 6-9: the page size 512 << n, 0 = 16 KiB
-//! 38           header, 150 bytes, then extent descriptors, one for each extent of as many pages as page 0 has bytes
-//! behind them  's' 0E 0C 'R' 'E' 't', scheme (1), length 16 (1), IV (16), lowest key version (4), key id (4),
-//!              encryption (1)
+//! 54           flags, 4 bytes. Bit 4 set: full_crc32, page size 512 << bits 0-3.
+//!              Else bits 1-4: the zip size 512 << n, 0 = none; bits 6-9: the page size
+//!              512 << n, 0 = 16 KiB
+//! 38           header, 150 bytes, then extent descriptors, one for each extent of as many
+//!              pages as page 0 has bytes
+//! behind them  's' 0E 0C 'R' 'E' 't', scheme (1), length 16 (1), IV (16),
+//!              lowest key version (4), key id (4), encryption (1)
 //! ```
 //!
-//! Numbers are big endian. Page 0 is never encrypted. All of it lies within the first [`MOST`] bytes of the file.
+//! Numbers are big endian. Page 0 is never encrypted. All of it lies within the first [`MOST`]
+//! bytes of the file.
 
 /// How many bytes of page 0 tell all, at the largest page size.
 pub const MOST: usize = 65_536;
@@ -27,14 +30,16 @@ const IV_LENGTH: u8 = 16;
 /// The bytes in front of page 0 that tell where the rest is.
 pub const START: usize = FLAGS + 4;
 
-/// The id of the key that this tablespace's pages are encrypted with; `None` where none are, and where this is no page 0 of a
-/// tablespace. `page0` is the beginning of the file, mostly [`MOST`] bytes of it.
+/// The id of the key that this tablespace's pages are encrypted with; `None` where none are, and
+/// where this is no page 0 of a tablespace. `page0` is the beginning of the file, mostly [`MOST`]
+/// bytes of it.
 pub fn key_id(page0: &[u8]) -> Option<u32> {
     let at = place(page0)?;
     key_id_of(page0.get(at..at + INFORMATION)?)
 }
 
-/// Where in page 0 the encryption's information stands if there is one, by its first [`START`] bytes, and how long it is.
+/// Where in page 0 the encryption's information stands if there is one, by its first [`START`]
+/// bytes, and how long it is.
 pub fn range(start: &[u8]) -> Option<(usize, usize)> {
     Some((place(start)?, INFORMATION))
 }

@@ -6,7 +6,8 @@
 //! DIR/DATABASE/*.isl             a text: the path of a table's file that lies elsewhere
 //! ```
 //!
-//! Two small reads for each file, no lock, nothing is kept. It ends early when the work is no longer wanted ([`crate::cancel`]).
+//! Two small reads for each file, no lock, nothing is kept. It ends early when the work is no
+//! longer wanted ([`crate::cancel`]).
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -50,11 +51,12 @@ pub enum WalkError {
     GivenUp,
 }
 
-/// The key ids that tablespaces of this data directory are encrypted with, each with the first such file by its name.
+/// The key ids that tablespaces of this data directory are encrypted with, each with the first such
+/// file by its name.
 ///
 /// # Errors
-/// A directory that cannot be read, what is in it and cannot be read now, and work that is no longer wanted. A file that is none or
-/// that this user may not read names no key.
+/// A directory that cannot be read, what is in it and cannot be read now, and work that is no
+/// longer wanted. A file that is none or that this user may not read names no key.
 pub fn key_ids_in_use(directory: &Path) -> Result<BTreeMap<u32, PathBuf>, WalkError> {
     let mut found: BTreeMap<u32, PathBuf> = BTreeMap::new();
     let end = walk(directory, |id, path| {
@@ -108,7 +110,8 @@ fn walk(
             }
             continue;
         }
-        // A database that was dropped meanwhile, or that this user may not read (`lost+found`), says nothing.
+        // A database that was dropped meanwhile, or that this user may not read (`lost+found`),
+        // says nothing.
         let folder = entry.path();
         for table in unless_now(fs::read_dir(&folder), &folder)?.into_iter().flatten() {
             let Some(table) = unless_now(table, &folder)? else {
@@ -189,7 +192,8 @@ fn open(path: &Path) -> io::Result<Option<File>> {
     Ok(file.metadata()?.is_file().then_some(file))
 }
 
-/// Passes, as nothing, what cannot be read at all. What could be read at another moment may be encrypted with any key.
+/// Passes, as nothing, what cannot be read at all. What could be read at another moment may be
+/// encrypted with any key.
 fn unless_now<T>(read: io::Result<T>, path: &Path) -> Result<Option<T>, WalkError> {
     const NOW: [i32; 4] = [libc::EMFILE, libc::ENFILE, libc::ENOMEM, libc::EIO];
     match read {

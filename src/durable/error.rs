@@ -1,7 +1,7 @@
 //! What can go wrong with a file that holds secrets: on which one, why, and what helps.
 //!
-//! Where the server's own key file plugin (file_key_management) has a message, its words are kept to the
-//! letter, because scripts know them; what we add is in [`FileError::hint`].
+//! Where the server's own key file plugin (file_key_management) has a message, its words are kept
+//! to the letter, because scripts know them; what we add is in [`FileError::hint`].
 
 use std::fmt;
 use std::io;

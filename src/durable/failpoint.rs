@@ -1,7 +1,7 @@
 //! Points on the way of a write where a test kills the process or makes the step fail.
 //!
-//! Only with the Cargo feature `test-failpoints`, which no shipped build has; without it [`reach`] is nothing.
-//! With it the environment variable `KEYROLL_FAILPOINT` says what happens where:
+//! Only with the Cargo feature `test-failpoints`, which no shipped build has; without it [`reach`]
+//! is nothing. With it the environment variable `KEYROLL_FAILPOINT` says what happens where:
 //!
 //! | value | what happens |
 //! |---|---|

@@ -1,11 +1,12 @@
 //! Who may replace a file, and when a reader may trust what it sees.
 //!
-//! The lock (flock) is on the file itself. A replacement puts another one in its place that it has locked
-//! as well, so whoever comes later waits on the new file and whoever waited on the old one notices
-//! that it is no longer the one the path names.
+//! The lock (flock) is on the file itself. A replacement puts another one in its place that it has
+//! locked as well, so whoever comes later waits on the new file and whoever waited on the old one
+//! notices that it is no longer the one the path names.
 //!
-//! The threads of this process take turns before they ask for it: flock knows no end of a wait, so the lock is tried for again
-//! and again, and whoever came in the right moment would overtake those who wait.
+//! The threads of this process take turns before they ask for it: flock knows no end of a wait, so
+//! the lock is tried for again and again, and whoever came in the right moment would overtake those
+//! who wait.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -21,12 +22,14 @@ use super::step::{DiskState, Step};
 use super::{FileError, FileKind, LockHolder, failpoint, read};
 use crate::cancel::{self, NotLocked, Queue, Turn};
 
-/// How long to wait for a lock unless told. A replacement takes a few milliseconds, on a slow disk a second.
+/// How long to wait for a lock unless told. A replacement takes a few milliseconds, on a slow disk
+/// a second.
 pub const TIMEOUT: Duration = Duration::from_secs(10);
 
 const RETRY: Duration = Duration::from_millis(20);
 
-/// What a wait has at least, however long others have been away with the lock: it may have come free just now.
+/// What a wait has at least, however long others have been away with the lock: it may have come
+/// free just now.
 const LEAST_PATIENCE: Duration = Duration::from_millis(100);
 
 /// The threads of this process that want to lock one path.
@@ -67,8 +70,9 @@ impl LockQueue {
         *since = is_away.then(|| since.unwrap_or_else(Instant::now));
     }
 
-    /// How long whoever's turn it is waits for other processes: of many statements that wait for one that waits in vain, none
-    /// has the whole time once more when its turn comes, and all fail together.
+    /// How long whoever's turn it is waits for other processes: of many statements that wait for
+    /// one that waits in vain, none has the whole time once more when its turn comes, and all fail
+    /// together.
     fn patience(&self, timeout: Duration) -> Duration {
         let waited = self
             .away_since()
@@ -123,7 +127,8 @@ impl Unlocked {
 /// Opens the file that the path names and keeps everyone else from replacing it while it is open.
 ///
 /// # Errors
-/// [`FileError::Locked`] after `timeout`; [`FileError::Cancelled`]; a file that is not there, is not regular or cannot be locked.
+/// [`FileError::Locked`] after `timeout`; [`FileError::Cancelled`]; a file that is not there, is
+/// not regular or cannot be locked.
 pub fn exclusive(path: &Path, kind: &'static FileKind, timeout: Duration) -> Result<Exclusive, FileError> {
     let failed = |source| FileError::NotWritten {
         step: Step::Lock,
@@ -151,12 +156,13 @@ pub fn exclusive(path: &Path, kind: &'static FileKind, timeout: Duration) -> Res
     Ok(Exclusive { file, _turn: turn })
 }
 
-/// Opens the file that the path names when no replacement is at work on it: a reader must not take up what
-/// the replacement may yet take back. Where the file system has no locks, no replacement is at work either, and the file is
-/// opened without: a server that can read its keys must start.
+/// Opens the file that the path names when no replacement is at work on it: a reader must not take
+/// up what the replacement may yet take back. Where the file system has no locks, no replacement is
+/// at work either, and the file is opened without: a server that can read its keys must start.
 ///
 /// # Errors
-/// [`FileError::Locked`] after `timeout`; [`FileError::Cancelled`]; a file that is not there or is not regular.
+/// [`FileError::Locked`] after `timeout`; [`FileError::Cancelled`]; a file that is not there or is
+/// not regular.
 pub fn shared_if_possible(path: &Path, timeout: Duration) -> Result<File, FileError> {
     let failed = |source| FileError::ReadFailed {
         path: path.into(),
@@ -174,8 +180,8 @@ pub fn shared_if_possible(path: &Path, timeout: Duration) -> Result<File, FileEr
     }
 }
 
-/// Whether the error says that this file system has no locks, and not that one cannot be had now (ENOLCK: the kernel has no room
-/// for it, or an NFS server's lock service is away).
+/// Whether the error says that this file system has no locks, and not that one cannot be had now
+/// (ENOLCK: the kernel has no room for it, or an NFS server's lock service is away).
 fn has_no_locks(error: &io::Error) -> bool {
     const NO_LOCKS: [i32; 3] = [libc::EOPNOTSUPP, libc::ENOSYS, libc::EINVAL];
     error.raw_os_error().is_some_and(|code| NO_LOCKS.contains(&code))
@@ -199,12 +205,14 @@ pub(super) fn wait_for(
     }
 }
 
-/// Whether the error says that only who has the file open for writing may lock it, as on NFS: flock(2).
+/// Whether the error says that only who has the file open for writing may lock it, as on NFS:
+/// flock(2).
 fn is_for_writers(error: &io::Error) -> bool {
     error.raw_os_error() == Some(libc::EBADF)
 }
 
-/// Opens a file, which was a regular one a moment ago, for reading and writing. Nobody writes into it: it is replaced.
+/// Opens a file, which was a regular one a moment ago, for reading and writing. Nobody writes into
+/// it: it is replaced.
 fn open_to_write(path: &Path) -> io::Result<File> {
     OpenOptions::new()
         .read(true)

@@ -1,5 +1,5 @@
-//! Files that hold secrets: read whole into memory that is wiped, made and replaced so that neither a crash nor
-//! a failing disk loses a byte, and seen by nobody half-written.
+//! Files that hold secrets: read whole into memory that is wiped, made and replaced so that neither
+//! a crash nor a failing disk loses a byte, and seen by nobody half-written.
 //!
 //! | module | holds |
 //! |---|---|
@@ -11,8 +11,8 @@
 //! | [`step`] | which step failed, and what the disk holds then |
 //! | [`failpoint`] | the places where tests kill a process or make a step fail |
 //!
-//! Nothing here knows what is in a file. What a DBA calls it, and what helps when it cannot be written, comes
-//! along as a [`FileKind`].
+//! Nothing here knows what is in a file. What a DBA calls it, and what helps when it cannot be
+//! written, comes along as a [`FileKind`].
 
 mod error;
 pub mod failpoint;
@@ -27,8 +27,8 @@ mod target;
 pub use error::{FileError, LockHolder};
 pub use permissions::LoosePermissions;
 
-/// What a file is to those who look after it: its name and its limit, and the words of messages and hints that
-/// differ from one kind to the next.
+/// What a file is to those who look after it: its name and its limit, and the words of messages and
+/// hints that differ from one kind to the next.
 #[derive(Debug, PartialEq, Eq)]
 pub struct FileKind {
     /// What messages call it: `key file`.
@@ -37,9 +37,11 @@ pub struct FileKind {
     pub size_limit: u64,
     /// What helps when it is too large: `remove versions that no data uses`.
     pub when_too_large: &'static str,
-    /// What helps, beside a right to write there, when only root could replace it: ``run `keyroll rotate --all` as root``.
+    /// What helps, beside a right to write there, when only root could replace it: ``run `keyroll
+    /// rotate --all` as root``.
     pub replace_as_root: Option<&'static str>,
-    /// What a replacement that failed and could not be undone leaves in the file, and why that does no harm.
+    /// What a replacement that failed and could not be undone leaves in the file, and why that does
+    /// no harm.
     pub when_not_put_back: &'static str,
 }
 

@@ -18,9 +18,11 @@ pub struct LoosePermissions {
     pub path: PathBuf,
     /// Its permission bits.
     pub mode: u32,
-    /// The command that mends it, ready for a shell. Whoever reads the file now can read it afterwards.
+    /// The command that mends it, ready for a shell. Whoever reads the file now can read it
+    /// afterwards.
     pub mend: String,
-    /// Whether the server can read the file afterwards only if it runs as root: nobody says here who it runs as.
+    /// Whether the server can read the file afterwards only if it runs as root: nobody says here
+    /// who it runs as.
     readable_for_root_alone: bool,
 }
 
@@ -63,15 +65,17 @@ const OTHERS_READ: u32 = 0o004;
 const OTHERS_WRITE: u32 = 0o002;
 const GROUP_WRITE: u32 = 0o020;
 
-/// Finds fault with a file that others may read, or that anyone but its owner may change. The group may
-/// read: that is how a server's user is given a file that root owns.
+/// Finds fault with a file that others may read, or that anyone but its owner may change. The group
+/// may read: that is how a server's user is given a file that root owns.
 ///
-/// `meta` must come from the opened file, not from its path, so that it speaks of the bytes that are read.
+/// `meta` must come from the opened file, not from its path, so that it speaks of the bytes that
+/// are read.
 pub fn check(meta: &Metadata, path: &Path) -> Option<LoosePermissions> {
     check_for(&Reader::us(), meta, path)
 }
 
-/// The same of a file that someone else reads: what is not there or cannot be seen is found out then.
+/// The same of a file that someone else reads: what is not there or cannot be seen is found out
+/// then.
 pub fn check_path(path: &Path) -> Option<LoosePermissions> {
     check(&fs::metadata(path).ok()?, path)
 }
@@ -96,8 +100,8 @@ fn check_for(reader: &Reader, meta: &Metadata, path: &Path) -> Option<LoosePermi
     Some(mended_by(reader, meta, path, &mend.join(","), group))
 }
 
-/// What is wrong, and the chmod that mends it. The owner, and `group` where one is named, can read the file afterwards: where
-/// `reader` is not among them, it must be given to him.
+/// What is wrong, and the chmod that mends it. The owner, and `group` where one is named, can read
+/// the file afterwards: where `reader` is not among them, it must be given to him.
 fn mended_by(
     reader: &Reader,
     meta: &Metadata,
@@ -121,10 +125,11 @@ fn mended_by(
     }
 }
 
-/// Refuses a file that is not of mode 0600 or stricter: one whose secret nobody but its owner has to know.
+/// Refuses a file that is not of mode 0600 or stricter: one whose secret nobody but its owner has
+/// to know.
 ///
-/// `meta` must come from the opened file, as in [`check`]. An access control list that lets others in shows in
-/// the mode too, as bits of the group.
+/// `meta` must come from the opened file, as in [`check`]. An access control list that lets others
+/// in shows in the mode too, as bits of the group.
 ///
 /// # Errors
 /// Who may read it, and the command that mends it.

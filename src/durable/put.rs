@@ -5,8 +5,9 @@
 //!         └─ rename ─> NAME, fsync of the directory, read back
 //! ```
 //!
-//! At every moment, and after a crash at any, the path names the whole old file or the whole new one, or no file where
-//! there was none. There is no lock: it would have to be had on every file system that a data directory is on.
+//! At every moment, and after a crash at any, the path names the whole old file or the whole new
+//! one, or no file where there was none. There is no lock: it would have to be had on every file
+//! system that a data directory is on.
 
 use std::io;
 use std::path::Path;
@@ -16,11 +17,12 @@ use super::step::{DiskState, Step};
 use super::target::{StepFailure, Target};
 use super::{FileError, FileKind, read};
 
-/// Makes the file, or replaces the one of its name, and returns when it is durable and was read back.
+/// Makes the file, or replaces the one of its name, and returns when it is durable and was read
+/// back.
 ///
 /// # Errors
-/// [`FileError::FileTooLarge`]; [`FileError::NotWritten`]: the path names the old file then, or the new one where the
-/// error says that it may.
+/// [`FileError::FileTooLarge`]; [`FileError::NotWritten`]: the path names the old file then, or the
+/// new one where the error says that it may.
 pub fn put(path: &Path, kind: &'static FileKind, bytes: &[u8]) -> Result<(), FileError> {
     check_size(bytes, path, kind)?;
     let target = Target::new(path, "put");

@@ -18,15 +18,15 @@ use crate::secret::SecretBytes;
 /// How long a pipe is waited for: whoever writes a secret into one is at it.
 pub const PIPE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The memory that goes with each byte of a file while it is understood, replaced and read back, with its keys in memory before
-/// and after.
+/// The memory that goes with each byte of a file while it is understood, replaced and read back,
+/// with its keys in memory before and after.
 const MEMORY_PER_BYTE: usize = 32;
 
 /// The least room that a file is read into, in bytes.
 const LEAST_ROOM: u64 = 4096;
 
-/// The file that the path leads to in the end, without a symbolic link in it: the one that a replacement takes
-/// the place of, so that the links stay.
+/// The file that the path leads to in the end, without a symbolic link in it: the one that a
+/// replacement takes the place of, so that the links stay.
 ///
 /// # Errors
 /// [`FileError::FileNotFound`].
@@ -37,7 +37,8 @@ pub fn resolve(path: &Path) -> Result<PathBuf, FileError> {
     })
 }
 
-/// Opens a regular file for reading; never waits, as a named pipe would for someone to write into it.
+/// Opens a regular file for reading; never waits, as a named pipe would for someone to write into
+/// it.
 ///
 /// # Errors
 /// [`FileError::FileNotFound`]; [`FileError::ReadFailed`] for a directory, a pipe or a device.
@@ -61,7 +62,8 @@ pub fn regular(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// Opens a file or a pipe, as [`up_to`] reads them; does not wait for whoever is to write into the pipe.
+/// Opens a file or a pipe, as [`up_to`] reads them; does not wait for whoever is to write into the
+/// pipe.
 ///
 /// # Errors
 /// [`FileError::FileNotFound`]; [`FileError::ReadFailed`] for a directory.
@@ -94,19 +96,22 @@ fn check_regular(file: &File) -> io::Result<()> {
 
 /// Reads an open file of this kind to its end. `path` is for messages alone.
 ///
-/// An allocation that fails ends the process. So the memory that work on so large a file takes is asked for first, and given
-/// back: whoever lacks it is told so. That is no promise, as another thread may take it in the next moment, and a system that
-/// promises more memory than it has may still end the process when it is used.
+/// An allocation that fails ends the process. So the memory that work on so large a file takes is
+/// asked for first, and given back: whoever lacks it is told so. That is no promise, as another
+/// thread may take it in the next moment, and a system that promises more memory than it has may
+/// still end the process when it is used.
 ///
 /// # Errors
-/// [`FileError::FileTooLarge`]; [`FileError::NoMemory`]; [`FileError::ReadFailed`], also when the file grows meanwhile.
+/// [`FileError::FileTooLarge`]; [`FileError::NoMemory`]; [`FileError::ReadFailed`], also when the
+/// file grows meanwhile.
 pub fn whole(file: &File, path: &Path, kind: &'static FileKind) -> Result<SecretBytes, FileError> {
     let bytes = up_to(file, path, kind.size_limit)?.ok_or_else(|| FileError::FileTooLarge {
         path: path.into(),
         kind,
     })?;
     let needed = bytes.expose().len().saturating_mul(MEMORY_PER_BYTE);
-    // Of the system and not of malloc, which learns from a large piece that was given back to keep large pieces.
+    // Of the system and not of malloc, which learns from a large piece that was given back to keep
+    // large pieces.
     if needed > 0 && MmapMut::map_anon(needed).is_err() {
         return Err(no_memory(path, needed));
     }
@@ -123,11 +128,12 @@ fn no_memory(path: &Path, bytes: usize) -> FileError {
 /// Reads an open file, which may be a pipe, to its end; `None` if it has more than `limit` bytes.
 ///
 /// # Errors
-/// [`FileError::ReadFailed`], also when the file grows meanwhile, or a pipe has not come to its end after [`PIPE_TIMEOUT`];
-/// [`FileError::Cancelled`].
+/// [`FileError::ReadFailed`], also when the file grows meanwhile, or a pipe has not come to its end
+/// after [`PIPE_TIMEOUT`]; [`FileError::Cancelled`].
 pub fn up_to(mut file: &File, path: &Path, limit: u64) -> Result<Option<SecretBytes>, FileError> {
     let meta = file.metadata().map_err(failed(path))?;
-    // All the room at once: a vector that grows leaves an unwiped copy behind. A pipe tells no size.
+    // All the room at once: a vector that grows leaves an unwiped copy behind. A pipe tells no
+    // size.
     let room = meta.len().max(LEAST_ROOM).min(limit) as usize + 1;
     let mut bytes = Vec::new();
     let no_memory = |_| no_memory(path, room);

@@ -1,19 +1,20 @@
-//! Putting a file on disk so that at every moment, and after a crash at any, the path names either the whole
-//! old file or the whole new one.
+//! Putting a file on disk so that at every moment, and after a crash at any, the path names either
+//! the whole old file or the whole new one.
 //!
 //! ```text
-//! .NAME.keyroll-new           made, locked, given owner, attributes and mode of NAME, written, fsync
-//!         │   .NAME.previous.keyroll-new     the same with the old bytes, where the old file is to be kept
-//!         └───────────│─ rename ─> NAME, fsync of the directory, read back; on failure the old bytes go the same way
-//!                     └─ rename ─> NAME.previous, fsync of the directory
+//! .NAME.keyroll-new     made, locked, given owner, attributes and mode of NAME, written, fsync
+//!      │   .NAME.previous.keyroll-new     the same with the old bytes, where they are to be kept
+//!      └──────────│─ rename ─> NAME, fsync of the directory, read back; on failure the old bytes
+//!                 │            go the same way
+//!                 └─ rename ─> NAME.previous, fsync of the directory
 //! ```
 //!
-//! In this order NAME.previous is older than NAME at every moment: a file that is as old as its copy is itself an old copy that
-//! someone has put there.
+//! In this order NAME.previous is older than NAME at every moment: a file that is as old as its
+//! copy is itself an old copy that someone has put there.
 //!
-//! NAME.previous is a copy, not another name of the old file: that would need a file system with hard links, a
-//! crash before the last rename would leave a file of two names, and what an editor then wrote into the one
-//! would change the other.
+//! NAME.previous is a copy, not another name of the old file: that would need a file system with
+//! hard links, a crash before the last rename would leave a file of two names, and what an editor
+//! then wrote into the one would change the other.
 
 use std::error::Error;
 use std::ffi::OsString;
@@ -30,7 +31,8 @@ use crate::cancel;
 
 /// What takes the place of what. `Debug` is left out: the bytes are secret.
 pub struct Replacement<'a> {
-    /// The file's path, without a symbolic link at its end (see [`read::resolve`](super::read::resolve)).
+    /// The file's path, without a symbolic link at its end (see
+    /// [`read::resolve`](super::read::resolve)).
     pub path: &'a Path,
     /// What it is.
     pub kind: &'static FileKind,
@@ -64,17 +66,19 @@ pub struct Replaced<T> {
     pub copy: Result<(), FileError>,
 }
 
-/// Replaces the file by one with the new bytes, which has the same owner, mode and extended attributes, and
-/// returns when it is durable.
+/// Replaces the file by one with the new bytes, which has the same owner, mode and extended
+/// attributes, and returns when it is durable.
 ///
-/// `read_back` reads the path again, without its lock, and judges it; its answer is returned. If it or anything
-/// else after the rename fails, the old bytes are put back. Nobody reads the new file before that is decided, for it is
-/// locked. What is kept of the old file is durable, under another name, before the file is replaced.
+/// `read_back` reads the path again, without its lock, and judges it; its answer is returned. If it
+/// or anything else after the rename fails, the old bytes are put back. Nobody reads the new file
+/// before that is decided, for it is locked. What is kept of the old file is durable, under another
+/// name, before the file is replaced.
 ///
 /// # Errors
-/// [`FileError::FileTooLarge`] for new bytes beyond the kind's limit; [`FileError::HardLinked`]; [`FileError::Cancelled`];
-/// [`FileError::NotWritten`], with what the disk holds then, also for a failure of `read_back`. A copy that is not as it
-/// was to be when the new file is in place is no error of the replacement.
+/// [`FileError::FileTooLarge`] for new bytes beyond the kind's limit; [`FileError::HardLinked`];
+/// [`FileError::Cancelled`]; [`FileError::NotWritten`], with what the disk holds then, also for a
+/// failure of `read_back`. A copy that is not as it was to be when the new file is in place is no
+/// error of the replacement.
 pub fn replace<T, E>(
     replacement: &Replacement<'_>,
     read_back: impl FnOnce() -> Result<T, E>,
@@ -163,7 +167,8 @@ where
     })
 }
 
-/// Fails where the statement that asked for the file was killed, which may have been in any of the waits before.
+/// Fails where the statement that asked for the file was killed, which may have been in any of the
+/// waits before.
 fn still_wanted(path: &Path) -> Result<(), FileError> {
     match cancel::is_cancelled() {
         true => Err(FileError::Cancelled { path: path.into() }),
@@ -207,15 +212,15 @@ fn put_back(path: &Path, old: &[u8], staged: &File, directory: &File) -> Result<
     Ok(back)
 }
 
-/// Makes a new file of mode 0600, never over another one: after a crash it is there as a whole or not at all.
-/// Without `owner` (user id, group id) it belongs to who makes it.
+/// Makes a new file of mode 0600, never over another one: after a crash it is there as a whole or
+/// not at all. Without `owner` (user id, group id) it belongs to who makes it.
 ///
-/// `read_back` reads the path, without its lock, and judges it; its answer is returned. There is no new file
-/// after an error.
+/// `read_back` reads the path, without its lock, and judges it; its answer is returned. There is no
+/// new file after an error.
 ///
 /// # Errors
-/// [`FileError::FileTooLarge`]; [`FileError::FileExists`]; [`FileError::Locked`]; [`FileError::Cancelled`];
-/// [`FileError::NotWritten`]; what `read_back` fails with, as it is.
+/// [`FileError::FileTooLarge`]; [`FileError::FileExists`]; [`FileError::Locked`];
+/// [`FileError::Cancelled`]; [`FileError::NotWritten`]; what `read_back` fails with, as it is.
 pub fn create<T, E: From<FileError>>(
     path: &Path,
     kind: &'static FileKind,
@@ -273,16 +278,16 @@ fn link(target: &Target) -> Result<(), StepFailure> {
         .inspect_err(|_| target.discard())
 }
 
-/// Where a replacement keeps the file as it was: `NAME.previous` beside it. It is always a whole file, and an older one than
-/// the file itself, unless someone has put an older file in its place.
+/// Where a replacement keeps the file as it was: `NAME.previous` beside it. It is always a whole
+/// file, and an older one than the file itself, unless someone has put an older file in its place.
 pub fn previous_path(path: &Path) -> PathBuf {
     let mut previous = OsString::from(path);
     previous.push(".previous");
     previous.into()
 }
 
-/// The temporary files of a process that was killed at work on this file, of those that are there. They may
-/// hold secrets; the next replacement removes them.
+/// The temporary files of a process that was killed at work on this file, of those that are there.
+/// They may hold secrets; the next replacement removes them.
 ///
 /// Only under the file's lock: otherwise they may be those of a process that is at work.
 pub fn leftovers(path: &Path) -> Vec<PathBuf> {
@@ -293,11 +298,12 @@ pub fn leftovers(path: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-/// Makes durable what was read, where that can be had: whoever wrote the file may have been killed, or may have
-/// been an editor, and nobody must use what a power failure would take away.
+/// Makes durable what was read, where that can be had: whoever wrote the file may have been killed,
+/// or may have been an editor, and nobody must use what a power failure would take away.
 ///
 /// # Errors
-/// [`FileError::ReadFailed`]: the disk does not take what was read, so that it may be gone after a power failure.
+/// [`FileError::ReadFailed`]: the disk does not take what was read, so that it may be gone after a
+/// power failure.
 pub fn settle(file: &File, path: &Path) -> Result<(), FileError> {
     let failed = |source| FileError::ReadFailed {
         path: path.into(),
@@ -314,8 +320,9 @@ pub fn settle(file: &File, path: &Path) -> Result<(), FileError> {
     unless_not_here(synced).map_err(failed)
 }
 
-/// Passes what says that nothing can be synced here: a file system without it, a pipe. EROFS is another matter: a disk that is
-/// mounted read-only syncs, one that was made so after an error does not, and shows what it has not stored.
+/// Passes what says that nothing can be synced here: a file system without it, a pipe. EROFS is
+/// another matter: a disk that is mounted read-only syncs, one that was made so after an error does
+/// not, and shows what it has not stored.
 fn unless_not_here(synced: io::Result<()>) -> io::Result<()> {
     const NOT_HERE: [i32; 3] = [libc::EINVAL, libc::ENOSYS, libc::EOPNOTSUPP];
     match synced {

@@ -34,7 +34,8 @@ impl StepFailure {
     }
 }
 
-/// The path of a file to be made or replaced, with the path that its new bytes are written to first.
+/// The path of a file to be made or replaced, with the path that its new bytes are written to
+/// first.
 pub(super) struct Target {
     pub(super) path: PathBuf,
     pub(super) temporary: PathBuf,
@@ -78,8 +79,8 @@ impl Target {
         failpoint::reach(format_args!("{}:{point}", self.work)).map_err(self.failure(step))
     }
 
-    /// Removes the temporary file of a process that was killed: whoever holds the lock is the only one who
-    /// could be at work on it.
+    /// Removes the temporary file of a process that was killed: whoever holds the lock is the only
+    /// one who could be at work on it.
     pub(super) fn remove_stale(&self) -> Result<(), StepFailure> {
         // A read-only file system would refuse to remove even what is not there.
         if self.temporary.symlink_metadata().is_err() {
@@ -107,7 +108,8 @@ impl Target {
         }
     }
 
-    /// Makes the temporary file: of mode 0600, prepared, with these bytes, durable. After an error it is gone.
+    /// Makes the temporary file: of mode 0600, prepared, with these bytes, durable. After an error
+    /// it is gone.
     pub(super) fn stage(
         &self,
         bytes: &[u8],
@@ -195,10 +197,12 @@ impl Target {
 
 /// Gives the file exactly the extended attributes of another one, access control lists among them.
 fn copy_attributes(file: &File, model: &File) -> io::Result<()> {
-    // The system gives every new file its labels; where we may not change them they are right as they are.
+    // The system gives every new file its labels; where we may not change them they are right as
+    // they are.
     let best_effort = |name: &OsStr| name.as_bytes().starts_with(b"security.");
     let wanted = attribute_names(model)?;
-    // A directory's default access control list may have given the new file one that the old file has not.
+    // A directory's default access control list may have given the new file one that the old file
+    // has not.
     for name in attribute_names(file)?
         .iter()
         .filter(|name| !wanted.contains(name))

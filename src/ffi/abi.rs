@@ -8,8 +8,8 @@ include!(concat!(env!("OUT_DIR"), "/abi.rs"));
 
 #[cfg(test)]
 mod tests {
-    /// The build script sets this only after the C compiler has accepted every assertion, or to "cross" where
-    /// it compiles for another machine.
+    /// The build script sets this only after the C compiler has accepted every assertion, or to
+    /// "cross" where it compiles for another machine.
     #[test]
     fn the_interface_was_held_against_the_headers_of_an_installed_server() {
         let checked = matches!(option_env!("KEYROLL_ABI_CHECKED"), Some("1" | "cross"));

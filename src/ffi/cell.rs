@@ -6,8 +6,8 @@ use std::cell::UnsafeCell;
 #[repr(transparent)]
 pub(super) struct ServerCell<T>(UnsafeCell<T>);
 
-// SAFETY: this library touches the content through raw pointers alone, each with its own reason why the server
-// does not write at the same time.
+// SAFETY: this library touches the content through raw pointers alone, each with its own reason why
+// the server does not write at the same time.
 unsafe impl<T> Sync for ServerCell<T> {}
 
 impl<T> ServerCell<T> {

@@ -56,7 +56,8 @@ pub(super) static _maria_plugin_declarations_: ServerCell<[abi::kr_plugin; 2]> =
     },
 ]);
 
-/// The functions of an encryption plugin. Public for benchmarks and tests, which call them as the server does.
+/// The functions of an encryption plugin. Public for benchmarks and tests, which call them as the
+/// server does.
 pub static ENCRYPTION: Vtable = Vtable(abi::kr_encryption {
     interface_version: abi::KR_ENCRYPTION_INTERFACE_VERSION as c_int,
     get_latest_key_version: Some(entry::get_latest_key_version),

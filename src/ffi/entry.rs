@@ -1,4 +1,5 @@
-//! What the server calls: init, deinit and the seven functions of `st_mariadb_encryption`. No logic.
+//! What the server calls: init, deinit and the seven functions of `st_mariadb_encryption`. No
+//! logic.
 
 use std::ffi::{c_int, c_uint, c_void};
 
@@ -15,7 +16,8 @@ use crate::notify::Notify;
 use crate::plugin::{Plugin, PluginError, log};
 use crate::secret::KeyBytes;
 
-/// A key version, or what get_key answers: after a panic "invalid", which is also an error of get_key.
+/// A key version, or what get_key answers: after a panic "invalid", which is also an error of
+/// get_key.
 struct VersionOrStatus(c_uint);
 impl Answer for VersionOrStatus {
     const AFTER_PANIC: Self = VersionOrStatus(abi::KR_KEY_VERSION_INVALID);
@@ -62,7 +64,8 @@ pub(super) unsafe extern "C" fn get_key(
 ) -> c_uint {
     guard(|| {
         let status = match published::current().and_then(|ring| ring.key(key_id, version)) {
-            // SAFETY: the server passes a buffer of `*length` bytes and a length of its own, or null for either.
+            // SAFETY: the server passes a buffer of `*length` bytes and a length of its own, or
+            // null for either.
             Some(key) => unsafe { hand_over(key, buffer, length) },
             // SAFETY: as above.
             None => unsafe { get_missing_key(KeyName { id: key_id, version }, buffer, length) },
@@ -72,7 +75,8 @@ pub(super) unsafe extern "C" fn get_key(
     .0
 }
 
-/// The same for a version that the ring lacks: the store may have it by now. Apart from the way that is taken for each page.
+/// The same for a version that the ring lacks: the store may have it by now. Apart from the way
+/// that is taken for each page.
 ///
 /// # Safety
 /// That of [`hand_over`].
@@ -91,7 +95,8 @@ unsafe fn get_missing_key(name: KeyName, buffer: *mut u8, length: *mut c_uint) -
 /// Copies the key if there is a buffer for it, and always tells its true length.
 ///
 /// # Safety
-/// `length` is null or writable; where `buffer` is not null, `*length` is initialised and the buffer's size.
+/// `length` is null or writable; where `buffer` is not null, `*length` is initialised and the
+/// buffer's size.
 #[inline(always)]
 unsafe fn hand_over(key: KeyBytes<'_>, buffer: *mut u8, length: *mut c_uint) -> c_uint {
     if length.is_null() {
@@ -168,7 +173,8 @@ pub(super) unsafe extern "C" fn crypt_ctx_update(
         slen: slen as usize,
         dst,
     };
-    // SAFETY: `dlen` is null or writable; the rest is the vtable's contract, to which the server keeps.
+    // SAFETY: `dlen` is null or writable; the rest is the vtable's contract, to which the server
+    // keeps.
     unsafe { write_length(dlen, || Context::update(ctx, chunk)) }
 }
 
@@ -251,9 +257,9 @@ fn crypt_status(result: Result<(), CipherError>) -> CryptStatus {
     CryptStatus(result.map_or_else(context::code, |()| abi::KR_CRYPT_OK as c_int))
 }
 
-/// Runs the work behind the guard and tells how many bytes it wrote: 0 unless it succeeded, even after a panic,
-/// because the server uses the number after a failure, too. The work is done without a place for the number as
-/// well: a finish must always wipe.
+/// Runs the work behind the guard and tells how many bytes it wrote: 0 unless it succeeded, even
+/// after a panic, because the server uses the number after a failure, too. The work is done without
+/// a place for the number as well: a finish must always wipe.
 ///
 /// # Safety
 /// `dlen` is null or writable.
@@ -271,8 +277,8 @@ unsafe fn write_length(dlen: *mut c_uint, work: impl FnOnce() -> Result<usize, C
         if !is_told {
             return CryptStatus(abi::KR_CRYPT_BAD_DATA);
         }
-        // At most one block more comes out than the 2^32 - 1 bytes that a call can bring in; that cannot be
-        // told.
+        // At most one block more comes out than the 2^32 - 1 bytes that a call can bring in; that
+        // cannot be told.
         crypt_status(result.and_then(|written| {
             *dlen = c_uint::try_from(written).map_err(|_| CipherError::BadData)?;
             Ok(())

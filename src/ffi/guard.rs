@@ -1,4 +1,5 @@
-//! No panic crosses the boundary: what an entry answers instead depends on the type that it returns.
+//! No panic crosses the boundary: what an entry answers instead depends on the type that it
+//! returns.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -15,12 +16,13 @@ impl Answer for () {
 
 /// Runs the body of an entry; after a panic the answer is [`Answer::AFTER_PANIC`].
 ///
-/// The panic hook has printed where it happened to the server's error log by then; panic messages of this
-/// library hold no secret.
+/// The panic hook has printed where it happened to the server's error log by then; panic messages
+/// of this library hold no secret.
 #[inline(always)]
 pub(super) fn guard<A: Answer>(body: impl FnOnce() -> A) -> A {
-    // What a body may leave half done is either thread-local to the call (a crypt context, which is marked
-    // dead before it is worked on) or replaced as a whole (the published keys), so nothing torn can be seen.
+    // What a body may leave half done is either thread-local to the call (a crypt context, which is
+    // marked dead before it is worked on) or replaced as a whole (the published keys), so nothing
+    // torn can be seen.
     catch_unwind(AssertUnwindSafe(|| {
         test_point(Point::Entry);
         body()

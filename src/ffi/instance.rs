@@ -20,7 +20,8 @@ use crate::store::{Changes, RefreshPolicy};
 /// The plugin between init and deinit.
 static PLUGIN: Mutex<Option<Arc<Plugin>>> = Mutex::new(None);
 
-/// What it tells about itself; it outlives the plugin, so that status variables need no lock of the plugin.
+/// What it tells about itself; it outlives the plugin, so that status variables need no lock of the
+/// plugin.
 pub(super) static STATUS: Lazy<Status> = Lazy::new(Status::default);
 
 /// The plugin, if it runs. Lookups, ciphers and status variables do without it.
@@ -64,8 +65,8 @@ fn refresher_slot() -> MutexGuard<'static, Option<Refresher>> {
     REFRESHER.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Requests a key that the server asks for and the ring lacks; `false` where there is no refresher. Never waits for the
-/// store.
+/// Requests a key that the server asks for and the ring lacks; `false` where there is no refresher.
+/// Never waits for the store.
 #[cold]
 pub(super) fn request_key(id: u32) -> bool {
     let refresher = refresher_slot();
@@ -75,18 +76,21 @@ pub(super) fn request_key(id: u32) -> bool {
     refresher.is_some()
 }
 
-/// Sets how often and how patiently the store is refreshed, where there is a refresher. Never waits for the store.
+/// Sets how often and how patiently the store is refreshed, where there is a refresher. Never waits
+/// for the store.
 pub(super) fn set_refresh_policy(policy: RefreshPolicy) {
     if let Some(refresher) = refresher_slot().as_ref() {
         refresher.set_policy(policy);
     }
 }
 
-/// What is to be done about a version that the server asks for and the ring lacks; whether it may be there now.
+/// What is to be done about a version that the server asks for and the ring lacks; whether it may
+/// be there now.
 ///
-/// The tool reads the store again: a server that rotates while a backup runs writes the new version into its redo log
-/// (before MariaDB 10.8 at each checkpoint), and the tool fails unless it can read that. A server knows of no version
-/// that is not in its ring, but in a store that others write to, where the refresher sees to it.
+/// The tool reads the store again: a server that rotates while a backup runs writes the new version
+/// into its redo log (before MariaDB 10.8 at each checkpoint), and the tool fails unless it can
+/// read that. A server knows of no version that is not in its ring, but in a store that others
+/// write to, where the refresher sees to it.
 #[cold]
 pub(super) fn reload_for(name: KeyName) -> bool {
     static RELOADS: Lazy<ReloadThrottle> = Lazy::new(ReloadThrottle::default);
@@ -108,10 +112,12 @@ pub(super) fn report_missing_version(name: KeyName) {
     }
 }
 
-/// Ends the server, whose start keyroll has refused, where going on would lose data: the server lets Aria recover from a crash
-/// without the plugin, which leaves encrypted tables out and then counts what was to be done to them as done.
+/// Ends the server, whose start keyroll has refused, where going on would lose data: the server
+/// lets Aria recover from a crash without the plugin, which leaves encrypted tables out and then
+/// counts what was to be done to them as done.
 ///
-/// Nothing but this library has run by then that wrote to the data directory; so it ends at once, as after a kill.
+/// Nothing but this library has run by then that wrote to the data directory; so it ends at once,
+/// as after a kill.
 pub(super) fn end_before_recovery_without_keys() {
     if !services::is_server_starting() {
         return;
@@ -166,13 +172,15 @@ impl RefreshTarget for Running {
     }
 }
 
-/// The latest version of a key that is not in the ring, made just now where the settings, the statement and the data allow it.
+/// The latest version of a key that is not in the ring, made just now where the settings, the
+/// statement and the data allow it.
 #[cold]
 pub(super) fn first_use(id: u32) -> Option<u32> {
     let is_requested = id != 0 && request_key(id);
     let plugin = plugin().filter(|_| id != 0)?;
     let ring = published::current()?;
-    // The tool only reads what a server has written: it has no use for a new key, and must not change a keystore.
+    // The tool only reads what a server has written: it has no use for a new key, and must not
+    // change a keystore.
     let may_make = !is_requested && values::auto_create_keys() && !services::is_backup_tool();
     let statement = services::statement();
     let work = || {
@@ -195,7 +203,8 @@ pub(super) fn first_use(id: u32) -> Option<u32> {
     cancel::while_wanted(move || unsafe { services::is_killed(thd) }, work)
 }
 
-/// Rotates keys as `SET GLOBAL keyroll_rotate_key = request` asks for; otherwise the statement's error.
+/// Rotates keys as `SET GLOBAL keyroll_rotate_key = request` asks for; otherwise the statement's
+/// error.
 pub(super) fn rotate_keys(request: i64, new: NewVersions<'_>) -> Result<(), String> {
     let doing = if request == -1 {
         "rotation of all keys".into()

@@ -10,8 +10,9 @@ static CURRENT: AtomicPtr<Ring> = AtomicPtr::new(ptr::null_mut());
 
 /// Every ring since the start, the current one last.
 ///
-/// A lookup may still read a ring that has been replaced, and must not pay for saying so; so replaced rings
-/// live until the plugin ends. There are few: a ring is replaced by one of twice the size, when its tables are full.
+/// A lookup may still read a ring that has been replaced, and must not pay for saying so; so
+/// replaced rings live until the plugin ends. There are few: a ring is replaced by one of twice the
+/// size, when its tables are full.
 static KEPT: Mutex<Vec<Arc<Ring>>> = Mutex::new(Vec::new());
 
 /// Makes these keys the ones that every lookup from now on answers from.
@@ -27,8 +28,9 @@ pub(super) fn publish(ring: &Arc<Ring>) {
 /// The published keys; `None` before the start and after the end.
 #[inline(always)]
 pub(super) fn current() -> Option<&'static Ring> {
-    // SAFETY: the pointer is null or was made from an Arc that KEPT holds until `clear`, and the server calls
-    // no entry after the deinit that clears. So it is valid for as long as any entry runs.
+    // SAFETY: the pointer is null or was made from an Arc that KEPT holds until `clear`, and the
+    // server calls no entry after the deinit that clears. So it is valid for as long as any entry
+    // runs.
     unsafe { CURRENT.load(Ordering::Acquire).as_ref() }
 }
 

@@ -1,10 +1,11 @@
 //! What the server does for plugins: the error log, errors of statements, and SQL.
 //!
-//! A service is had by exporting a pointer that is named like it and preset to the version wanted. The server
-//! puts the service's structure there at load; where it has no such service the number stays. A service whose major
-//! version differs makes the server refuse the library: so it is with `my_print_error_service`, 1.0 in MariaDB 10.5
-//! to 10.11 and 2.0 in 11.8. One library for all of them takes the function behind it by its own name instead, which
-//! the server exports for plugins that link against it.
+//! A service is had by exporting a pointer that is named like it and preset to the version wanted.
+//! The server puts the service's structure there at load; where it has no such service the number
+//! stays. A service whose major version differs makes the server refuse the library: so it is with
+//! `my_print_error_service`, 1.0 in MariaDB 10.5 to 10.11 and 2.0 in 11.8. One library for all of
+//! them takes the function behind it by its own name instead, which the server exports for plugins
+//! that link against it.
 
 use std::ffi::{CStr, CString, OsStr, c_char, c_uint, c_ulong, c_void};
 use std::os::unix::ffi::OsStrExt;
@@ -33,15 +34,16 @@ const STATEMENT_ERROR: c_uint = 1105;
 /// The number that clients know a killed statement by (`ER_QUERY_INTERRUPTED`).
 const STATEMENT_KILLED: c_uint = 1317;
 
-/// The service behind the exported pointer, or `None` where the preset version number is still in it.
+/// The service behind the exported pointer, or `None` where the preset version number is still in
+/// it.
 fn service<T>(exported: &AtomicPtr<T>) -> Option<&'static T> {
     let pointer = exported.load(Ordering::Acquire);
     // No structure lies in the first page of memory; version numbers are small.
     if pointer.addr() < 4096 {
         return None;
     }
-    // SAFETY: the server wrote the address of its service here before it called init, and services are
-    // statics of the server.
+    // SAFETY: the server wrote the address of its service here before it called init, and services
+    // are statics of the server.
     unsafe { pointer.as_ref() }
 }
 
@@ -52,7 +54,8 @@ pub(super) fn log(level: Severity, text: &str) {
         Severity::Warning => (0, abi::KR_ME_WARNING),
         Severity::Error => (START_ERROR, 0),
     };
-    // mariadb-backup prints nothing that is for the error log only, and has no statement that an error could fail.
+    // mariadb-backup prints nothing that is for the error log only, and has no statement that an
+    // error could fail.
     let log = match level {
         Severity::Error if is_backup_tool() => abi::KR_ME_ERROR_LOG,
         _ => abi::KR_ME_ERROR_LOG_ONLY,
@@ -83,8 +86,8 @@ pub(super) fn warn_statement(text: &str) {
 macro_rules! server_function {
     ($name:literal: $type:ty) => {{
         static FUNCTION: Lazy<$type> = Lazy::new(|| {
-            // SAFETY: the function has this type from 10.5 to 11.8 (include/abi_check.c); null becomes
-            // `None`.
+            // SAFETY: the function has this type from 10.5 to 11.8 (include/abi_check.c); null
+            // becomes `None`.
             unsafe { std::mem::transmute::<*mut c_void, $type>(symbol($name)) }
         });
         *FUNCTION
@@ -92,7 +95,8 @@ macro_rules! server_function {
 }
 
 fn print(nr: c_uint, text: &str, flags: c_ulong) {
-    // One line, and no NUL, which would cut it: our texts are that, but what they quote may be anything.
+    // One line, and no NUL, which would cut it: our texts are that, but what they quote may be
+    // anything.
     let text = CString::new(shorten(&one_line(text))).unwrap_or_default();
     match server_function!(c"my_printf_error": abi::kr_printf_error) {
         // SAFETY: the format takes one string, and both live until the call returns.
@@ -105,11 +109,12 @@ fn print(nr: c_uint, text: &str, flags: c_ulong) {
     }
 }
 
-/// Tells whether the statement that this connection runs was killed, or its connection, or the server ends.
+/// Tells whether the statement that this connection runs was killed, or its connection, or the
+/// server ends.
 ///
 /// # Safety
-/// `thd` is the server's connection whose statement this thread runs, for as long as the answer is asked; null is never
-/// killed.
+/// `thd` is the server's connection whose statement this thread runs, for as long as the answer is
+/// asked; null is never killed.
 pub(super) unsafe fn is_killed(thd: *mut c_void) -> bool {
     match server_function!(c"thd_kill_level": abi::kr_kill_level) {
         // SAFETY: by this function's contract.
@@ -127,8 +132,8 @@ pub(super) fn current_thd() -> *mut c_void {
     }
 }
 
-/// The statement that this thread runs. One that makes a table counts as such once the server is up, or in one that makes its
-/// first tables (bootstrap).
+/// The statement that this thread runs. One that makes a table counts as such once the server is
+/// up, or in one that makes its first tables (bootstrap).
 pub(super) fn statement() -> Statement {
     let tablespace_op = server_function!(c"thd_tablespace_op": abi::kr_sql_command);
     let thd = current_thd();
@@ -157,8 +162,8 @@ fn symbol(name: &CStr) -> *mut c_void {
     unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) }
 }
 
-/// The text with its middle left out where it is too long for the server, which would cut off the end: the
-/// reason is in front and the hint behind, and what is long is a path between them.
+/// The text with its middle left out where it is too long for the server, which would cut off the
+/// end: the reason is in front and the hint behind, and what is long is a path between them.
 fn shorten(text: &str) -> String {
     const LEFT_OUT: &str = "...";
     if text.len() < MESSAGE_ROOM {
@@ -194,28 +199,30 @@ pub(super) fn end_process() -> ! {
     unsafe { libc::_exit(1) }
 }
 
-/// Whether the server's variable of this name, a bool or an int, is not 0 (little-endian, so the first
-/// byte tells); `None` where there is no such variable.
+/// Whether the server's variable of this name, a bool or an int, is not 0 (little-endian, so the
+/// first byte tells); `None` where there is no such variable.
 fn flag(name: &CStr) -> Option<bool> {
     let variable = symbol(name).cast::<u8>();
     if variable.is_null() {
         return None;
     }
-    // SAFETY: the symbol is a variable of at least one byte, which lives as long as the process; the server
-    // writes it once, and an atomic of one byte has no alignment.
+    // SAFETY: the symbol is a variable of at least one byte, which lives as long as the process;
+    // the server writes it once, and an atomic of one byte has no alignment.
     Some(unsafe { AtomicU8::from_ptr(variable) }.load(Ordering::Acquire) != 0)
 }
 
-/// The server's data directory; `None` where the server does not tell it as an absolute path, and in mariadb-backup, which
-/// works on a server's or on a copy. The working directory, which is mostly the same, is not trusted: it need not be.
+/// The server's data directory; `None` where the server does not tell it as an absolute path, and
+/// in mariadb-backup, which works on a server's or on a copy. The working directory, which is
+/// mostly the same, is not trusted: it need not be.
 pub(super) fn data_directory() -> Option<PathBuf> {
-    // `mysql_real_data_home`, an array of characters (FN_REFLEN) of the server, exported for plugins from 10.5 to 11.8.
+    // `mysql_real_data_home`, an array of characters (FN_REFLEN) of the server, exported for
+    // plugins from 10.5 to 11.8.
     let home = symbol(c"mysql_real_data_home").cast::<c_char>();
     if home.is_null() || is_backup_tool() {
         return None;
     }
-    // SAFETY: the symbol is an array that holds a C string; the server fills it before it loads plugins and changes
-    // it no more.
+    // SAFETY: the symbol is an array that holds a C string; the server fills it before it loads
+    // plugins and changes it no more.
     let home = unsafe { CStr::from_ptr(home) };
     let home = Path::new(OsStr::from_bytes(home.to_bytes()));
     home.is_absolute().then(|| home.into())
@@ -243,8 +250,9 @@ pub(super) fn is_backup_tool() -> bool {
     *ANSWER
 }
 
-/// Asks for all that a wake needs in one statement: reading INNODB_TABLESPACES_ENCRYPTION makes InnoDB compare
-/// each tablespace's versions with the latest ones and wake its threads where there is work.
+/// Asks for all that a wake needs in one statement: reading INNODB_TABLESPACES_ENCRYPTION makes
+/// InnoDB compare each tablespace's versions with the latest ones and wake its threads where there
+/// is work.
 const WAKE: &CStr = c"SELECT @@GLOBAL.innodb_encryption_threads, @@GLOBAL.innodb_encryption_rotate_key_age, \
     (SELECT COUNT(*) FROM information_schema.INNODB_TABLESPACES_ENCRYPTION)";
 
@@ -288,7 +296,8 @@ impl Connection {
         let numbers = row.and_then(|row| {
             let mut numbers = [0; N];
             for (column, number) in numbers.iter_mut().enumerate() {
-                // SAFETY: the row, if there is one, has at least N columns by the statements of this file.
+                // SAFETY: the row, if there is one, has at least N columns by the statements of
+                // this file.
                 *number = unsafe { number_at(row, column) }?;
             }
             Some(numbers)

@@ -35,7 +35,8 @@ macro_rules! status_variables {
                             var: *mut abi::kr_show_var,
                             buffer: *mut c_char,
                         ) -> c_int {
-                            // SAFETY: the server passes its own copy of the declaration and the buffer.
+                            // SAFETY: the server passes its own copy of the declaration and the
+                            // buffer.
                             guard(|| unsafe { write($value, var, buffer) }).0
                         }
                         show as *mut c_void

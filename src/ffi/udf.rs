@@ -1,4 +1,5 @@
-//! The function `keyroll_keys()`: all key versions as a JSON array. Anyone may call it, so it shows no key.
+//! The function `keyroll_keys()`: all key versions as a JSON array. Anyone may call it, so it shows
+//! no key.
 
 use std::ffi::{CStr, c_char, c_ulong};
 use std::ptr;
@@ -53,7 +54,8 @@ pub(super) unsafe extern "C" fn keyroll_keys_init(
 /// The list: NULL where the plugin does not run.
 ///
 /// # Safety
-/// The server's contract for a function that returns a string: `init` went through [`keyroll_keys_init`].
+/// The server's contract for a function that returns a string: `init` went through
+/// [`keyroll_keys_init`].
 // SAFETY: as above.
 #[unsafe(no_mangle)]
 pub(super) unsafe extern "C" fn keyroll_keys(
@@ -65,7 +67,8 @@ pub(super) unsafe extern "C" fn keyroll_keys(
     _error: *mut c_char,
 ) -> *const c_char {
     guard(|| {
-        // SAFETY: by this function's contract, or null; the list lives until the next call or the end.
+        // SAFETY: by this function's contract, or null; the list lives until the next call or the
+        // end.
         let list = unsafe { init.as_mut().and_then(|init| init.ptr.cast::<String>().as_mut()) };
         // SAFETY: by this function's contract, or null.
         let (length, is_null) = unsafe { (length.as_mut(), is_null.as_mut()) };

@@ -55,7 +55,8 @@ impl Differing {
     }
 }
 
-/// `version 1 of key 2 (fingerprints 0bf3cef2f500eb9e and e3494b0f7d8563c5)`, the first store's first.
+/// `version 1 of key 2 (fingerprints 0bf3cef2f500eb9e and e3494b0f7d8563c5)`, the first store's
+/// first.
 impl fmt::Display for Differing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Differing { name, first, second } = self;

@@ -11,17 +11,20 @@ const LABEL: &[u8] = b"keyroll data key fingerprint";
 /// The length of a fingerprint in bytes.
 pub const FINGERPRINT_LENGTH: usize = 8;
 
-/// The fingerprint of a data key: the first 8 bytes of HMAC-SHA256 (RFC 2104) under the key, of a fixed label.
+/// The fingerprint of a data key: the first 8 bytes of HMAC-SHA256 (RFC 2104) under the key, of a
+/// fixed label.
 ///
-/// It is no secret: a key of 128 bits and more cannot be found from it. It depends on the bytes alone, not on id, version,
-/// algorithm or store, so that the same key has the same fingerprint wherever it is kept.
+/// It is no secret: a key of 128 bits and more cannot be found from it. It depends on the bytes
+/// alone, not on id, version, algorithm or store, so that the same key has the same fingerprint
+/// wherever it is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Fingerprint([u8; FINGERPRINT_LENGTH]);
 
 impl Fingerprint {
     /// The fingerprint of a data key with these bytes (16, 24 or 32).
     pub fn of(key: &[u8]) -> Fingerprint {
-        // HMAC fills a key that is shorter than its block of 64 bytes up with zeroes; done here, no length is refused.
+        // HMAC fills a key that is shorter than its block of 64 bytes up with zeroes; done here, no
+        // length is refused.
         let mut block = zeroize::Zeroizing::new([0; 64]);
         let length = key.len().min(block.len());
         block[..length].copy_from_slice(&key[..length]);
@@ -31,7 +34,8 @@ impl Fingerprint {
         Fingerprint(first)
     }
 
-    /// Reads what [`Display`](fmt::Display) writes: 16 hex digits in lower case; `None` for anything else.
+    /// Reads what [`Display`](fmt::Display) writes: 16 hex digits in lower case; `None` for
+    /// anything else.
     pub fn parse(text: &str) -> Option<Fingerprint> {
         let lower = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
         if !text.bytes().all(lower) {
@@ -55,7 +59,8 @@ mod tests {
 
     #[test]
     fn a_fingerprint_is_what_any_hmac_sha256_gives() {
-        // printf 'keyroll data key fingerprint' | openssl dgst -sha256 -mac HMAC -macopt hexkey:KEY, its first 16 digits.
+        // printf 'keyroll data key fingerprint' | openssl dgst -sha256 -mac HMAC -macopt
+        // hexkey:KEY, its first 16 digits.
         for (key, shown) in [
             ("00112233445566778899aabbccddeeff", "0bf3cef2f500eb9e"),
             (

@@ -67,7 +67,8 @@ impl KeySpec {
     }
 }
 
-/// The highest version number of each key that was ever seen, wherever: data may need it though the store does not hold it.
+/// The highest version number of each key that was ever seen, wherever: data may need it though the
+/// store does not hold it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HighestVersions(BTreeMap<u32, u32>);
 

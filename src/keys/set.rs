@@ -7,7 +7,8 @@ use std::fmt;
 use crate::crypto::Algorithm;
 use crate::secret::DataKey;
 
-/// The highest version a key may have: 2^32-1 means "invalid" to the server (`ENCRYPTION_KEY_VERSION_INVALID`).
+/// The highest version a key may have: 2^32-1 means "invalid" to the server
+/// (`ENCRYPTION_KEY_VERSION_INVALID`).
 pub const LAST_VERSION: u32 = u32::MAX - 1;
 
 /// The name of one version of a data key.
@@ -32,7 +33,8 @@ pub enum Inserted {
     New,
     /// The set held the same version with the same bytes for the same algorithm.
     Same,
-    /// The set holds the same version with OTHER bytes or for another algorithm; it keeps what it had.
+    /// The set holds the same version with OTHER bytes or for another algorithm; it keeps what it
+    /// had.
     Conflict,
 }
 

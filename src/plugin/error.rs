@@ -12,7 +12,8 @@ use crate::keys::KeysError;
 use crate::settings::SettingsError;
 use crate::store::{MarkError, StoreError};
 
-/// A failure of a start, a rotation or a reload. Nothing was changed unless the key store's error says so.
+/// A failure of a start, a rotation or a reload. Nothing was changed unless the key store's error
+/// says so.
 #[derive(Debug, Error)]
 pub enum PluginError {
     /// The key store failed.

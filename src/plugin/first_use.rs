@@ -1,8 +1,8 @@
 //! What is asked for and not there: a key is made at its first use, or told to be missing.
 //!
-//! A key is made for a statement that makes or alters a table alone, and only where no data is encrypted with another key of
-//! this id: an older copy of a key store beside newer data lacks keys that the data needs, and another key under their id would
-//! make both unreadable in turn.
+//! A key is made for a statement that makes or alters a table alone, and only where no data is
+//! encrypted with another key of this id: an older copy of a key store beside newer data lacks keys
+//! that the data needs, and another key under their id would make both unreadable in turn.
 
 use std::time::{Duration, Instant};
 
@@ -13,13 +13,15 @@ use crate::cancel;
 use crate::datadir::{self, WalkError};
 use crate::keys::{KeyName, KeySpec, Ring};
 
-/// The key of the redo log and all else that is not a table's own; the server's number. Its data need not name it.
+/// The key of the redo log and all else that is not a table's own; the server's number. Its data
+/// need not name it.
 const OF_SYSTEM_DATA: u32 = 1;
 
 /// The key that temporary data is encrypted with where it exists; the server's number.
 const OF_TEMPORARY_DATA: u32 = 2;
 
-/// How long a key that could not be made is not tried again: the server may ask for it many times a second.
+/// How long a key that could not be made is not tried again: the server may ask for it many times a
+/// second.
 pub(super) const CREATE_AGAIN_AFTER: Duration = Duration::from_secs(5);
 
 /// What [`State::not_created`] has a failure under that holds for every key; no key has this id.
@@ -35,9 +37,10 @@ pub struct NewKeys {
 }
 
 impl Plugin {
-    /// The latest version of a key that is not in the ring, after it was made in the store and published; `None`
-    /// where it failed just now, or nobody waits for it any more. Call it for a statement that
-    /// makes or alters a table alone, where the store [makes keys](Self::makes_keys).
+    /// The latest version of a key that is not in the ring, after it was made in the store and
+    /// published; `None` where it failed just now, or nobody waits for it any more. Call it for a
+    /// statement that makes or alters a table alone, where the store [makes
+    /// keys](Self::makes_keys).
     ///
     /// # Errors
     /// It failed; the text is for the statement.
@@ -105,7 +108,8 @@ impl Plugin {
         self.makes_keys
     }
 
-    /// What existing data is encrypted with a key of this id, for people. A key that data knows is never made.
+    /// What existing data is encrypted with a key of this id, for people. A key that data knows is
+    /// never made.
     pub(super) fn data_under(&self, id: u32, server: &dyn Server) -> Result<Option<String>, PluginError> {
         if id == OF_SYSTEM_DATA {
             return Ok(Some("System data (redo log, binary logs)".into()));
@@ -126,15 +130,15 @@ impl Plugin {
         }
     }
 
-    /// Whether to [report](Self::report_missing_key) a key that this statement asked for, that these keys lack and that is not
-    /// to be made now. It waits for nothing and takes little stack.
+    /// Whether to [report](Self::report_missing_key) a key that this statement asked for, that
+    /// these keys lack and that is not to be made now. It waits for nothing and takes little stack.
     pub fn should_report_key(&self, id: u32, statement: Statement) -> bool {
         self.missing
             .should_search(id, id != OF_TEMPORARY_DATA && may_be_question(id, statement))
     }
 
-    /// Reports once that a key is missing, with a file that is encrypted with it. `is_requested`: a refresh of the store may
-    /// still bring it.
+    /// Reports once that a key is missing, with a file that is encrypted with it. `is_requested`: a
+    /// refresh of the store may still bring it.
     pub fn report_missing_key(
         &self,
         id: u32,
@@ -152,8 +156,9 @@ impl Plugin {
         }
     }
 
-    /// What is to be [logged](Self::log_missing_version) of a version that these keys lack. `is_requested`: a refresh of the
-    /// store may still bring it. It waits for nothing and takes little stack.
+    /// What is to be [logged](Self::log_missing_version) of a version that these keys lack.
+    /// `is_requested`: a refresh of the store may still bring it. It waits for nothing and takes
+    /// little stack.
     pub fn report_missing_version(
         &self,
         name: KeyName,
@@ -183,8 +188,8 @@ impl Plugin {
     }
 }
 
-/// Whether asking for this key says nothing of data: the server asks for key 2 to see whether there is one for temporary data,
-/// and a statement may name a key that is not there.
+/// Whether asking for this key says nothing of data: the server asks for key 2 to see whether there
+/// is one for temporary data, and a statement may name a key that is not there.
 fn may_be_question(id: u32, statement: Statement) -> bool {
     let speaks_of_data = matches!(statement, Statement::None | Statement::ImportsTablespace);
     id == OF_TEMPORARY_DATA || !speaks_of_data

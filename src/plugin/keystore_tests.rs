@@ -1,4 +1,5 @@
-//! The plugin on a real keystore and master key file in a temporary directory, in a server that only records.
+//! The plugin on a real keystore and master key file in a temporary directory, in a server that
+//! only records.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -291,7 +292,8 @@ fn a_missing_key_is_told_with_the_file_that_needs_it_and_a_question_for_one_is_n
                 .report_missing_key(id, statement, &ring, false, &s.server);
         }
     };
-    // A statement that names a key for its own table, and the server's look for a key of temporary data.
+    // A statement that names a key for its own table, and the server's look for a key of temporary
+    // data.
     lacks_key(8, Statement::MakesOrAltersTable);
     lacks_key(2, Statement::MakesOrAltersTable);
     lacks_key(9, Statement::Other);

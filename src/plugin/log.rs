@@ -46,7 +46,8 @@ pub fn loaded(server: &dyn Server, published: &Published) {
     }
 }
 
-/// Keys that may be swapped out: told once, at the start or with the first key for which the limit is too low.
+/// Keys that may be swapped out: told once, at the start or with the first key for which the limit
+/// is too low.
 fn if_not_locked(server: &dyn Server) {
     static IS_TOLD: AtomicBool = AtomicBool::new(false);
     let Some(kib) = needed_limit().filter(|_| !IS_TOLD.swap(true, Ordering::Relaxed)) else {
@@ -220,7 +221,8 @@ pub fn woken(server: &dyn Server, wake: Wake, step: VersionStep) {
 pub fn failed(server: &dyn Server, status: &super::Status, doing: &str, error: &PluginError) -> String {
     let (failed, hint) = (format!("keyroll: {doing} failed: {error}"), error.hint());
     let text = format!("{failed}. Hint: {hint}");
-    // A statement's message loses its middle then, perhaps in a command; the log has room for all of it.
+    // A statement's message loses its middle then, perhaps in a command; the log has room for all
+    // of it.
     if text.len() < MESSAGE_ROOM {
         server.log(Severity::Error, &text);
     } else {
@@ -236,7 +238,8 @@ pub fn not_made(server: &dyn Server, status: &super::Status, id: u32, error: &Pl
     failed(server, status, &format!("making key {id}"), error)
 }
 
-/// What a DBA must not do, and must. At the end of a message, where a long path in the middle cannot cut it off.
+/// What a DBA must not do, and must. At the end of a message, where a long path in the middle
+/// cannot cut it off.
 const REMEDY: &str =
     "Put the right store back; until then drop and repair nothing: the data is locked, not damaged";
 

@@ -1,5 +1,5 @@
-//! The mark beside the data, as the running plugin keeps it: looked at before a key store is accepted, written after each
-//! change of the keys and before they are published.
+//! The mark beside the data, as the running plugin keeps it: looked at before a key store is
+//! accepted, written after each change of the keys and before they are published.
 
 use std::path::Path;
 
@@ -19,8 +19,8 @@ pub(super) struct Accepted {
     lost: Vec<Lost>,
 }
 
-/// Compares what a store holds with the mark in the data directory. Without a data directory or a mark there is nothing to
-/// compare. With `accept_lost` what is lost is told and given up.
+/// Compares what a store holds with the mark in the data directory. Without a data directory or a
+/// mark there is nothing to compare. With `accept_lost` what is lost is told and given up.
 ///
 /// # Errors
 /// The store lacks what the mark knows; a mark that is there and cannot be read.
@@ -34,7 +34,8 @@ pub(super) fn accept(
         return Ok(Accepted::default());
     };
     let file = match MarkFile::read(&directory) {
-        // One of another version of the format is whole, and says what this one cannot read: it is not passed over.
+        // One of another version of the format is whole, and says what this one cannot read: it is
+        // not passed over.
         Err(MarkError::Unreadable {
             path,
             source: FormatError::Damaged,
@@ -64,7 +65,8 @@ pub(super) fn accept(
 }
 
 impl Accepted {
-    /// Writes the mark for these keys. A data directory that cannot be written to does not keep a server from its data.
+    /// Writes the mark for these keys. A data directory that cannot be written to does not keep a
+    /// server from its data.
     pub(super) fn write(self, ring: &Ring, store: &dyn KeyStore, server: &dyn Server) -> Option<MarkFile> {
         let mut file = self.file?;
         let written = file.change(|mark| {
@@ -83,7 +85,8 @@ impl Accepted {
     }
 }
 
-/// Writes what comes to the ring, before it does. Where that is no version, a failure is told and nothing more.
+/// Writes what comes to the ring, before it does. Where that is no version, a failure is told and
+/// nothing more.
 ///
 /// # Errors
 /// The mark does not know the new versions: they are in the store, and must not be used.
@@ -119,7 +122,8 @@ pub(super) fn note(
     Ok(())
 }
 
-/// Moves a damaged mark out of the way. `None` where that cannot be: then there is none, and the damaged one stays.
+/// Moves a damaged mark out of the way. `None` where that cannot be: then there is none, and the
+/// damaged one stays.
 fn set_aside(path: &Path, store: &dyn KeyStore, server: &dyn Server) -> Option<MarkFile> {
     let (text, file) = match MarkFile::set_aside(path) {
         Ok((aside, file)) => (format!("is kept as {}", aside.display()), Some(file)),
@@ -159,7 +163,8 @@ fn tell_given_up(lost: &[Lost], store: &dyn KeyStore, server: &dyn Server) {
     }
 }
 
-/// An older copy that lacks no data key does no harm to data, but may be opened by a master key of the past.
+/// An older copy that lacks no data key does no harm to data, but may be opened by a master key of
+/// the past.
 fn warn_of_older(mark: &Mark, store: &dyn KeyStore, server: &dyn Server) {
     if let (Some(is), Some(was)) = (store.identity(), &mark.store.identity)
         && is.uuid == was.uuid

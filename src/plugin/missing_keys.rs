@@ -120,13 +120,15 @@ impl MissingKeys {
         again
     }
 
-    /// The highest version of this key that was asked for in vain, but for those that are no version's number.
+    /// The highest version of this key that was asked for in vain, but for those that are no
+    /// version's number.
     #[cfg(test)]
     fn highest(&self, id: u32) -> Option<u32> {
         self.state().highest.get(&id).copied()
     }
 
-    /// Raises the highest versions by all that was asked for in vain, but for numbers that are no version's.
+    /// Raises the highest versions by all that was asked for in vain, but for numbers that are no
+    /// version's.
     pub fn raise(&self, seen: &mut HighestVersions) {
         for (&id, &version) in &self.state().highest {
             seen.raise(KeyName { id, version });

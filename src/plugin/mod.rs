@@ -40,7 +40,8 @@ use crate::master_key::{self, ByStatement};
 use crate::settings::Settings;
 use crate::store::{self, ChangeSource, Changes, KeyStore, MarkFile, Rotate};
 
-/// How long a statement waits for the others that work on the keys. Each has bounds of its own for what it waits for.
+/// How long a statement waits for the others that work on the keys. Each has bounds of its own for
+/// what it waits for.
 const TURN_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The keys in force, and where they come from.
@@ -54,10 +55,12 @@ pub struct Published {
     pub master_key: String,
 }
 
-/// The plugin between a successful start and the shutdown of the server. Its methods can be called from any thread.
+/// The plugin between a successful start and the shutdown of the server. Its methods can be called
+/// from any thread.
 pub struct Plugin {
     state: Mutex<State>,
-    /// Changes of the master key wait here for each other: they ask a key service, and nothing else shall wait for that.
+    /// Changes of the master key wait here for each other: they ask a key service, and nothing else
+    /// shall wait for that.
     master_key_changes: Mutex<()>,
     missing: Arc<MissingKeys>,
     /// Where the keys live for good.
@@ -66,7 +69,8 @@ pub struct Plugin {
     makes_keys: bool,
 }
 
-/// What changes, always as a whole. Rotations of data keys and reloads hold it while they are at work.
+/// What changes, always as a whole. Rotations of data keys and reloads hold it while they are at
+/// work.
 struct State {
     store: Arc<dyn KeyStore>,
     published: Published,
@@ -119,8 +123,8 @@ impl Plugin {
         })
     }
 
-    /// Makes a new version of the key with the id `request`, or of all keys if it is -1, and publishes it once
-    /// it is durable.
+    /// Makes a new version of the key with the id `request`, or of all keys if it is -1, and
+    /// publishes it once it is durable.
     ///
     /// # Errors
     /// Nothing has changed then, on disk or in memory.
@@ -142,8 +146,8 @@ impl Plugin {
         Ok(())
     }
 
-    /// Wraps the keystore anew, under a new version of the master key. Data and data keys stay as they are, and new
-    /// ones can be made while the master key's provider is asked.
+    /// Wraps the keystore anew, under a new version of the master key. Data and data keys stay as
+    /// they are, and new ones can be made while the master key's provider is asked.
     ///
     /// # Errors
     /// The keystore has not changed then, unless it is [`PluginError::NotShown`].
@@ -165,7 +169,8 @@ impl Plugin {
         Ok(())
     }
 
-    /// Goes on with another master key, after the keystore was moved to it. It must open the keystore.
+    /// Goes on with another master key, after the keystore was moved to it. It must open the
+    /// keystore.
     ///
     /// # Errors
     /// The master key and the keys in use stay as they are.
@@ -191,8 +196,8 @@ impl Plugin {
     /// Reads all keys anew and publishes what was added.
     ///
     /// # Errors
-    /// A known version that is gone or has other bytes, and whatever keeps the keys from being read whole;
-    /// the keys in use stay as they are.
+    /// A known version that is gone or has other bytes, and whatever keeps the keys from being read
+    /// whole; the keys in use stay as they are.
     pub fn reload(&self, server: &dyn Server, status: &Status) -> Result<(), PluginError> {
         let mut state = self.state()?;
         let loaded = state.store.load()?;
@@ -257,7 +262,8 @@ impl State {
         seen
     }
 
-    /// Publishes what a store held that was not locked all the while: keys that were made meanwhile stay.
+    /// Publishes what a store held that was not locked all the while: keys that were made meanwhile
+    /// stay.
     fn publish_more(&mut self, keys: &KeySet, server: &dyn Server) -> Result<(), PluginError> {
         let all = self.published.ring.keys_with(keys)?;
         self.publish(&all, server).map(drop)
@@ -288,8 +294,8 @@ impl State {
     }
 }
 
-/// Wakes InnoDB's encryption threads after new versions came into force, and logs what a DBA must know about
-/// it. Call it without holding anything: it runs SQL.
+/// Wakes InnoDB's encryption threads after new versions came into force, and logs what a DBA must
+/// know about it. Call it without holding anything: it runs SQL.
 pub fn start_reencryption(server: &dyn Server, step: VersionStep) {
     log::woken(server, server.wake_encryption_threads(), step);
 }

@@ -1,4 +1,5 @@
-//! Work on a stack of its own: a thread of the server that calls the plugin may have little stack left.
+//! Work on a stack of its own: a thread of the server that calls the plugin may have little stack
+//! left.
 
 use std::io;
 use std::panic::resume_unwind;
@@ -14,11 +15,13 @@ use crate::crypto::scrub;
 /// Stack for reading, writing and asking for keys, and for wiping it afterwards, in bytes.
 const STACK: usize = 1024 * 1024;
 
-/// How old the answer may be whether the work is still wanted: only the calling thread may ask the server.
+/// How old the answer may be whether the work is still wanted: only the calling thread may ask the
+/// server.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
-/// Does `work` in a thread of its own and waits for it; what it leaves of keys on its stack is wiped. It is given up
-/// when the work of the calling thread is, whose server alone may be asked for that.
+/// Does `work` in a thread of its own and waits for it; what it leaves of keys on its stack is
+/// wiped. It is given up when the work of the calling thread is, whose server alone may be asked
+/// for that.
 ///
 /// # Errors
 /// There is no thread to be had; nothing was done.

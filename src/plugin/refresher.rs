@@ -11,7 +11,8 @@ use super::{PluginError, Published};
 use crate::crypto::scrub;
 use crate::store::{ChangeSource, Changes, RefreshPolicy};
 
-/// The shortest time between the beginnings of two refreshes, however often unknown keys are asked for.
+/// The shortest time between the beginnings of two refreshes, however often unknown keys are asked
+/// for.
 const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// The most unknown ids that are remembered.
@@ -91,7 +92,8 @@ impl Refresher {
         }
     }
 
-    /// Refreshes by another policy from now on: at once where that makes a refresh due. Never waits.
+    /// Refreshes by another policy from now on: at once where that makes a refresh due. Never
+    /// waits.
     pub fn set_policy(&self, policy: RefreshPolicy) {
         (self.set_policy)(policy);
         // The lock, so that the thread is not between reading the policy and waiting.
@@ -106,7 +108,8 @@ impl Drop for Refresher {
         self.shared.changed.notify_all();
         (self.interrupt)();
         if let Some(thread) = self.thread.take() {
-            // A panic outside a refresh has been told by the hook, and is not worth failing a shutdown.
+            // A panic outside a refresh has been told by the hook, and is not worth failing a
+            // shutdown.
             let _ = thread.join();
         }
     }
@@ -170,7 +173,8 @@ fn run(mut source: Box<dyn ChangeSource>, shared: &Shared, target: &impl Refresh
     }
 }
 
-/// Waits for the interval to pass, which may change meanwhile, for a request, or for the end (`None`).
+/// Waits for the interval to pass, which may change meanwhile, for a request, or for the end
+/// (`None`).
 fn wait(shared: &Shared, began: Instant, interval: impl Fn() -> Duration) -> Option<BTreeSet<u32>> {
     let mut requests = shared.requests();
     loop {

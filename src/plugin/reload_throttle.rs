@@ -1,5 +1,5 @@
-//! The limit on how often mariadb-backup reloads the key store: for a version that it lacks, as a server may have made it
-//! meanwhile, but not as often as pages ask for it.
+//! The limit on how often mariadb-backup reloads the key store: for a version that it lacks, as a
+//! server may have made it meanwhile, but not as often as pages ask for it.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
@@ -29,9 +29,10 @@ struct State {
 }
 
 impl ReloadThrottle {
-    /// Reloads the store by `read`, which tells whether it succeeded, for a version that is not there; whether it may be there
-    /// now. A server makes a version before it uses it, so a reload that began after it was asked for decides: one that another
-    /// thread has made meanwhile serves, and a version that was reloaded for in vain has to wait for a second to pass. The
+    /// Reloads the store by `read`, which tells whether it succeeded, for a version that is not
+    /// there; whether it may be there now. A server makes a version before it uses it, so a reload
+    /// that began after it was asked for decides: one that another thread has made meanwhile
+    /// serves, and a version that was reloaded for in vain has to wait for a second to pass. The
     /// first one to ask for another version waits for it here.
     pub fn reload_for(&self, name: KeyName, read: impl FnOnce() -> bool) -> bool {
         let asked = Instant::now();

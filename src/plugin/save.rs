@@ -1,4 +1,5 @@
-//! `SET GLOBAL keyroll_save_keys`: all keys in memory into a new keystore, whatever became of the key store.
+//! `SET GLOBAL keyroll_save_keys`: all keys in memory into a new keystore, whatever became of the
+//! key store.
 
 use std::path::{Path, PathBuf};
 
@@ -27,7 +28,8 @@ impl Request {
     /// Reads `PATH` or `PATH file:MASTERKEYPATH`. A path may have spaces in it.
     ///
     /// # Errors
-    /// Whoever may set variables may not thereby have keys sent to another host, nor run programs: any other master key.
+    /// Whoever may set variables may not thereby have keys sent to another host, nor run programs:
+    /// any other master key.
     fn parse(text: &[u8]) -> Result<Request, PluginError> {
         let text = std::str::from_utf8(text).map_err(|_| PluginError::SaveTo {
             path: String::from_utf8_lossy(text).into_owned(),
@@ -72,7 +74,8 @@ impl Plugin {
     /// Writes all keys of the ring durably into a new keystore, from memory alone.
     ///
     /// # Errors
-    /// There is no new keystore then. A master key file that was made stays, and the next try takes it.
+    /// There is no new keystore then. A master key file that was made stays, and the next try takes
+    /// it.
     pub fn save_keys(&self, request: &[u8], server: &dyn Server) -> Result<(), PluginError> {
         let request = Request::parse(request)?;
         let mut state = self.state()?;
@@ -118,7 +121,8 @@ fn save_under(master_key: &Path, keystore: &Path, keys: &KeySet) -> Result<(), P
         return Err(save_over(keystore.into()));
     }
     if master_key.symlink_metadata().is_err() {
-        // It stays whatever comes: another server that saves at this moment may have wrapped its keys with it.
+        // It stays whatever comes: another server that saves at this moment may have wrapped its
+        // keys with it.
         MasterKeyFile::create(master_key, None).map_err(failed)?;
     }
     envelope

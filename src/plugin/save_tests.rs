@@ -227,7 +227,8 @@ fn a_master_key_file_that_was_made_stays_and_the_next_try_takes_it() {
     fs::write(&keys, "1;00112233445566778899aabbccddeeff\n").unwrap();
     let plugin = s.start(settings(&keys));
     s.save(&plugin, "nowhere/saved", Some("new-master")).unwrap_err();
-    // Another server may have saved its keys with it meanwhile, to which this one must not put an end.
+    // Another server may have saved its keys with it meanwhile, to which this one must not put an
+    // end.
     assert_eq!(s.files(), ["keys", "new-master"]);
     let made = fs::read(s.path("new-master")).unwrap();
     s.save(&plugin, "saved", Some("new-master")).unwrap();

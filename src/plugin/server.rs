@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use super::Published;
 
-/// The room that the server has for a message or a line of its error log, and a NUL behind it, in bytes (`ERRMSGSIZE`).
+/// The room that the server has for a message or a line of its error log, and a NUL behind it, in
+/// bytes (`ERRMSGSIZE`).
 pub const MESSAGE_ROOM: usize = 512;
 
 /// How grave a line in the server's error log is.
@@ -35,9 +36,11 @@ pub enum Wake {
 /// What a thread of the server runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Statement {
-    /// CREATE TABLE or ALTER TABLE, of whatever kind, in a server that has started up or makes its first tables.
+    /// CREATE TABLE or ALTER TABLE, of whatever kind, in a server that has started up or makes its
+    /// first tables.
     MakesOrAltersTable,
-    /// ALTER TABLE that discards or imports a tablespace: a key that it asks for is one that data is encrypted with.
+    /// ALTER TABLE that discards or imports a tablespace: a key that it asks for is one that data
+    /// is encrypted with.
     ImportsTablespace,
     /// Any other statement.
     Other,
@@ -53,12 +56,14 @@ pub trait Server: Sync {
     /// Makes these keys the ones that every lookup from now on answers from. Never fails.
     fn publish(&self, now: &Published);
 
-    /// Wakes InnoDB's encryption threads, which sleep without a timeout and notice no new key version.
+    /// Wakes InnoDB's encryption threads, which sleep without a timeout and notice no new key
+    /// version.
     fn wake_encryption_threads(&self) -> Wake;
 
     /// Whether the server has started up, so that it can run SQL.
     fn is_up(&self) -> bool;
 
-    /// The server's data directory, as an absolute path. `None` where the server does not tell it, and in mariadb-backup.
+    /// The server's data directory, as an absolute path. `None` where the server does not tell it,
+    /// and in mariadb-backup.
     fn data_directory(&self) -> Option<PathBuf>;
 }

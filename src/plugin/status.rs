@@ -129,7 +129,8 @@ struct KeyRow {
     fingerprint: String,
 }
 
-/// All key versions as a JSON array of `{id, version, latest, bits, algorithm, fingerprint}`, in order of id and version.
+/// All key versions as a JSON array of `{id, version, latest, bits, algorithm, fingerprint}`, in
+/// order of id and version.
 pub fn keys_as_json(ring: &Ring) -> String {
     let rows: Vec<KeyRow> = ring
         .held()

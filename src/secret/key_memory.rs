@@ -16,7 +16,8 @@ const WORDS: usize = MAX_DATA_KEY_LENGTH / size_of::<u64>();
 /// A key's room: words, because they are written while the rooms beside them are read.
 type Room = [AtomicU64; WORDS];
 
-/// The rooms of the first chunk: 4 KiB, a page. Each further chunk has twice as many as the one before.
+/// The rooms of the first chunk: 4 KiB, a page. Each further chunk has twice as many as the one
+/// before.
 const FIRST_ROOMS: usize = 128;
 
 /// Enough chunks for 2^32 rooms.
@@ -28,8 +29,9 @@ const CHUNKS: usize = 26;
 /// chunk 0: rooms 0..128    chunk 1: rooms 128..384    chunk 2: rooms 384..896   ...
 /// ```
 ///
-/// The chunks are left out of core dumps, locked if the limits allow it, not inherited by a forked process, and wiped
-/// before they are given back. Where the system has no such memory to give they lie on the heap.
+/// The chunks are left out of core dumps, locked if the limits allow it, not inherited by a forked
+/// process, and wiped before they are given back. Where the system has no such memory to give they
+/// lie on the heap.
 pub struct KeyMemory {
     chunks: [OnceLock<Chunk>; CHUNKS],
 }
@@ -72,8 +74,9 @@ impl Chunk {
     fn rooms(&self) -> &[Room] {
         match &self.memory {
             #[allow(unsafe_code, reason = "no safe function reads memory of one's own as atomics")]
-            // SAFETY: the memory begins at a page, is as long as that many rooms (`Chunk::new`), is initialised, and lives as long
-            // as `self`. It is used through this function alone, and so through atomics alone.
+            // SAFETY: the memory begins at a page, is as long as that many rooms (`Chunk::new`), is
+            // initialised, and lives as long as `self`. It is used through this function alone, and
+            // so through atomics alone.
             Memory::Own { memory, rooms } => unsafe {
                 std::slice::from_raw_parts(memory.as_mut_ptr().cast::<Room>(), *rooms)
             },
@@ -129,7 +132,8 @@ impl KeyMemory {
         }
     }
 
-    /// The key of `length` bytes that was put into this room; `None` if none of the rooms beside it was ever used.
+    /// The key of `length` bytes that was put into this room; `None` if none of the rooms beside it
+    /// was ever used.
     #[inline(always)]
     pub fn get(&self, room: u32, length: u8) -> Option<KeyBytes<'_>> {
         let (chunk, at) = place(room);
@@ -175,7 +179,8 @@ impl<'a> KeyBytes<'a> {
         }
     }
 
-    /// Hands them out in order, a few at a time: whoever copies them keeps no other copy. A key's length is a multiple of 8.
+    /// Hands them out in order, a few at a time: whoever copies them keeps no other copy. A key's
+    /// length is a multiple of 8.
     #[inline(always)]
     pub fn for_each_word(self, mut take: impl FnMut(usize, [u8; 8])) {
         match self.0 {

@@ -16,8 +16,8 @@ static UNLOCKED: AtomicUsize = AtomicUsize::new(0);
 /// How many bytes of pages hold secrets in this process.
 static HELD: AtomicUsize = AtomicUsize::new(0);
 
-/// The limit that this process needs to lock all its secrets in memory, in KiB (`RLIMIT_MEMLOCK`, as systemd's `LimitMEMLOCK=`
-/// names it with a K behind); `None` where all are locked.
+/// The limit that this process needs to lock all its secrets in memory, in KiB (`RLIMIT_MEMLOCK`,
+/// as systemd's `LimitMEMLOCK=` names it with a K behind); `None` where all are locked.
 pub fn needed_limit() -> Option<usize> {
     (UNLOCKED.load(Ordering::Relaxed) > 0).then(|| HELD.load(Ordering::Relaxed).div_ceil(1024))
 }
@@ -49,8 +49,8 @@ impl Drop for Counted {
     }
 }
 
-/// Memory of its own that holds nothing but secrets: left out of core dumps, locked if the limits allow it, not
-/// inherited by a forked process, wiped before it is given back.
+/// Memory of its own that holds nothing but secrets: left out of core dumps, locked if the limits
+/// allow it, not inherited by a forked process, wiped before it is given back.
 ///
 /// Where the system has no such memory to give it lies on the heap, which is wiped too.
 pub struct LockedMemory {

@@ -1,7 +1,7 @@
 //! What can go wrong with a key store: on which object, why, and what helps.
 //!
-//! Where the server's own key file plugin (file_key_management) has a message, its words are kept to the
-//! letter, because scripts know them; what we add is in [`StoreError::hint`].
+//! Where the server's own key file plugin (file_key_management) has a message, its words are kept
+//! to the letter, because scripts know them; what we add is in [`StoreError::hint`].
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -296,7 +296,8 @@ pub enum Warning {
 }
 
 impl Warning {
-    /// Finds fault with an open file that others may read or change: a warning, or an error where that is refused.
+    /// Finds fault with an open file that others may read or change: a warning, or an error where
+    /// that is refused.
     pub(super) fn of_permissions(
         file: &File,
         path: &Path,

@@ -1,7 +1,7 @@
 //! Key stores: the places where data keys live for good.
 //!
-//! A [`KeyStore`] reads all its keys into a [`KeySet`] and makes new versions durably. Nothing here knows of C, of system
-//! variables or of a server.
+//! A [`KeyStore`] reads all its keys into a [`KeySet`] and makes new versions durably. Nothing here
+//! knows of C, of system variables or of a server.
 
 pub mod aws_key_files;
 pub mod error;
@@ -62,20 +62,21 @@ pub struct MasterKeyRotated {
 
 /// A place where data keys live for good.
 ///
-/// Contract: no method removes or overwrites a key version. A method that fails has changed nothing, in the
-/// store or elsewhere.
+/// Contract: no method removes or overwrites a key version. A method that fails has changed
+/// nothing, in the store or elsewhere.
 pub trait KeyStore: Send + Sync {
     /// Kind and place of the store for people, without secrets: `key file /etc/mysql/keys`.
     fn describe(&self) -> String;
 
-    /// The master key that wraps the store's data keys, for people: `version 3 of master key file /etc/master`.
-    /// `None` where there is none, or before the first [`load`](Self::load).
+    /// The master key that wraps the store's data keys, for people: `version 3 of master key file
+    /// /etc/master`. `None` where there is none, or before the first [`load`](Self::load).
     fn master_key(&self) -> Option<String> {
         None
     }
 
-    /// Which keystore it is, and how many times it has been written, as it was last read or written. `None` for stores
-    /// without a name of their own, and before the first [`load`](Self::load).
+    /// Which keystore it is, and how many times it has been written, as it was last read or
+    /// written. `None` for stores without a name of their own, and before the first
+    /// [`load`](Self::load).
     fn identity(&self) -> Option<Identity> {
         None
     }
@@ -83,12 +84,13 @@ pub trait KeyStore: Send + Sync {
     /// Reads all data keys.
     fn load(&self) -> Result<Loaded, StoreError>;
 
-    /// Makes one new random version of each key that `which` names, and returns when it is durable and has been
-    /// read back. A store that records algorithms makes it as `new.spec` says; any other gives it the length of
-    /// the latest version.
+    /// Makes one new random version of each key that `which` names, and returns when it is durable
+    /// and has been read back. A store that records algorithms makes it as `new.spec` says; any
+    /// other gives it the length of the latest version.
     ///
-    /// The store is read anew under its lock. With `known`, a version that the ring holds and the store does
-    /// not, or holds with other bytes, and a key that is too short for its cipher fail the rotation.
+    /// The store is read anew under its lock. With `known`, a version that the ring holds and the
+    /// store does not, or holds with other bytes, and a key that is too short for its cipher fail
+    /// the rotation.
     fn rotate_keys(
         &self,
         which: Rotate,
@@ -101,8 +103,9 @@ pub trait KeyStore: Send + Sync {
         false
     }
 
-    /// Makes version 1 of a key that the store does not hold yet, and returns when it is durable and has been
-    /// read back. A key that someone else has made meanwhile is taken up: `new` is empty then.
+    /// Makes version 1 of a key that the store does not hold yet, and returns when it is durable
+    /// and has been read back. A key that someone else has made meanwhile is taken up: `new` is
+    /// empty then.
     fn create_key(&self, id: u32, spec: KeySpec, known: Option<&Ring>) -> Result<KeysAdded, StoreError> {
         let _ = (spec, known);
         Err(StoreError::KeysAreMadeElsewhere {
@@ -119,9 +122,9 @@ pub trait KeyStore: Send + Sync {
         })
     }
 
-    /// Has the master key provider make or name its newest master key and wraps all data keys anew, under a new
-    /// keystore key, in one durable replacement. No data key changes. While the provider is asked, other calls make and
-    /// rotate data keys as ever.
+    /// Has the master key provider make or name its newest master key and wraps all data keys anew,
+    /// under a new keystore key, in one durable replacement. No data key changes. While the
+    /// provider is asked, other calls make and rotate data keys as ever.
     fn rotate_master_key(&self, known: Option<&Ring>) -> Result<MasterKeyRotated, StoreError> {
         let _ = known;
         Err(StoreError::NoMasterKey {
@@ -129,8 +132,8 @@ pub trait KeyStore: Send + Sync {
         })
     }
 
-    /// Writes these keys into a new keystore at this path, never over a file, under the master key that is in force. Works
-    /// from memory alone: neither the store nor the provider is asked.
+    /// Writes these keys into a new keystore at this path, never over a file, under the master key
+    /// that is in force. Works from memory alone: neither the store nor the provider is asked.
     fn save(&self, keys: &KeySet, path: &Path) -> Result<(), StoreError> {
         let _ = (keys, path);
         Err(StoreError::NoMasterKeyHeld {
@@ -138,8 +141,8 @@ pub trait KeyStore: Send + Sync {
         })
     }
 
-    /// Whether the server goes on with versions that the store no longer has, instead of an error: others may remove
-    /// them there, and data still needs them.
+    /// Whether the server goes on with versions that the store no longer has, instead of an error:
+    /// others may remove them there, and data still needs them.
     fn keeps_versions_that_are_gone(&self) -> bool {
         false
     }

@@ -35,7 +35,8 @@ pub trait ChangeSource: Send {
     /// vain.
     ///
     /// # Errors
-    /// Whatever keeps the store from answering; nothing is lost by it, and the next refresh may succeed.
+    /// Whatever keeps the store from answering; nothing is lost by it, and the next refresh may
+    /// succeed.
     fn refresh(&mut self, ring: &Ring, requested: &BTreeSet<u32>) -> Result<Changes, StoreError>;
 
     /// The time until the next refresh.

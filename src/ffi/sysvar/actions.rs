@@ -1,11 +1,12 @@
-//! What a SET of a system variable does: the check functions, named like their variables, because only a check can make
-//! the statement fail, and the update functions.
+//! What a SET of a system variable does: the check functions, named like their variables, because
+//! only a check can make the statement fail, and the update functions.
 //!
-//! The server calls the checks of all assignments of a SET, one after the other, and then, if none failed, their updates. So an
-//! action is done before any assignment of its statement is in force, and stays done where a later one fails. It cannot be
-//! helped. An update cannot refuse, and runs under the server's lock of all global variables, for which every new connection
-//! would wait as long as a key service takes. And no check is told what else its statement assigns: docs/rotation.md
-//! says what that means.
+//! The server calls the checks of all assignments of a SET, one after the other, and then, if none
+//! failed, their updates. So an action is done before any assignment of its statement is in force,
+//! and stays done where a later one fails. It cannot be helped. An update cannot refuse, and runs
+//! under the server's lock of all global variables, for which every new connection would wait as
+//! long as a key service takes. And no check is told what else its statement assigns:
+//! docs/rotation.md says what that means.
 
 use std::ffi::{CString, c_char, c_int, c_void};
 use std::ptr;
@@ -46,8 +47,8 @@ unsafe fn while_not_killed<T>(thd: *mut c_void, action: impl FnOnce() -> T) -> T
 /// Reads what a SET asks for, does it, and lets the SET store that nothing is asked for.
 ///
 /// # Safety
-/// As for [`while_not_killed`]; `save` is null or has room for a number of 8 bytes, which the server reads as many bytes of as the
-/// variable's type has.
+/// As for [`while_not_killed`]; `save` is null or has room for a number of 8 bytes, which the
+/// server reads as many bytes of as the variable's type has.
 unsafe fn check<T>(
     thd: *mut c_void,
     save: *mut c_void,
@@ -78,8 +79,8 @@ macro_rules! action {
             value: *mut abi::kr_value,
         ) -> c_int {
             const USAGE: &str = concat!("keyroll: keyroll_", stringify!($name), " takes ", $usage);
-            // SAFETY: the server passes its connection, a value of its own and a place of 8 bytes to save
-            // it.
+            // SAFETY: the server passes its connection, a value of its own and a place of 8 bytes
+            // to save it.
             unsafe { check(thd, save, || $read(value), USAGE, $action) }
         }
     };
@@ -139,8 +140,8 @@ pub(super) unsafe extern "C" fn master_key(
     .0
 }
 
-/// The update function of a text that a check has put in force: the server shows it from now on. `SET … = DEFAULT`
-/// comes here without a check, and changes nothing.
+/// The update function of a text that a check has put in force: the server shows it from now on.
+/// `SET … = DEFAULT` comes here without a check, and changes nothing.
 pub(super) unsafe extern "C" fn show_adopted(
     _thd: *mut c_void,
     _var: *mut abi::kr_sys_var,
@@ -174,7 +175,8 @@ pub(super) unsafe extern "C" fn stay_at_rest(
     guard(|| ());
 }
 
-/// The update function of a variable that the refresher depends on: stores the value, and tells the refresher.
+/// The update function of a variable that the refresher depends on: stores the value, and tells the
+/// refresher.
 pub(super) unsafe extern "C" fn tell_refresher<T: Copy>(
     _thd: *mut c_void,
     _var: *mut abi::kr_sys_var,

@@ -50,7 +50,8 @@ macro_rules! declare {
         pub(super) static $name: ServerCell<abi::kr_sys_var_str> = ServerCell::new(abi::kr_sys_var_str {
             header: header(abi::KR_VAR_STR | $when, named!($name), named!($comment), $check, $update),
             value: value::$name.get(),
-            // Never null: mariadb-backup builds --name=value from what is shown and crashes on a NULL.
+            // Never null: mariadb-backup builds --name=value from what is shown and crashes on a
+            // NULL.
             def_val: concat!($default, "\0").as_ptr().cast(),
         });
     };

@@ -69,7 +69,8 @@ macro_rules! read_values {
     ) => {
         /// The values that a start needs.
         pub(in crate::ffi) fn settings(notify: Notify) -> Settings {
-            // SAFETY: the server has written the values before it calls init, and changes none of them meanwhile.
+            // SAFETY: the server has written the values before it calls init, and changes none of
+            // them meanwhile.
             unsafe {
                 Settings {
                     $($name: read_values!($kind *value::$name.get()),)*
@@ -118,16 +119,17 @@ unsafe fn text<'a>(pointer: *const c_char) -> &'a [u8] {
     unsafe { CStr::from_ptr(pointer) }.to_bytes()
 }
 
-/// Puts the place-holder where the server would show a secret, and overwrites the secret in the memory of the
-/// server's options, where a core dump or /proc/PID/cmdline would have it.
+/// Puts the place-holder where the server would show a secret, and overwrites the secret in the
+/// memory of the server's options, where a core dump or /proc/PID/cmdline would have it.
 pub(in crate::ffi) fn hide_secrets() {
     for shown in [
         value::filekey.get(),
         value::token.get(),
         value::vault_secret.get(),
     ] {
-        // SAFETY: only init, which the server calls once at a time, reads or writes these variables (they are read
-        // only), and a value that is not empty lies in the server's copy of its options, which is writable.
+        // SAFETY: only init, which the server calls once at a time, reads or writes these variables
+        // (they are read only), and a value that is not empty lies in the server's copy of its
+        // options, which is writable.
         unsafe {
             if settings::shown_secret(text(*shown)).is_none() {
                 continue;
@@ -146,8 +148,8 @@ pub(in crate::ffi) fn hide_secrets() {
 /// [`settings::HIDDEN`] as a C string.
 const HIDDEN: &CStr = c"(hidden)";
 
-/// Takes actions back that my.cnf or a command line asks for: a start must not rotate, least of all the one
-/// of mariadb-backup.
+/// Takes actions back that my.cnf or a command line asks for: a start must not rotate, least of all
+/// the one of mariadb-backup.
 pub(in crate::ffi) fn rest_actions() {
     // SAFETY: as in `hide_secrets`; a SET of these variables never writes to them.
     unsafe {
@@ -171,7 +173,8 @@ pub(in crate::ffi) fn rest_actions() {
 
 /// How new versions are made at this moment.
 pub(in crate::ffi) fn new_versions() -> NewVersions<'static> {
-    // SAFETY: a static of the right size and alignment; the server writes it with plain stores of one word.
+    // SAFETY: a static of the right size and alignment; the server writes it with plain stores of
+    // one word.
     let step = unsafe { AtomicU32::from_ptr(value::rotate_version_step.get()) }.load(Ordering::Relaxed);
     NewVersions {
         step: VersionStep::new(step).unwrap_or(VersionStep::DEFAULT),

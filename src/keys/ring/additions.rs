@@ -28,7 +28,8 @@ pub struct Added {
     pub name: KeyName,
     /// What it encrypts with.
     pub algorithm: Algorithm,
-    /// The latest version of this key in the ring, with its cipher; `None` if the ring lacks the key.
+    /// The latest version of this key in the ring, with its cipher; `None` if the ring lacks the
+    /// key.
     pub before: Option<(u32, Algorithm)>,
     /// Whether it is the latest version of its key from now on.
     pub latest: bool,

@@ -1,14 +1,15 @@
 //! The key ring: all data keys in memory, made for lookups that cost a few nanoseconds.
 //!
 //! ```text
-//! latest:   [ id, latest version ]                             open addressing, half of the slots free
-//! versions: [ id, version | room, length, algorithm ]          the same
+//! latest:   [ id, latest version ]                       open addressing, half of the slots free
+//! versions: [ id, version | room, length, algorithm ]    the same
 //!                            └─ KeyMemory: locked in memory, left out of core dumps
 //! ```
 //!
-//! It only grows, while it is read: a version is put into its room, then under its name, and becomes the latest of its key at
-//! last. Where a table is full, a new ring has tables of twice the size and the same rooms; so all tables that there ever were
-//! take no more than twice the last ones.
+//! It only grows, while it is read: a version is put into its room, then under its name, and
+//! becomes the latest of its key at last. Where a table is full, a new ring has tables of twice the
+//! size and the same rooms; so all tables that there ever were take no more than twice the last
+//! ones.
 
 mod additions;
 mod table;
@@ -40,7 +41,8 @@ pub struct Ring {
     default_algorithm: Algorithm,
     /// The cipher of all versions, where it is one: then none has to be looked up to know it.
     only_algorithm: AtomicU8,
-    /// The same in all rings that were made from each other: in them a version never changes its bytes.
+    /// The same in all rings that were made from each other: in them a version never changes its
+    /// bytes.
     id: RingId,
 }
 
@@ -117,8 +119,8 @@ impl Ring {
         Ok(Additions::of(self, keys))
     }
 
-    /// Takes keys up that this ring [lacks](Self::additions). Where it has no room for them, they are in the ring that is
-    /// returned, with all that is in this one, and not in this one.
+    /// Takes keys up that this ring [lacks](Self::additions). Where it has no room for them, they
+    /// are in the ring that is returned, with all that is in this one, and not in this one.
     #[must_use = "the keys may be in the new ring alone"]
     pub fn add(&self, additions: &Additions<'_>) -> Option<Ring> {
         let _alone = self.adding.lock().unwrap_or_else(PoisonError::into_inner);
@@ -142,7 +144,8 @@ impl Ring {
         Some(larger)
     }
 
-    /// In this order: what is found is whole, and no version is told to be the latest before it is found.
+    /// In this order: what is found is whole, and no version is told to be the latest before it is
+    /// found.
     fn put(&self, additions: &Additions<'_>) {
         for Addition { added, key } in additions.iter() {
             let Added { name, algorithm, .. } = *added;
@@ -165,7 +168,8 @@ impl Ring {
 
     /// The first room that is free: each version has one, in the order in which they came.
     fn next_room(&self) -> u32 {
-        // The limits of the stores' files and the memory of a machine keep every count far below 2^32.
+        // The limits of the stores' files and the memory of a machine keep every count far below
+        // 2^32.
         u32::try_from(self.versions()).unwrap_or(u32::MAX)
     }
 
@@ -192,16 +196,16 @@ impl Ring {
         self.memory.get(place.room, place.length)
     }
 
-    /// The cipher of this version of the key, or `None` if there is no such version; where all versions have the
-    /// same cipher it is told without a look.
+    /// The cipher of this version of the key, or `None` if there is no such version; where all
+    /// versions have the same cipher it is told without a look.
     #[inline]
     pub fn algorithm(&self, id: u32, version: u32) -> Option<Algorithm> {
         Algorithm::from_number(self.only_algorithm.load(Ordering::Acquire))
             .or_else(|| self.find(KeyName { id, version }).map(|place| place.algorithm))
     }
 
-    /// What encrypts messages under this version of the key, or `None` if the version is needed for that and there is
-    /// no such version.
+    /// What encrypts messages under this version of the key, or `None` if the version is needed for
+    /// that and there is no such version.
     #[inline]
     pub fn message_cipher(&self, name: KeyName) -> Option<MessageCipher<'_>> {
         MessageCipher::of(self.algorithm(name.id, name.version)?, || {
@@ -288,8 +292,8 @@ impl Ring {
         held
     }
 
-    /// Fails if these keys cannot take the place of this ring's: if they lack a version of it or hold it with
-    /// other bytes or for another cipher, or if one is too short for its cipher.
+    /// Fails if these keys cannot take the place of this ring's: if they lack a version of it or
+    /// hold it with other bytes or for another cipher, or if one is too short for its cipher.
     pub fn check_successor(&self, keys: &KeySet) -> Result<(), KeysError> {
         check_lengths(keys, self.default_algorithm)?;
         for VersionInfo { name, algorithm, .. } in self.held() {
@@ -398,7 +402,8 @@ mod tests {
         keys.insert(name(1, 1), key(1, 16));
         let ring = Ring::new(&keys, Algorithm::AesCtr).unwrap();
         assert_eq!(ring.algorithm(1, 1), Some(Algorithm::AesCtr));
-        // One cipher for all: told without a look, as ciphers without derived keys need no data key.
+        // One cipher for all: told without a look, as ciphers without derived keys need no data
+        // key.
         assert_eq!(ring.algorithm(9, 9), Some(Algorithm::AesCtr));
     }
 

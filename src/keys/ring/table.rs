@@ -2,7 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-/// Open addressing: a name is in the slot of its hash, or in one after it, before the first free one.
+/// Open addressing: a name is in the slot of its hash, or in one after it, before the first free
+/// one.
 ///
 /// Half of the slots stay free. A name, once there, stays where it is.
 pub(super) struct Table {
@@ -56,8 +57,8 @@ impl Table {
         (found == name && name != 0).then(|| slot.value.load(Ordering::Acquire))
     }
 
-    /// Gives a name a value, in place of the one that it may have. One thread at a time; there must be
-    /// [room](Self::has_room_for), and the name is not 0.
+    /// Gives a name a value, in place of the one that it may have. One thread at a time; there must
+    /// be [room](Self::has_room_for), and the name is not 0.
     pub(super) fn insert(&self, name: u64, value: u64) {
         let (slot, found) = self.slot(name);
         slot.value.store(value, Ordering::Release);
@@ -80,7 +81,8 @@ impl Table {
             .filter(|(name, _)| *name != 0)
     }
 
-    /// The slot of this name, or the free one where it would be, and the name in it. Half of the slots are free, so it ends.
+    /// The slot of this name, or the free one where it would be, and the name in it. Half of the
+    /// slots are free, so it ends.
     #[inline(always)]
     fn slot(&self, name: u64) -> (&Slot, u64) {
         // Multiplicative hashing (Knuth, TAOCP 6.4), 2^64 divided by the golden ratio.

@@ -177,7 +177,8 @@ mod tests {
         }
     }
 
-    /// The message and the hint where the data knows the second store, and many versions are missing or different.
+    /// The message and the hint where the data knows the second store, and many versions are
+    /// missing or different.
     fn told(store: StoreSeen, known: StoreSeen, differs: bool) -> (String, String) {
         let lost = Lost {
             name: KeyName {

@@ -32,7 +32,8 @@ impl MarkFile {
     /// Reads the mark of this data directory; one that is not there knows nothing.
     ///
     /// # Errors
-    /// [`MarkError::File`] for a file that cannot be read, [`MarkError::Unreadable`] for a text that is no mark.
+    /// [`MarkError::File`] for a file that cannot be read, [`MarkError::Unreadable`] for a text
+    /// that is no mark.
     pub fn read(data_directory: &Path) -> Result<MarkFile, MarkError> {
         let path = data_directory.join(FILE_NAME);
         let file = match read::open_regular(&path) {
@@ -47,7 +48,8 @@ impl MarkFile {
         };
         let bytes = read::whole(&file, &path, &KIND)?;
         match Mark::parse(bytes.expose()) {
-            // What is in it already is not written again, and whoever wrote it may have been killed before it was durable.
+            // What is in it already is not written again, and whoever wrote it may have been killed
+            // before it was durable.
             Ok(mark) => {
                 replace::settle(&file, &path)?;
                 Ok(MarkFile {
@@ -60,7 +62,8 @@ impl MarkFile {
         }
     }
 
-    /// Moves a mark that is none out of the way, under a name that says so and that nothing has, and begins a new one.
+    /// Moves a mark that is none out of the way, under a name that says so and that nothing has,
+    /// and begins a new one.
     ///
     /// # Errors
     /// The file cannot be renamed.
@@ -102,7 +105,8 @@ impl MarkFile {
         self.written.is_some()
     }
 
-    /// Changes what it knows, and returns when that is durable. Nothing is written where nothing changes.
+    /// Changes what it knows, and returns when that is durable. Nothing is written where nothing
+    /// changes.
     ///
     /// # Errors
     /// It is not written; it knows what it knew before.

@@ -10,9 +10,9 @@
 //! "checksum":"SHA-256 of all lines before this one, in hex"}
 //! ```
 //!
-//! `highest` is the highest version number that was ever seen or asked for; `versions` may lack it where its bytes are not
-//! known or were given up. `uuid` and `generation` are those of a keystore. The checksum tells damage; it is no protection
-//! against whoever can write to the data directory.
+//! `highest` is the highest version number that was ever seen or asked for; `versions` may lack it
+//! where its bytes are not known or were given up. `uuid` and `generation` are those of a keystore.
+//! The checksum tells damage; it is no protection against whoever can write to the data directory.
 
 use std::collections::BTreeMap;
 

@@ -1,7 +1,9 @@
-//! The mark beside the data: what a data directory knows of the key versions that its data may need.
+//! The mark beside the data: what a data directory knows of the key versions that its data may
+//! need.
 //!
-//! A small file, `keyroll.mark`, in the server's data directory. It travels with the data, so that a key store that is older
-//! than the data, or another one, shows at the start, and not when a page cannot be read. It holds no secret.
+//! A small file, `keyroll.mark`, in the server's data directory. It travels with the data, so that
+//! a key store that is older than the data, or another one, shows at the start, and not when a page
+//! cannot be read. It holds no secret.
 //!
 //! | module | holds |
 //! |---|---|
