@@ -147,9 +147,10 @@ fn without_tests(text: &str) -> String {
     while let Some(line) = lines.next() {
         if line.trim() == "#[cfg(test)]" {
             let indent = &line[..line.len() - line.trim_start().len()];
-            let ends = [format!("{indent}}}"), format!("{indent}}};")];
-            let is_over = |line: &str| {
-                line.ends_with(';') && line.starts_with(indent) || ends.iter().any(|end| line == end)
+            // At its own depth: `mod tests;` or the brace that ends a body.
+            let is_over = |line: &str| match line.strip_prefix(indent) {
+                Some(rest) => !rest.starts_with(' ') && rest.ends_with(['}', ';']),
+                None => false,
             };
             while lines.next().is_some_and(|line| !is_over(line)) {}
             continue;
