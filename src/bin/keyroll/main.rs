@@ -48,8 +48,9 @@ Examples:
 
 Key stores:
   Every subcommand is told in the same way which key store it works on: --keystore and --master-key, or
-  --filename (with --filekey if it is encrypted), or else what keyroll_keystore or keyroll_filename is in
-  the option files of the server, which --defaults-file and its like choose as with MariaDB's own tools.
+  --filename (with --filekey if it is encrypted), or else as the option files of the server say
+  (keyroll_keystore, keyroll_filename or keyroll_vault_url), which --defaults-file and its like choose
+  as with MariaDB's own tools.
 
 Passwords:
   There is no option that takes a password itself: other users could read it in the list of processes.
