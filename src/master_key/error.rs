@@ -7,8 +7,8 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::MasterKey;
-use super::key_list::KeyListError;
 use super::options::FORMS;
+use super::syntax::KeyListError;
 use crate::clock;
 use crate::crypto::wrap::SealError;
 use crate::durable::FileError;

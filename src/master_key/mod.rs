@@ -11,6 +11,7 @@ pub mod file;
 pub mod key_list;
 pub mod open;
 pub mod options;
+pub mod syntax;
 pub mod vault_transit;
 
 pub use error::MasterKeyError;

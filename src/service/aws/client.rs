@@ -18,7 +18,7 @@ use serde_json::json;
 
 use super::AwsError;
 use super::api::{ApiCall, ApiClient};
-use super::config::{KmsConfig, LogLevel};
+use super::config::{KmsConfig, LOGS_FAILURES, LOGS_REQUESTS};
 use super::credentials::{CredentialCache, Source};
 use super::endpoint::Service;
 use super::error::Class;
@@ -158,18 +158,18 @@ impl Kms {
         match &answer {
             Ok(response) => {
                 let id = response.header("x-amzn-requestid").unwrap_or("-").escape_debug();
-                self.say(LogLevel::Info, || {
+                self.say(LOGS_REQUESTS, || {
                     format!("KMS answered {operation} after {millis} ms; request id {id}")
                 });
             }
-            Err(error) => self.say(LogLevel::Warn, || {
+            Err(error) => self.say(LOGS_FAILURES, || {
                 format!("{operation} failed after {millis} ms: {error}")
             }),
         }
         answer
     }
 
-    fn say(&self, level: LogLevel, text: impl FnOnce() -> String) {
+    fn say(&self, level: usize, text: impl FnOnce() -> String) {
         if level <= self.config.log_level {
             let key = &self.config.key.text;
             self.notify.tell(&format!("AWS KMS key {key}: {}", text()));

@@ -13,7 +13,8 @@ pub struct KmsConfig {
     pub(crate) key: KmsKey,
     pub(super) request_timeout: Duration,
     pub(super) variables: Variables,
-    pub(super) log_level: LogLevel,
+    /// An index into [`LOG_LEVELS`].
+    pub(super) log_level: usize,
 }
 
 impl KmsConfig {
@@ -28,9 +29,10 @@ impl KmsConfig {
     ) -> Result<KmsConfig, String> {
         let variables = Variables::of(environment);
         let log_level = match variables.text(LOG_LEVEL) {
-            None => LogLevel::Off,
-            Some(name) => LogLevel::of_name(name)
-                .ok_or("a log level is Off, Fatal, Error, Warn, Info, Debug or Trace")?,
+            None => 0,
+            Some(name) => {
+                log_level(name).ok_or_else(|| format!("a log level is one of {}", LOG_LEVELS.join(", ")))?
+            }
         };
         Ok(KmsConfig {
             key: KmsKey::parse(key)?,
@@ -50,27 +52,16 @@ impl fmt::Debug for KmsConfig {
 /// The names of the log levels, the first the quietest: those of the peer.
 pub const LOG_LEVELS: [&str; 7] = ["Off", "Fatal", "Error", "Warn", "Info", "Debug", "Trace"];
 
-/// How much is said of requests, from nothing to each of them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum LogLevel {
-    Off,
-    Fatal,
-    Error,
-    Warn,
-    Info,
-    Debug,
-    Trace,
-}
+/// From this level on failed requests are told: `Warn`.
+pub(super) const LOGS_FAILURES: usize = 3;
 
-impl LogLevel {
-    fn of_name(name: &str) -> Option<LogLevel> {
-        use LogLevel::*;
-        let levels = [Off, Fatal, Error, Warn, Info, Debug, Trace];
-        let index = LOG_LEVELS
-            .iter()
-            .position(|level| level.eq_ignore_ascii_case(name))?;
-        levels.get(index).copied()
-    }
+/// From this level on all requests are told: `Info`.
+pub(super) const LOGS_REQUESTS: usize = 4;
+
+fn log_level(name: &str) -> Option<usize> {
+    LOG_LEVELS
+        .iter()
+        .position(|level| level.eq_ignore_ascii_case(name))
 }
 
 /// A KMS key as someone names it.
@@ -239,11 +230,8 @@ mod tests {
 
     #[test]
     fn log_levels_are_those_of_the_peer() {
-        let levels: Vec<_> = LOG_LEVELS.map(|name| LogLevel::of_name(name).unwrap()).into();
-        assert!(levels.is_sorted());
-        let names: Vec<_> = levels.iter().map(|level| format!("{level:?}")).collect();
-        assert_eq!(names, LOG_LEVELS);
-        assert_eq!(LogLevel::of_name("info"), Some(LogLevel::Info));
-        assert_eq!(LogLevel::of_name("loud"), None);
+        assert_eq!(LOG_LEVELS[LOGS_FAILURES], "Warn");
+        assert_eq!(log_level("info"), Some(LOGS_REQUESTS));
+        assert_eq!((log_level("Off"), log_level("loud")), (Some(0), None));
     }
 }

@@ -130,50 +130,33 @@ pub enum Class {
 }
 
 /// AWS's names for errors, without the `Exception` that some services add.
-const NAMES: [(&str, Class); 43] = [
-    ("Throttling", Class::TryAgain),
-    ("ThrottledException", Class::TryAgain),
-    ("RequestLimitExceeded", Class::TryAgain),
-    ("RequestThrottled", Class::TryAgain),
-    ("TooManyRequests", Class::TryAgain),
-    ("SlowDown", Class::TryAgain),
-    ("PriorRequestNotComplete", Class::TryAgain),
-    ("TransactionInProgress", Class::TryAgain),
-    ("KMSInternal", Class::TryAgain),
-    ("KeyUnavailable", Class::TryAgain),
-    ("DependencyTimeout", Class::TryAgain),
-    ("InternalFailure", Class::TryAgain),
-    ("InternalError", Class::TryAgain),
-    ("InternalServerError", Class::TryAgain),
-    ("ServiceUnavailable", Class::TryAgain),
-    ("RequestTimeout", Class::TryAgain),
-    ("IDPCommunicationError", Class::TryAgain),
-    ("IncorrectKey", Class::WrongKey),
-    ("InvalidCiphertext", Class::WrongKey),
-    ("Disabled", Class::Disabled),
-    ("KMSInvalidState", Class::InvalidState),
-    ("NotFound", Class::NotFound),
-    ("InvalidArn", Class::NotFound),
-    ("InvalidKeyId", Class::NotFound),
-    ("AccessDenied", Class::AccessDenied),
-    ("NotAuthorized", Class::AccessDenied),
-    ("UnauthorizedOperation", Class::AccessDenied),
-    ("Unauthorized", Class::AccessDenied),
-    ("OptInRequired", Class::AccessDenied),
-    ("ExpiredToken", Class::Expired),
-    ("ExpiredIdentityToken", Class::Expired),
-    ("TokenRefreshRequired", Class::Expired),
-    ("UnrecognizedClient", Class::BadCredentials),
-    ("InvalidClientTokenId", Class::BadCredentials),
-    ("InvalidAccessKeyId", Class::BadCredentials),
-    ("SignatureDoesNotMatch", Class::BadCredentials),
-    ("InvalidSignature", Class::BadCredentials),
-    ("IncompleteSignature", Class::BadCredentials),
-    ("InvalidIdentityToken", Class::BadCredentials),
-    ("AuthFailure", Class::BadCredentials),
-    ("RequestExpired", Class::ClockSkew),
-    ("RequestTimeTooSkewed", Class::ClockSkew),
-    ("InvalidKeyUsage", Class::WrongUsage),
+const NAMES: [(Class, &str); 10] = [
+    (
+        Class::TryAgain,
+        "Throttling ThrottledException RequestLimitExceeded RequestThrottled TooManyRequests \
+         SlowDown PriorRequestNotComplete TransactionInProgress KMSInternal KeyUnavailable \
+         DependencyTimeout InternalFailure InternalError InternalServerError \
+         ServiceUnavailable RequestTimeout IDPCommunicationError",
+    ),
+    (Class::WrongKey, "IncorrectKey InvalidCiphertext"),
+    (Class::Disabled, "Disabled"),
+    (Class::InvalidState, "KMSInvalidState"),
+    (Class::NotFound, "NotFound InvalidArn InvalidKeyId"),
+    (
+        Class::AccessDenied,
+        "AccessDenied NotAuthorized UnauthorizedOperation Unauthorized OptInRequired",
+    ),
+    (
+        Class::Expired,
+        "ExpiredToken ExpiredIdentityToken TokenRefreshRequired",
+    ),
+    (
+        Class::BadCredentials,
+        "UnrecognizedClient InvalidClientTokenId InvalidAccessKeyId SignatureDoesNotMatch \
+         InvalidSignature IncompleteSignature InvalidIdentityToken AuthFailure",
+    ),
+    (Class::ClockSkew, "RequestExpired RequestTimeTooSkewed"),
+    (Class::WrongUsage, "InvalidKeyUsage"),
 ];
 
 impl Answered {
@@ -181,10 +164,9 @@ impl Answered {
     pub fn class(&self) -> Class {
         let message = self.message.as_deref().unwrap_or_default();
         let short = self.name.strip_suffix("Exception").unwrap_or(&self.name);
-        let known = NAMES
-            .iter()
-            .find(|(name, _)| *name == short || *name == self.name);
-        match known.map(|(_, class)| *class) {
+        let is_named = |names: &str| names.split(' ').any(|name| name == short || name == self.name);
+        let known = NAMES.iter().find(|(_, names)| is_named(names));
+        match known.map(|(class, _)| *class) {
             Some(Class::BadCredentials) if self.clock_off.is_some() => Class::ClockSkew,
             Some(Class::InvalidState) if message.contains("pending deletion") => Class::PendingDeletion,
             Some(Class::InvalidState) if message.contains("is disabled") => Class::Disabled,

@@ -15,51 +15,6 @@ pub enum VaultError {
     #[error(transparent)]
     Net(#[from] NetError),
 
-    /// Vault is sealed.
-    #[error("Vault at {host} is sealed")]
-    Sealed {
-        /// Host and port.
-        host: String,
-    },
-
-    /// The token is valid, but no policy of it allows this.
-    #[error("Vault at {host} does not allow {path}")]
-    Forbidden {
-        /// Host and port.
-        host: String,
-        /// The path below `v1/`.
-        path: String,
-    },
-
-    /// The token has expired, was revoked, or never was one.
-    #[error("Vault at {host} does not take the token: it has expired or was revoked")]
-    TokenInvalid {
-        /// Host and port.
-        host: String,
-    },
-
-    /// There is no token, and no other login.
-    #[error(
-        "there is no token for Vault at {host}: keyroll-token is not set, and neither is the environment variable VAULT_TOKEN"
-    )]
-    NoToken {
-        /// Host and port.
-        host: String,
-    },
-
-    /// No token is to be had by the configured login.
-    #[error("Vault at {host} refused the {login} login at {path} (status {status})")]
-    LoginRefused {
-        /// Host and port.
-        host: String,
-        /// What the login is with.
-        login: &'static str,
-        /// The path below `v1/`.
-        path: String,
-        /// The HTTP status.
-        status: u16,
-    },
-
     /// A file that holds a token, a secret id or a JWT cannot be read.
     #[error("cannot read {}: {source}", path.display())]
     SecretFile {
@@ -69,62 +24,6 @@ pub enum VaultError {
         source: io::Error,
     },
 
-    /// Nothing is mounted there.
-    #[error("Vault at {host} has no secrets engine at {path}")]
-    NoSuchMount {
-        /// Host and port.
-        host: String,
-        /// The path below `v1/`.
-        path: String,
-    },
-
-    /// There is nothing under this path.
-    #[error("Vault at {host} has nothing at {path}")]
-    NotFound {
-        /// Host and port.
-        host: String,
-        /// The path below `v1/`.
-        path: String,
-    },
-
-    /// Someone else has written the secret meanwhile.
-    #[error("{path} at {host} was changed by someone else at the same time")]
-    CasMismatch {
-        /// Host and port.
-        host: String,
-        /// The path below `v1/`.
-        path: String,
-    },
-
-    /// Vault limits how often it may be asked.
-    #[error("Vault at {host} is asked too often (status 429)")]
-    Busy {
-        /// Host and port.
-        host: String,
-    },
-
-    /// Vault or something before it fails.
-    #[error("Vault at {host} fails (status {status})")]
-    Fails {
-        /// Host and port.
-        host: String,
-        /// The HTTP status.
-        status: u16,
-    },
-
-    /// Vault does not do what it was asked for.
-    #[error("Vault at {host} refuses {path} (status {status}){}", because(reason))]
-    Refused {
-        /// Host and port.
-        host: String,
-        /// The path below `v1/`.
-        path: String,
-        /// The HTTP status.
-        status: u16,
-        /// Why, where Vault said something that we know; or nothing.
-        reason: &'static str,
-    },
-
     /// A key of the transit engine does not open a ciphertext.
     #[error("{reason}")]
     NotDecrypted {
@@ -132,32 +31,131 @@ pub enum VaultError {
         reason: &'static str,
     },
 
-    /// The answer is not what the API promises. It is not quoted, for it may hold a key.
-    #[error("{host} gave an answer to {path} that is not Vault's (line {line}, column {column})")]
-    BadAnswer {
+    /// Vault does not do what it was asked for.
+    #[error("{}", refusal.told(host, path))]
+    Refused {
         /// Host and port.
         host: String,
         /// The path below `v1/`.
         path: String,
-        /// Where in the answer.
-        line: usize,
-        /// Where in the line.
-        column: usize,
+        /// Why.
+        refusal: Refusal,
     },
 }
 
+/// Why Vault does not do what it was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// Vault is sealed.
+    Sealed,
+    /// The token is valid, but no policy of it allows this.
+    Forbidden,
+    /// The token has expired, was revoked, or never was one.
+    TokenInvalid,
+    /// There is no token, and no other login.
+    NoToken,
+    /// No token is to be had by this login; the HTTP status.
+    Login(&'static str, u16),
+    /// Nothing is mounted there.
+    NoSuchMount,
+    /// There is nothing under this path.
+    NotFound,
+    /// Someone else has written the secret meanwhile.
+    CasMismatch,
+    /// Vault limits how often it may be asked.
+    Busy,
+    /// Vault or something before it fails; the HTTP status.
+    Fails(u16),
+    /// Something else is wrong with the request; the HTTP status, and why, where Vault said something that we know, or
+    /// nothing.
+    Other(u16, &'static str),
+    /// The answer is not what the API promises; the line and the column. It is not quoted, for it may hold a key.
+    BadAnswer(usize, usize),
+}
+
+impl Refusal {
+    fn told(&self, host: &str, path: &str) -> String {
+        match self {
+            Refusal::Sealed => format!("Vault at {host} is sealed"),
+            Refusal::Forbidden => format!("Vault at {host} does not allow {path}"),
+            Refusal::TokenInvalid => {
+                format!("Vault at {host} does not take the token: it has expired or was revoked")
+            }
+            Refusal::NoToken => format!(
+                "there is no token for Vault at {host}: keyroll-token is not set, and neither is the environment variable \
+                 VAULT_TOKEN"
+            ),
+            Refusal::Login(login, status) => {
+                format!("Vault at {host} refused the {login} login at {path} (status {status})")
+            }
+            Refusal::NoSuchMount => format!("Vault at {host} has no secrets engine at {path}"),
+            Refusal::NotFound => format!("Vault at {host} has nothing at {path}"),
+            Refusal::CasMismatch => format!("{path} at {host} was changed by someone else at the same time"),
+            Refusal::Busy => format!("Vault at {host} is asked too often (status 429)"),
+            Refusal::Fails(status) => format!("Vault at {host} fails (status {status})"),
+            Refusal::Other(status, "") => format!("Vault at {host} refuses {path} (status {status})"),
+            Refusal::Other(status, reason) => {
+                format!("Vault at {host} refuses {path} (status {status}): {reason}")
+            }
+            Refusal::BadAnswer(line, column) => {
+                format!("{host} gave an answer to {path} that is not Vault's (line {line}, column {column})")
+            }
+        }
+    }
+
+    fn hint(&self, host: &str, path: &str) -> String {
+        match self {
+            Refusal::Sealed => {
+                "unseal it (`vault operator unseal`); keys that the server holds go on working".into()
+            }
+            Refusal::Forbidden => {
+                let (rule, capability) = rule_of(path);
+                format!("add to the policy: path \"{rule}\" {{ capabilities = [{capability}] }}")
+            }
+            Refusal::TokenInvalid => {
+                "set keyroll_token to a valid token, best as FILE:path, which is read anew, or let the server log in \
+                 itself (keyroll_vault_login)"
+                    .into()
+            }
+            Refusal::NoToken => "set keyroll_token = FILE:path, or another keyroll_vault_login".into(),
+            Refusal::Login(..) => {
+                "check keyroll_vault_login, keyroll_vault_login_mount, keyroll_vault_role and keyroll_vault_secret".into()
+            }
+            Refusal::NoSuchMount => {
+                "check the path in the URL and keyroll_vault_namespace; `vault secrets list` shows what there is".into()
+            }
+            Refusal::NotFound => "check the path".into(),
+            Refusal::CasMismatch => "try again".into(),
+            Refusal::Busy => "try again later, or raise its rate limit".into(),
+            Refusal::Fails(_) => "look into Vault's log".into(),
+            Refusal::Other(..) => "look into Vault's audit log".into(),
+            Refusal::BadAnswer(..) => format!("check that {host} is Vault and not something else"),
+        }
+    }
+}
+
 impl VaultError {
+    /// Whether Vault refused for this reason.
+    pub fn is(&self, reason: Refusal) -> bool {
+        self.refusal() == Some(reason)
+    }
+
+    /// Why Vault refused, if it did.
+    pub fn refusal(&self) -> Option<Refusal> {
+        match self {
+            VaultError::Refused { refusal, .. } => Some(*refusal),
+            _ => None,
+        }
+    }
+
     /// Whether the request surely changed nothing.
     pub(super) fn had_no_effect(&self) -> bool {
-        matches!(
-            self,
-            VaultError::Net(NetError::Unreachable { .. }) | VaultError::Busy { .. }
-        )
+        matches!(self, VaultError::Net(NetError::Unreachable { .. })) || self.is(Refusal::Busy)
     }
 
     /// Whether the service is away for now, as opposed to an answer that something is wrong.
     pub fn is_away(&self) -> bool {
-        matches!(self, VaultError::Sealed { .. }) || self.is_retryable()
+        self.is(Refusal::Sealed) || self.is_retryable()
     }
 }
 
@@ -174,8 +172,7 @@ impl ServiceError for VaultError {
     fn is_retryable(&self) -> bool {
         match self {
             VaultError::Net(error) => error.is_retryable(),
-            VaultError::Busy { .. } | VaultError::Fails { .. } => true,
-            _ => false,
+            error => matches!(error.refusal(), Some(Refusal::Busy | Refusal::Fails(_))),
         }
     }
 
@@ -184,45 +181,15 @@ impl ServiceError for VaultError {
             VaultError::Net(error) => match error {
                 NetError::Tls { .. } => format!("{}: keyroll_vault_ca names its file", error.hint()),
                 NetError::PlainHttp { .. } => {
-                    "use https, or set keyroll_vault_allow_http: anyone on the network can read the keys then".into()
+                    "use https, or set keyroll_vault_allow_http: anyone on the network can read the keys then"
+                        .into()
                 }
                 _ => error.hint(),
             },
-            VaultError::Sealed { .. } => {
-                "unseal it (`vault operator unseal`); keys that the server holds go on working".into()
-            }
-            VaultError::Forbidden { path, .. } => {
-                let (rule, capability) = rule_of(path);
-                format!("add to the policy: path \"{rule}\" {{ capabilities = [{capability}] }}")
-            }
-            VaultError::TokenInvalid { .. } => {
-                "set keyroll_token to a valid token, best as FILE:path, which is read anew, or let the server log in \
-                 itself (keyroll_vault_login)"
-                    .into()
-            }
-            VaultError::NoToken { .. } => "set keyroll_token = FILE:path, or another keyroll_vault_login".into(),
-            VaultError::LoginRefused { .. } => {
-                "check keyroll_vault_login, keyroll_vault_login_mount, keyroll_vault_role and keyroll_vault_secret".into()
-            }
             VaultError::SecretFile { .. } => "check the path and that the server's user may read it".into(),
-            VaultError::NoSuchMount { .. } => {
-                "check the path in the URL and keyroll_vault_namespace; `vault secrets list` shows what there is".into()
-            }
-            VaultError::NotFound { .. } => "check the path".into(),
-            VaultError::CasMismatch { .. } => "try again".into(),
-            VaultError::Busy { .. } => "try again later, or raise its rate limit".into(),
-            VaultError::Fails { .. } => "look into Vault's log".into(),
-            VaultError::Refused { .. } => "look into Vault's audit log".into(),
             VaultError::NotDecrypted { .. } => "name the key that encrypted it".into(),
-            VaultError::BadAnswer { host, .. } => format!("check that {host} is Vault and not something else"),
+            VaultError::Refused { host, path, refusal } => refusal.hint(host, path),
         }
-    }
-}
-
-fn because(reason: &str) -> String {
-    match reason {
-        "" => String::new(),
-        reason => format!(": {reason}"),
     }
 }
 

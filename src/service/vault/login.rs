@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde::Deserialize;
 
 use super::config::copy;
-use super::{Login, Method, Repeat, SecretText, VaultClient, VaultError};
+use super::{Login, Method, Refusal, Repeat, SecretText, VaultClient, VaultError};
 use crate::net::Deadline;
 use crate::secret::SecretBytes;
 
@@ -15,17 +15,17 @@ const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// A token in use.
 #[derive(Debug)]
-pub(super) struct Token {
+pub(super) struct VaultToken {
     value: SecretBytes,
     /// When to do something about its end; `None` where it has no end, or nothing can be done.
     renew_at: Option<Instant>,
     is_renewable: bool,
 }
 
-impl Token {
+impl VaultToken {
     /// A token that lives for so long; 0: without an end.
-    fn new(value: SecretBytes, seconds: u64, is_renewable: bool) -> Token {
-        let mut token = Token {
+    fn new(value: SecretBytes, seconds: u64, is_renewable: bool) -> VaultToken {
+        let mut token = VaultToken {
             value,
             renew_at: None,
             is_renewable,
@@ -81,7 +81,7 @@ impl VaultClient {
     /// Sees to it that there is a token that is not near its end. `true` if it was just obtained.
     pub(super) fn ensure_token(
         &self,
-        token: &mut Option<Token>,
+        token: &mut Option<VaultToken>,
         deadline: Deadline,
     ) -> Result<bool, VaultError> {
         match token {
@@ -109,7 +109,7 @@ impl VaultClient {
     pub(super) fn is_valid(&self, token: &SecretBytes, deadline: Deadline) -> Result<bool, VaultError> {
         match self.look_up(token, deadline) {
             Ok(_) => Ok(true),
-            Err(VaultError::Forbidden { .. }) => Ok(false),
+            Err(error) if error.is(Refusal::Forbidden) => Ok(false),
             Err(error) => Err(error),
         }
     }
@@ -120,11 +120,9 @@ impl VaultClient {
         answer.data()
     }
 
-    fn log_in(&self, deadline: Deadline) -> Result<Token, VaultError> {
+    fn log_in(&self, deadline: Deadline) -> Result<VaultToken, VaultError> {
         let Some(login) = &self.config.access.login else {
-            return Err(VaultError::NoToken {
-                host: self.host().into(),
-            });
+            return Err(self.refused("", Refusal::NoToken));
         };
         let (mount, body) = match login {
             Login::Token(source) => return self.adopt(source.get()?, deadline),
@@ -154,39 +152,38 @@ impl VaultClient {
             Repeat::Harmless,
             deadline,
         );
-        let refused = |status| VaultError::LoginRefused {
-            host: self.host().into(),
-            login: login.name(),
-            path: path.clone(),
-            status,
-        };
+        let refused = |status| Err(self.refused(&path, Refusal::Login(login.name(), status)));
         let auth = match answer {
             Ok(answer) => answer.whole::<Granted>()?.auth,
-            Err(VaultError::Forbidden { .. }) => return Err(refused(403)),
-            Err(VaultError::NotFound { .. }) => return Err(refused(404)),
-            Err(VaultError::Refused { status, .. }) => return Err(refused(status)),
-            Err(error) => return Err(error),
+            Err(error) => {
+                return match error.refusal() {
+                    Some(Refusal::Forbidden) => refused(403),
+                    Some(Refusal::NotFound) => refused(404),
+                    Some(Refusal::Other(status, _)) => refused(status),
+                    _ => Err(error),
+                };
+            }
         };
         let value = copy(auth.client_token.as_bytes());
-        Ok(Token::new(value, auth.lease_duration, auth.renewable))
+        Ok(VaultToken::new(value, auth.lease_duration, auth.renewable))
     }
 
     /// Takes up a token that was given.
-    fn adopt(&self, token: SecretBytes, deadline: Deadline) -> Result<Token, VaultError> {
+    fn adopt(&self, token: SecretBytes, deadline: Deadline) -> Result<VaultToken, VaultError> {
         match self.look_up(&token, deadline) {
             // A batch token or one at its longest life is not renewable.
             Ok(info) => {
                 let is_renewable = info.renewable && info.creation_ttl > 0;
-                Ok(Token::new(token, info.ttl, is_renewable))
+                Ok(VaultToken::new(token, info.ttl, is_renewable))
             }
             // Not valid, or not allowed to look at itself: the request to come will tell.
-            Err(VaultError::Forbidden { .. }) => Ok(Token::new(token, 0, false)),
+            Err(error) if error.is(Refusal::Forbidden) => Ok(VaultToken::new(token, 0, false)),
             Err(error) => Err(error),
         }
     }
 
     /// Whether the token lives longer now. `false`: it is at the end of its longest life, or no longer valid.
-    fn renew(&self, held: &mut Token, deadline: Deadline) -> Result<bool, VaultError> {
+    fn renew(&self, held: &mut VaultToken, deadline: Deadline) -> Result<bool, VaultError> {
         let path = "auth/token/renew-self";
         let before = held.renew_at;
         match self.send(
@@ -208,7 +205,9 @@ impl VaultClient {
                 }
                 Ok(is_longer)
             }
-            Err(VaultError::Forbidden { .. } | VaultError::Refused { .. }) => Ok(false),
+            Err(error) if matches!(error.refusal(), Some(Refusal::Forbidden | Refusal::Other(..))) => {
+                Ok(false)
+            }
             Err(error) => {
                 // It may still be valid for a third of its life: a failed renewal is no reason to fail a request.
                 if error.is_away() {

@@ -10,6 +10,7 @@ mod retry_policy;
 pub mod transit;
 
 use std::cell::Cell;
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -17,8 +18,8 @@ use serde::de::DeserializeOwned;
 
 use config::copy;
 pub use config::{Login, SecretSource, VaultAccess, VaultConfig};
-pub use error::VaultError;
-use login::Token;
+pub use error::{Refusal, VaultError};
+use login::VaultToken;
 use retry_policy::RetryPolicy;
 pub use transit::TransitKey;
 
@@ -35,8 +36,8 @@ pub type SecretText = zeroize::Zeroizing<String>;
 pub struct VaultClient {
     http: HttpClient,
     config: VaultConfig,
-    policy: RetryPolicy,
-    token: Mutex<Option<Token>>,
+    policy: std::sync::Mutex<RetryPolicy>,
+    token: Mutex<Option<VaultToken>>,
 }
 
 /// Whether a request may be sent again when it is unknown whether it took effect.
@@ -82,7 +83,7 @@ impl Answer {
     /// The member `data` of the answer.
     ///
     /// # Errors
-    /// [`VaultError::BadAnswer`], which quotes nothing of it.
+    /// [`Refusal::BadAnswer`], which quotes nothing of it.
     pub fn data<T: DeserializeOwned>(&self) -> Result<T, VaultError> {
         #[derive(Deserialize)]
         struct Outer<T> {
@@ -93,12 +94,11 @@ impl Answer {
 
     /// The whole answer.
     fn whole<T: DeserializeOwned>(&self) -> Result<T, VaultError> {
-        serde_json::from_slice(self.response.body()).map_err(|error| VaultError::BadAnswer {
+        serde_json::from_slice(self.response.body()).map_err(|error| VaultError::Refused {
             host: self.host.clone(),
             path: self.path.clone(),
             // Serde's words for a value of the wrong type quote it.
-            line: error.line(),
-            column: error.column(),
+            refusal: Refusal::BadAnswer(error.line(), error.column()),
         })
     }
 }
@@ -123,7 +123,10 @@ impl VaultClient {
             false => HttpClient::for_plain_http(options),
         };
         Ok(VaultClient {
-            policy: RetryPolicy::new(access.timeout, access.max_retries),
+            policy: std::sync::Mutex::new(RetryPolicy {
+                timeout: access.timeout,
+                max_retries: access.max_retries,
+            }),
             http,
             config,
             token: Mutex::new(None),
@@ -142,13 +145,17 @@ impl VaultClient {
 
     /// The time that a call of several requests is given: that of one request, as often as it may be tried.
     pub fn allowance(&self) -> Deadline {
-        self.policy.allowance()
+        self.policy().allowance()
     }
 
     /// Has all later requests, also those of calls under way, wait for so long and be sent again so often, in place of
     /// what the settings say.
     pub fn set_retry_policy(&self, timeout: Duration, max_retries: u32) {
-        self.policy.set(timeout, max_retries);
+        *self.policy.lock().unwrap_or_else(PoisonError::into_inner) = RetryPolicy { timeout, max_retries };
+    }
+
+    fn policy(&self) -> RetryPolicy {
+        *self.policy.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// GET of `v1/PATH`.
@@ -171,7 +178,7 @@ impl VaultClient {
     pub fn keep_token(&self, deadline: Deadline) -> Result<Option<Duration>, VaultError> {
         let mut token = self.token(deadline)?;
         self.ensure_token(&mut token, deadline)?;
-        Ok(token.as_ref().and_then(Token::renew_in))
+        Ok(token.as_ref().and_then(VaultToken::renew_in))
     }
 
     /// Ends all requests under way and refuses all later ones.
@@ -184,7 +191,7 @@ impl VaultClient {
     }
 
     /// Whoever has it may be logging in.
-    fn token(&self, deadline: Deadline) -> Result<MutexGuard<'_, Option<Token>>, NetError> {
+    fn token(&self, deadline: Deadline) -> Result<MutexGuard<'_, Option<VaultToken>>, NetError> {
         deadline.lock(&self.token, self.host())
     }
 
@@ -202,21 +209,19 @@ impl VaultClient {
             let token = {
                 let mut held = self.token(deadline)?;
                 had_new_token |= self.ensure_token(&mut held, deadline)?;
-                held.as_ref().map(Token::copy).unwrap_or_default()
+                held.as_ref().map(VaultToken::copy).unwrap_or_default()
             };
             let result = self.send(method, path, body, Some(&token), repeat, deadline);
-            let Err(VaultError::Forbidden { .. }) = result else {
+            if !result.as_ref().is_err_and(|error| error.is(Refusal::Forbidden)) {
                 return result;
-            };
+            }
             // 403 is both: a token that is not (or no longer) valid, and one that may not do this.
             if self.is_valid(&token, deadline)? {
                 return result;
             }
             self.token(deadline)?.take();
             if had_new_token || !self.can_log_in_again() {
-                return Err(VaultError::TokenInvalid {
-                    host: self.host().into(),
-                });
+                return Err(self.refused(path, Refusal::TokenInvalid));
             }
             had_new_token = true;
         }
@@ -232,12 +237,12 @@ impl VaultClient {
         repeat: Repeat,
         deadline: Deadline,
     ) -> Result<Answer, VaultError> {
-        let left = Cell::new(self.policy.max_retries());
+        let left = Cell::new(self.policy().max_retries);
         retry(
             deadline,
             |remaining| {
                 let request = self.request(method, path, body, token)?;
-                let deadline = Deadline::after(remaining.min(self.policy.timeout()));
+                let deadline = Deadline::after(remaining.min(self.policy().timeout));
                 let response = self.http.send(request, deadline)?;
                 self.classify(path, response)
             },
@@ -279,29 +284,38 @@ impl VaultClient {
 
     /// What the status says. The texts of Vault are looked at for known words and never passed on.
     fn classify(&self, path: &str, response: Response) -> Result<Answer, VaultError> {
-        let (host, status) = (self.host().to_owned(), response.status);
-        let path = path.to_owned();
+        let status = response.status;
         let says = |words: &[u8]| response.body().windows(words.len()).any(|window| window == words);
-        match status {
-            200 | 204 => Ok(Answer { response, host, path }),
-            404 if says(b"\"data\"") => Ok(Answer { response, host, path }),
-            404 if says(b"no handler for route") => Err(VaultError::NoSuchMount { host, path }),
-            404 => Err(VaultError::NotFound { host, path }),
-            400 if says(b"check-and-set") => Err(VaultError::CasMismatch { host, path }),
-            403 => Err(VaultError::Forbidden { host, path }),
-            429 => Err(VaultError::Busy { host }),
-            503 if says(b"sealed") => Err(VaultError::Sealed { host }),
-            500.. => Err(VaultError::Fails { host, status }),
+        let refusal = match status {
+            200 | 204 => None,
+            404 if says(b"\"data\"") => None,
+            404 if says(b"no handler for route") => Some(Refusal::NoSuchMount),
+            404 => Some(Refusal::NotFound),
+            400 if says(b"check-and-set") => Some(Refusal::CasMismatch),
+            403 => Some(Refusal::Forbidden),
+            429 => Some(Refusal::Busy),
+            503 if says(b"sealed") => Some(Refusal::Sealed),
+            500.. => Some(Refusal::Fails(status)),
             _ => {
                 let known = KNOWN_REASONS.iter().find(|(words, _)| says(words.as_bytes()));
-                let reason = known.map_or("", |(_, reason)| *reason);
-                Err(VaultError::Refused {
-                    host,
-                    path,
-                    status,
-                    reason,
-                })
+                Some(Refusal::Other(status, known.map_or("", |(_, reason)| *reason)))
             }
+        };
+        match refusal {
+            Some(refusal) => Err(self.refused(path, refusal)),
+            None => Ok(Answer {
+                response,
+                host: self.host().to_owned(),
+                path: path.to_owned(),
+            }),
+        }
+    }
+
+    fn refused(&self, path: &str, refusal: Refusal) -> VaultError {
+        VaultError::Refused {
+            host: self.host().to_owned(),
+            path: path.to_owned(),
+            refusal,
         }
     }
 }

@@ -9,7 +9,7 @@ use once_cell::sync::OnceCell;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::{VaultClient, VaultConfig, VaultError};
+use super::{Refusal, VaultClient, VaultConfig, VaultError};
 use crate::net::Deadline;
 use crate::secret::SecretBytes;
 use crate::service::body::{SecretBase64, with_secret};
@@ -78,15 +78,13 @@ impl TransitKey {
             .compute(&self.path("decrypt"), &body, self.deadline())
         {
             Ok(answer) => Ok(answer.data::<Decrypted>()?.plaintext.0),
-            Err(VaultError::Refused {
-                status: 400, reason, ..
-            }) => Err(VaultError::NotDecrypted {
-                reason: match reason {
-                    "" => "Vault does not decrypt it with this key",
-                    reason => reason,
+            Err(error) => Err(match error.refusal() {
+                Some(Refusal::Other(400, "")) => VaultError::NotDecrypted {
+                    reason: "Vault does not decrypt it with this key",
                 },
+                Some(Refusal::Other(400, reason)) => VaultError::NotDecrypted { reason },
+                _ => error,
             }),
-            Err(error) => Err(error),
         }
     }
 

@@ -6,12 +6,12 @@
 use std::collections::BTreeMap;
 
 use once_cell::sync::OnceCell;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::{KvError, VaultKvConfig};
 use crate::keys::{KeyName, LAST_VERSION};
 use crate::secret::{DataKey, MAX_DATA_KEY_LENGTH, SecretBytes};
-use crate::service::vault::{SecretText, VaultClient, VaultError};
+use crate::service::vault::{Refusal, SecretText, VaultClient, VaultError};
 
 /// The versions that Vault keeps where neither the secret nor the mount says.
 const KEPT_BY_DEFAULT: u64 = 10;
@@ -150,22 +150,6 @@ struct Written {
     version: u32,
 }
 
-#[derive(Serialize)]
-struct Put<'a> {
-    options: PutOptions,
-    data: PutFields<'a>,
-}
-
-#[derive(Serialize)]
-struct PutOptions {
-    cas: u32,
-}
-
-#[derive(Serialize)]
-struct PutFields<'a> {
-    data: &'a str,
-}
-
 impl KvClient {
     pub(super) fn new(config: VaultKvConfig) -> Result<KvClient, KvError> {
         Ok(KvClient {
@@ -187,7 +171,7 @@ impl KvClient {
         let path = format!("{}/metadata/{}?list=true", folder.mount, folder.path);
         let keys = match self.vault.read(&path, self.vault.allowance()) {
             Ok(answer) => answer.data::<SecretNames>()?.keys,
-            Err(VaultError::NotFound { .. }) => Vec::new(),
+            Err(error) if error.is(Refusal::NotFound) => Vec::new(),
             Err(error) => return Err(error.into()),
         };
         let id = |name: &String| {
@@ -205,7 +189,7 @@ impl KvClient {
         let path = self.path_of("metadata", id)?;
         match self.vault.read(&path, self.vault.allowance()) {
             Ok(answer) => Ok(Some(answer.data()?)),
-            Err(VaultError::NotFound { .. }) => Ok(None),
+            Err(error) if error.is(Refusal::NotFound) => Ok(None),
             Err(error) => Err(error.into()),
         }
     }
@@ -215,7 +199,7 @@ impl KvClient {
         let path = format!("{}?version={}", self.path_of("data", name.id)?, name.version);
         let answer = match self.vault.read(&path, self.vault.allowance()) {
             Ok(answer) => answer,
-            Err(VaultError::NotFound { .. }) => return Ok(Err(Gone::Missing)),
+            Err(error) if error.is(Refusal::NotFound) => return Ok(Err(Gone::Missing)),
             Err(error) => return Err(error.into()),
         };
         let not_a_key = |reason| KvError::NotAKey {
@@ -242,14 +226,16 @@ impl KvClient {
     /// Writes the version after `current`, if `current` is still the latest one.
     pub(super) fn put(&self, id: u32, current: u32, key: &DataKey) -> Result<u32, KvError> {
         let path = self.path_of("data", id)?;
-        let digits = SecretText::new(hex::encode(key.expose()));
-        let put = Put {
-            options: PutOptions { cas: current },
-            data: PutFields { data: &digits },
-        };
-        let mut body = SecretBytes::with_capacity(200);
-        // Numbers and hex digits cannot fail to serialise.
-        let _ = serde_json::to_writer(body.expose_mut(), &put);
+        let mut digits = zeroize::Zeroizing::new([0; 2 * MAX_DATA_KEY_LENGTH]);
+        let digits = &mut digits[..2 * key.len()];
+        #[expect(clippy::expect_used, reason = "there are two digits for each byte")]
+        hex::encode_to_slice(key.expose(), digits).expect("two digits a byte");
+        let start = format!("{{\"options\":{{\"cas\":{current}}},\"data\":{{\"data\":\"");
+        let parts = [start.as_bytes(), digits, b"\"}}"];
+        let mut body = SecretBytes::with_capacity(parts.iter().map(|part| part.len()).sum());
+        parts
+            .iter()
+            .for_each(|part| body.expose_mut().extend_from_slice(part));
         let answer = self.vault.write(&path, &body, self.vault.allowance())?;
         Ok(answer.data::<Written>()?.version)
     }
@@ -266,7 +252,7 @@ impl KvClient {
                 kept => Ok(kept),
             },
             // Not to be learned: the least that it can be without having been set.
-            Err(VaultError::Forbidden { .. } | VaultError::NotFound { .. }) => Ok(KEPT_BY_DEFAULT),
+            Err(error) if is_hidden(&error) => Ok(KEPT_BY_DEFAULT),
             Err(error) => Err(error.into()),
         }
     }
@@ -291,7 +277,7 @@ impl KvClient {
             let path = format!("sys/internal/ui/mounts/{}", self.path);
             let info: MountInfo = match self.vault.read(&path, self.vault.allowance()) {
                 Ok(answer) => answer.data()?,
-                Err(VaultError::Forbidden { .. } | VaultError::NotFound { .. }) => return Ok(assumed),
+                Err(error) if is_hidden(&error) => return Ok(assumed),
                 Err(error) => return Err(error.into()),
             };
             let version = info.options.as_ref().and_then(|options| options.get("version"));
@@ -310,6 +296,11 @@ impl KvClient {
             }
         })
     }
+}
+
+/// Whether it may not be known.
+fn is_hidden(error: &VaultError) -> bool {
+    error.is(Refusal::Forbidden) || error.is(Refusal::NotFound)
 }
 
 fn with_slash(path: &str) -> String {

@@ -5,7 +5,7 @@ use super::client::SecretMetadata;
 use super::{KvError, MOST_AT_ONCE, VaultKv};
 use crate::keys::{KeyName, KeySet, LAST_VERSION, NewVersions};
 use crate::secret::DataKey;
-use crate::service::vault::VaultError;
+use crate::service::vault::{Refusal, VaultError};
 use crate::store::{KeyStore, KeysAdded, StoreError};
 
 /// What is to be done for one key.
@@ -57,9 +57,10 @@ impl VaultKv {
 
     fn part(&self, id: u32, before: &KeySet, new: NewVersions<'_>) -> Result<Part, StoreError> {
         let metadata = self.client.metadata(id)?.ok_or_else(|| {
-            KvError::from(VaultError::NotFound {
+            KvError::from(VaultError::Refused {
                 host: self.client.vault.host().into(),
                 path: id.to_string(),
+                refusal: Refusal::NotFound,
             })
         })?;
         let current = metadata.current_version;

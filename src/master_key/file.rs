@@ -3,18 +3,15 @@
 //! The file is read anew for each call: no master key stays in memory, and what a rotation by another process has added
 //! is seen at once.
 
-mod config;
-
 use std::fs::File;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use nix::unistd::geteuid;
 
-pub use config::MasterKeyFileConfig;
-
 use super::key_list::KeyList;
-use super::options::ProviderOptions;
+use super::options::{ProviderOptions, absolute_path};
 use super::{MasterKey, MasterKeyError, Wrapped};
 use crate::durable::permissions::owner_only;
 use crate::durable::replace::{self, Previous, Replacement};
@@ -37,13 +34,17 @@ const HEADER: &str = "\
 /// A file with a master key.
 #[derive(Debug)]
 pub struct MasterKeyFile {
-    config: MasterKeyFileConfig,
+    path: PathBuf,
+    /// The time to wait for someone else who rotates it.
+    lock_timeout: Duration,
 }
 
 /// The file at this path; reads nothing yet.
 pub(super) fn open(path: &str, options: &ProviderOptions) -> Result<Box<dyn MasterKey>, String> {
-    let config = MasterKeyFileConfig::new(path, options)?;
-    Ok(Box::new(MasterKeyFile { config }))
+    Ok(Box::new(MasterKeyFile {
+        path: absolute_path(path)?,
+        lock_timeout: options.request_timeout,
+    }))
 }
 
 impl MasterKeyFile {
@@ -61,17 +62,17 @@ impl MasterKeyFile {
     }
 
     fn read(&self) -> Result<KeyList, MasterKeyError> {
-        let file = lock::shared_if_possible(&self.config.path, self.config.lock_timeout)?;
-        let (_, keys) = read_and_parse(&file, &self.config.path)?;
+        let file = lock::shared_if_possible(&self.path, self.lock_timeout)?;
+        let (_, keys) = read_and_parse(&file, &self.path)?;
         // A keystore may soon hang on a version that a killed process has written.
-        replace::settle(&file, &self.config.path)?;
+        replace::settle(&file, &self.path)?;
         Ok(keys)
     }
 }
 
 impl MasterKey for MasterKeyFile {
     fn describe(&self) -> String {
-        format!("master key file {}", self.config.path.display())
+        format!("master key file {}", self.path.display())
     }
 
     fn wrap(&self, key: &KeystoreKey, keystore: &str) -> Result<Wrapped, MasterKeyError> {
@@ -84,8 +85,8 @@ impl MasterKey for MasterKeyFile {
 
     fn rotate(&self) -> Result<(), MasterKeyError> {
         // The file that a symbolic link names is replaced, not the link.
-        let path = read::resolve(&self.config.path)?;
-        let file = lock::exclusive(&path, &KIND, self.config.lock_timeout)?;
+        let path = read::resolve(&self.path)?;
+        let file = lock::exclusive(&path, &KIND, self.lock_timeout)?;
         let (old, mut keys) = read_and_parse(&file, &path)?;
         if keys.add_random()?.is_none() {
             return Err(MasterKeyError::CannotRotate {

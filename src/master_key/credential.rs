@@ -11,11 +11,8 @@
 //!
 //! No two of them can be meant by the same bytes: 32 bytes are too short for the others.
 
-mod config;
-
 use std::io;
-
-pub use config::CredentialConfig;
+use std::path::{Path, PathBuf};
 
 use super::key_list::{self, KeyList};
 use super::options::ProviderOptions;
@@ -35,27 +32,39 @@ static KIND: FileKind = FileKind {
 /// A master key among the credentials of the server's unit.
 #[derive(Debug)]
 pub struct Credential {
-    config: CredentialConfig,
+    /// A plain file name.
+    name: String,
+    /// `$CREDENTIALS_DIRECTORY`, if the service manager has set it.
+    directory: Option<PathBuf>,
 }
 
 /// The credential of this name; reads nothing yet.
 pub(super) fn open(name: &str, options: &ProviderOptions) -> Result<Box<dyn MasterKey>, String> {
-    let config = CredentialConfig::new(name, options)?;
-    Ok(Box::new(Credential { config }))
+    let is_plain = !name.is_empty()
+        && !name.contains('/')
+        && !name.chars().any(char::is_control)
+        && Path::new(name).file_name().is_some_and(|file| file == name);
+    if !is_plain {
+        return Err("a credential's name is a plain file name, without a path".into());
+    }
+    Ok(Box::new(Credential {
+        name: name.into(),
+        directory: options.variable("CREDENTIALS_DIRECTORY").map(PathBuf::from),
+    }))
 }
 
 impl Credential {
     fn read(&self) -> Result<KeyList, MasterKeyError> {
-        let Some(directory) = &self.config.directory else {
+        let Some(directory) = &self.directory else {
             return Err(MasterKeyError::NoCredentials {
-                name: self.config.name.clone(),
+                name: self.name.clone(),
             });
         };
-        let path = directory.join(&self.config.name);
+        let path = directory.join(&self.name);
         let file = read::open_regular(&path).map_err(|error| match error {
             FileError::FileNotFound { source, .. } if source.kind() == io::ErrorKind::NotFound => {
                 MasterKeyError::CredentialMissing {
-                    name: self.config.name.clone(),
+                    name: self.name.clone(),
                     directory: directory.clone(),
                 }
             }
@@ -82,7 +91,7 @@ impl Credential {
 
 impl MasterKey for Credential {
     fn describe(&self) -> String {
-        format!("credential {}", self.config.name)
+        format!("credential {}", self.name)
     }
 
     fn wrap(&self, key: &KeystoreKey, keystore: &str) -> Result<Wrapped, MasterKeyError> {

@@ -1,16 +1,13 @@
 //! `vault-transit:https://HOST:PORT/MOUNT/KEY`: a master key that never leaves the transit engine of HashiCorp Vault or
 //! OpenBao. The keystore's UUID is bound to what it wraps. Tested against OpenBao.
 
-mod config;
-
-pub use config::{VaultTransitConfig, service};
-
 use super::error::MasterKeyError;
 use super::options::ProviderOptions;
 use super::{MasterKey, Wrapped};
 use crate::durable::LoosePermissions;
+use crate::net::Url;
 use crate::secret::KeystoreKey;
-use crate::service::vault::TransitKey;
+use crate::service::vault::{TransitKey, VaultAccess, VaultConfig};
 
 /// A master key in Vault transit.
 #[derive(Debug)]
@@ -18,11 +15,32 @@ pub struct VaultTransit {
     key: TransitKey,
 }
 
-/// The key of this URL; asks nobody yet.
-pub(super) fn open(url: &str, options: &ProviderOptions) -> Result<Box<dyn MasterKey>, String> {
-    let VaultTransitConfig { vault, mount, key } = VaultTransitConfig::new(url, options)?;
-    let key = TransitKey::new(vault, mount, key);
+/// The key of this URL: `https://HOST:PORT/MOUNT/KEY`, where a `v1/` may stand before the mount; asks nobody yet.
+pub(super) fn open(text: &str, options: &ProviderOptions) -> Result<Box<dyn MasterKey>, String> {
+    let address = Url::parse(text).map_err(|error| error.to_string())?;
+    let path = address.path().trim_matches('/');
+    let path = path.strip_prefix("v1/").unwrap_or(path);
+    let parts = path
+        .rsplit_once('/')
+        .filter(|(mount, key)| !mount.is_empty() && !key.is_empty());
+    let Some((mount, key)) = parts.filter(|_| address.query().is_none()) else {
+        return Err("it must end with the transit engine's mount and a key's name, as in https://HOST:PORT/transit/KEY"
+            .into());
+    };
+    let mut access = match &options.vault {
+        Some(access) => VaultAccess::clone(access),
+        None => VaultAccess::from_environment(|name| options.variable(name), options.request_timeout),
+    };
+    access.timeout = options.request_timeout;
+    let (mount, key) = (mount.to_owned(), key.to_owned());
+    let key = TransitKey::new(VaultConfig { address, access }, mount, key);
     Ok(Box::new(VaultTransit { key }))
+}
+
+/// The Vault that `https://HOST:PORT/MOUNT/KEY` is at: whether TLS protects the way there, and its host.
+pub(super) fn service(text: &str) -> Option<(bool, String)> {
+    let url = Url::parse(text).ok()?;
+    Some((url.is_https(), url.authority().to_owned()))
 }
 
 impl MasterKey for VaultTransit {

@@ -4,15 +4,11 @@
 //! The keystore key goes to KMS to be encrypted, and its ciphertext to be decrypted; the KMS key never leaves AWS. An
 //! encryption context binds each ciphertext to one keystore.
 
-mod config;
-
-pub use config::AwsKmsConfig;
-
 use super::options::ProviderOptions;
 use super::{MasterKey, MasterKeyError, Wrapped};
 use crate::durable::LoosePermissions;
 use crate::secret::KeystoreKey;
-use crate::service::aws::{Arn, AwsError, Kms};
+use crate::service::aws::{Arn, AwsError, Kms, KmsConfig};
 
 /// The name in the encryption context whose value is the keystore's UUID.
 const CONTEXT_KEYSTORE: &str = "keyroll:keystore";
@@ -24,8 +20,8 @@ pub struct AwsKms {
 
 /// The KMS key of this id, alias or ARN; reads and asks nothing yet.
 pub(super) fn open(key: &str, options: &ProviderOptions) -> Result<Box<dyn MasterKey>, String> {
-    let AwsKmsConfig { kms, notify } = AwsKmsConfig::new(key, options)?;
-    let kms = Kms::new(kms, notify);
+    let config = KmsConfig::new(key, &options.environment, options.request_timeout)?;
+    let kms = Kms::new(config, options.notify.clone());
     Ok(Box::new(AwsKms { kms }))
 }
 
