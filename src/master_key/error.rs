@@ -263,8 +263,8 @@ impl MasterKeyError {
         match self {
             MasterKeyError::BadUri { .. } => format!("a master key is {FORMS}"),
             MasterKeyError::WrongKey { .. } => {
-                "name the master key that wrapped this keystore, with all its versions, in keyroll_master_key; the \
-                 keystore says under \"master_key\" which one that was"
+                "name the master key that wrapped this keystore, with all its versions, in keyroll_master_key; its \
+                 third line says which one that was"
                     .into()
             }
             MasterKeyError::Unreachable { provider, .. } => {

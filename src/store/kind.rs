@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::key_file::is_encrypted;
-use super::keystore;
+use super::keystore::{self, format::is_keystore};
 use crate::durable::{FileError, read};
 
 /// The kind of store that a file is taken for. What is none of them is taken for a plain key file.
@@ -28,8 +28,8 @@ impl StoreFile {
     }
 
     fn of(text: &[u8]) -> StoreFile {
-        match text.trim_ascii_start().first() {
-            Some(b'{') => StoreFile::Keystore,
+        match text {
+            text if is_keystore(text) => StoreFile::Keystore,
             _ if is_encrypted(text) => StoreFile::EncryptedKeyFile,
             _ => StoreFile::PlainKeyFile,
         }
@@ -43,9 +43,12 @@ mod tests {
     #[test]
     fn stores_are_told_by_their_text() {
         for (text, kind) in [
-            (&b"\n {\"format\": \"keyroll keystore\""[..], StoreFile::Keystore),
-            (b"{", StoreFile::Keystore),
-            (b"Salted__12345678{", StoreFile::EncryptedKeyFile),
+            (&b"keyroll keystore 1\n{"[..], StoreFile::Keystore),
+            (b"keyroll keystore 2\n", StoreFile::Keystore),
+            (b"\xEF\xBB\xBFkeyroll keystore 1\r\n", StoreFile::Keystore),
+            (b"{\n  \"format\": \"keyroll keystore\",", StoreFile::Keystore),
+            (b"Salted__keyroll keystore 1\n", StoreFile::EncryptedKeyFile),
+            (b"# keyroll keystore 1\n", StoreFile::PlainKeyFile),
             (
                 b"# {\n1;00112233445566778899aabbccddeeff\n",
                 StoreFile::PlainKeyFile,

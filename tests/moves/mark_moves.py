@@ -57,7 +57,7 @@ def the_data_directory_gets_another_name(site):
     host = site.host(store)
     host.rotate()
     host.stop()
-    uuid = json.loads(store.path.read_text())["uuid"]
+    uuid = json.loads(store.path.read_text().splitlines()[1])["uuid"]
     host.server.folder.rename(site.folder / "renamed")
     host.server.folder = site.folder / "renamed"
     host.data = host.server.folder / "data"

@@ -2,7 +2,7 @@
 
 use keyroll::keys::LAST_VERSION;
 use keyroll::store::key_file::FILE_SIZE_LIMIT;
-use keyroll::store::keystore::format::LAST_GENERATION;
+use keyroll::store::keystore::records::LAST_GENERATION;
 use keyroll::store::{keystore, mark};
 
 #[test]

@@ -2,11 +2,11 @@
 
 use std::time::SystemTime;
 
-use super::change::{NewKeystoreKey, check_spec, random_key, read_back};
-use super::error::KeystoreError;
+use uuid::Builder;
+
+use super::file::{KIND, KeystoreFile};
 use super::format::Document;
-use super::uuid::Uuid;
-use super::{KIND, KeystoreFile};
+use super::write::{NewKeystoreKey, add_wrapped, random_key, read_back, spec_of, with_algorithms};
 use crate::clock;
 use crate::crypto::Algorithm;
 use crate::durable::{FileError, replace};
@@ -39,7 +39,6 @@ impl KeystoreFile {
             if id == 0 {
                 return Err(not_an_id(id));
             }
-            check_spec(spec)?;
             let name = KeyName { id, version: 1 };
             if meant.insert_for(name, random_key(spec)?, spec.algorithm) != Inserted::New {
                 return Err(StoreError::InvalidNewKey {
@@ -72,26 +71,20 @@ impl KeystoreFile {
         if path.symlink_metadata().is_ok() {
             return Err(FileError::FileExists { path: path.clone() }.into());
         }
-        let uuid = Uuid::random().map_err(StoreError::NoRandomBytes)?;
+        let mut bytes = [0; 16];
+        getrandom::fill(&mut bytes).map_err(StoreError::NoRandomBytes)?;
+        let uuid = Builder::from_random_bytes(bytes).into_uuid();
         let new = NewKeystoreKey::wrapped_by(self.config.master_key.as_ref(), path, &uuid)?;
         let now = clock::rfc3339(SystemTime::now());
         let mut document = Document::new(uuid, now.clone(), new.record);
-        for (name, key) in meant.iter() {
-            let algorithm = meant.algorithm(name).unwrap_or(KeySpec::DEFAULT.algorithm);
-            let record = new
-                .keys
-                .seal(name, spec_of(key, algorithm), &now, key)
-                .map_err(|source| KeystoreError::CannotSeal { name, source })?;
-            document.add(record);
-        }
-        document.sign(&new.keys);
-        let text = document.render();
+        add_wrapped(&mut document, &new.derived, &now, with_algorithms(meant))?;
+        let text = document.sign(&new.derived);
         let keys = replace::create(path, &KIND, &text, owner, self.lock_timeout, || {
-            read_back(path, &text, &new.keys, meant)
+            read_back(path, &text, &new.derived, meant)
         })?;
-        let mut held = self.held();
-        held.keep(&new.key, &document);
-        held.remember(&document);
+        let mut remembered = self.remembered();
+        remembered.keep(&new.key, &document);
+        remembered.remember(&document);
         Ok(keys)
     }
 }
@@ -121,12 +114,7 @@ pub(super) fn for_keystore(keys: &KeySet, algorithm: Algorithm) -> Result<KeySet
     Ok(meant)
 }
 
-pub(super) fn spec_of(key: &DataKey, algorithm: Algorithm) -> KeySpec {
-    // A data key has 16, 24 or 32 bytes.
-    let bits = key.len() as u32 * 8;
-    KeySpec { algorithm, bits }
-}
-
+/// The error of an id that is 0.
 pub(super) fn not_an_id(id: u32) -> StoreError {
     StoreError::InvalidNewKey {
         id,

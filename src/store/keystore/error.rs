@@ -4,9 +4,9 @@
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
+use uuid::Uuid;
 
 use super::format::{FORMAT, FormatError, VERSION};
-use super::uuid::Uuid;
 use crate::crypto::wrap::SealError;
 use crate::durable::permissions::shell_word;
 use crate::durable::replace::previous_path;
@@ -157,17 +157,12 @@ fn unreadable(path: &Path, error: &FormatError) -> String {
     let path = path.display();
     match error {
         FormatError::Truncated => format!("keystore {path} is cut off: {error}"),
-        FormatError::Json(place) => {
-            format!(
-                "keystore {path}:{}:{}: {}",
-                place.line, place.column, place.problem
-            )
-        }
-        FormatError::Member { .. } => format!("keystore {path}: {error}"),
+        FormatError::Line { .. } | FormatError::Unreleased => format!("keystore {path}: {error}"),
         FormatError::OtherFormat => format!("{path} is no keystore: {error}"),
         FormatError::UnknownVersion { .. } => {
             format!("keystore {path} was made by another version of keyroll: {error}")
         }
+        FormatError::Converted { .. } => format!("keystore {path} was converted as a text: {error}"),
         FormatError::Damaged => format!("keystore {path} is damaged: {error}"),
     }
 }
@@ -225,6 +220,17 @@ impl KeystoreError {
                 FormatError::UnknownVersion { .. } => {
                     format!("install a keyroll that knows it; this one knows {FORMAT} version {VERSION}")
                 }
+                FormatError::Unreleased => format!(
+                    "the build that made it reads it: run its `keyroll export --insecure-plaintext --keystore {} --master-key \
+                     URI --to KEYS`, then, of this build, `keyroll import --from-filename KEYS --from-encryption-algorithm \
+                     NAME --keystore NEW --master-key URI` with the algorithm that the export names. Where it names several, which \
+                     the list command of that build shows for each version, import the lines of key 1 first, then each other key \
+                     with --add --from-id ID, and leave lines of another algorithm out each time",
+                    shell_word(path)
+                ),
+                FormatError::Converted { .. } => {
+                    format!("copy it once more, as bytes, from where it came; or {}", restore(path))
+                }
                 _ => format!("the master key is not the cause; {}", restore(path)),
             },
             KeystoreError::Changed { path } | KeystoreError::DataKey { path, .. } => {
@@ -276,7 +282,10 @@ impl KeystoreError {
     /// Whether the file is not as keyroll wrote it, by chance or by intent; the master key is not the cause.
     pub fn is_damage(&self) -> bool {
         match self {
-            KeystoreError::Unreadable { source, .. } => !matches!(source, FormatError::UnknownVersion { .. }),
+            KeystoreError::Unreadable { source, .. } => !matches!(
+                source,
+                FormatError::UnknownVersion { .. } | FormatError::Unreleased
+            ),
             KeystoreError::Changed { .. } | KeystoreError::DataKey { .. } => true,
             _ => false,
         }
@@ -324,7 +333,7 @@ mod tests {
             name,
         };
         assert!(data_key.is_damage());
-        let newer = unreadable(FormatError::UnknownVersion { version: "2".into() });
+        let newer = unreadable(FormatError::UnknownVersion { version: 2 });
         let missing = KeystoreError::Missing {
             path,
             previous: false,

@@ -1,214 +1,122 @@
-//! The text of a keystore: JSON whose unknown members stay where they are. `docs/keystore-format.md` has all of it.
+//! The text of a keystore: lines, which are signed as they stand. `docs/keystore-format.md` has all of it.
 //!
 //! ```text
-//! {
-//!   "format": "keyroll keystore", "version": 1, "uuid": ..., "generation": 1.., "created": ...,
-//!   "master_key": { "provider", "key_version", "wrapped", "wrapped_at", "key_check" },
-//!   "keys": [ { "id", "version", "algorithm", "bits", "created", "nonce", "wrapped" }, ... ],
-//!   "mac":      HMAC-SHA256 of the canonical form without mac and checksum
-//!   "checksum": SHA-256 of the canonical form without checksum
-//! }
+//! keyroll keystore 1                                          format and version
+//! {"uuid":...,"generation":...,"created":...}                 the keystore
+//! {"provider":...,"key_version":...,"wrapped":...,"wrapped_at":...,"key_check":...}
+//! {"id":1,"version":1,"algorithm":...,"bits":256,"created":...,"nonce":...,"wrapped":...}
+//! ...                                                         one for each version of each data key
+//! mac       HMAC-SHA256 of all bytes before this line, in hex
+//! checksum  SHA-256 of all bytes before this line, in hex
 //! ```
 //!
-//! The checksum tells chance from intent: it needs no key, so a damaged file is known before anyone asks for the
-//! master key. The MAC is what protects. Nothing in a keystore's text is secret.
+//! The checksum tells chance from intent: it needs no key, so a damaged file is known before anyone
+//! asks for the master key. The MAC is what protects. Nothing in a keystore's text is secret.
 
 use std::collections::HashSet;
 
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
+use uuid::Uuid;
 
-use super::canonical;
-use super::json::{self, JsonError, Object, Value};
-use super::keys::Keys;
-use super::members::{Members, base64};
-use super::render;
-use super::uuid::Uuid;
-use crate::crypto::Algorithm;
-use crate::crypto::wrap::{DIGEST_LENGTH, NONCE_LENGTH, Sealed, TAG_LENGTH, sha256};
-use crate::keys::{KeyName, KeySpec, LAST_VERSION};
-use crate::master_key::{MAX_WRAPPED, Wrapped};
+use super::derived_keys::DerivedKeys;
+use super::records::{KeyLine, KeyRecord, KeystoreLine, MasterKeyLine, MasterKeyRecord};
+use crate::crypto::wrap::{DIGEST_LENGTH, sha256};
+use crate::one_line::one_line;
+use crate::secret::SecretBytes;
 
-/// What every keystore calls itself.
+/// What every keystore begins with.
 pub const FORMAT: &str = "keyroll keystore";
 
 /// The version of the format that is read and written.
-pub const VERSION: u64 = 1;
+pub const VERSION: u32 = 1;
 
-/// The highest generation: what every reader of JSON can hold (2^53 - 1).
-pub const LAST_GENERATION: u64 = (1 << 53) - 1;
+/// What a keystore of a keyroll before the first release begins with: it was one JSON object.
+const UNRELEASED: &[u8] = b"{\n  \"format\": \"keyroll keystore\"";
 
-/// The length in bytes of what tells whether a keystore key is the right one.
-pub const KEY_CHECK_LENGTH: usize = 8;
+/// The byte order mark that some editors put before a text in UTF-8.
+const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
-/// The most bytes in a provider's description.
-const MAX_PROVIDER: usize = 4096;
+/// What the last line but one begins with.
+const MAC: &str = "mac ";
 
-/// The most bytes in the name of a master key's version.
-const MAX_KEY_VERSION: usize = 2048;
+/// What the last line begins with.
+const CHECKSUM: &str = "checksum ";
 
-const MAC: &str = "mac";
-const CHECKSUM: &str = "checksum";
+/// The most digits of a version's number.
+const MAX_VERSION_DIGITS: usize = 9;
+
+/// The most characters of what a parser says, which may quote the file.
+const MAX_PROBLEM: usize = 200;
 
 /// Why a text is no keystore of this version.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum FormatError {
-    /// The text ends too early, or something stands behind it.
-    #[error("the text does not end where a keystore ends")]
+    /// The text does not end as a keystore does.
+    #[error("its last line is not that of its checksum")]
     Truncated,
-
-    /// It is not the JSON of a keystore.
-    #[error("{0}")]
-    Json(JsonError),
-
-    /// A member is missing or has a value that it cannot have.
-    #[error("{member} {problem}")]
-    Member {
-        /// Where it stands: `keys[3].bits`.
-        member: String,
-        /// What is wrong: `is missing`.
-        problem: String,
-    },
 
     /// It is no keystore at all.
     #[error("it does not call itself a \"{FORMAT}\"")]
     OtherFormat,
 
+    /// It is a keystore as keyroll wrote it before the first release.
+    #[error("it has the form that keystores had before the first release, which is not read any more")]
+    Unreleased,
+
     /// It is a keystore of another version of the format.
     #[error("it has version {version} of the format, and only version {VERSION} is known here")]
     UnknownVersion {
         /// The version it has.
-        version: String,
+        version: u32,
+    },
+
+    /// It was converted as text files are.
+    #[error("{how}, which keyroll never writes")]
+    Converted {
+        /// What shows it: `its lines end in CR LF`.
+        how: &'static str,
     },
 
     /// The checksum is not that of the rest.
     #[error("the checksum does not match")]
     Damaged,
+
+    /// A line is not a record that can be there.
+    #[error("line {line}: {problem}")]
+    Line {
+        /// Its number, from 1.
+        line: usize,
+        /// What is wrong: `bits is 128, which cannot be with aes_256_xts`.
+        problem: String,
+    },
 }
 
-impl FormatError {
-    pub(super) fn member(member: impl Into<String>, problem: impl Into<String>) -> FormatError {
-        FormatError::Member {
-            member: member.into(),
-            problem: problem.into(),
-        }
-    }
+/// Whether a text begins as a keystore does, of this version or of another one.
+pub fn is_keystore(text: &[u8]) -> bool {
+    let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
+    text.starts_with(FORMAT.as_bytes()) || text.starts_with(UNRELEASED)
 }
 
-/// Who wrapped the keystore key, and the result.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MasterKeyRecord {
-    /// The provider, as it describes itself. For people: which provider opens the keystore is a setting.
-    pub provider: String,
-    /// What the provider made of the keystore key.
-    pub wrapped: Wrapped,
-    /// When, as RFC 3339 in UTC.
-    pub wrapped_at: String,
-    /// Tells whether a keystore key is the right one.
-    pub key_check: [u8; KEY_CHECK_LENGTH],
-}
-
-impl MasterKeyRecord {
-    fn of(members: &Members<'_>) -> Result<MasterKeyRecord, FormatError> {
-        Ok(MasterKeyRecord {
-            provider: members.text("provider", MAX_PROVIDER)?.to_owned(),
-            wrapped: Wrapped {
-                bytes: members.bytes("wrapped", 1..=MAX_WRAPPED)?,
-                key_version: members.text("key_version", MAX_KEY_VERSION)?.to_owned(),
-            },
-            wrapped_at: members.time("wrapped_at")?.to_owned(),
-            key_check: members.array("key_check")?,
-        })
-    }
-
-    fn write_to(&self, object: &mut Object) {
-        object.set("provider", Value::Text(self.provider.clone()));
-        object.set("key_version", Value::Text(self.wrapped.key_version.clone()));
-        object.set("wrapped", base64(&self.wrapped.bytes));
-        object.set("wrapped_at", Value::Text(self.wrapped_at.clone()));
-        object.set("key_check", base64(&self.key_check));
-    }
-}
-
-/// One version of a data key, wrapped.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KeyRecord {
-    /// Its id and version.
-    pub name: KeyName,
-    /// Its algorithm and length, as they were when it was made.
-    pub spec: KeySpec,
-    /// When it was made, as RFC 3339 in UTC.
-    pub created: String,
-    /// The key under the wrapping key.
-    pub sealed: Sealed,
-}
-
-impl KeyRecord {
-    fn of(members: &Members<'_>) -> Result<KeyRecord, FormatError> {
-        let name = KeyName {
-            id: members.number("id", 1..=u32::MAX)?,
-            version: members.number("version", 1..=LAST_VERSION)?,
-        };
-        let algorithm = members.text("algorithm", usize::MAX)?;
-        let algorithm = Algorithm::from_name(algorithm).ok_or_else(|| {
-            members.wrong("algorithm", format!("is {algorithm:?}, which is not known here"))
-        })?;
-        let bits = members.number("bits", 128..=256)?;
-        let spec = KeySpec { algorithm, bits };
-        if !spec.is_possible() {
-            let name = algorithm.name();
-            return Err(members.wrong("bits", format!("is {bits}, which cannot be with {name}")));
-        }
-        let sealed_length = bits as usize / 8 + TAG_LENGTH;
-        Ok(KeyRecord {
-            name,
-            spec,
-            created: members.time("created")?.to_owned(),
-            sealed: Sealed {
-                nonce: members.array::<NONCE_LENGTH>("nonce")?,
-                ciphertext: members.bytes("wrapped", sealed_length..=sealed_length)?,
-            },
-        })
-    }
-
-    fn write_to(&self, object: &mut Object) {
-        object.set("id", Value::Integer(self.name.id.into()));
-        object.set("version", Value::Integer(self.name.version.into()));
-        object.set("algorithm", Value::Text(self.spec.algorithm.name().into()));
-        object.set("bits", Value::Integer(self.spec.bits.into()));
-        object.set("created", Value::Text(self.created.clone()));
-        object.set("nonce", base64(&self.sealed.nonce));
-        object.set("wrapped", base64(&self.sealed.ciphertext));
-    }
-}
-
-/// A keystore's text, understood, but not yet opened.
+/// What a keystore's text says. Whether its MAC is right is for [`SignedText`] to tell.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Document {
-    uuid: Uuid,
-    generation: u64,
-    created: String,
-    master_key: MasterKeyRecord,
-    keys: Vec<KeyRecord>,
+    /// The keystore's name, which no other one has.
+    pub uuid: Uuid,
+    /// How many times it has been written.
+    pub generation: u64,
+    /// When it was made, as RFC 3339 in UTC.
+    pub created: String,
+    /// Who wrapped the keystore key.
+    pub master_key: MasterKeyRecord,
+    /// All versions of all data keys, in the order in which they were made.
+    pub keys: Vec<KeyRecord>,
     mac: [u8; DIGEST_LENGTH],
-    /// All members, also those that are not known here.
-    root: Object,
 }
 
 impl Document {
-    /// A new keystore without data keys, of generation 0: it has no MAC before [`sign`](Self::sign).
+    /// A keystore without data keys that has not been written: its generation is 0, its MAC zero.
     pub fn new(uuid: Uuid, created: String, master_key: MasterKeyRecord) -> Document {
-        let mut root = Object::from([
-            ("format", Value::Text(FORMAT.into())),
-            ("version", Value::Integer(VERSION.into())),
-            ("uuid", Value::Text(uuid.to_string())),
-            ("generation", Value::Integer(0)),
-            ("created", Value::Text(created.clone())),
-            ("master_key", Value::Object(Object::default())),
-            ("keys", Value::List(Vec::new())),
-        ]);
-        if let Some(Value::Object(object)) = root.get_mut("master_key") {
-            master_key.write_to(object);
-        }
         Document {
             uuid,
             generation: 0,
@@ -216,166 +124,229 @@ impl Document {
             master_key,
             keys: Vec::new(),
             mac: [0; DIGEST_LENGTH],
-            root,
         }
     }
 
-    /// Lets a document that has not been signed be the next one after this generation.
-    pub(super) fn follow(&mut self, generation: u64) {
-        self.generation = generation;
-    }
-
-    /// Reads a text. Its checksum is right then, and every member that is known here has a possible value.
+    /// Reads a text. Its checksum is right then, and every record has possible values.
     ///
     /// # Errors
-    /// In this order: the JSON, the end of the text, format and version, the checksum, the members.
+    /// In this order: the first line, the last line, the checksum, the other lines.
     pub fn parse(text: &[u8]) -> Result<Document, FormatError> {
-        // A key file, for one, is told apart from a damaged keystore.
-        if text
-            .trim_ascii_start()
-            .first()
-            .is_some_and(|first| *first != b'{')
-        {
-            return Err(FormatError::OtherFormat);
-        }
-        let root = json::parse(text).map_err(|error| match error.at_end {
-            true => FormatError::Truncated,
-            false => FormatError::Json(error),
-        })?;
-        if !text.ends_with(b"}\n") {
-            return Err(FormatError::Truncated);
-        }
-        let members = Members::of_root(&root);
-        if root.get("format").and_then(Value::as_text) != Some(FORMAT) {
-            return Err(FormatError::OtherFormat);
-        }
-        match members.value("version")? {
-            Value::Integer(version) if *version == i128::from(VERSION) => {}
-            Value::Integer(version) => {
-                return Err(FormatError::UnknownVersion {
-                    version: version.to_string(),
-                });
-            }
-            _ => return Err(members.wrong("version", "is not a number")),
-        }
-        if members.array(CHECKSUM)? != checksum(&root) {
+        check_first_line(text)?;
+        let (checked, checksum) = split_digest(text, CHECKSUM).ok_or(FormatError::Truncated)?;
+        if checksum != sha256(checked) {
             return Err(FormatError::Damaged);
         }
-        let uuid = Uuid::parse(members.text("uuid", usize::MAX)?)
-            .ok_or_else(|| members.wrong("uuid", "is not a UUID in lower case"))?;
+        let (signed, mac) = split_digest(checked, MAC).ok_or_else(|| FormatError::Line {
+            line: checked.iter().filter(|&&byte| byte == b'\n').count(),
+            problem: "it is not that of the MAC".into(),
+        })?;
+        let mut lines = Lines::of(signed);
+        lines.next_line()?;
+        let (uuid, generation, created) = lines.record(KeystoreLine::check)?;
+        let master_key = lines.record(MasterKeyLine::check)?;
+        let mut keys = Vec::new();
+        let mut names = HashSet::new();
+        while !lines.rest.is_empty() {
+            let record = lines.record(KeyLine::check)?;
+            if !names.insert(record.name) {
+                return Err(lines.wrong(format!("{} stands there a second time", record.name)));
+            }
+            keys.push(record);
+        }
         Ok(Document {
             uuid,
-            generation: members.number("generation", 1..=LAST_GENERATION)?,
-            created: members.time("created")?.to_owned(),
-            master_key: MasterKeyRecord::of(&members.object("master_key")?)?,
-            keys: key_records(&members)?,
-            mac: members.array(MAC)?,
-            root,
+            generation,
+            created,
+            master_key,
+            keys,
+            mac,
         })
     }
 
-    /// The text, ready to be written.
-    pub fn render(&self) -> Vec<u8> {
-        render::render(&self.root)
-    }
-
-    /// The keystore's name.
-    pub fn uuid(&self) -> &Uuid {
-        &self.uuid
-    }
-
-    /// How many times it has been written.
-    pub fn generation(&self) -> u64 {
-        self.generation
-    }
-
-    /// When it was made.
-    pub fn created(&self) -> &str {
-        &self.created
-    }
-
-    /// Who wrapped the keystore key.
-    pub fn master_key(&self) -> &MasterKeyRecord {
-        &self.master_key
-    }
-
-    /// All versions of all data keys, in the order of the file.
-    pub fn keys(&self) -> &[KeyRecord] {
-        &self.keys
+    /// Counts a write and makes the text to be written, with MAC and checksum.
+    pub fn sign(&mut self, keys: &DerivedKeys) -> Vec<u8> {
+        self.generation += 1;
+        let mut text = format!("{FORMAT} {VERSION}\n").into_bytes();
+        push_record(
+            &mut text,
+            &KeystoreLine::new(&self.uuid, self.generation, &self.created),
+        );
+        push_record(&mut text, &MasterKeyLine::from(&self.master_key));
+        for key in &self.keys {
+            push_record(&mut text, &KeyLine::from(key));
+        }
+        self.mac = keys.mac().sign(&text);
+        push_digest(&mut text, MAC, &self.mac);
+        let checksum = sha256(&text);
+        push_digest(&mut text, CHECKSUM, &checksum);
+        text
     }
 
     /// Its MAC, by which two texts of one generation are told apart.
     pub fn mac(&self) -> &[u8; DIGEST_LENGTH] {
         &self.mac
     }
+}
 
-    /// Whether the MAC is right: whether someone with the keystore key wrote all this.
-    pub fn is_signed_by(&self, keys: &Keys) -> bool {
-        keys.mac().verify(&self.signed_bytes(), &self.mac)
+/// A keystore's text as it was read, and what it says.
+pub struct SignedText {
+    bytes: SecretBytes,
+    document: Document,
+}
+
+impl SignedText {
+    /// Reads a text.
+    ///
+    /// # Errors
+    /// Those of [`Document::parse`].
+    pub fn parse(bytes: SecretBytes) -> Result<SignedText, FormatError> {
+        let document = Document::parse(bytes.expose())?;
+        Ok(SignedText { bytes, document })
     }
 
-    /// Adds a version of a data key at the end.
-    pub fn add(&mut self, record: KeyRecord) {
-        let mut object = Object::default();
-        record.write_to(&mut object);
-        if let Some(Value::List(list)) = self.root.get_mut("keys") {
-            list.push(Value::Object(object));
-        }
-        self.keys.push(record);
+    /// Whether the MAC is right: whether someone with the keystore key wrote these very bytes.
+    pub fn is_signed_by(&self, keys: &DerivedKeys) -> bool {
+        let signed =
+            split_digest(self.bytes.expose(), CHECKSUM).and_then(|(checked, _)| split_digest(checked, MAC));
+        signed.is_some_and(|(signed, mac)| keys.mac().verify(signed, &mac))
     }
 
-    /// Puts what another keystore key has been wrapped to, and the data keys under it, in place of what was there.
-    /// `records` are all records of [`keys`](Self::keys) in the same order.
-    pub fn rewrap(&mut self, master_key: MasterKeyRecord, records: Vec<KeyRecord>) {
-        debug_assert!(
-            records
-                .iter()
-                .map(|r| r.name)
-                .eq(self.keys.iter().map(|r| r.name))
-        );
-        if let Some(Value::Object(object)) = self.root.get_mut("master_key") {
-            master_key.write_to(object);
-        }
-        if let Some(Value::List(list)) = self.root.get_mut("keys") {
-            for (value, record) in list.iter_mut().zip(&records) {
-                if let Value::Object(object) = value {
-                    record.write_to(object);
-                }
-            }
-        }
-        self.master_key = master_key;
-        self.keys = records;
+    /// The text.
+    pub fn bytes(&self) -> &[u8] {
+        self.bytes.expose()
     }
 
-    /// Counts a write, and gives the whole its MAC and its checksum. Nothing may change afterwards.
-    pub fn sign(&mut self, keys: &Keys) {
-        self.generation += 1;
-        self.root
-            .set("generation", Value::Integer(self.generation.into()));
-        self.mac = keys.mac().sign(&self.signed_bytes());
-        self.root.set(MAC, base64(&self.mac));
-        let checksum = checksum(&self.root);
-        self.root.set(CHECKSUM, base64(&checksum));
+    /// What it says.
+    pub fn document(&self) -> &Document {
+        &self.document
     }
 
-    fn signed_bytes(&self) -> Vec<u8> {
-        canonical::bytes_without(&self.root, &[MAC, CHECKSUM])
+    /// The bytes and what they say.
+    pub fn into_parts(self) -> (SecretBytes, Document) {
+        (self.bytes, self.document)
     }
 }
 
-fn checksum(root: &Object) -> [u8; DIGEST_LENGTH] {
-    sha256(&canonical::bytes_without(root, &[CHECKSUM]))
+/// Fails unless the text begins as a keystore of this version does.
+fn check_first_line(text: &[u8]) -> Result<(), FormatError> {
+    let Some(rest) = text.strip_prefix(FORMAT.as_bytes()) else {
+        return Err(match text {
+            text if FORMAT.as_bytes().starts_with(text) => FormatError::Truncated,
+            text if text.starts_with(UNRELEASED) => FormatError::Unreleased,
+            text if text.starts_with(BYTE_ORDER_MARK) && is_keystore(text) => FormatError::Converted {
+                how: "a byte order mark stands before it",
+            },
+            _ => FormatError::OtherFormat,
+        });
+    };
+    let (line, _) = split_line(rest).ok_or(FormatError::Truncated)?;
+    if line.ends_with(b"\r") {
+        return Err(FormatError::Converted {
+            how: "its lines end in CR LF",
+        });
+    }
+    let version = line
+        .strip_prefix(b" ")
+        .and_then(|digits| str::from_utf8(digits).ok())
+        .filter(|digits| digits.len() <= MAX_VERSION_DIGITS)
+        .filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()) && !digits.starts_with('0'))
+        .and_then(|digits| digits.parse().ok());
+    match version {
+        Some(VERSION) => Ok(()),
+        Some(version) => Err(FormatError::UnknownVersion { version }),
+        None => Err(FormatError::Line {
+            line: 1,
+            problem: "a number must follow, the version of the format, and nothing else".into(),
+        }),
+    }
 }
 
-fn key_records(members: &Members<'_>) -> Result<Vec<KeyRecord>, FormatError> {
-    let mut names = HashSet::new();
-    let mut records = Vec::new();
-    for entry in members.objects("keys")? {
-        let record = KeyRecord::of(&entry)?;
-        if !names.insert(record.name) {
-            return Err(entry.wrong("version", format!("names {} a second time", record.name)));
+/// The lines that are signed.
+struct Lines<'t> {
+    /// The number of the line that was read last.
+    number: usize,
+    rest: &'t [u8],
+}
+
+impl<'t> Lines<'t> {
+    fn of(text: &'t [u8]) -> Lines<'t> {
+        Lines {
+            number: 0,
+            rest: text,
         }
-        records.push(record);
     }
-    Ok(records)
+
+    fn wrong(&self, problem: String) -> FormatError {
+        FormatError::Line {
+            line: self.number,
+            problem,
+        }
+    }
+
+    fn next_line(&mut self) -> Result<&'t [u8], FormatError> {
+        self.number += 1;
+        let (line, rest) = split_line(self.rest)
+            .ok_or_else(|| self.wrong("the MAC stands there instead of a record".into()))?;
+        self.rest = rest;
+        Ok(line)
+    }
+
+    /// Reads a line as a record, and has its values checked.
+    fn record<L: Deserialize<'t>, R>(
+        &mut self,
+        check: impl FnOnce(L) -> Result<R, String>,
+    ) -> Result<R, FormatError> {
+        let line = self.next_line()?;
+        // serde would take an array of the values for the object, too.
+        if !line.starts_with(b"{") {
+            return Err(self.wrong("it does not begin with {".into()));
+        }
+        serde_json::from_slice(line)
+            .map_err(|error| problem(&error))
+            .and_then(check)
+            .map_err(|problem| self.wrong(problem))
+    }
+}
+
+/// What the parser says: `column 18: duplicate field`. It may quote the file.
+fn problem(error: &serde_json::Error) -> String {
+    let said = error.to_string();
+    // The line that it names is always the first.
+    let message = said
+        .rsplit_once(" at line ")
+        .map_or(said.as_str(), |(message, _)| message);
+    let message: String = one_line(message).chars().take(MAX_PROBLEM).collect();
+    format!("column {}: {message}", error.column())
+}
+
+fn split_line(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let end = text.iter().position(|&byte| byte == b'\n')?;
+    Some((&text[..end], &text[end + 1..]))
+}
+
+fn push_record(text: &mut Vec<u8>, record: &impl Serialize) {
+    #[expect(
+        clippy::expect_used,
+        reason = "strings and numbers always have a form in JSON, and memory takes it"
+    )]
+    serde_json::to_writer(&mut *text, record).expect("a record is written to memory");
+    text.push(b'\n');
+}
+
+fn push_digest(text: &mut Vec<u8>, label: &str, digest: &[u8; DIGEST_LENGTH]) {
+    text.extend_from_slice(label.as_bytes());
+    text.extend_from_slice(hex::encode(digest).as_bytes());
+    text.push(b'\n');
+}
+
+/// Splits off the last line, which must be this label and a digest in lower-case hex.
+fn split_digest<'t>(text: &'t [u8], label: &str) -> Option<(&'t [u8], [u8; DIGEST_LENGTH])> {
+    let length = label.len() + 2 * DIGEST_LENGTH + 1;
+    let (before, line) = text.split_at(text.len().checked_sub(length)?);
+    let digits = line.strip_prefix(label.as_bytes())?.strip_suffix(b"\n")?;
+    let mut digest = [0; DIGEST_LENGTH];
+    hex::decode_to_slice(digits, &mut digest).ok()?;
+    (matches!(before.last(), None | Some(b'\n')) && hex::encode(digest).as_bytes() == digits)
+        .then_some((before, digest))
 }

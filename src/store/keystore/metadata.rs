@@ -2,16 +2,16 @@
 
 use std::path::Path;
 
+use super::file::KeystoreFile;
 use super::format::Document;
-use super::open::{missing, parse};
-use super::{KIND, KeystoreFile};
-use crate::durable::{lock, read};
+use super::open::{missing, read_text};
+use crate::durable::lock;
 use crate::keys::{KeyName, KeySpec};
 use crate::store::StoreError;
 
 /// What is written in the file. Its checksum is right; that nobody has changed it shows only when it is opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Metadata {
+pub struct KeystoreMetadata {
     /// The keystore's UUID.
     pub uuid: String,
     /// How many times it has been written.
@@ -39,28 +39,27 @@ pub struct VersionMetadata {
     pub created: String,
 }
 
-impl Metadata {
+impl KeystoreMetadata {
     /// Reads the file.
     ///
     /// # Errors
     /// A file that is not there, cannot be read or is damaged.
-    pub fn read(path: &Path) -> Result<Metadata, StoreError> {
+    pub fn read(path: &Path) -> Result<KeystoreMetadata, StoreError> {
         let file = lock::shared_if_possible(path, lock::TIMEOUT).map_err(|error| missing(path, error))?;
-        let bytes = read::whole(&file, path, &KIND)?;
-        Ok(Metadata::of(&parse(path, bytes.expose())?))
+        Ok(KeystoreMetadata::of(read_text(path, &file)?.document()))
     }
 
-    fn of(document: &Document) -> Metadata {
-        let master_key = document.master_key();
-        let versions = document.keys().iter().map(|record| VersionMetadata {
+    fn of(document: &Document) -> KeystoreMetadata {
+        let master_key = &document.master_key;
+        let versions = document.keys.iter().map(|record| VersionMetadata {
             name: record.name,
             spec: record.spec,
             created: record.created.clone(),
         });
-        Metadata {
-            uuid: document.uuid().to_string(),
-            generation: document.generation(),
-            created: document.created().to_owned(),
+        KeystoreMetadata {
+            uuid: document.uuid.to_string(),
+            generation: document.generation,
+            created: document.created.clone(),
             provider: master_key.provider.clone(),
             key_version: master_key.wrapped.key_version.clone(),
             wrapped_at: master_key.wrapped_at.clone(),
@@ -73,8 +72,8 @@ impl KeystoreFile {
     /// What the file tells now. After a [`load`](crate::store::KeyStore::load) of the same generation it is proven.
     ///
     /// # Errors
-    /// Those of [`Metadata::read`].
-    pub fn metadata(&self) -> Result<Metadata, StoreError> {
-        Metadata::read(&self.config.path)
+    /// Those of [`KeystoreMetadata::read`].
+    pub fn metadata(&self) -> Result<KeystoreMetadata, StoreError> {
+        KeystoreMetadata::read(&self.config.path)
     }
 }

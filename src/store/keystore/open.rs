@@ -1,22 +1,22 @@
-//! From a file to its data keys, in this order: size, JSON, format and version, checksum, members; whether it may follow
-//! what was there before; the provider, asked once and only for a key that is not held; the key check; the MAC; each data
-//! key. A damaged file is known before anyone is asked.
+//! From a file to its data keys, in this order: size, first line, checksum, records; whether it may
+//! follow what was there before; the provider, asked once and only for a key that is not remembered;
+//! the key check; the MAC; each data key. A damaged file is known before anyone is asked.
 
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use uuid::Uuid;
+
+use super::derived_keys::DerivedKeys;
 use super::error::KeystoreError;
-use super::format::Document;
-use super::held::in_words;
-use super::keys::Keys;
-use super::uuid::Uuid;
-use super::{KIND, KeystoreFile};
+use super::file::{KIND, KeystoreFile};
+use super::format::{Document, SignedText};
+use super::remembered::in_words;
 use crate::durable::replace::previous_path;
 use crate::durable::{FileError, lock, read, replace};
 use crate::keys::KeySet;
 use crate::master_key::{MasterKeyError, Wrapped};
-use crate::secret::SecretBytes;
 use crate::store::{StoreError, Warning};
 
 impl KeystoreFile {
@@ -26,9 +26,9 @@ impl KeystoreFile {
         let path = &self.resolve()?;
         let file = lock::shared_if_possible(path, self.lock_timeout).map_err(|error| missing(path, error))?;
         let warning = Warning::of_permissions(&file, path, self.config.strict_permissions)?;
-        let Read { document, kept, .. } = self.read(path, &file)?;
+        let Read { text, kept } = self.read(path, &file)?;
         let left = kept
-            .is_some_and(|kept| kept.opens_with_an_older_master_key(&document))
+            .is_some_and(|kept| kept.opens_with_an_older_master_key(text.document()))
             .then(|| Warning::OlderMasterKeyOpens {
                 path: previous_path(path),
             });
@@ -40,9 +40,9 @@ impl KeystoreFile {
             .collect::<Result<Vec<_>, _>>()?;
         // Not while the provider is asked.
         drop(file);
-        let keys = self.unwrap(path, &document)?;
-        let data_keys = open_all(path, &document, &keys)?;
-        self.held().remember(&document);
+        let keys = self.unwrap(path, &text)?;
+        let data_keys = open_all(path, text.document(), &keys)?;
+        self.remembered().remember(text.document());
         Ok((
             data_keys,
             warning.into_iter().chain(left).chain(of_provider).collect(),
@@ -59,50 +59,47 @@ impl KeystoreFile {
     pub(super) fn read(&self, path: &Path, file: &File) -> Result<Read, StoreError> {
         // Before the file itself, so that there is never the memory of both at once.
         let kept = Kept::beside(path);
-        let bytes = read::whole(file, path, &KIND)?;
-        let document = parse(path, bytes.expose())?;
-        self.held().check_successor(path, &document)?;
+        let text = read_text(path, file)?;
+        self.remembered().check_successor(path, text.document())?;
         if let Some(kept) = &kept {
-            kept.check_older(path, &document)?;
+            kept.check_older(path, text.document())?;
         }
-        Ok(Read {
-            bytes,
-            document,
-            kept,
-        })
+        Ok(Read { text, kept })
     }
 
     /// The keys of this keystore, whose MAC they prove.
-    pub(super) fn unwrap(&self, path: &Path, document: &Document) -> Result<Keys, StoreError> {
-        let held = self.held().keys(document);
-        if let Some(keys) = held {
-            check_mac(path, document, &keys)?;
-            self.held().check_not_apart(path, document)?;
+    pub(super) fn unwrap(&self, path: &Path, text: &SignedText) -> Result<DerivedKeys, StoreError> {
+        let document = text.document();
+        let remembered = self.remembered().keys(document);
+        if let Some(keys) = remembered {
+            check_mac(path, text, &keys)?;
+            self.remembered().check_not_apart(path, document)?;
             return Ok(keys);
         }
         let master_key = self.config.master_key.as_ref();
-        let record = document.master_key();
+        let record = &document.master_key;
         let failed = |source: MasterKeyError| provider_failed(path, document, source);
         let key = master_key
-            .unwrap(&record.wrapped, &document.uuid().to_string())
+            .unwrap(&record.wrapped, &document.uuid.to_string())
             .map_err(failed)?;
-        let keys = Keys::new(key.expose(), document.uuid());
+        let keys = DerivedKeys::new(key.expose(), &document.uuid);
         if !keys.is_checked_by(&record.key_check) {
             return Err(failed(MasterKeyError::WrongKey {
                 provider: master_key.describe(),
                 reason: "what it unwraps is the key of another keystore".into(),
             }));
         }
-        check_mac(path, document, &keys)?;
-        self.held().check_not_apart(path, document)?;
-        self.held().keep(&key, document);
+        check_mac(path, text, &keys)?;
+        self.remembered().check_not_apart(path, document)?;
+        self.remembered().keep(&key, document);
         Ok(keys)
     }
 }
 
-/// Understands the text.
-pub(super) fn parse(path: &Path, text: &[u8]) -> Result<Document, StoreError> {
-    Document::parse(text).map_err(|source| {
+/// Reads a keystore's text from a file that is open.
+pub(super) fn read_text(path: &Path, file: &File) -> Result<SignedText, StoreError> {
+    let bytes = read::whole(file, path, &KIND)?;
+    SignedText::parse(bytes).map_err(|source| {
         KeystoreError::Unreadable {
             path: path.into(),
             source,
@@ -112,17 +109,17 @@ pub(super) fn parse(path: &Path, text: &[u8]) -> Result<Document, StoreError> {
 }
 
 /// Fails unless someone with the keystore key wrote this.
-pub(super) fn check_mac(path: &Path, document: &Document, keys: &Keys) -> Result<(), StoreError> {
-    if document.is_signed_by(keys) {
+pub(super) fn check_mac(path: &Path, text: &SignedText, keys: &DerivedKeys) -> Result<(), StoreError> {
+    if text.is_signed_by(keys) {
         return Ok(());
     }
     Err(KeystoreError::Changed { path: path.into() }.into())
 }
 
 /// Unwraps all data keys.
-pub(super) fn open_all(path: &Path, document: &Document, keys: &Keys) -> Result<KeySet, StoreError> {
+pub(super) fn open_all(path: &Path, document: &Document, keys: &DerivedKeys) -> Result<KeySet, StoreError> {
     let mut data_keys = KeySet::default();
-    for record in document.keys() {
+    for record in &document.keys {
         let key = keys.open(record).ok_or_else(|| KeystoreError::DataKey {
             path: path.into(),
             name: record.name,
@@ -152,7 +149,7 @@ fn provider_failed(path: &Path, document: &Document, source: MasterKeyError) -> 
     let error = if source.is_wrong_key() {
         KeystoreError::WrongMasterKey {
             path,
-            wrapped_by: in_words(document.master_key()),
+            wrapped_by: in_words(&document.master_key),
             source: Box::new(source),
         }
     } else {
@@ -163,8 +160,7 @@ fn provider_failed(path: &Path, document: &Document, source: MasterKeyError) -> 
 
 /// A keystore's file, not yet opened.
 pub(super) struct Read {
-    pub(super) bytes: SecretBytes,
-    pub(super) document: Document,
+    pub(super) text: SignedText,
     pub(super) kept: Option<Kept>,
 }
 
@@ -183,18 +179,18 @@ impl Kept {
         let bytes = read::whole(&file, &previous, &KIND).ok()?;
         let document = Document::parse(bytes.expose()).ok()?;
         Some(Kept {
-            uuid: *document.uuid(),
-            generation: document.generation(),
-            wrapped: document.master_key().wrapped.clone(),
+            uuid: document.uuid,
+            generation: document.generation,
+            wrapped: document.master_key.wrapped.clone(),
         })
     }
 
     /// The copy is older than the keystore, unless someone put an older keystore in its place.
     pub(super) fn check_older(&self, path: &Path, document: &Document) -> Result<(), KeystoreError> {
-        if self.uuid == *document.uuid() && self.generation >= document.generation() {
+        if self.uuid == document.uuid && self.generation >= document.generation {
             return Err(KeystoreError::Older {
                 path: path.into(),
-                generation: document.generation(),
+                generation: document.generation,
                 newer: self.generation,
                 in_memory: false,
             });
@@ -204,6 +200,6 @@ impl Kept {
 
     /// Whether the copy opens with a master key, or a version of it, that opens the keystore no more.
     pub(super) fn opens_with_an_older_master_key(&self, document: &Document) -> bool {
-        self.uuid == *document.uuid() && self.wrapped != document.master_key().wrapped
+        self.uuid == document.uuid && self.wrapped != document.master_key.wrapped
     }
 }

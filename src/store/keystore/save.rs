@@ -3,15 +3,13 @@
 use std::path::Path;
 use std::time::SystemTime;
 
-use super::change::read_back;
-use super::create::spec_of;
-use super::error::KeystoreError;
-use super::held::FromMemory;
+use super::file::{KIND, KeystoreFile};
 use super::open::Kept;
-use super::{KIND, KeystoreFile};
+use super::remembered::FromMemory;
+use super::write::{add_wrapped, read_back, with_algorithms};
 use crate::clock;
 use crate::durable::{read, replace};
-use crate::keys::{KeySet, KeySpec};
+use crate::keys::KeySet;
 use crate::store::{KeyStore, StoreError};
 
 impl KeystoreFile {
@@ -21,35 +19,28 @@ impl KeystoreFile {
     /// # Errors
     /// A file of this name; a copy beside it that is newer; no key in memory; a failing disk. There is no new file then.
     pub(super) fn save_from_memory(&self, keys: &KeySet, path: &Path) -> Result<(), StoreError> {
-        let from_memory = self.held().in_memory();
+        let from_memory = self.remembered().in_memory();
         let FromMemory {
             mut document,
-            keys: sealing,
+            derived,
         } = from_memory.ok_or_else(|| StoreError::NoMasterKeyHeld {
             store: self.describe(),
         })?;
         let now = clock::rfc3339(SystemTime::now());
-        for (name, key) in keys.iter() {
-            let algorithm = keys.algorithm(name).unwrap_or(KeySpec::DEFAULT.algorithm);
-            let record = sealing
-                .seal(name, spec_of(key, algorithm), &now, key)
-                .map_err(|source| KeystoreError::CannotSeal { name, source })?;
-            document.add(record);
-        }
-        document.sign(&sealing);
-        let text = document.render();
+        add_wrapped(&mut document, &derived, &now, with_algorithms(keys))?;
+        let text = document.sign(&derived);
         replace::create(path, &KIND, &text, None, self.lock_timeout, || {
             // It would be refused beside a copy of a later change, which may hold more.
             if let Some(kept) = Kept::beside(path) {
                 kept.check_older(path, &document)?;
             }
-            read_back(path, &text, &sealing, keys)
+            read_back(path, &text, &derived, keys)
         })?;
         // A file elsewhere is not the one that this store goes on with.
         if let (Ok(saved), Ok(own)) = (read::resolve(path), read::resolve(&self.config.path))
             && saved == own
         {
-            self.held().remember(&document);
+            self.remembered().remember(&document);
         }
         Ok(())
     }

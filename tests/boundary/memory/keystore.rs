@@ -139,14 +139,14 @@ impl Place {
         }
         let text = fs::read(self.path("keystore")).unwrap();
         let document = Document::parse(&text).unwrap();
-        let name = format!("the keystore key of generation {}", document.generation());
+        let name = format!("the keystore key of generation {}", document.generation);
         if !self.known.insert(name.clone()) {
             return;
         }
-        let uuid = document.uuid();
+        let uuid = document.uuid;
         let master_key = self.master_key();
         let key = master_key
-            .unwrap(&document.master_key().wrapped, &uuid.to_string())
+            .unwrap(&document.master_key.wrapped, &uuid.to_string())
             .unwrap();
         self.traces.add_keystore_key(&name, key.expose(), uuid.as_bytes());
         for (name, key) in self.store().load().unwrap().keys.iter() {

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 
 use keyroll::crypto::Algorithm;
 use keyroll::keys::{KeySpec, NewVersions, VersionStep};
-use keyroll::store::keystore::{KeystoreError, Metadata, NewKey};
+use keyroll::store::keystore::{KeystoreError, KeystoreMetadata, NewKey};
 use keyroll::store::{KeyStore, Rotate, StoreError};
 
 use super::faults;
@@ -86,7 +86,7 @@ fn a_rotated_master_key_changes_everything_but_the_keys() {
     assert_eq!(plain_keys(&rotated.keys), before);
     assert_eq!(rotated.master_key, "version 2 of test master key one");
     assert_eq!(store.master_key(), Some(rotated.master_key));
-    let after = Metadata::read(&place.path).unwrap();
+    let after = KeystoreMetadata::read(&place.path).unwrap();
     assert_eq!(
         (after.generation, after.key_version.as_str()),
         (metadata.generation + 1, "2")

@@ -10,20 +10,20 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use keyroll::crypto::Algorithm;
-use keyroll::crypto::wrap::{Sealed, WrappingKey, sha256};
+use keyroll::crypto::wrap::{Sealed, WrappingKey};
 use keyroll::keys::{KeyName, KeySet, KeySpec};
 use keyroll::master_key::{MasterKey, MasterKeyError, ProviderOptions, Wrapped};
 use keyroll::notify::Notify;
 use keyroll::secret::KeystoreKey;
-use keyroll::store::keystore::canonical;
+use keyroll::store::keystore::derived_keys::DerivedKeys;
 use keyroll::store::keystore::format::Document;
-use keyroll::store::keystore::json::{self, Object, Value};
-use keyroll::store::keystore::keys::Keys as DerivedKeys;
 use keyroll::store::keystore::{KeystoreConfig, KeystoreFile, NewKey};
 use keyroll::store::{KeyStore, StoreError};
 use tempfile::TempDir;
 
 use test_support::programs;
+
+use test_support::forgery::Forgery;
 
 pub(crate) const XTS: KeySpec = KeySpec::DEFAULT;
 pub(crate) const CTR_128: KeySpec = KeySpec {
@@ -210,63 +210,24 @@ pub(crate) fn options() -> ProviderOptions {
     ProviderOptions::new(Duration::from_secs(5), BTreeMap::new())
 }
 
-/// The file as an attacker has it who can change anything but lacks the keystore key.
-pub(crate) struct Forgery(pub(crate) Object);
-
-impl Forgery {
-    pub(crate) fn of(place: &Place) -> Forgery {
-        Forgery(json::parse(&fs::read(&place.path).unwrap()).unwrap())
-    }
-
-    /// A member by its path: names, and numbers of elements.
-    pub(crate) fn at(&mut self, path: &[&str]) -> &mut Value {
-        let (first, rest) = path.split_first().unwrap();
-        let mut value = self.0.get_mut(first).unwrap();
-        for step in rest {
-            value = match value {
-                Value::Object(object) => object.get_mut(step).unwrap(),
-                Value::List(values) => &mut values[step.parse::<usize>().unwrap()],
-                other => panic!("{step} in {other:?}"),
-            };
-        }
-        value
-    }
-
-    pub(crate) fn keys(&mut self) -> &mut Vec<Value> {
-        match self.at(&["keys"]) {
-            Value::List(values) => values,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    /// With a checksum that is right, in another layout.
-    pub(crate) fn text(mut self) -> Vec<u8> {
-        let checksum = sha256(&canonical::bytes_without(&self.0, &["checksum"]));
-        self.0.set("checksum", Value::Text(base64(&checksum)));
-        let mut text = canonical::bytes(&self.0);
-        text.push(b'\n');
-        text
-    }
-
-    pub(crate) fn put(self, place: &Place) {
-        fs::write(&place.path, self.text()).unwrap();
-    }
-
-    /// Signed, as only someone with the keystore key can.
-    pub(crate) fn put_signed(self, place: &Place) {
-        let mut document = Document::parse(&self.text()).unwrap();
-        document.sign(&place.derived_keys(&document));
-        fs::write(&place.path, document.render()).unwrap();
-    }
-}
-
 impl Place {
+    /// Puts what was forged in the keystore's place.
+    pub(crate) fn put(&self, forgery: &Forgery) {
+        fs::write(&self.path, forgery.text()).unwrap();
+    }
+
+    /// The same, signed as only someone with the keystore key can.
+    pub(crate) fn put_signed(&self, forgery: &Forgery) {
+        let document = Document::parse(&forgery.text()).unwrap();
+        fs::write(&self.path, forgery.signed_text(&self.derived_keys(&document))).unwrap();
+    }
+
     /// The keys that the master key gives who holds it.
-    fn derived_keys(&self, document: &Document) -> DerivedKeys {
+    pub(crate) fn derived_keys(&self, document: &Document) -> DerivedKeys {
         let key = Handle(Arc::clone(&self.master_key))
-            .unwrap(&document.master_key().wrapped, &document.uuid().to_string())
+            .unwrap(&document.master_key.wrapped, &document.uuid.to_string())
             .unwrap();
-        DerivedKeys::new(key.expose(), document.uuid())
+        DerivedKeys::new(key.expose(), &document.uuid)
     }
 }
 

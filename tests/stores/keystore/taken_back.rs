@@ -77,7 +77,7 @@ fn meet(traced: &Traced, faults: &[&str]) -> (String, Vec<Keys>) {
         }
         let met = Instant::now();
         let text = fs::read_to_string(&traced.path).unwrap();
-        let new = ["\"id\": 1, \"version\": 3,", "1;3;"];
+        let new = ["\"id\":1,\"version\":3,", "1;3;"];
         assert!(
             new.iter().any(|version| text.contains(version)),
             "it is there to be read"

@@ -3,6 +3,7 @@
 
 pub mod aws;
 pub mod certificates;
+pub mod forgery;
 pub mod master_keys;
 pub mod openbao;
 pub mod programs;

@@ -4,19 +4,16 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use keyroll::crypto::Algorithm;
-use keyroll::crypto::wrap::sha256;
 use keyroll::keys::{KeySet, NewVersions};
 use keyroll::master_key::file::MasterKeyFile;
 use keyroll::master_key::{self, ProviderOptions};
-use keyroll::store::keystore::canonical;
+use keyroll::store::keystore::derived_keys::DerivedKeys;
 use keyroll::store::keystore::format::Document;
-use keyroll::store::keystore::json::{self, Value};
-use keyroll::store::keystore::keys::Keys as Derived;
 use keyroll::store::keystore::{KeystoreConfig, KeystoreFile};
 use keyroll::store::{KeyStore, MarkError, MarkFile, Rotate};
+
+use test_support::forgery::Forgery;
 
 use super::key_files::Row;
 use super::site::{Keys, ONE, Site, TWO, keys_of, plain, rotate_all};
@@ -34,6 +31,8 @@ pub(crate) const ROWS: &[Row] = &[
     ("an older copy, as a server remembers", older_than_seen),
     ("a key file in the keystore's place", other_format),
     ("a keystore of a newer format", newer_format),
+    ("a keystore from before the first release", unreleased),
+    ("a keystore that was converted as a text", converted),
     ("a name that is no master key's", bad_uri),
     ("another master key", wrong_master_key),
     ("a master key that is away", no_master_key),
@@ -146,7 +145,7 @@ fn damaged(site: &Site, tried: &mut Tried) {
     let text = fs::read_to_string(site.path("store/keystore")).unwrap();
     site.write(
         "store/keystore",
-        &text.replacen("\"generation\": 2", "\"generation\": 9", 1),
+        &text.replacen("\"generation\":2", "\"generation\":9", 1),
     );
     let hint = refused(site, tried);
     restore(site, tried, &hint, &all);
@@ -160,39 +159,19 @@ fn cut_off(site: &Site, tried: &mut Tried) {
     restore(site, tried, &hint, &all);
 }
 
-/// The text with one member changed and a checksum that is right.
-fn forged(path: &Path, change: impl FnOnce(&mut json::Object)) -> Vec<u8> {
-    let mut object = json::parse(&fs::read(path).unwrap()).unwrap();
-    change(&mut object);
-    let checksum = sha256(&canonical::bytes_without(&object, &["checksum"]));
-    object.set("checksum", Value::Text(STANDARD.encode(checksum)));
-    let mut text = canonical::bytes(&object);
-    text.push(b'\n');
-    text
-}
-
 /// The data key of the first version and that of the second, each in the other's place.
-fn swap_data_keys(object: &mut json::Object) {
-    let Some(Value::List(keys)) = object.get_mut("keys") else {
-        panic!("a keystore has keys")
-    };
-    let wrapped = |value: &mut Value| match value {
-        Value::Object(key) => key.get_mut("wrapped").unwrap().clone(),
-        other => panic!("{other:?}"),
-    };
-    let two = [wrapped(&mut keys[1]), wrapped(&mut keys[0])];
-    for (key, wrapped) in keys.iter_mut().zip(two) {
-        match key {
-            Value::Object(key) => key.set("wrapped", wrapped),
-            other => panic!("{other:?}"),
-        }
-    }
+fn with_swapped_data_keys(path: &Path) -> Forgery {
+    let mut forgery = Forgery::of(path);
+    let first = forgery.at(&["keys", "0", "wrapped"]).take();
+    let second = std::mem::replace(forgery.at(&["keys", "1", "wrapped"]), first);
+    *forgery.at(&["keys", "0", "wrapped"]) = second;
+    forgery
 }
 
 fn changed(site: &Site, tried: &mut Tried) {
     let all = with_mark(site);
     let path = site.path("store/keystore");
-    fs::write(&path, forged(&path, swap_data_keys)).unwrap();
+    fs::write(&path, with_swapped_data_keys(&path).text()).unwrap();
     let hint = refused(site, tried);
     assert!(hint.starts_with("find out who can write "), "{hint}");
     restore(site, tried, &hint, &all);
@@ -202,15 +181,16 @@ fn data_key(site: &Site, tried: &mut Tried) {
     let all = with_mark(site);
     let path = site.path("store/keystore");
     // By someone who has the master key.
-    let mut document = Document::parse(&forged(&path, swap_data_keys)).unwrap();
+    let forgery = with_swapped_data_keys(&path);
+    let document = Document::parse(&forgery.text()).unwrap();
     let uri = format!("file:{}", site.path("apart/master").display());
     let master = master_key::open(&uri, &ProviderOptions::of_this_process(Duration::from_secs(1))).unwrap();
-    let uuid = *document.uuid();
+    let uuid = document.uuid;
     let key = master
-        .unwrap(&document.master_key().wrapped, &uuid.to_string())
+        .unwrap(&document.master_key.wrapped, &uuid.to_string())
         .unwrap();
-    document.sign(&Derived::new(key.expose(), &uuid));
-    fs::write(&path, document.render()).unwrap();
+    let keys = DerivedKeys::new(key.expose(), &uuid);
+    fs::write(&path, forgery.signed_text(&keys)).unwrap();
     let hint = refused(site, tried);
     restore(site, tried, &hint, &all);
 }
@@ -251,7 +231,7 @@ fn newer_format(site: &Site, tried: &mut Tried) {
     let text = fs::read_to_string(site.path("store/keystore")).unwrap();
     site.write(
         "store/keystore",
-        &text.replacen("\"version\": 1", "\"version\": 2", 1),
+        &text.replacen("keyroll keystore 1\n", "keyroll keystore 2\n", 1),
     );
     let hint = refused(site, tried);
     // No other keyroll is at hand; nothing else is advised.
@@ -259,6 +239,79 @@ fn newer_format(site: &Site, tried: &mut Tried) {
         hint.starts_with("install a keyroll that knows it") && !hint.contains('`'),
         "{hint}"
     );
+}
+
+/// What the build that made the keystore exports of it.
+const EXPORTED: &str = "1;c4bfef07f0f2aacb3c3f0ca07d6beac92a807da3f637ba44a836ee3011e6f0c7\n\
+    1;3;8dffb5f3720456d7b58e1aabeef56794d73c44aec1d5a6c74ab4ab78c6fa7e85\n\
+    2;02805f8e6882dc4f7cf07f2b69e76558\n";
+
+fn unreleased(site: &Site, tried: &mut Tried) {
+    let old = include_str!("../../stores/keystore/vectors/unreleased_keystore");
+    site.write("store/keystore", old);
+    MasterKeyFile::create(&site.path("apart/master"), None).unwrap();
+    let error = site.keystore().load().unwrap_err();
+    assert!(
+        error.to_string().ends_with(
+            "/keystore: it has the form that keystores had before the first release, which is not read any more"
+        ),
+        "{error}"
+    );
+    let hint = tried.store(&error);
+    let (exported, new, uri) = (
+        site.word("apart/exported"),
+        site.word("store/new"),
+        site.uri_word("apart/master"),
+    );
+    // This is not the build that reads it.
+    let output = tried.run(site, &hint, 0, &[("URI", &uri), ("KEYS", &exported)]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("the build that made it reads it"), "{said}");
+    let (of_key_1, _) = EXPORTED.split_once("2;").unwrap();
+    for (import, lines, algorithm) in [
+        ("import", of_key_1, "aes_256_xts"),
+        ("import --add --from-id 2", EXPORTED, "aes_ctr"),
+    ] {
+        site.write("apart/exported", lines);
+        let words = [
+            ("import", import),
+            ("KEYS", &exported),
+            ("NAME", algorithm),
+            ("NEW", &new),
+            ("URI", &uri),
+        ];
+        tried.must(site, &hint, 1, &words);
+    }
+    let keys = site.keystore_at("store/new", "apart/master").load().unwrap().keys;
+    let made: Vec<_> = keys
+        .iter()
+        .map(|(name, key)| {
+            let algorithm = keys.algorithm(name).unwrap().name();
+            assert!(EXPORTED.contains(&hex::encode(key.expose())), "{name}");
+            (name.id, name.version, algorithm)
+        })
+        .collect();
+    assert_eq!(
+        made,
+        [(1, 1, "aes_256_xts"), (1, 3, "aes_256_xts"), (2, 1, "aes_ctr")]
+    );
+    assert_eq!(bytes(site, "store/keystore"), old.as_bytes(), "it is left alone");
+}
+
+fn converted(site: &Site, tried: &mut Tried) {
+    let all = with_mark(site);
+    let text = fs::read_to_string(site.path("store/keystore")).unwrap();
+    let mark = format!("\u{feff}{text}");
+    for converted in [text.replace('\n', "\r\n"), mark] {
+        site.write("store/keystore", &converted);
+        let hint = refused(site, tried);
+        assert!(
+            hint.starts_with("copy it once more, as bytes, from where it came; or put"),
+            "{hint}"
+        );
+    }
+    site.write("store/keystore", &text);
+    assert_eq!(keys_of(&site.keystore()), all);
 }
 
 fn bad_uri(site: &Site, tried: &mut Tried) {

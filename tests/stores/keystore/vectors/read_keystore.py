@@ -22,7 +22,18 @@ def require(condition, why):
         raise Refused(why)
 
 
-def parse(text):
+def split_last_line(text, label):
+    """What stands before the last line, and the digest in it."""
+    before, line = text[: -len(label) - 66], text[-len(label) - 66 :]
+    require(before.endswith(b"\n") and line.startswith(label + b" ") and line.endswith(b"\n"), f"{label.decode()} is missing")
+    digest = line[len(label) + 1 : -1].decode("ascii")
+    require(digest == digest.lower(), "a digest is not in lower case")
+    return before, bytes.fromhex(digest)
+
+
+def record(line, *names):
+    """The values of a record, which has these members."""
+
     def members(pairs):
         require(len(dict(pairs)) == len(pairs), "a member stands twice")
         return dict(pairs)
@@ -30,17 +41,10 @@ def parse(text):
     def fraction(_):
         raise Refused("a number is not whole")
 
-    require(text.endswith(b"}\n"), "the text is cut off")
-    return json.loads(text.decode("utf-8"), object_pairs_hook=members, parse_float=fraction, parse_constant=fraction)
-
-
-def canonical(value):
-    # Python sorts strings by code points, which is the order of their bytes in UTF-8.
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode("utf-8")
-
-
-def without(value, *names):
-    return {name: member for name, member in value.items() if name not in names}
+    require(line.startswith(b"{"), "a line is no object")
+    found = json.loads(line.decode("utf-8"), object_pairs_hook=members, parse_float=fraction, parse_constant=fraction)
+    require(set(found) == set(names), "the members of a record are others")
+    return [found[name] for name in names]
 
 
 def hkdf(key, salt, info, length):
@@ -136,26 +140,29 @@ def b64(text):
 
 
 def read(text, keystore_key):
-    file = parse(text)
-    require(file["format"] == "keyroll keystore", "it is no keystore")
-    require(file["version"] == 1, "its version is not known")
-    checksum = hashlib.sha256(canonical(without(file, "checksum"))).digest()
-    require(checksum == b64(file["checksum"]), "it is damaged")
+    require(text.startswith(b"keyroll keystore "), "it is no keystore")
+    require(text.startswith(b"keyroll keystore 1\n"), "its version is not known")
+    checked, checksum = split_last_line(text, b"checksum")
+    require(checksum == hashlib.sha256(checked).digest(), "it is damaged")
+    signed, mac = split_last_line(checked, b"mac")
+    _, keystore, master_key, *keys = signed.split(b"\n")[:-1]
+    uuid, generation, created = record(keystore, "uuid", "generation", "created")
+    _, _, _, _, check = record(master_key, "provider", "key_version", "wrapped", "wrapped_at", "key_check")
 
-    salt = bytes.fromhex(file["uuid"].replace("-", ""))
+    salt = bytes.fromhex(uuid.replace("-", ""))
     wrapping_key = hkdf(keystore_key, salt, b"keyroll keystore v1 wrapping key", 32)
     mac_key = hkdf(keystore_key, salt, b"keyroll keystore v1 mac key", 32)
     key_check = hkdf(keystore_key, salt, b"keyroll keystore v1 key check", 8)
-    require(hmac.compare_digest(key_check, b64(file["master_key"]["key_check"])), "the keystore key is another one")
-    mac = hmac.digest(mac_key, canonical(without(file, "mac", "checksum")), "sha256")
-    require(hmac.compare_digest(mac, b64(file["mac"])), "it was changed")
+    require(hmac.compare_digest(key_check, b64(check)), "the keystore key is another one")
+    require(hmac.compare_digest(mac, hmac.digest(mac_key, signed, "sha256")), "it was changed")
 
-    for key in file["keys"]:
-        bound = {name: key[name] for name in ("id", "version", "algorithm", "bits", "created")}
-        aad = canonical({"keystore": file["uuid"], **bound})
-        data_key = gcm_open(wrapping_key, b64(key["nonce"]), b64(key["wrapped"]), aad)
-        require(len(data_key) * 8 == key["bits"], "a data key has another length")
-        yield f"{key['id']};{key['version']};{key['algorithm']};{data_key.hex()}"
+    for key in keys:
+        *bound, nonce, wrapped = record(key, "id", "version", "algorithm", "bits", "created", "nonce", "wrapped")
+        aad = " ".join(map(str, [uuid, *bound])).encode("ascii")
+        data_key = gcm_open(wrapping_key, b64(nonce), b64(wrapped), aad)
+        id, version, algorithm, bits, _ = bound
+        require(len(data_key) * 8 == bits, "a data key has another length")
+        yield f"{id};{version};{algorithm};{data_key.hex()}"
 
 
 def main():

@@ -1,21 +1,23 @@
-//! What a process knows of the keystore from before: its key, so that only a first load asks the provider, and what
-//! may not come after it.
+//! What a process remembers of the keystore between calls: its key, so that only a first load asks
+//! the provider, and what may not come after it.
 
 use std::path::Path;
 
+use uuid::Uuid;
+
+use super::derived_keys::DerivedKeys;
 use super::error::KeystoreError;
-use super::format::{Document, MasterKeyRecord};
-use super::keys::Keys;
-use super::uuid::Uuid;
+use super::format::Document;
+use super::records::MasterKeyRecord;
 use crate::crypto::wrap::DIGEST_LENGTH;
 use crate::secret::{KeystoreKey, LockedMemory};
 use crate::store::Identity;
 
-/// Nothing before the first load.
+/// The last keystore that was opened or written, and its key. Empty before the first load.
 #[derive(Debug, Default)]
-pub(super) struct Held {
+pub(super) struct Remembered {
     seen: Option<Seen>,
-    key: Option<HeldKey>,
+    key: Option<RememberedKey>,
 }
 
 #[derive(Clone, Debug)]
@@ -29,7 +31,7 @@ struct Seen {
 
 /// The keystore key, and what the file says of how it is wrapped: it serves for that file alone.
 #[derive(Debug)]
-struct HeldKey {
+struct RememberedKey {
     record: MasterKeyRecord,
     key: LockedMemory,
 }
@@ -39,24 +41,24 @@ pub(super) struct FromMemory {
     /// The document without data keys, of the last generation that was seen.
     pub(super) document: Document,
     /// The keys of the keystore.
-    pub(super) keys: Keys,
+    pub(super) derived: DerivedKeys,
 }
 
-impl Held {
+impl Remembered {
     /// Fails if the file is another keystore or an older copy of this one.
     pub(super) fn check_successor(&self, path: &Path, document: &Document) -> Result<(), KeystoreError> {
         let Some(seen) = &self.seen else { return Ok(()) };
-        if seen.uuid != *document.uuid() {
+        if seen.uuid != document.uuid {
             return Err(KeystoreError::Foreign {
                 path: path.into(),
-                found: *document.uuid(),
+                found: document.uuid,
                 known: seen.uuid,
             });
         }
-        if seen.generation > document.generation() {
+        if seen.generation > document.generation {
             return Err(KeystoreError::Older {
                 path: path.into(),
-                generation: document.generation(),
+                generation: document.generation,
                 newer: seen.generation,
                 in_memory: true,
             });
@@ -68,7 +70,7 @@ impl Held {
     /// so that of one generation there is one content.
     pub(super) fn check_not_apart(&self, path: &Path, document: &Document) -> Result<(), KeystoreError> {
         match &self.seen {
-            Some(seen) if seen.generation == document.generation() && seen.mac != *document.mac() => {
+            Some(seen) if seen.generation == document.generation && seen.mac != *document.mac() => {
                 Err(KeystoreError::GrewApart {
                     path: path.into(),
                     generation: seen.generation,
@@ -81,16 +83,16 @@ impl Held {
     /// Remembers a keystore that was opened or written.
     pub(super) fn remember(&mut self, document: &Document) {
         // Whoever waited for the provider may come after a thread that has written a newer one.
-        let is_newer = |seen: &Seen| seen.uuid == *document.uuid() && seen.generation > document.generation();
+        let is_newer = |seen: &Seen| seen.uuid == document.uuid && seen.generation > document.generation;
         if self.seen.as_ref().is_some_and(is_newer) {
             return;
         }
         self.seen = Some(Seen {
-            uuid: *document.uuid(),
-            generation: document.generation(),
+            uuid: document.uuid,
+            generation: document.generation,
             mac: *document.mac(),
-            created: document.created().to_owned(),
-            master_key: in_words(document.master_key()),
+            created: document.created.clone(),
+            master_key: in_words(&document.master_key),
         });
     }
 
@@ -113,37 +115,37 @@ impl Held {
     }
 
     /// The same for a store that has to ask another provider.
-    pub(super) fn without_key(&self) -> Held {
-        Held {
+    pub(super) fn without_key(&self) -> Remembered {
+        Remembered {
             seen: self.seen.clone(),
             key: None,
         }
     }
 
     /// The keys of this keystore, if its key is held.
-    pub(super) fn keys(&self, document: &Document) -> Option<Keys> {
+    pub(super) fn keys(&self, document: &Document) -> Option<DerivedKeys> {
         let held = self.key.as_ref()?;
-        if held.record.wrapped.bytes != document.master_key().wrapped.bytes {
+        if held.record.wrapped.bytes != document.master_key.wrapped.bytes {
             return None;
         }
-        Some(Keys::new(held.key.first_chunk()?, document.uuid()))
+        Some(DerivedKeys::new(held.key.first_chunk()?, &document.uuid))
     }
 
     /// The keystore as it was last opened or written, without its data keys; `None` before that.
     pub(super) fn in_memory(&self) -> Option<FromMemory> {
         let (seen, held) = (self.seen.as_ref()?, self.key.as_ref()?);
         let mut document = Document::new(seen.uuid, seen.created.clone(), held.record.clone());
-        document.follow(seen.generation);
+        document.generation = seen.generation;
         Some(FromMemory {
             document,
-            keys: Keys::new(held.key.first_chunk()?, &seen.uuid),
+            derived: DerivedKeys::new(held.key.first_chunk()?, &seen.uuid),
         })
     }
 
     /// Keeps the key to what the document holds wrapped.
     pub(super) fn keep(&mut self, key: &KeystoreKey, document: &Document) {
-        self.key = Some(HeldKey {
-            record: document.master_key().clone(),
+        self.key = Some(RememberedKey {
+            record: document.master_key.clone(),
             key: LockedMemory::copy_of(key.expose()),
         });
     }

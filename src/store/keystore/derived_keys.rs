@@ -1,22 +1,22 @@
 //! The keys that a keystore key becomes, and what they wrap.
 //!
 //! ```text
-//! keystore key, 32 bytes ──> HKDF-SHA256 (RFC 5869) ──> wrapping key, 32 bytes | MAC key, 32 bytes | key check, 8 bytes
-//! UUID, 16 bytes ─── salt ──────────┘        info: "keyroll keystore v1 wrapping key", "... mac key", "... key check"
+//! keystore key, 32 bytes ──┐                        ┌─> wrapping key, 32 bytes
+//!                          ├─ HKDF-SHA256 (RFC 5869) ┼─> MAC key, 32 bytes
+//! UUID, 16 bytes ── salt ──┘                        └─> key check, 8 bytes
+//!     info: "keyroll keystore v1 wrapping key", "... mac key", "... key check"
 //!
-//! data key ──> AES-256-GCM under the wrapping key, AAD = canonical form of
-//!              {"algorithm":"aes_256_xts","bits":256,"created":"...","id":1,"keystore":"<UUID>","version":1}
+//! data key ──> AES-256-GCM under the wrapping key,
+//!              AAD = "UUID id version algorithm bits created"
 //! ```
 
 use std::fmt;
 
 use subtle::ConstantTimeEq;
+use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use super::canonical;
-use super::format::{KEY_CHECK_LENGTH, KeyRecord};
-use super::json::{Object, Value};
-use super::uuid::Uuid;
+use super::records::{KEY_CHECK_LENGTH, KeyRecord};
 use crate::crypto::wrap::{KEY_LENGTH, MacKey, SealError, WrappingKey, derive};
 use crate::keys::{KeyName, KeySpec};
 use crate::secret::DataKey;
@@ -26,19 +26,19 @@ const MAC_KEY: &[u8] = b"keyroll keystore v1 mac key";
 const KEY_CHECK: &[u8] = b"keyroll keystore v1 key check";
 
 /// What is derived from the keystore key of one keystore. Wiped on drop.
-pub struct Keys {
+pub struct DerivedKeys {
     uuid: Uuid,
     wrapping: WrappingKey,
     mac: MacKey,
     check: [u8; KEY_CHECK_LENGTH],
 }
 
-impl Keys {
+impl DerivedKeys {
     /// The keys of the keystore with this UUID.
-    pub fn new(keystore_key: &[u8; KEY_LENGTH], uuid: &Uuid) -> Keys {
+    pub fn new(keystore_key: &[u8; KEY_LENGTH], uuid: &Uuid) -> DerivedKeys {
         let derive_key =
             |info| -> Zeroizing<[u8; KEY_LENGTH]> { derive(keystore_key, uuid.as_bytes(), info) };
-        Keys {
+        DerivedKeys {
             uuid: *uuid,
             wrapping: WrappingKey::new(&derive_key(WRAPPING_KEY)),
             mac: MacKey::new(&derive_key(MAC_KEY)),
@@ -69,7 +69,9 @@ impl Keys {
         created: &str,
         key: &DataKey,
     ) -> Result<KeyRecord, SealError> {
-        let sealed = self.wrapping.seal(&self.aad(name, spec, created), key.expose())?;
+        let sealed = self
+            .wrapping
+            .seal(self.aad(name, spec, created).as_bytes(), key.expose())?;
         Ok(KeyRecord {
             name,
             spec,
@@ -81,24 +83,24 @@ impl Keys {
     /// Unwraps a data key; `None` if anything about it is not as it was when it was wrapped.
     pub fn open(&self, record: &KeyRecord) -> Option<DataKey> {
         let aad = self.aad(record.name, record.spec, &record.created);
-        let bytes = self.wrapping.open(&aad, &record.sealed)?;
+        let bytes = self.wrapping.open(aad.as_bytes(), &record.sealed)?;
         DataKey::new(bytes.expose())
     }
 
-    fn aad(&self, name: KeyName, spec: KeySpec, created: &str) -> Vec<u8> {
-        canonical::bytes(&Object::from([
-            ("keystore", Value::Text(self.uuid.to_string())),
-            ("id", Value::Integer(name.id.into())),
-            ("version", Value::Integer(name.version.into())),
-            ("algorithm", Value::Text(spec.algorithm.name().into())),
-            ("bits", Value::Integer(spec.bits.into())),
-            ("created", Value::Text(created.into())),
-        ]))
+    /// What a wrapped key is bound to, beside the keystore key.
+    fn aad(&self, name: KeyName, spec: KeySpec, created: &str) -> String {
+        let KeyName { id, version } = name;
+        let KeySpec { algorithm, bits } = spec;
+        format!(
+            "{} {id} {version} {} {bits} {created}",
+            self.uuid,
+            algorithm.name()
+        )
     }
 }
 
-impl fmt::Debug for Keys {
+impl fmt::Debug for DerivedKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Keys(redacted, of keystore {})", self.uuid)
+        write!(f, "DerivedKeys(redacted, of keystore {})", self.uuid)
     }
 }
