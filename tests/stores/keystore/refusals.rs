@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use keyroll::crypto::Algorithm;
 use keyroll::durable::{FileError, lock};
 use keyroll::keys::{KeyName, KeySet, KeySpec, LAST_VERSION, NewVersions, VersionStep};
-use keyroll::master_key::{MAX_WRAPPED, MasterKey, MasterKeyError, Wrapped};
+use keyroll::master_key::{MAX_KEY_VERSION, MAX_WRAPPED, MasterKey, MasterKeyError, Wrapped};
 use keyroll::secret::{DataKey, KeystoreKey};
 use keyroll::store::keystore::{KeystoreConfig, KeystoreError, KeystoreFile, NewKey};
 use keyroll::store::{KeyStore, Rotate, StoreError};
@@ -308,8 +308,7 @@ impl MasterKey for Roomy {
         let length = wrapped.bytes.len() as u8;
         wrapped.bytes.resize(MAX_WRAPPED - 1, 0);
         wrapped.bytes.push(length);
-        // The longest name that may be given, of the longest characters.
-        wrapped.key_version = "\u{10348}".repeat(512);
+        wrapped.key_version = "~".repeat(MAX_KEY_VERSION);
         Ok(wrapped)
     }
 
