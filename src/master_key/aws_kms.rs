@@ -1,8 +1,8 @@
-//! `aws-kms:KEY`: a master key in AWS Key Management Service, named by its id, an alias or an ARN. docs/aws-kms.md is for
-//! those who set it up.
+//! `aws-kms:KEY`: a master key in AWS Key Management Service, named by its id, an alias or an ARN.
+//! docs/aws-kms.md is for those who set it up.
 //!
-//! The keystore key goes to KMS to be encrypted, and its ciphertext to be decrypted; the KMS key never leaves AWS. An
-//! encryption context binds each ciphertext to one keystore.
+//! The keystore key goes to KMS to be encrypted, and its ciphertext to be decrypted; the KMS key
+//! never leaves AWS. An encryption context binds each ciphertext to one keystore.
 
 use super::options::ProviderOptions;
 use super::{MasterKey, MasterKeyError, Wrapped};
@@ -32,8 +32,8 @@ impl AwsKms {
 
     /// The key to name to KMS for what the key of this ARN has encrypted.
     ///
-    /// A key that is named by its id must be that key. An alias may have pointed to another one when it wrapped: that one is
-    /// named, in the region that is asked.
+    /// A key that is named by its id must be that key. An alias may have pointed to another one
+    /// when it wrapped: that one is named, in the region that is asked.
     fn decrypting_key(&self, wrapped_by: &str) -> Result<String, MasterKeyError> {
         let key = &self.kms.config.key;
         let of_key = Arn::parse(wrapped_by).and_then(|arn| Some((arn, arn.key_id()?)));
@@ -90,14 +90,15 @@ impl MasterKey for AwsKms {
         })
     }
 
-    /// KMS makes the new versions: by its own rotation of a key, or by an alias that someone has pointed to another key. Each
-    /// [`wrap`](MasterKey::wrap) has KMS resolve the alias and take the newest of the key's own versions, so that nothing is
-    /// left to be done here.
+    /// KMS makes the new versions: by its own rotation of a key, or by an alias that someone has
+    /// pointed to another key. Each [`wrap`](MasterKey::wrap) has KMS resolve the alias and take
+    /// the newest of the key's own versions, so that nothing is left to be done here.
     fn rotate(&self) -> Result<(), MasterKeyError> {
         Ok(())
     }
 
-    /// The file with access keys. Tokens that Kubernetes puts into a pod have the modes that Kubernetes gives them.
+    /// The file with access keys. Tokens that Kubernetes puts into a pod have the modes that
+    /// Kubernetes gives them.
     fn loose_files(&self) -> Vec<LoosePermissions> {
         self.kms.loose_files()
     }

@@ -1,5 +1,6 @@
-//! `credential:NAME`: a master key that systemd passes to the server's unit (LoadCredential=, LoadCredentialEncrypted=; see
-//! systemd.exec(5), Credentials), so that `systemd-creds` can bind it to the TPM.
+//! `credential:NAME`: a master key that systemd passes to the server's unit (LoadCredential=,
+//! LoadCredentialEncrypted=; see systemd.exec(5), Credentials), so that `systemd-creds` can bind it
+//! to the TPM.
 //!
 //! What is in it is one of these:
 //!
@@ -74,7 +75,8 @@ impl Credential {
             path: path.clone(),
             source,
         })?;
-        // The group may read: systemd lets the unit's user in by an access control list, which shows as its bits.
+        // The group may read: systemd lets the unit's user in by an access control list, which
+        // shows as its bits.
         if let Some(loose) = permissions::check(&meta, &path) {
             return Err(FileError::from(loose).into());
         }

@@ -248,7 +248,8 @@ impl MasterKeyError {
     pub fn is_retryable(&self) -> bool {
         match self {
             MasterKeyError::Unreachable { .. } | MasterKeyError::Timeout { .. } => true,
-            // The text of a command that is just being replaced, or a system that is short of processes.
+            // The text of a command that is just being replaced, or a system that is short of
+            // processes.
             MasterKeyError::CannotRun { source, .. } => matches!(
                 source.raw_os_error(),
                 Some(libc::ETXTBSY | libc::EAGAIN | libc::ENOMEM)

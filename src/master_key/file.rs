@@ -1,7 +1,8 @@
-//! `file:PATH`: a master key in a file of mode 0600, whose format [`key_list`](super::key_list) has.
+//! `file:PATH`: a master key in a file of mode 0600, whose format [`key_list`](super::key_list)
+//! has.
 //!
-//! The file is read anew for each call: no master key stays in memory, and what a rotation by another process has added
-//! is seen at once.
+//! The file is read anew for each call: no master key stays in memory, and what a rotation by
+//! another process has added is seen at once.
 
 use std::fs::File;
 use std::os::unix::fs::MetadataExt;
@@ -48,8 +49,8 @@ pub(super) fn open(path: &str, options: &ProviderOptions) -> Result<Box<dyn Mast
 }
 
 impl MasterKeyFile {
-    /// Makes a new file of mode 0600 with a random version 1, durably, and reads it back. `owner` is a user id and a group
-    /// id; without, the file belongs to who makes it.
+    /// Makes a new file of mode 0600 with a random version 1, durably, and reads it back. `owner`
+    /// is a user id and a group id; without, the file belongs to who makes it.
     ///
     /// # Errors
     /// A file of this name, a failing disk. There is no new file then.
@@ -125,8 +126,9 @@ fn read_and_parse(file: &File, path: &Path) -> Result<(SecretBytes, KeyList), Ma
     Ok((text, keys))
 }
 
-/// The owner can read the file and give himself the right to change it, so that he has to be someone who could do so
-/// anyway: root, or the reader himself. Root reads everyone's, for the command is run by root on the server's files.
+/// The owner can read the file and give himself the right to change it, so that he has to be
+/// someone who could do so anyway: root, or the reader himself. Root reads everyone's, for the
+/// command is run by root on the server's files.
 fn check_owner(owner: u32, reader: u32, path: &Path) -> Result<(), MasterKeyError> {
     if owner == 0 || owner == reader || reader == 0 {
         return Ok(());
@@ -138,7 +140,8 @@ fn check_owner(owner: u32, reader: u32, path: &Path) -> Result<(), MasterKeyErro
     })
 }
 
-/// Reads the file anew and compares it with what was meant. Not through the lock, which its writer holds on it.
+/// Reads the file anew and compares it with what was meant. Not through the lock, which its writer
+/// holds on it.
 fn read_back(path: &Path, text: &SecretBytes, keys: &KeyList) -> Result<(), MasterKeyError> {
     let file = read::open_regular(path)?;
     let bytes = read::whole(&file, path, &KIND)?;

@@ -1,5 +1,5 @@
-//! The versions of a master key as a file holds them, and wrapping with them: shared by the providers whose key is in
-//! a file.
+//! The versions of a master key as a file holds them, and wrapping with them: shared by the
+//! providers whose key is in a file.
 //!
 //! ```text
 //! # comment, or nothing
@@ -242,7 +242,8 @@ fn parse_line(line: &[u8]) -> Result<Option<(u32, Key)>, Fault> {
     }
 }
 
-/// Reads the digits of a key from the start of `text`; the key and how many bytes of `text` it took.
+/// Reads the digits of a key from the start of `text`; the key and how many bytes of `text` it
+/// took.
 fn parse_key(text: &[u8]) -> Result<(Key, usize), Fault> {
     let digits = text.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
     if digits != DIGITS {
@@ -253,7 +254,8 @@ fn parse_key(text: &[u8]) -> Result<(Key, usize), Fault> {
     Ok((key, DIGITS))
 }
 
-/// A key in 64 hexadecimal digits on a single line, as version 1; `None` if the text is anything else.
+/// A key in 64 hexadecimal digits on a single line, as version 1; `None` if the text is anything
+/// else.
 pub fn parse_bare_key(text: &[u8]) -> Option<KeyList> {
     let (key, _) = parse_key(text.trim_ascii()).ok()?;
     (text.trim_ascii().len() == DIGITS).then(|| KeyList(BTreeMap::from([(1, key)])))

@@ -1,4 +1,5 @@
-//! The one factory of master key providers: a URI in, a provider out. Each provider names itself in [`PROVIDERS`], once.
+//! The one factory of master key providers: a URI in, a provider out. Each provider names itself in
+//! [`PROVIDERS`], once.
 
 use std::path::Path;
 
@@ -6,16 +7,16 @@ use super::error::MasterKeyError;
 use super::options::{FORMS, ProviderOptions};
 use super::{MasterKey, aws_kms, credential, exec, file, vault_transit};
 
-/// What a statement may do with a kind of master key: whoever may set variables may not thereby run programs as the
-/// server, nor have its token for Vault.
+/// What a statement may do with a kind of master key: whoever may set variables may not thereby run
+/// programs as the server, nor have its token for Vault.
 #[derive(Debug)]
 pub enum ByStatement {
     /// Name any.
     Any,
     /// Name none.
     Never,
-    /// Name another one at the service of the one in force, which this finds out of what follows the scheme: whether TLS
-    /// protects the way there, and its host.
+    /// Name another one at the service of the one in force, which this finds out of what follows
+    /// the scheme: whether TLS protects the way there, and its host.
     SameService(fn(&str) -> Option<(bool, String)>),
 }
 
@@ -27,7 +28,8 @@ pub struct Provider {
     pub form: &'static str,
     /// The page about it.
     pub page: &'static str,
-    /// Whether the master key leaves no machine of a service: the keystore that it wraps may be copied with the data.
+    /// Whether the master key leaves no machine of a service: the keystore that it wraps may be
+    /// copied with the data.
     pub is_service: bool,
     /// What a statement may do with it.
     pub by_statement: ByStatement,
@@ -82,7 +84,8 @@ pub static PROVIDERS: [Provider; 5] = [
 ];
 
 impl Provider {
-    /// The provider of the master key that a URI names, and what follows the scheme; `None` for another scheme.
+    /// The provider of the master key that a URI names, and what follows the scheme; `None` for
+    /// another scheme.
     pub fn of(uri: &str) -> Option<(&'static Provider, &str)> {
         let (scheme, rest) = uri.split_once(':')?;
         let provider = PROVIDERS.iter().find(|provider| provider.scheme == scheme)?;
@@ -124,10 +127,12 @@ pub fn check_by_statement(uri: &str, in_force: &str) -> Result<(), &'static BySt
     }
 }
 
-/// The provider that a URI names, such as `file:/etc/keyroll/master`. Nothing is read or called yet.
+/// The provider that a URI names, such as `file:/etc/keyroll/master`. Nothing is read or called
+/// yet.
 ///
 /// # Errors
-/// [`MasterKeyError::BadUri`] for another scheme (it lists the known ones), a relative path or a name that is none.
+/// [`MasterKeyError::BadUri`] for another scheme (it lists the known ones), a relative path or a
+/// name that is none.
 pub fn open(uri: &str, options: &ProviderOptions) -> Result<Box<dyn MasterKey>, MasterKeyError> {
     let opened = match Provider::of(uri) {
         Some((provider, rest)) => (provider.open)(rest, options),

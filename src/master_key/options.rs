@@ -12,11 +12,13 @@ use crate::service::vault::VaultAccess;
 /// The time that a provider is given for one call unless told.
 pub const DEFAULT_REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// What names a master key, for messages and help: the forms of all [`PROVIDERS`](super::PROVIDERS).
+/// What names a master key, for messages and help: the forms of all
+/// [`PROVIDERS`](super::PROVIDERS).
 pub const FORMS: &str =
     "file:PATH, credential:NAME, exec:PATH, aws-kms:KEY or vault-transit:https://HOST:PORT/MOUNT/KEY";
 
-/// What all providers are opened with. `Debug` leaves the environment out: it may hold anyone's secrets.
+/// What all providers are opened with. `Debug` leaves the environment out: it may hold anyone's
+/// secrets.
 #[derive(Clone)]
 pub struct ProviderOptions {
     /// The time for one call of a provider, all its retries together.

@@ -1,5 +1,6 @@
-//! `vault-transit:https://HOST:PORT/MOUNT/KEY`: a master key that never leaves the transit engine of HashiCorp Vault or
-//! OpenBao. The keystore's UUID is bound to what it wraps. Tested against OpenBao.
+//! `vault-transit:https://HOST:PORT/MOUNT/KEY`: a master key that never leaves the transit engine
+//! of HashiCorp Vault or OpenBao. The keystore's UUID is bound to what it wraps. Tested against
+//! OpenBao.
 
 use super::error::MasterKeyError;
 use super::options::ProviderOptions;
@@ -15,7 +16,8 @@ pub struct VaultTransit {
     key: TransitKey,
 }
 
-/// The key of this URL: `https://HOST:PORT/MOUNT/KEY`, where a `v1/` may stand before the mount; asks nobody yet.
+/// The key of this URL: `https://HOST:PORT/MOUNT/KEY`, where a `v1/` may stand before the mount;
+/// asks nobody yet.
 pub(super) fn open(text: &str, options: &ProviderOptions) -> Result<Box<dyn MasterKey>, String> {
     let address = Url::parse(text).map_err(|error| error.to_string())?;
     let path = address.path().trim_matches('/');
@@ -37,7 +39,8 @@ pub(super) fn open(text: &str, options: &ProviderOptions) -> Result<Box<dyn Mast
     Ok(Box::new(VaultTransit { key }))
 }
 
-/// The Vault that `https://HOST:PORT/MOUNT/KEY` is at: whether TLS protects the way there, and its host.
+/// The Vault that `https://HOST:PORT/MOUNT/KEY` is at: whether TLS protects the way there, and its
+/// host.
 pub(super) fn service(text: &str) -> Option<(bool, String)> {
     let url = Url::parse(text).ok()?;
     Some((url.is_https(), url.authority().to_owned()))

@@ -1,4 +1,5 @@
-//! What everything that asks a service has in common: connections, TLS, HTTP within bounds, deadlines and retries.
+//! What everything that asks a service has in common: connections, TLS, HTTP within bounds,
+//! deadlines and retries.
 //!
 //! | module | holds |
 //! |---|---|

@@ -1,4 +1,5 @@
-//! Addresses of hosts, remembered: the system is asked once a minute at most, and in the calling thread.
+//! Addresses of hosts, remembered: the system is asked once a minute at most, and in the calling
+//! thread.
 
 use std::collections::HashMap;
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -11,14 +12,15 @@ const FRESH: Duration = Duration::from_secs(60);
 /// The addresses of each host and port, at least one, and when they were told.
 type Known = HashMap<(String, u16), (Vec<SocketAddr>, Instant)>;
 
-/// The names that were resolved. The system is asked (getaddrinfo) without a thread, so that none is left behind; a name
-/// server that is away is waited for as /etc/resolv.conf says. While names cannot be resolved, the addresses that were
-/// in use go on being used.
+/// The names that were resolved. The system is asked (getaddrinfo) without a thread, so that none
+/// is left behind; a name server that is away is waited for as /etc/resolv.conf says. While names
+/// cannot be resolved, the addresses that were in use go on being used.
 #[derive(Debug, Default)]
 pub(super) struct Names(Mutex<Known>);
 
 impl Names {
-    /// The addresses of a host, which is a name or an address itself; none if there is no such host.
+    /// The addresses of a host, which is a name or an address itself; none if there is no such
+    /// host.
     pub(super) fn addresses(&self, host: &str, port: u16) -> Vec<SocketAddr> {
         let name = (host.to_owned(), port);
         let remembered = self.known().get(&name).cloned();

@@ -1,4 +1,5 @@
-//! Trying again: a few times, with pauses that grow and that no two callers share, and never beyond a deadline.
+//! Trying again: a few times, with pauses that grow and that no two callers share, and never beyond
+//! a deadline.
 
 use std::time::{Duration, Instant};
 
@@ -14,7 +15,8 @@ const FIRST_PAUSE: Duration = Duration::from_millis(50);
 /// No pause is longer.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
-/// The moment at which a call has to be over, all its retries together. A clock that is set does not move it.
+/// The moment at which a call has to be over, all its retries together. A clock that is set does
+/// not move it.
 #[derive(Clone, Copy, Debug)]
 pub struct Deadline {
     start: Instant,
@@ -61,12 +63,13 @@ impl Deadline {
     }
 }
 
-/// Makes attempts until one succeeds, one fails for good, [`MOST_ATTEMPTS`] were made or the next pause would not end
-/// before the deadline. The answer is that of the last attempt.
+/// Makes attempts until one succeeds, one fails for good, [`MOST_ATTEMPTS`] were made or the next
+/// pause would not end before the deadline. The answer is that of the last attempt.
 ///
-/// `attempt` is given the time that is left and must not take longer; the first one is always made. Between two
-/// attempts lies a random pause from zero up to a bound that doubles ("full jitter", Brooker, Exponential Backoff And
-/// Jitter, AWS Architecture Blog, 2015), so that many servers that lost one service do not come back at one moment.
+/// `attempt` is given the time that is left and must not take longer; the first one is always made.
+/// Between two attempts lies a random pause from zero up to a bound that doubles ("full jitter",
+/// Brooker, Exponential Backoff And Jitter, AWS Architecture Blog, 2015), so that many servers that
+/// lost one service do not come back at one moment.
 pub fn retry<T, E>(
     deadline: Deadline,
     attempt: impl FnMut(Duration) -> Result<T, E>,
@@ -121,7 +124,8 @@ mod tests {
 
     const LONG: Duration = Duration::from_secs(3600);
 
-    /// Runs a retry of attempts that always fail; the number of attempts and the pauses between them.
+    /// Runs a retry of attempts that always fail; the number of attempts and the pauses between
+    /// them.
     fn failing(deadline: Deadline, is_retryable: bool) -> (u32, Vec<Duration>) {
         let (mut attempts, mut pauses) = (0, Vec::new());
         let result: Result<(), u32> = retry_pausing(

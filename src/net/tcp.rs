@@ -1,4 +1,5 @@
-//! TCP connections that another thread can end, while they come about, too. Whatever protocol they carry.
+//! TCP connections that another thread can end, while they come about, too. Whatever protocol they
+//! carry.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -12,7 +13,8 @@ use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, SockaddrStorage,
 
 use crate::cancel;
 
-/// One connection. Reads and writes wait until a set time, and no longer than their caller is wanted.
+/// One connection. Reads and writes wait until a set time, and no longer than their caller is
+/// wanted.
 #[derive(Debug)]
 pub(super) struct TcpConnection {
     socket: Arc<Socket>,
@@ -27,14 +29,15 @@ pub(super) struct Socket(TcpStream);
 impl Socket {
     /// Ends the connection in whatever thread it is used.
     pub(super) fn end(&self) {
-        // Also wakes one who waits for the connection to come about (Linux disconnects a socket in SYN-SENT).
-        // An error says that there is nothing to end.
+        // Also wakes one who waits for the connection to come about (Linux disconnects a socket in
+        // SYN-SENT). An error says that there is nothing to end.
         let _ = self.0.shutdown(Shutdown::Both);
     }
 }
 
 impl TcpConnection {
-    /// Connects to the first of these addresses that answers. Each socket is registered before it connects.
+    /// Connects to the first of these addresses that answers. Each socket is registered before it
+    /// connects.
     ///
     /// # Errors
     /// Those of the last address; [`ErrorKind::TimedOut`] if the time was over.
@@ -143,7 +146,8 @@ fn come_about(stream: &TcpStream, until: Option<Instant>) -> io::Result<()> {
     }
 }
 
-/// Waits until the socket is ready for this or has failed, for as long as it may and the work is wanted.
+/// Waits until the socket is ready for this or has failed, for as long as it may and the work is
+/// wanted.
 fn wait(stream: &TcpStream, ready: PollFlags, until: Option<Instant>) -> io::Result<()> {
     loop {
         if cancel::is_cancelled() {

@@ -1,4 +1,5 @@
-//! Who is trusted, and who we are: the roots of trust and the client's certificate. Every server is verified.
+//! Who is trusted, and who we are: the roots of trust and the client's certificate. Every server is
+//! verified.
 //!
 //! TLS 1.2 and 1.3 by rustls, with the ciphers of graviola.
 
@@ -34,8 +35,8 @@ pub struct ClientCertificate {
 /// Whom to trust and who to be.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TlsOptions {
-    /// PEM file of the certificate authorities to trust, and no others; `None`: those of the system, or of the files
-    /// that `SSL_CERT_FILE` and `SSL_CERT_DIR` name.
+    /// PEM file of the certificate authorities to trust, and no others; `None`: those of the
+    /// system, or of the files that `SSL_CERT_FILE` and `SSL_CERT_DIR` name.
     pub ca: Option<PathBuf>,
     /// The certificate to show to servers that ask for one.
     pub client_certificate: Option<ClientCertificate>,
@@ -182,8 +183,8 @@ fn bad(path: &Path, reason: impl ToString) -> NetError {
     }
 }
 
-/// Why TLS failed, in words that are the same at each try of a day, because a failure of other words is told anew; where the
-/// library's words are for programmers, ours.
+/// Why TLS failed, in words that are the same at each try of a day, because a failure of other
+/// words is told anew; where the library's words are for programmers, ours.
 pub(super) fn reason(error: &rustls::Error) -> String {
     let at = |time: &UnixTime| clock::rfc3339(SystemTime::UNIX_EPOCH + Duration::from_secs(time.as_secs()));
     let day = |time: &UnixTime| at(time).split('T').next().unwrap_or_default().to_owned();

@@ -16,7 +16,8 @@ pub enum PlainHttp {
     Anywhere,
 }
 
-/// An absolute `https` or `http` URL without user, password and fragment. It is no secret: messages may show it.
+/// An absolute `https` or `http` URL without user, password and fragment. It is no secret: messages
+/// may show it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Url(Uri);
 
@@ -58,7 +59,8 @@ impl Url {
         Ok(Url(uri))
     }
 
-    /// The same scheme, host and port with another path, which begins with a slash and may have a query.
+    /// The same scheme, host and port with another path, which begins with a slash and may have a
+    /// query.
     ///
     /// # Errors
     /// [`NetError::BadUrl`] for a path that a URL cannot have.

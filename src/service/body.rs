@@ -26,7 +26,8 @@ pub fn with_secret(before: &str, secret: &[u8], after: &str) -> SecretBytes {
     body
 }
 
-/// Secret bytes that stand in an answer as base64. A text with escapes is refused: it would be copied, and base64 needs none.
+/// Secret bytes that stand in an answer as base64. A text with escapes is refused: it would be
+/// copied, and base64 needs none.
 pub struct SecretBase64(pub SecretBytes);
 
 impl<'de> Deserialize<'de> for SecretBase64 {

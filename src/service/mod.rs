@@ -1,4 +1,5 @@
-//! Services that hold keys, as their users know them: logins, API calls and errors of Vault and AWS.
+//! Services that hold keys, as their users know them: logins, API calls and errors of Vault and
+//! AWS.
 
 pub mod aws;
 pub mod body;

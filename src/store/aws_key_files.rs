@@ -1,5 +1,5 @@
-//! The key files of aws_key_management, to be imported: `aws-kms-key.ID.VERSION`, each one data key as AWS KMS has
-//! encrypted it, without a context.
+//! The key files of aws_key_management, to be imported: `aws-kms-key.ID.VERSION`, each one data key
+//! as AWS KMS has encrypted it, without a context.
 
 use std::fmt;
 use std::fs;
@@ -82,8 +82,9 @@ impl fmt::Display for Gap {
     }
 }
 
-/// What these files, in the order of [`find`], show to be missing: key 1, which the peer makes first, and versions below
-/// others of the same key, which the peer counts from 1 without a gap. That the latest versions are missing shows nowhere.
+/// What these files, in the order of [`find`], show to be missing: key 1, which the peer makes
+/// first, and versions below others of the same key, which the peer counts from 1 without a gap.
+/// That the latest versions are missing shows nowhere.
 pub fn gaps(files: &[DataKeyFile]) -> Vec<Gap> {
     const SYSTEM_DATA: u32 = 1;
     let mut found = Vec::new();
@@ -108,13 +109,15 @@ pub fn gaps(files: &[DataKeyFile]) -> Vec<Gap> {
     found
 }
 
-/// Decrypts the files of a directory. The KMS key of the settings is for messages: each file names the one that made it,
-/// and an old file another one than a new file, where aws_key_management_master_key_id was changed between them.
+/// Decrypts the files of a directory. The KMS key of the settings is for messages: each file names
+/// the one that made it, and an old file another one than a new file, where
+/// aws_key_management_master_key_id was changed between them.
 pub struct DataKeyReader(Kms);
 
 impl DataKeyReader {
-    /// A reader with the credentials and the endpoint that a provider of master keys would be opened with; reads and asks
-    /// nothing yet. A master key in KMS says in which region KMS is asked.
+    /// A reader with the credentials and the endpoint that a provider of master keys would be
+    /// opened with; reads and asks nothing yet. A master key in KMS says in which region KMS is
+    /// asked.
     ///
     /// # Errors
     /// What is wrong with the settings.

@@ -18,8 +18,8 @@ use serde_json::json;
 
 use crate::services::{PATIENT, kv_store};
 use test_support::aws::{self, Server};
+use test_support::fault_proxy::Proxy;
 use test_support::openbao::Bao;
-use test_support::trouble::Proxy;
 
 const HOUR: i64 = 3600;
 const YEAR: i64 = 365 * 24 * HOUR;

@@ -6,7 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod clock;
-mod left;
+mod leaks;
 mod services;
 mod suite;
 mod writes;

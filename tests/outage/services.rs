@@ -22,8 +22,8 @@ use keyroll::store::{ChangeSource, KeyStore, Rotate, StoreError};
 use serde_json::json;
 
 use test_support::aws;
+use test_support::fault_proxy::Proxy;
 use test_support::openbao::Bao;
-use test_support::trouble::Proxy;
 
 /// A server's request.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -1,12 +1,12 @@
-//! What every key service does, whatever trouble it is in.
+//! What every key service does, whatever fault it is in.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::left::{self, CALLER};
+use crate::leaks::{self, CALLER};
 use crate::services::{Call, Client, Kms, Kv, Master, PATIENT, Service, Transit};
-use test_support::trouble::{Certificate, Trouble};
+use test_support::fault_proxy::{Certificate, Fault};
 
 /// The time that one request is given.
 const REQUEST: Duration = Duration::from_secs(2);
@@ -21,67 +21,67 @@ const FAILS: &str = "HTTP/1.1 500 Oops\r\nConnection: close\r\nContent-Length: 6
 const BUSY: &str = "HTTP/1.1 429 Too Many Requests\r\nConnection: close\r\nContent-Length: 6\r\n\r\ns3cr3t";
 
 /// What a service is in, what an error says of it (one of these), and whether another try may succeed.
-const TROUBLES: [(Trouble, &[&str], bool); 20] = [
-    (Trouble::Closed, &["Connection refused"], true),
-    (Trouble::Mute, NO_ANSWER, true),
-    (Trouble::Hanging, NO_ANSWER, true),
-    (Trouble::Slow(Duration::from_secs(5)), NO_ANSWER, true),
-    (Trouble::CutInHandshake(0), CUT, true),
-    (Trouble::CutInHandshake(100), CUT, true),
-    (Trouble::CutInHandshake(500), CUT, true),
-    (Trouble::CutAfter(0), CUT, true),
-    (Trouble::CutAfter(10), CUT, true),
-    (Trouble::CutAfter(100), CUT, true),
-    (Trouble::CutBeforeEnd, CUT, true),
-    (Trouble::Answer(FAILS), &["status 500"], true),
-    (Trouble::Answer(BUSY), &["status 429"], true),
+const FAULTS: [(Fault, &[&str], bool); 20] = [
+    (Fault::Closed, &["Connection refused"], true),
+    (Fault::Mute, NO_ANSWER, true),
+    (Fault::Hanging, NO_ANSWER, true),
+    (Fault::Slow(Duration::from_secs(5)), NO_ANSWER, true),
+    (Fault::CutInHandshake(0), CUT, true),
+    (Fault::CutInHandshake(100), CUT, true),
+    (Fault::CutInHandshake(500), CUT, true),
+    (Fault::CutAfter(0), CUT, true),
+    (Fault::CutAfter(10), CUT, true),
+    (Fault::CutAfter(100), CUT, true),
+    (Fault::CutBeforeEnd, CUT, true),
+    (Fault::Answer(FAILS), &["status 500"], true),
+    (Fault::Answer(BUSY), &["status 429"], true),
     (
-        Trouble::Answer("s3cr3t\0\x01\r\n\r\n"),
+        Fault::Answer("s3cr3t\0\x01\r\n\r\n"),
         &["does not answer in HTTP"],
         false,
     ),
     (
-        Trouble::Answer("HTTP/1.1 200 OK\r\nContent-Length: 14\r\n\r\n{\"a\":\"s3cr3t\"}"),
+        Fault::Answer("HTTP/1.1 200 OK\r\nContent-Length: 14\r\n\r\n{\"a\":\"s3cr3t\"}"),
         &["cannot be used", "is not Vault's"],
         false,
     ),
     (
-        Trouble::Flood(100 << 20),
+        Fault::Flood(100 << 20),
         &["an answer to ", "an answer of more than"],
         false,
     ),
     (
-        Trouble::Shows(Certificate::Expired),
+        Fault::Shows(Certificate::Expired),
         &["certificate expired"],
         false,
     ),
     (
-        Trouble::Shows(Certificate::NotYetValid),
+        Fault::Shows(Certificate::NotYetValid),
         &["certificate not valid yet"],
         false,
     ),
     (
-        Trouble::Shows(Certificate::OfAnotherHost),
+        Fault::Shows(Certificate::OfAnotherHost),
         &["certificate not valid for name \"127.0.0.1\""],
         false,
     ),
     (
-        Trouble::Shows(Certificate::OfAnUnknownAuthority),
+        Fault::Shows(Certificate::OfAnUnknownAuthority),
         &["UnknownIssuer"],
         false,
     ),
 ];
 
-/// Runs it in a thread of its own for each trouble.
-fn in_each_trouble(run: impl Fn(&str, Trouble, &[&str], bool) + Sync) {
+/// Runs it in a thread of its own for each fault.
+fn in_each_fault(run: impl Fn(&str, Fault, &[&str], bool) + Sync) {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     thread::scope(|scope| {
-        for (trouble, words, is_retryable) in TROUBLES {
+        for (fault, words, is_retryable) in FAULTS {
             let name = format!("{CALLER}{}", COUNT.fetch_add(1, Ordering::Relaxed));
             let of_thread = (name.clone(), &run);
             let spawned = thread::Builder::new().name(name).spawn_scoped(scope, move || {
                 let (name, run) = of_thread;
-                run(&name, trouble, words, is_retryable);
+                run(&name, fault, words, is_retryable);
             });
             spawned.unwrap();
         }
@@ -95,18 +95,18 @@ fn until_it_works(client: &mut dyn Client, call: Call) {
     }
 }
 
-/// The call fails in time and says why; it works once the trouble is over, for the same client; and it leaves nothing behind.
+/// The call fails in time and says why; it works once the fault is over, for the same client; and it leaves nothing behind.
 fn is_named_in_time_and_over_when_it_is_over<S: Service>(call: Call) {
-    in_each_trouble(|caller, trouble, words, is_retryable| {
+    in_each_fault(|caller, fault, words, is_retryable| {
         let service = S::new();
-        let (proxy, what) = (service.proxy(), format!("{trouble:?} at {call:?}"));
+        let (proxy, what) = (service.proxy(), format!("{fault:?} at {call:?}"));
         let mut client = service.client(REQUEST);
         if call != Call::Start {
             until_it_works(&mut *client, Call::Look);
-            assert!(left::connections(proxy.port) > 0, "{what}");
+            assert!(leaks::connections(proxy.port) > 0, "{what}");
         }
 
-        proxy.makes(trouble);
+        proxy.makes(fault);
         let mut tries = 0;
         let failure = loop {
             let begun = Instant::now();
@@ -131,7 +131,7 @@ fn is_named_in_time_and_over_when_it_is_over<S: Service>(call: Call) {
         for secret in service.secrets().iter().map(String::as_str).chain(["s3cr3t"]) {
             assert!(!seen.contains(&secret.to_lowercase()), "{what}: {seen}");
         }
-        if let Trouble::Shows(certificate) = trouble {
+        if let Fault::Shows(certificate) = fault {
             assert!(
                 failure.hint.contains("names its file"),
                 "{what}: {}",
@@ -145,18 +145,18 @@ fn is_named_in_time_and_over_when_it_is_over<S: Service>(call: Call) {
             );
         }
 
-        proxy.makes(Trouble::None);
+        proxy.makes(Fault::None);
         until_it_works(&mut *client, call);
         until_it_works(&mut *client, Call::Look);
-        assert!(left::connections(proxy.port) <= 2, "{what}");
-        assert_eq!(left::files(proxy.ca().parent().unwrap()), 0, "{what}");
+        assert!(leaks::connections(proxy.port) <= 2, "{what}");
+        assert_eq!(leaks::files(proxy.ca().parent().unwrap()), 0, "{what}");
         assert!(
-            left::threads(caller).is_empty(),
+            leaks::threads(caller).is_empty(),
             "{what}: {:?}",
-            left::threads(caller)
+            leaks::threads(caller)
         );
         drop(client);
-        assert_eq!(left::connections(proxy.port), 0, "{what}");
+        assert_eq!(leaks::connections(proxy.port), 0, "{what}");
     });
 }
 
@@ -178,7 +178,7 @@ fn what_is_slow_but_not_too_slow_is_waited_for<S: Service>() {
     let service = S::new();
     let mut client = service.client(PATIENT);
     client.call(Call::Look).unwrap();
-    service.proxy().makes(Trouble::Slow(Duration::from_secs(5)));
+    service.proxy().makes(Fault::Slow(Duration::from_secs(5)));
     let begun = Instant::now();
     client.call(Call::Look).unwrap();
     assert!(begun.elapsed() >= Duration::from_secs(5));
@@ -192,7 +192,7 @@ fn what_fails_or_is_busy_for_a_moment_is_asked_again<S: Service>() {
         let before = service.proxy().requests();
         client.call(Call::Look).unwrap();
         let needed = service.proxy().requests() - before;
-        service.proxy().makes(Trouble::AnswerOnce(moment));
+        service.proxy().makes(Fault::AnswerOnce(moment));
         client.call(Call::Look).unwrap();
         assert_eq!(service.proxy().requests(), before + 2 * needed + 1);
     }

@@ -1,8 +1,9 @@
 //! Running a command once: its request in, its answer out, and nothing left of it afterwards.
 //!
-//! One loop polls all three pipes and never waits for any of them beyond the deadline. When it ends, for whatever reason,
-//! the command's whole process group is killed and the command itself reaped: a grandchild that keeps a pipe open holds
-//! nobody up. (One that has left the group lives on, but nobody waits for it.)
+//! One loop polls all three pipes and never waits for any of them beyond the deadline. When it
+//! ends, for whatever reason, the command's whole process group is killed and the command itself
+//! reaped: a grandchild that keeps a pipe open holds nobody up. (One that has left the group lives
+//! on, but nobody waits for it.)
 
 use std::fs::File;
 use std::io::{self, Read, Write};

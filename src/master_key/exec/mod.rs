@@ -1,5 +1,6 @@
-//! `exec:PATH`: a master key at any key service, reached by an external command. docs/exec-provider.md specifies how the
-//! command is run, asked and answers; examples/exec-provider-openssl.sh is one.
+//! `exec:PATH`: a master key at any key service, reached by an external command.
+//! docs/exec-provider.md specifies how the command is run, asked and answers;
+//! examples/exec-provider-openssl.sh is one.
 //!
 //! | module | holds |
 //! |---|---|
@@ -152,7 +153,8 @@ impl MasterKey for Exec {
     }
 
     fn unwrap(&self, wrapped: &Wrapped, keystore: &str) -> Result<KeystoreKey, MasterKeyError> {
-        // No answer of a command names such a version: it stands in a keystore that someone else has written.
+        // No answer of a command names such a version: it stands in a keystore that someone else
+        // has written.
         if !is_key_version(&wrapped.key_version) {
             let reason = "the keystore was wrapped with a version whose name is not printable ASCII";
             return Err(MasterKeyError::wrong_key(self, reason));
@@ -162,8 +164,8 @@ impl MasterKey for Exec {
             .map_err(self.refused("unwrap"))
     }
 
-    /// A command that knows no such operation leaves its versions to its service; the next [`wrap`](MasterKey::wrap) uses the
-    /// newest one there. A message says so.
+    /// A command that knows no such operation leaves its versions to its service; the next
+    /// [`wrap`](MasterKey::wrap) uses the newest one there. A message says so.
     fn rotate(&self) -> Result<(), MasterKeyError> {
         match self.call("rotate", &protocol::rotate_request(), protocol::rotate_answer) {
             Err(CallError::UnknownOperation(_)) => {

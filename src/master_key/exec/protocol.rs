@@ -9,7 +9,8 @@
 //!          {}
 //! ```
 //!
-//! Texts that hold a key are made and read in memory that is wiped; nothing of an answer is ever in an error.
+//! Texts that hold a key are made and read in memory that is wiped; nothing of an answer is ever in
+//! an error.
 
 use std::borrow::Cow;
 
@@ -59,8 +60,8 @@ struct WrapAnswer<'a> {
     key_version: Cow<'a, str>,
 }
 
-/// The ciphertext and the version of the master key in the answer to a request to wrap; an error says what is wrong with
-/// it, without its text.
+/// The ciphertext and the version of the master key in the answer to a request to wrap; an error
+/// says what is wrong with it, without its text.
 pub(super) fn wrap_answer(answer: &[u8]) -> Result<(Vec<u8>, String), String> {
     let WrapAnswer {
         ciphertext,

@@ -1,7 +1,8 @@
-//! What a command said on stderr, made fit for an error log: lines of text without anything that may be a key.
+//! What a command said on stderr, made fit for an error log: lines of text without anything that
+//! may be a key.
 //!
-//! A command is not supposed to say a key, but one that traces itself (`set -x`) or quotes an answer does. What looks like
-//! one is replaced by `[hidden]`:
+//! A command is not supposed to say a key, but one that traces itself (`set -x`) or quotes an
+//! answer does. What looks like one is replaced by `[hidden]`:
 //!
 //! - 24 or more characters of base64 or of hexadecimal digits in a row (18 bytes; half a key is no use to anybody);
 //! - 24 or more hexadecimal digits with nothing but separators between them (`ab:cd:..`, `[171, 205, ..`, `\xab\xcd..`);
@@ -72,7 +73,8 @@ fn is_separator(c: char) -> bool {
     " \t:,;.-_\\x".contains(c)
 }
 
-/// Replaces each row of [`LONG`] or more characters that `counts`, with any that are `between` them.
+/// Replaces each row of [`LONG`] or more characters that `counts`, with any that are `between`
+/// them.
 fn hide(line: &str, counts: impl Fn(char) -> bool, between: impl Fn(char) -> bool) -> String {
     let mut out = String::with_capacity(line.len());
     let mut row = String::new();

@@ -1,10 +1,11 @@
-//! Starting a command as a login would: no signal blocked or ignored, in the root directory, leading a process group of its
-//! own, with three pipes and the documented environment.
+//! Starting a command as a login would: no signal blocked or ignored, in the root directory,
+//! leading a process group of its own, with three pipes and the documented environment.
 //!
-//! A process inherits blocked and ignored signals. The server blocks HUP, INT, QUIT, PIPE, ALRM, TERM and TSTP in its threads
-//! and ignores PIPE, so that a command of its could neither be ended by `timeout` nor use an alarm. `std::process::Command` resets
-//! PIPE alone. To unblock the others in a thread while it starts a command would have that thread take signals that are meant for
-//! the server's own; posix_spawn sets them in the child, and copies no page tables of a large server.
+//! A process inherits blocked and ignored signals. The server blocks HUP, INT, QUIT, PIPE, ALRM,
+//! TERM and TSTP in its threads and ignores PIPE, so that a command of its could neither be ended
+//! by `timeout` nor use an alarm. `std::process::Command` resets PIPE alone. To unblock the others
+//! in a thread while it starts a command would have that thread take signals that are meant for the
+//! server's own; posix_spawn sets them in the child, and copies no page tables of a large server.
 
 use std::ffi::{CString, OsStr};
 use std::io::{self, PipeReader, PipeWriter};
@@ -25,8 +26,9 @@ pub(super) struct Spawned {
     pub(super) stdin: PipeWriter,
     pub(super) stdout: PipeReader,
     pub(super) stderr: PipeReader,
-    /// The command's end of its stdin. While we hold it ourselves, a command that does not read its request cannot have the
-    /// writer killed by SIGPIPE, whatever the process that we are in does with that signal.
+    /// The command's end of its stdin. While we hold it ourselves, a command that does not read its
+    /// request cannot have the writer killed by SIGPIPE, whatever the process that we are in does
+    /// with that signal.
     pub(super) kept_open: PipeReader,
 }
 
@@ -85,7 +87,8 @@ fn c_string(parts: &[&OsStr]) -> io::Result<CString> {
 #[expect(unsafe_code, reason = "the one call of posix_spawn that nix lacks")]
 fn start_in_root(actions: &mut PosixSpawnFileActions) -> io::Result<()> {
     let actions: *mut libc::posix_spawn_file_actions_t = ptr::from_mut(actions).cast();
-    // SAFETY: nix's type is a transparent wrapper of libc's, which is initialised; the call keeps a copy of the path.
+    // SAFETY: nix's type is a transparent wrapper of libc's, which is initialised; the call keeps a
+    // copy of the path.
     match unsafe { libc::posix_spawn_file_actions_addchdir_np(actions, c"/".as_ptr()) } {
         0 => Ok(()),
         error => Err(io::Error::from_raw_os_error(error)),

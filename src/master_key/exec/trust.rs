@@ -1,10 +1,10 @@
-//! Whether a command may be trusted with a key: nobody but root and we ourselves may be able to change it, or to put another
-//! into its place.
+//! Whether a command may be trusted with a key: nobody but root and we ourselves may be able to
+//! change it, or to put another into its place.
 //!
-//! The path is walked from the root: each name is opened in the folder that was judged before it, and symbolic links are
-//! followed by hand, so that what is judged is what is used. A binary is run by its descriptor. A script is not, for its
-//! interpreter opens it anew by its path; but where nobody else may change a folder on the way, nobody else can make that path
-//! lead elsewhere.
+//! The path is walked from the root: each name is opened in the folder that was judged before it,
+//! and symbolic links are followed by hand, so that what is judged is what is used. A binary is run
+//! by its descriptor. A script is not, for its interpreter opens it anew by its path; but where
+//! nobody else may change a folder on the way, nobody else can make that path lead elsewhere.
 
 use std::ffi::OsString;
 use std::fs::{File, Metadata};
@@ -56,10 +56,12 @@ struct Step {
     path: PathBuf,
 }
 
-/// The program that `path`, an absolute one, leads to, if nobody else may change it or put another into its place.
+/// The program that `path`, an absolute one, leads to, if nobody else may change it or put another
+/// into its place.
 ///
 /// # Errors
-/// [`MasterKeyError::CannotRun`] if it is no file, [`MasterKeyError::Untrusted`] with the command that mends it.
+/// [`MasterKeyError::CannotRun`] if it is no file, [`MasterKeyError::Untrusted`] with the command
+/// that mends it.
 pub(super) fn resolve(path: &Path) -> Result<Program, MasterKeyError> {
     resolve_for(geteuid().as_raw(), path)
 }
@@ -148,7 +150,8 @@ fn check(path: &Path, meta: &Metadata, we: u32) -> Result<(), MasterKeyError> {
     }
 }
 
-/// Beside the command nobody else may have files at all: an interpreter may load them, as Python does.
+/// Beside the command nobody else may have files at all: an interpreter may load them, as Python
+/// does.
 fn check_folder_of_command(folder: &Step) -> Result<(), MasterKeyError> {
     let mode = folder.meta.mode() & 0o7777;
     match mode & GROUP_OR_OTHERS_WRITE {

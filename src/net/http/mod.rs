@@ -1,8 +1,9 @@
-//! Requests and answers: kept-alive connections, each request within a deadline, each answer within a size.
+//! Requests and answers: kept-alive connections, each request within a deadline, each answer within
+//! a size.
 //!
-//! No redirect is followed, no proxy of the environment is used, no cookie is kept, nothing is compressed, no thread
-//! is started, and nothing is logged. Tokens and bodies are wiped where they are ours; the buffers of the TLS library
-//! are not.
+//! No redirect is followed, no proxy of the environment is used, no cookie is kept, nothing is
+//! compressed, no thread is started, and nothing is logged. Tokens and bodies are wiped where they
+//! are ours; the buffers of the TLS library are not.
 
 mod transport;
 
@@ -28,7 +29,8 @@ use crate::secret::SecretBytes;
 /// The most bytes of an answer unless told.
 pub const DEFAULT_MAX_BODY: u64 = 1024 * 1024;
 
-/// How long a connection that nobody uses is kept. Servers close theirs sooner or later; that is noticed.
+/// How long a connection that nobody uses is kept. Servers close theirs sooner or later; that is
+/// noticed.
 const KEEP_IDLE: Duration = Duration::from_secs(300);
 
 /// How a client is set up.
@@ -38,7 +40,8 @@ pub struct HttpOptions {
     pub tls: TlsOptions,
     /// Where requests may go without TLS.
     pub plain_http: PlainHttp,
-    /// The longest time for one connection to come about, TLS included. The deadline of a request may be nearer.
+    /// The longest time for one connection to come about, TLS included. The deadline of a request
+    /// may be nearer.
     pub connect_timeout: Duration,
     /// The most bytes of an answer's body.
     pub max_body: u64,
@@ -185,11 +188,12 @@ impl HttpClient {
         }
     }
 
-    /// Sends a request and reads its whole answer before the deadline. An answer of any status is a success here.
+    /// Sends a request and reads its whole answer before the deadline. An answer of any status is a
+    /// success here.
     ///
     /// # Errors
-    /// See [`NetError`]. Whether the request took effect is unknown after [`NetError::TimedOut`] and
-    /// [`NetError::CutOff`].
+    /// See [`NetError`]. Whether the request took effect is unknown after [`NetError::TimedOut`]
+    /// and [`NetError::CutOff`].
     pub fn send(&self, request: Request, deadline: Deadline) -> Result<Response, NetError> {
         let call = Call {
             host: request.url.authority().to_owned(),
@@ -234,8 +238,8 @@ impl HttpClient {
         }
     }
 
-    /// Ends every request under way, in whatever thread, with [`NetError::Interrupted`], and refuses all later ones.
-    /// Only the resolving of a name is waited for.
+    /// Ends every request under way, in whatever thread, with [`NetError::Interrupted`], and
+    /// refuses all later ones. Only the resolving of a name is waited for.
     pub fn interrupt(&self) {
         self.is_interrupted.store(true, Ordering::Release);
         self.agent.clone().shutdown();
@@ -301,7 +305,8 @@ impl Call<'_> {
         }
     }
 
-    /// Our words for the client's error. Those of the client that could quote an answer are left out.
+    /// Our words for the client's error. Those of the client that could quote an answer are left
+    /// out.
     fn failed(&self, error: ureq::Error) -> NetError {
         let host = self.host.clone();
         if self.is_interrupted.load(Ordering::Acquire) {

@@ -1,5 +1,5 @@
-//! What the HTTP client wants of a connection and of names, out of [`tcp`](crate::net::tcp), [`tls`] and
-//! [`resolve`](crate::net::resolve).
+//! What the HTTP client wants of a connection and of names, out of [`tcp`](crate::net::tcp),
+//! [`tls`] and [`resolve`](crate::net::resolve).
 
 use std::fmt;
 use std::io::{self, ErrorKind, Read, Write};

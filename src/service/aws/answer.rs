@@ -9,7 +9,8 @@ use super::error::{Answered, AwsError, Class};
 use crate::clock;
 use crate::net::Response;
 
-/// How far a clock may be off before a signature is refused ("Signature Version 4", elements of a request).
+/// How far a clock may be off before a signature is refused ("Signature Version 4", elements of a
+/// request).
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(5 * 60);
 
 /// The most characters of AWS's own words that are quoted.
@@ -53,8 +54,8 @@ fn error_of(response: &Response, from: &str, operation: &'static str, now: Syste
             .filter(|id| is_plain(id)),
         clock_off: date.and_then(|theirs| clock_off(now, theirs)),
     };
-    // What AWS says of a signature repeats headers, the session token among them; what it says of a wrong request
-    // repeats members of it, and one of those is the key.
+    // What AWS says of a signature repeats headers, the session token among them; what it says of a
+    // wrong request repeats members of it, and one of those is the key.
     let may_be_quoted = matches!(
         answered.class(),
         Class::WrongKey
@@ -133,8 +134,8 @@ pub(super) fn xml_text<'a>(xml: &'a str, name: &str) -> Option<Cow<'a, str>> {
     Some(Cow::Owned(unescaped))
 }
 
-/// `NotFoundException` out of `com.amazonaws.kms#NotFoundException` and `NotFoundException:http://...`; empty if it is
-/// no name.
+/// `NotFoundException` out of `com.amazonaws.kms#NotFoundException` and
+/// `NotFoundException:http://...`; empty if it is no name.
 fn plain_name(name: String) -> String {
     let name = name.split(':').next().unwrap_or_default();
     let name = name.rsplit('#').next().unwrap_or_default();

@@ -70,7 +70,8 @@ impl ApiClient {
             ..HttpOptions::default()
         };
         Ok(ApiClient {
-            // Where everything is on this machine and without TLS, as in tests, no roots of trust are needed.
+            // Where everything is on this machine and without TLS, as in tests, no roots of trust
+            // are needed.
             http: match kms.is_https() || sts.is_https() {
                 true => HttpClient::new(http)?,
                 false => HttpClient::for_plain_http(http),
@@ -143,7 +144,8 @@ fn region(config: &KmsConfig, profiles: &Profiles) -> Result<String, AwsError> {
     }
 }
 
-/// The endpoint that someone names: the service's own before one for all services, the environment before the profile.
+/// The endpoint that someone names: the service's own before one for all services, the environment
+/// before the profile.
 fn named_endpoint<'a>(service: Service, variables: &'a Variables, profiles: &'a Profiles) -> Option<&'a str> {
     variables
         .text(service.endpoint_variable())

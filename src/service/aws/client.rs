@@ -94,7 +94,8 @@ impl Kms {
         encrypted(response.body()).map_err(bad_answer)
     }
 
-    /// Decrypts what this key, or the one that the ciphertext names, has encrypted with this context.
+    /// Decrypts what this key, or the one that the ciphertext names, has encrypted with this
+    /// context.
     pub(crate) fn decrypt(
         &self,
         ciphertext: &[u8],
@@ -106,8 +107,8 @@ impl Kms {
         decrypted(response.body()).map_err(bad_answer)
     }
 
-    /// The file with access keys, if others may read or change it. Tokens that Kubernetes puts into a pod have the modes
-    /// that Kubernetes gives them.
+    /// The file with access keys, if others may read or change it. Tokens that Kubernetes puts into
+    /// a pod have the modes that Kubernetes gives them.
     pub(crate) fn loose_files(&self) -> Vec<LoosePermissions> {
         let file = profile::credentials_file(&self.config.variables);
         let loose = file.and_then(|path| permissions::check_path(&path));
@@ -130,7 +131,8 @@ impl Kms {
         let attempt = |remaining| {
             let deadline = Deadline::after(remaining);
             match self.attempt(&session, &call, deadline) {
-                // They were taken back before their end: others may be had. Once: the next answer counts.
+                // They were taken back before their end: others may be had. Once: the next answer
+                // counts.
                 Err(AwsError::Answered(refused))
                     if is_refusal(refused.class()) && session.credentials.renews() =>
                 {
@@ -239,7 +241,8 @@ struct DecryptAnswer {
 }
 
 fn decrypted(body: &[u8]) -> Result<SecretBytes, &'static str> {
-    // A text with escapes would be copied by the parser, and those copies are not wiped. Base64 needs none.
+    // A text with escapes would be copied by the parser, and those copies are not wiped. Base64
+    // needs none.
     if body.contains(&b'\\') {
         return Err("there is a backslash in it");
     }

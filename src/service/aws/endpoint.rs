@@ -1,7 +1,8 @@
-//! Where KMS and STS are: the endpoint of a region, in its partition, or another one that someone names.
+//! Where KMS and STS are: the endpoint of a region, in its partition, or another one that someone
+//! names.
 //!
-//! "AWS Key Management Service endpoints and quotas" and "AWS Security Token Service endpoints and quotas", AWS General
-//! Reference; partitions.json of the AWS SDKs for the domains of partitions.
+//! "AWS Key Management Service endpoints and quotas" and "AWS Security Token Service endpoints and
+//! quotas", AWS General Reference; partitions.json of the AWS SDKs for the domains of partitions.
 
 /// A service that is asked here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,7 +80,8 @@ pub(super) fn url(service: Service, region: &str, variant: Variant) -> String {
     format!("https://{}{fips}.{region}.{domain}", service.name())
 }
 
-/// Whether the text can be a region's name: a label of a host name, so that no other host can be meant.
+/// Whether the text can be a region's name: a label of a host name, so that no other host can be
+/// meant.
 pub(super) fn is_region(text: &str) -> bool {
     let label = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-';
     !text.is_empty()
@@ -93,7 +95,8 @@ pub(super) fn is_region(text: &str) -> bool {
 mod tests {
     use super::*;
 
-    /// Made with botocore's endpoint rules: `Session().create_client("kms", region).meta.endpoint_url` and its like.
+    /// Made with botocore's endpoint rules: `Session().create_client("kms",
+    /// region).meta.endpoint_url` and its like.
     #[test]
     fn endpoints_are_those_of_the_sdks() {
         let (plain, fips) = (

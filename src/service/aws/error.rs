@@ -1,4 +1,5 @@
-//! What can go wrong between keyroll and AWS: with which service, by AWS's own name for it, and what helps.
+//! What can go wrong between keyroll and AWS: with which service, by AWS's own name for it, and
+//! what helps.
 
 use std::fmt;
 use std::time::Duration;
@@ -9,7 +10,8 @@ use crate::durable::FileError;
 use crate::net::NetError;
 use crate::service::{ErrorKind, ServiceError};
 
-/// A failure to get credentials or to have KMS do something. No variant holds a secret or the body of an answer.
+/// A failure to get credentials or to have KMS do something. No variant holds a secret or the body
+/// of an answer.
 #[derive(Debug, Error)]
 pub enum AwsError {
     /// Something that was set cannot be used, or something is not set.
@@ -71,7 +73,8 @@ pub struct Answered {
     pub message: Option<String>,
     /// What AWS finds the request by.
     pub request_id: Option<String>,
-    /// How far this machine's clock is off, where it is by more than AWS allows for: positive = fast.
+    /// How far this machine's clock is off, where it is by more than AWS allows for: positive =
+    /// fast.
     pub clock_off: Option<i64>,
 }
 
@@ -170,8 +173,9 @@ impl Answered {
             Some(Class::BadCredentials) if self.clock_off.is_some() => Class::ClockSkew,
             Some(Class::InvalidState) if message.contains("pending deletion") => Class::PendingDeletion,
             Some(Class::InvalidState) if message.contains("is disabled") => Class::Disabled,
-            // A policy that does not allow it is named with the action. What is denied otherwise is a ciphertext of which
-            // KMS does not tell whether its key is not there or may not be used.
+            // A policy that does not allow it is named with the action. What is denied otherwise is
+            // a ciphertext of which KMS does not tell whether its key is not there or may not be
+            // used.
             Some(Class::AccessDenied)
                 if self.operation == "Decrypt" && !message.contains("not authorized") =>
             {

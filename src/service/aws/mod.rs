@@ -1,4 +1,5 @@
-//! Amazon Web Services: credentials, signed requests, and `Encrypt` and `Decrypt` of the Key Management Service.
+//! Amazon Web Services: credentials, signed requests, and `Encrypt` and `Decrypt` of the Key
+//! Management Service.
 //!
 //! | module | holds |
 //! |---|---|

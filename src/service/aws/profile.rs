@@ -1,4 +1,5 @@
-//! The files that AWS's tools share, `~/.aws/config` and `~/.aws/credentials`, and the profiles in them.
+//! The files that AWS's tools share, `~/.aws/config` and `~/.aws/credentials`, and the profiles in
+//! them.
 //!
 //! "Shared config and credentials files", AWS SDKs and Tools Reference Guide:
 //!
@@ -42,7 +43,8 @@ pub(super) struct Profiles {
     chosen: Option<String>,
 }
 
-/// The properties of one section. Those under another, as of a service, are named `kms.endpoint_url`.
+/// The properties of one section. Those under another, as of a service, are named
+/// `kms.endpoint_url`.
 #[derive(Default)]
 pub(super) struct Properties(BTreeMap<String, Zeroizing<String>>);
 
@@ -134,7 +136,8 @@ impl Profiles {
     fn read_file(&mut self, kind: Kind, path: &Path) -> Result<(), AwsError> {
         let file = match read::open_regular(path) {
             Ok(file) => file,
-            // Mostly there is none: the home of the server's user has no such directory, or none that it may enter.
+            // Mostly there is none: the home of the server's user has no such directory, or none
+            // that it may enter.
             Err(FileError::FileNotFound { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
                 return Ok(());
             }
@@ -180,7 +183,8 @@ impl Profiles {
             }
             let Some((name, value)) = line.split_once('=') else {
                 if is_nested {
-                    // The rest of a value of several lines: no property that counts here has such a one.
+                    // The rest of a value of several lines: no property that counts here has such a
+                    // one.
                     continue;
                 }
                 return Err(wrong("a line has no '='"));

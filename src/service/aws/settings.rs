@@ -6,8 +6,8 @@ use std::ffi::OsString;
 use super::config::LOG_LEVELS;
 use super::variables::LOG_LEVEL;
 
-/// The keystore in the data directory of a server that names a KMS key and no keystore. KMS wraps it, so that it may lie
-/// there, as the peer's key files do.
+/// The keystore in the data directory of a server that names a KMS key and no keystore. KMS wraps
+/// it, so that it may lie there, as the peer's key files do.
 pub const DEFAULT_KEYSTORE: &str = "keyroll.keystore";
 
 /// Settings; what is empty is as the environment says.

@@ -1,6 +1,8 @@
-//! Signature Version 4: how AWS knows who sends a request, and that nobody has changed it on its way.
+//! Signature Version 4: how AWS knows who sends a request, and that nobody has changed it on its
+//! way.
 //!
-//! "Create a signed AWS API request", AWS Identity and Access Management User Guide. The signature is made in four steps:
+//! "Create a signed AWS API request", AWS Identity and Access Management User Guide. The signature
+//! is made in four steps:
 //!
 //! ```text
 //! canonical request = METHOD \n path \n query \n header:value\n... \n signed headers \n hex(SHA-256(body))
@@ -44,8 +46,8 @@ pub(super) struct Scope<'a> {
     pub(super) service: &'a str,
 }
 
-/// The headers that have to be sent beside those of the request: the time, the session token if there is one, and the
-/// signature over all of it.
+/// The headers that have to be sent beside those of the request: the time, the session token if
+/// there is one, and the signature over all of it.
 pub(super) fn sign(
     request: &Signable<'_>,
     scope: Scope<'_>,
@@ -259,8 +261,9 @@ mod tests {
         sign(&request, scope, &credentials, UNIX_EPOCH + THEN)
     }
 
-    /// 30 of the 38 cases of AWS's published test suite, and three more. tests/services/aws/signature_vectors.py says where they are
-    /// from, compares them with the suite, and names the eight others: S3's paths, and a token that is not signed.
+    /// 30 of the 38 cases of AWS's published test suite, and three more.
+    /// tests/services/aws/signature_vectors.py says where they are from, compares them with the
+    /// suite, and names the eight others: S3's paths, and a token that is not signed.
     #[test]
     fn signatures_are_those_of_the_published_test_suite() {
         let Vectors { vectors } = serde_json::from_str(include_str!("signature_vectors.json")).unwrap();

@@ -1,7 +1,7 @@
 //! The variables of the environment that every AWS SDK reads, by their names there.
 //!
-//! "Environment variables" and "Settings reference", AWS SDKs and Tools Reference Guide. What the server's variables
-//! say stands in their place: [`KmsSettings`](super::KmsSettings).
+//! "Environment variables" and "Settings reference", AWS SDKs and Tools Reference Guide. What the
+//! server's variables say stands in their place: [`KmsSettings`](super::KmsSettings).
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -9,7 +9,8 @@ use std::path::PathBuf;
 
 use zeroize::Zeroizing;
 
-/// How much is said of the requests, in the words of `keyroll_log_level`. No AWS variable has this meaning.
+/// How much is said of the requests, in the words of `keyroll_log_level`. No AWS variable has this
+/// meaning.
 pub const LOG_LEVEL: &str = "KEYROLL_AWS_LOG_LEVEL";
 
 /// The variables that count here. A secret may be among them: there is no `Debug`.

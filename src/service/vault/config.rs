@@ -44,8 +44,9 @@ pub struct VaultAccess {
 }
 
 impl VaultAccess {
-    /// Finds fault with the files that hold what we log in with, where others may read or change them. The token that
-    /// Kubernetes itself puts into a pod has the mode that Kubernetes gives it.
+    /// Finds fault with the files that hold what we log in with, where others may read or change
+    /// them. The token that Kubernetes itself puts into a pod has the mode that Kubernetes gives
+    /// it.
     pub fn loose_files(&self) -> Vec<LoosePermissions> {
         let secret = match &self.login {
             Some(Login::Token(source))
@@ -64,8 +65,8 @@ impl VaultAccess {
         files.filter_map(|path| permissions::check_path(path)).collect()
     }
 
-    /// What the environment says, in the variables of Vault's own command: `VAULT_TOKEN`, `VAULT_NAMESPACE`,
-    /// `VAULT_CACERT`, `VAULT_CLIENT_CERT`, `VAULT_CLIENT_KEY`.
+    /// What the environment says, in the variables of Vault's own command: `VAULT_TOKEN`,
+    /// `VAULT_NAMESPACE`, `VAULT_CACERT`, `VAULT_CLIENT_CERT`, `VAULT_CLIENT_KEY`.
     pub fn from_environment<'a>(
         variable: impl Fn(&str) -> Option<&'a OsStr>,
         timeout: Duration,
@@ -104,8 +105,8 @@ pub enum Login {
         /// The secret id.
         secret_id: SecretSource,
     },
-    /// A JSON web token that someone else vouches for, as Kubernetes does for service accounts: POST `auth/MOUNT/login`
-    /// with `role` and `jwt`.
+    /// A JSON web token that someone else vouches for, as Kubernetes does for service accounts:
+    /// POST `auth/MOUNT/login` with `role` and `jwt`.
     Jwt {
         /// Where the method is mounted: `kubernetes` or `jwt`.
         mount: String,
@@ -124,7 +125,8 @@ pub enum Login {
 }
 
 impl Login {
-    /// Whether a token that is no longer valid can be replaced: by logging in anew, or by reading a file anew.
+    /// Whether a token that is no longer valid can be replaced: by logging in anew, or by reading a
+    /// file anew.
     pub(super) fn can_repeat(&self) -> bool {
         !matches!(self, Login::Token(SecretSource::Value(_)))
     }

@@ -66,10 +66,11 @@ pub enum Refusal {
     Busy,
     /// Vault or something before it fails; the HTTP status.
     Fails(u16),
-    /// Something else is wrong with the request; the HTTP status, and why, where Vault said something that we know, or
-    /// nothing.
+    /// Something else is wrong with the request; the HTTP status, and why, where Vault said
+    /// something that we know, or nothing.
     Other(u16, &'static str),
-    /// The answer is not what the API promises; the line and the column. It is not quoted, for it may hold a key.
+    /// The answer is not what the API promises; the line and the column. It is not quoted, for it
+    /// may hold a key.
     BadAnswer(usize, usize),
 }
 

@@ -1,4 +1,5 @@
-//! Tokens: obtained by a login, renewed at two thirds of their life, obtained anew where they cannot be.
+//! Tokens: obtained by a login, renewed at two thirds of their life, obtained anew where they
+//! cannot be.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -182,7 +183,8 @@ impl VaultClient {
         }
     }
 
-    /// Whether the token lives longer now. `false`: it is at the end of its longest life, or no longer valid.
+    /// Whether the token lives longer now. `false`: it is at the end of its longest life, or no
+    /// longer valid.
     fn renew(&self, held: &mut VaultToken, deadline: Deadline) -> Result<bool, VaultError> {
         let path = "auth/token/renew-self";
         let before = held.renew_at;
@@ -209,7 +211,8 @@ impl VaultClient {
                 Ok(false)
             }
             Err(error) => {
-                // It may still be valid for a third of its life: a failed renewal is no reason to fail a request.
+                // It may still be valid for a third of its life: a failed renewal is no reason to
+                // fail a request.
                 if error.is_away() {
                     held.renew_at = Some(Instant::now() + SHORTEST_PAUSE);
                     return Ok(true);

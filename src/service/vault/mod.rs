@@ -1,7 +1,8 @@
-//! The API of HashiCorp Vault and OpenBao: requests with a token that is obtained and kept by itself, and answers told
-//! apart by what a DBA has to do about them. Tested against OpenBao.
+//! The API of HashiCorp Vault and OpenBao: requests with a token that is obtained and kept by
+//! itself, and answers told apart by what a DBA has to do about them. Tested against OpenBao.
 //!
-//! Source of paths and statuses: the HTTP API of Vault 1.x and OpenBao 2.x, and what OpenBao 2.7.2 was seen to answer.
+//! Source of paths and statuses: the HTTP API of Vault 1.x and OpenBao 2.x, and what OpenBao 2.7.2
+//! was seen to answer.
 
 pub mod config;
 pub mod error;
@@ -47,7 +48,8 @@ enum Repeat {
     NotBlindly,
 }
 
-/// What Vault says with status 400, and what we say then. Its own words may quote what it was given.
+/// What Vault says with status 400, and what we say then. Its own words may quote what it was
+/// given.
 const KNOWN_REASONS: [(&str, &str); 5] = [
     (
         "disallowed by policy (too old)",
@@ -70,7 +72,8 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// Whether the status was 404: a version that is deleted or destroyed is told so, with its metadata.
+    /// Whether the status was 404: a version that is deleted or destroyed is told so, with its
+    /// metadata.
     pub fn is_gone(&self) -> bool {
         self.response.status == 404
     }
@@ -143,13 +146,14 @@ impl VaultClient {
         self.config.address.authority()
     }
 
-    /// The time that a call of several requests is given: that of one request, as often as it may be tried.
+    /// The time that a call of several requests is given: that of one request, as often as it may
+    /// be tried.
     pub fn allowance(&self) -> Deadline {
         self.policy().allowance()
     }
 
-    /// Has all later requests, also those of calls under way, wait for so long and be sent again so often, in place of
-    /// what the settings say.
+    /// Has all later requests, also those of calls under way, wait for so long and be sent again so
+    /// often, in place of what the settings say.
     pub fn set_retry_policy(&self, timeout: Duration, max_retries: u32) {
         *self.policy.lock().unwrap_or_else(PoisonError::into_inner) = RetryPolicy { timeout, max_retries };
     }
@@ -173,8 +177,8 @@ impl VaultClient {
         self.with_token(&Method::POST, path, body.expose(), Repeat::NotBlindly, deadline)
     }
 
-    /// Renews the token or logs in anew where that is due, and says when to call this next; `None` where the token has
-    /// no end or nothing can be done about it.
+    /// Renews the token or logs in anew where that is due, and says when to call this next; `None`
+    /// where the token has no end or nothing can be done about it.
     pub fn keep_token(&self, deadline: Deadline) -> Result<Option<Duration>, VaultError> {
         let mut token = self.token(deadline)?;
         self.ensure_token(&mut token, deadline)?;

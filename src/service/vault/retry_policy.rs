@@ -15,7 +15,8 @@ pub(super) struct RetryPolicy {
 }
 
 impl RetryPolicy {
-    /// The time that a call of several requests is given: that of one request, as often as it may be tried.
+    /// The time that a call of several requests is given: that of one request, as often as it may
+    /// be tried.
     pub(super) fn allowance(&self) -> Deadline {
         let tries = self.max_retries.saturating_add(1).min(MOST_ATTEMPTS);
         Deadline::after(self.timeout.saturating_mul(tries))

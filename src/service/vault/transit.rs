@@ -1,7 +1,7 @@
 //! A key of the transit engine: it encrypts and decrypts, and never leaves Vault.
 //!
-//! Source: API of the transit secrets engine (`MOUNT/encrypt/KEY`, `MOUNT/decrypt/KEY`, `MOUNT/keys/KEY/rotate`), and
-//! what OpenBao 2.7.2 answers.
+//! Source: API of the transit secrets engine (`MOUNT/encrypt/KEY`, `MOUNT/decrypt/KEY`,
+//! `MOUNT/keys/KEY/rotate`), and what OpenBao 2.7.2 answers.
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -56,7 +56,8 @@ impl TransitKey {
         &self.config
     }
 
-    /// The ciphertext of some bytes, as Vault writes it: `vault:v3:BASE64`. Only `context` opens it again.
+    /// The ciphertext of some bytes, as Vault writes it: `vault:v3:BASE64`. Only `context` opens it
+    /// again.
     pub fn encrypt(&self, plain: &[u8], context: &str) -> Result<String, VaultError> {
         let body = with_secret(&format!("{}\"plaintext\":\"", start_of(context)), plain, "\"}");
         let answer = self
@@ -95,7 +96,8 @@ impl TransitKey {
         let answer = self.client()?.write(&path, &empty, self.deadline())?;
         match answer.is_empty() {
             true => Ok(()),
-            // Newer ones tell of the key. Whatever else answers with status 200 has made no version.
+            // Newer ones tell of the key. Whatever else answers with status 200 has made no
+            // version.
             false => answer.data::<IgnoredAny>().map(drop),
         }
     }

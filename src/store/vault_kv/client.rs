@@ -1,7 +1,8 @@
-//! Requests to the KV engine, version 2: a key is the secret named by its id, field `data` in hex digits; the secret's
-//! version is the key's.
+//! Requests to the KV engine, version 2: a key is the secret named by its id, field `data` in hex
+//! digits; the secret's version is the key's.
 //!
-//! Source: API of the KV secrets engine version 2 (`MOUNT/metadata/`, `MOUNT/data/`), and what OpenBao 2.7.2 answers.
+//! Source: API of the KV secrets engine version 2 (`MOUNT/metadata/`, `MOUNT/data/`), and what
+//! OpenBao 2.7.2 answers.
 
 use std::collections::BTreeMap;
 
@@ -262,8 +263,8 @@ impl KvClient {
         Ok(format!("{}/{what}/{}{id}", folder.mount, folder.path))
     }
 
-    /// Asks once where the engine is mounted and which version it has. Where that may not be asked, or shall not be,
-    /// the mount is the first part of the path.
+    /// Asks once where the engine is mounted and which version it has. Where that may not be asked,
+    /// or shall not be, the mount is the first part of the path.
     fn folder(&self) -> Result<&Folder, KvError> {
         self.folder.get_or_try_init(|| {
             let (first, rest) = self.path.split_once('/').unwrap_or((&self.path, ""));

@@ -14,15 +14,18 @@ pub const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);
 pub struct VaultKvConfig {
     /// Which Vault, and who we are there.
     pub vault: VaultConfig,
-    /// What follows `/v1/` in the URL: the mount and, possibly, a path in it; no slash at either end.
+    /// What follows `/v1/` in the URL: the mount and, possibly, a path in it; no slash at either
+    /// end.
     pub path: String,
     /// Ask for the mount's KV version at the start (`keyroll_check_kv_version`).
     pub check_kv_version: bool,
     /// New versions are in force after this time (`keyroll_cache_version_timeout`).
     pub version_interval: Duration,
-    /// The bytes of all versions are compared with Vault's after this time (`keyroll_cache_timeout`).
+    /// The bytes of all versions are compared with Vault's after this time
+    /// (`keyroll_cache_timeout`).
     pub key_interval: Duration,
-    /// Refuse files to log in with that others may read or change, instead of a warning (`keyroll_strict_permissions`).
+    /// Refuse files to log in with that others may read or change, instead of a warning
+    /// (`keyroll_strict_permissions`).
     pub strict_permissions: bool,
 }
 

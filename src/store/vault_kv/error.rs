@@ -94,7 +94,8 @@ pub enum KvError {
         step: u32,
     },
 
-    /// Vault has forgotten versions, as after a restored snapshot, and would give their numbers a second time.
+    /// Vault has forgotten versions, as after a restored snapshot, and would give their numbers a
+    /// second time.
     #[error(
         "the latest version of key {} in {store} is {latest}, but {seen} was in use: Vault would give its number a second \
          time",

@@ -1,7 +1,8 @@
-//! Vault KV: data keys as secrets of HashiCorp Vault or OpenBao, as hashicorp_key_management keeps them.
+//! Vault KV: data keys as secrets of HashiCorp Vault or OpenBao, as hashicorp_key_management keeps
+//! them.
 //!
-//! All live versions of all keys are read at the start; from then on a thread of the plugin looks for new ones
-//! (`refresh`), and no request is ever made where the server waits for a page.
+//! All live versions of all keys are read at the start; from then on a thread of the plugin looks
+//! for new ones (`refresh`), and no request is ever made where the server waits for a page.
 
 mod client;
 pub mod config;
@@ -100,7 +101,8 @@ impl KeyStore for VaultKv {
         Ok(loaded)
     }
 
-    /// Versions that Vault no longer has do not fail a rotation or a reload: the server goes on with its own.
+    /// Versions that Vault no longer has do not fail a rotation or a reload: the server goes on
+    /// with its own.
     fn rotate_keys(
         &self,
         which: Rotate,

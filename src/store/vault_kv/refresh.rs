@@ -1,4 +1,5 @@
-//! Refreshing from Vault KV: one list and one small answer for each secret, and the bytes of what is new.
+//! Refreshing from Vault KV: one list and one small answer for each secret, and the bytes of what
+//! is new.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -12,7 +13,8 @@ use crate::keys::{KeyName, KeySet, Ring};
 use crate::store::refresh::{ChangeSource, Changes, RefreshPolicy};
 use crate::store::{StoreError, Warning};
 
-/// How old answers may become, as wall-clock maxima, in milliseconds. They may be set anew while a look is under way.
+/// How old answers may become, as wall-clock maxima, in milliseconds. They may be set anew while a
+/// look is under way.
 #[derive(Debug)]
 pub(super) struct Intervals {
     versions: AtomicU64,
@@ -88,7 +90,8 @@ impl KvChanges {
                 continue;
             }
             let found = match self.client.key(name) {
-                // A version never changes: it is told once, and does not keep the other keys from being read.
+                // A version never changes: it is told once, and does not keep the other keys from
+                // being read.
                 Err(error @ KvError::NotAKey { .. }) => {
                     self.gone.insert(name, Gone::Missing);
                     let reason = error.to_string();

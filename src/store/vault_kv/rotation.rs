@@ -1,5 +1,5 @@
-//! Rotation: what could hinder it is looked at for all keys before anything is written; each version is written by
-//! check-and-set and read back.
+//! Rotation: what could hinder it is looked at for all keys before anything is written; each
+//! version is written by check-and-set and read back.
 
 use super::client::SecretMetadata;
 use super::{KvError, MOST_AT_ONCE, VaultKv};
@@ -20,8 +20,8 @@ struct Part {
 }
 
 impl VaultKv {
-    /// Writes `new.step` versions of each key, each with bytes of its own; `before` are the keys of now. More where the number
-    /// would not lie above every one that was seen.
+    /// Writes `new.step` versions of each key, each with bytes of its own; `before` are the keys of
+    /// now. More where the number would not lie above every one that was seen.
     ///
     /// # Errors
     /// Nothing was written, unless it is [`StoreError::KeyRotationUnfinished`].

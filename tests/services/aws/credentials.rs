@@ -121,7 +121,7 @@ fn without_credentials_it_is_said_where_they_were_looked_for() {
 
 #[test]
 fn credentials_are_fetched_once_and_again_before_they_end() {
-    use test_support::trouble::{Proxy, Trouble};
+    use test_support::fault_proxy::{Fault, Proxy};
     let moto = shared_moto();
     let proxy = Proxy::plain(moto.port);
     let url = proxy.url();
@@ -147,19 +147,19 @@ fn credentials_are_fetched_once_and_again_before_they_end() {
     );
     let environment = with(&bare(moto), "AWS_CONTAINER_CREDENTIALS_FULL_URI", &url);
     let master = opened(&moto.create_key(), &environment, PATIENT);
-    proxy.makes(Trouble::Answer(answer.leak()));
+    proxy.makes(Fault::Answer(answer.leak()));
     let before = proxy.requests();
     let (_, wrapped) = wrap(&*master);
     master.unwrap(&wrapped, KEYSTORE).unwrap();
     assert_eq!(proxy.requests(), before + 2);
     // Whoever gives them may be away meanwhile.
-    proxy.makes(Trouble::Closed);
+    proxy.makes(Fault::Closed);
     master.unwrap(&wrapped, KEYSTORE).unwrap();
 }
 
 #[test]
 fn credentials_that_have_ended_for_aws_are_replaced_at_once_whatever_our_clock_says() {
-    use test_support::trouble::{Proxy, Trouble};
+    use test_support::fault_proxy::{Fault, Proxy};
     let moto = shared_moto();
     let (instance, kms) = (Proxy::plain(moto.port), Proxy::plain(moto.port));
     let environment = with(&bare(moto), "AWS_EC2_METADATA_SERVICE_ENDPOINT", &instance.url());
@@ -167,7 +167,7 @@ fn credentials_that_have_ended_for_aws_are_replaced_at_once_whatever_our_clock_s
     let master = opened(&moto.create_key(), &environment, PATIENT);
     let (_, wrapped) = wrap(&*master);
     let for_credentials = instance.requests();
-    kms.makes(Trouble::AnswerOnce(
+    kms.makes(Fault::AnswerOnce(
         "HTTP/1.1 400 Bad Request\r\nContent-Length: 68\r\n\r\n\
          {\"__type\":\"ExpiredTokenException\",\"message\":\"The token has expired\"}",
     ));

@@ -6,8 +6,8 @@ use keyroll::keys::NewVersions;
 use keyroll::store::vault_kv::VaultKv;
 use keyroll::store::{KeyStore, Rotate, StoreError};
 
+use test_support::fault_proxy::{Fault, Proxy};
 use test_support::openbao::Bao;
-use test_support::trouble::{Proxy, Trouble};
 use test_support::vault_kv::*;
 
 const SHORT: Duration = Duration::from_millis(400);
@@ -58,7 +58,7 @@ fn a_look_that_hangs_ends_at_once_when_told() {
     let url = format!("{}/v1/{mount}", proxy.url());
     let patient = VaultKv::new(config(&url, access(bao, token(&bao.root_token)))).unwrap();
     let before = ring(&patient.load().unwrap());
-    proxy.makes(Trouble::Hanging);
+    proxy.makes(Fault::Hanging);
     let mut source = patient.change_source().unwrap();
     let interrupt = source.interrupter();
     let looking = std::thread::spawn(move || source.refresh(&before, &Default::default()).unwrap_err());
@@ -85,7 +85,7 @@ fn a_connection_that_is_cut_anywhere_in_several_answers_is_an_error_and_no_key()
     let load = || VaultKv::new(config(&url, once.clone())).unwrap().load();
     let mut cut = 0;
     loop {
-        proxy.makes(Trouble::CutAfter(cut));
+        proxy.makes(Fault::CutAfter(cut));
         match load() {
             Ok(loaded) => break assert_eq!(names(&loaded.keys), [(1, 1)]),
             Err(error) => assert!(
@@ -112,7 +112,7 @@ fn answers_that_are_none_are_refused() {
     ] {
         let length = body.len();
         let answer = format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\n\r\n{body}");
-        proxy.makes(Trouble::Answer(answer.leak()));
+        proxy.makes(Fault::Answer(answer.leak()));
         let store = hasty(bao, &format!("{}/v1/secret", proxy.url()));
         let error = store.load().unwrap_err();
         let text = words(bao, &error);

@@ -9,8 +9,8 @@ use keyroll::store::vault_kv::VaultKv;
 use keyroll::store::{KeyStore, RefreshPolicy};
 use serde_json::json;
 
+use test_support::fault_proxy::{Fault, Proxy};
 use test_support::openbao::Bao;
-use test_support::trouble::{Proxy, Trouble};
 use test_support::vault_kv::*;
 
 #[test]
@@ -174,7 +174,7 @@ fn another_timeout_counts_for_the_next_request_of_all_threads() {
     let store = VaultKv::new(config(&url, access(bao, token(&bao.root_token)))).unwrap();
     let held = ring(&store.load().unwrap());
     let mut source = store.change_source().unwrap();
-    proxy.makes(Trouble::Hanging);
+    proxy.makes(Fault::Hanging);
     source.policy_setter()(RefreshPolicy {
         version_interval: Duration::from_secs(5),
         key_interval: Duration::MAX,

@@ -3,11 +3,11 @@
 
 pub mod aws;
 pub mod certificates;
+pub mod fault_proxy;
 pub mod forgery;
 pub mod master_keys;
 pub mod openbao;
 pub mod programs;
-pub mod trouble;
 pub mod vault_kv;
 
 use std::path::Path;

@@ -34,7 +34,8 @@ impl CredentialCache {
         self.source.renews()
     }
 
-    /// Credentials that do not end within the next minutes, as far as such are to be had: the ones in hand, or new ones.
+    /// Credentials that do not end within the next minutes, as far as such are to be had: the ones
+    /// in hand, or new ones.
     ///
     /// # Errors
     /// None could be got, and those in hand have ended.

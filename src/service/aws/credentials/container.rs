@@ -1,5 +1,5 @@
-//! Credentials of a container: the agents of ECS and of EKS Pod Identity ("Container credential provider", AWS SDKs and
-//! Tools Reference Guide).
+//! Credentials of a container: the agents of ECS and of EKS Pod Identity ("Container credential
+//! provider", AWS SDKs and Tools Reference Guide).
 
 use std::fmt;
 use std::net::IpAddr;
@@ -20,7 +20,8 @@ const NAME: &str = "the container's credential service";
 /// The agent of ECS, where `AWS_CONTAINER_CREDENTIALS_RELATIVE_URI` leads.
 const ECS_AGENT: &str = "http://169.254.170.2";
 
-/// The hosts beside the loopback that may be asked without TLS: the agents of ECS and of EKS Pod Identity.
+/// The hosts beside the loopback that may be asked without TLS: the agents of ECS and of EKS Pod
+/// Identity.
 const AGENTS: [&str; 3] = ["169.254.170.2", "169.254.170.23", "fd00:ec2::23"];
 
 /// Where a container's credentials are.

@@ -1,5 +1,6 @@
-//! Credentials of an EC2 instance's role: the instance metadata service, version 2 alone ("Use the Instance Metadata
-//! Service", Amazon EC2 User Guide). Version 1, which any request that can be forged reaches, is not asked.
+//! Credentials of an EC2 instance's role: the instance metadata service, version 2 alone ("Use the
+//! Instance Metadata Service", Amazon EC2 User Guide). Version 1, which any request that can be
+//! forged reaches, is not asked.
 
 use std::time::Duration;
 

@@ -1,6 +1,7 @@
 //! Credentials by the chain that all AWS SDKs follow, cached until shortly before they end.
 //!
-//! "Credential provider chain", AWS SDKs and Tools Reference Guide. The first of these that is set up counts:
+//! "Credential provider chain", AWS SDKs and Tools Reference Guide. The first of these that is set
+//! up counts:
 //!
 //! | source | module |
 //! |---|---|

@@ -133,7 +133,8 @@ fn of_profile<'a>(
             "correct the profile; docs/aws-kms.md says what is understood of it",
         )
     };
-    // A profile that has both a role and keys, and names itself as the source of the role, means its keys.
+    // A profile that has both a role and keys, and names itself as the source of the role, means
+    // its keys.
     let comes_again = visited.last() == Some(&name);
     if let Some(role) = Role::of_profile(profile).filter(|_| !comes_again) {
         if visited.len() >= LONGEST_CHAIN || visited.contains(&name) {

@@ -1,5 +1,5 @@
-//! Roles: temporary credentials from the Security Token Service (AWS STS API Reference, `AssumeRole` and
-//! `AssumeRoleWithWebIdentity`).
+//! Roles: temporary credentials from the Security Token Service (AWS STS API Reference,
+//! `AssumeRole` and `AssumeRoleWithWebIdentity`).
 
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};

@@ -75,7 +75,8 @@ fn a_role_is_taken_on_with_the_source_that_its_profile_names() {
     assert!(ecs.starts_with("arn:x with Container("), "{ecs}");
     let ec2 = found(&chosen, &profile("credential_source = Ec2InstanceMetadata"));
     assert!(ec2.starts_with("arn:x with Instance("), "{ec2}");
-    // Credentials in the environment go before any profile, even before one that wants them for a role.
+    // Credentials in the environment go before any profile, even before one that wants them for a
+    // role.
     assert_eq!(
         found(&with(KEYS), &profile("credential_source = Environment")),
         "AKIAENV"

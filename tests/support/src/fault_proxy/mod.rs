@@ -1,4 +1,4 @@
-//! What can happen to a service on the way to it: a proxy before a real service of this machine that does it. It takes TLS
+//! A fault proxy: it stands before a real service of this machine and makes what can go wrong on the way. It takes TLS
 //! connections, with a good certificate or one of four others, or plain ones; it goes on without TLS.
 
 mod http;
@@ -18,11 +18,11 @@ use openssl::ssl::SslAcceptor;
 use crate::certificates::{Certificates, IN_FORCE, Identity};
 
 /// What every thread of a proxy is called.
-pub const THREAD: &str = "trouble";
+pub const THREAD: &str = "fault proxy";
 
 /// What happens from now on.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Trouble {
+pub enum Fault {
     /// Nothing.
     None,
     /// Nobody listens, and the connections that there are end.
@@ -77,7 +77,7 @@ struct Shared {
 }
 
 struct State {
-    trouble: Trouble,
+    fault: Fault,
     /// Only what is to change something meets it.
     only_at_writes: bool,
     /// How often it was another one.
@@ -111,7 +111,7 @@ impl Proxy {
             service,
             certificates,
             state: Mutex::new(State {
-                trouble: Trouble::None,
+                fault: Fault::None,
                 only_at_writes: false,
                 turn: 0,
                 listener: Some(listen(port)),
@@ -146,19 +146,19 @@ impl Proxy {
         self.shared.certificates.as_ref().unwrap().all.path("ca.pem")
     }
 
-    pub fn makes(&self, trouble: Trouble) {
+    pub fn makes(&self, fault: Fault) {
         let mut state = self.shared.state();
-        state.trouble = trouble;
+        state.fault = fault;
         state.only_at_writes = false;
         state.turn += 1;
-        match trouble {
-            Trouble::Closed => state.listener = None,
+        match fault {
+            Fault::Closed => state.listener = None,
             _ if state.listener.is_none() => state.listener = Some(listen(self.port)),
             _ => {}
         }
         if matches!(
-            trouble,
-            Trouble::Closed | Trouble::Mute | Trouble::CutInHandshake(_) | Trouble::Shows(_)
+            fault,
+            Fault::Closed | Fault::Mute | Fault::CutInHandshake(_) | Fault::Shows(_)
         ) {
             state.end_connections();
         }
@@ -166,8 +166,8 @@ impl Proxy {
     }
 
     /// The same for requests with POST alone.
-    pub fn makes_at_writes(&self, trouble: Trouble) {
-        self.makes(trouble);
+    pub fn makes_at_writes(&self, fault: Fault) {
+        self.makes(fault);
         self.shared.state().only_at_writes = true;
     }
 
@@ -208,10 +208,10 @@ impl Shared {
     }
 
     /// What this request meets.
-    fn now(&self, request: &[u8]) -> (Trouble, u64) {
+    fn now(&self, request: &[u8]) -> (Fault, u64) {
         let state = self.state();
         let is_spared = state.only_at_writes && !request.starts_with(b"POST ");
-        (if is_spared { Trouble::None } else { state.trouble }, state.turn)
+        (if is_spared { Fault::None } else { state.fault }, state.turn)
     }
 
     /// Waits so long, or until something else happens.
@@ -247,11 +247,11 @@ impl Shown {
         }
     }
 
-    fn acceptor(&self, trouble: Trouble) -> &SslAcceptor {
+    fn acceptor(&self, fault: Fault) -> &SslAcceptor {
         let other = self
             .others
             .iter()
-            .find(|(which, _)| trouble == Trouble::Shows(*which));
+            .find(|(which, _)| fault == Fault::Shows(*which));
         other.map_or(&self.good, |(_, acceptor)| acceptor)
     }
 }
@@ -294,12 +294,12 @@ fn accept(shared: &Arc<Shared>) {
             Some(Ok((client, _))) => {
                 shared.connections.fetch_add(1, Ordering::SeqCst);
                 state.open.push(client.try_clone().unwrap());
-                let (shared, trouble, turn) = (Arc::clone(shared), state.trouble, state.turn);
+                let (shared, fault, turn) = (Arc::clone(shared), state.fault, state.turn);
                 drop(state);
                 spawn(move || {
                     let end = client.try_clone()?;
                     // It fails when the other side goes away: that is what it is for.
-                    let served = serve(client, &shared, trouble, turn);
+                    let served = serve(client, &shared, fault, turn);
                     let _ = end.shutdown(Shutdown::Both);
                     served
                 });
@@ -312,56 +312,54 @@ fn accept(shared: &Arc<Shared>) {
     }
 }
 
-fn serve(client: TcpStream, shared: &Shared, trouble: Trouble, turn: u64) -> io::Result<()> {
-    if trouble == Trouble::Mute {
+fn serve(client: TcpStream, shared: &Shared, fault: Fault, turn: u64) -> io::Result<()> {
+    if fault == Fault::Mute {
         shared.wait(turn, Duration::MAX);
         return Ok(());
     }
     let Some(certificates) = &shared.certificates else {
         return exchange(client, shared);
     };
-    let left = match trouble {
-        Trouble::CutInHandshake(bytes) => Some(bytes),
+    let left = match fault {
+        Fault::CutInHandshake(bytes) => Some(bytes),
         _ => None,
     };
-    let accepted = certificates
-        .acceptor(trouble)
-        .accept(Raw { stream: client, left });
+    let accepted = certificates.acceptor(fault).accept(Raw { stream: client, left });
     exchange(accepted.map_err(|_| io::ErrorKind::ConnectionAborted)?, shared)
 }
 
-/// Takes requests and answers them, as the trouble of that moment wants it.
+/// Takes requests and answers them, as the fault of that moment wants it.
 fn exchange(mut client: impl Read + Write, shared: &Shared) -> io::Result<()> {
     let mut passed = (0, 0);
     while let Some(request) = http::read_request(&mut client)? {
         shared.requests.fetch_add(1, Ordering::SeqCst);
-        let (trouble, turn) = shared.now(&request);
-        match trouble {
-            Trouble::Hanging => {
+        let (fault, turn) = shared.now(&request);
+        match fault {
+            Fault::Hanging => {
                 shared.wait(turn, Duration::MAX);
                 return Ok(());
             }
-            Trouble::Slow(pause) => shared.wait(turn, pause),
-            Trouble::Answer(text) => return client.write_all(text.as_bytes()),
-            Trouble::AnswerOnce(text) => {
-                shared.state().trouble = Trouble::None;
+            Fault::Slow(pause) => shared.wait(turn, pause),
+            Fault::Answer(text) => return client.write_all(text.as_bytes()),
+            Fault::AnswerOnce(text) => {
+                shared.state().fault = Fault::None;
                 return client.write_all(text.as_bytes());
             }
-            Trouble::Flood(bytes) => return flood(&mut client, bytes),
+            Fault::Flood(bytes) => return flood(&mut client, bytes),
             _ => {}
         }
         let answer = http::ask(shared.service, &request)?;
         if passed.0 != turn {
             passed = (turn, 0);
         }
-        let room = match trouble {
-            Trouble::CutAfter(bytes) => answer.len().min(bytes - passed.1),
-            Trouble::CutBeforeEnd => answer.len() - 1,
+        let room = match fault {
+            Fault::CutAfter(bytes) => answer.len().min(bytes - passed.1),
+            Fault::CutBeforeEnd => answer.len() - 1,
             _ => answer.len(),
         };
         client.write_all(&answer[..room])?;
         client.flush()?;
-        if trouble != Trouble::None {
+        if fault != Fault::None {
             passed.1 += room;
         }
         if room < answer.len() {

@@ -6,16 +6,16 @@ use std::path::{Path, PathBuf};
 
 use nix::sys::socket::{self, SockaddrIn};
 
-use test_support::trouble;
+use test_support::fault_proxy;
 
 /// How the names of threads begin that tests start; the kernel keeps 15 bytes of a name.
 const OF_TESTS: [&str; 6] = [
-    trouble::THREAD,
+    fault_proxy::THREAD,
     CALLER,
     "suite::",
     "writes::",
     "clock::",
-    "left::",
+    "leaks::",
 ];
 
 /// How the names of threads begin that ask a service.
