@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
+use keyroll::master_key::PROVIDERS;
+
 use super::{root, text};
 
 /// The words of the text that begin with `Keyroll_`: names of status variables.
@@ -119,5 +121,28 @@ fn every_mutant_that_is_listed_is_of_a_function_that_there_is() {
             text(Path::new(file)).contains(&format!("fn {name}")),
             "no function for the mutant {mutant}"
         );
+    }
+}
+
+#[test]
+fn the_page_of_master_keys_has_every_provider_in_the_order_of_their_table() {
+    let page = text(Path::new("docs/master-keys.md"));
+    let rows: Vec<_> = page
+        .lines()
+        .skip_while(|line| !line.starts_with("| URI |"))
+        .skip(2)
+        .take_while(|line| line.starts_with('|'))
+        .collect();
+    assert_eq!(rows.len(), PROVIDERS.len(), "{rows:#?}");
+    for (row, provider) in rows.iter().zip(&PROVIDERS) {
+        assert!(row.starts_with(&format!("| `{}` |", provider.form)), "{row}");
+        let page = Path::new(provider.page);
+        let link = format!("({})", page.file_name().unwrap().to_str().unwrap());
+        assert!(
+            provider.page == "docs/master-keys.md" || row.contains(&link),
+            "the row of {} does not link {link}",
+            provider.scheme
+        );
+        assert!(root().join(page).exists(), "{}", provider.page);
     }
 }
