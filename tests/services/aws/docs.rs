@@ -7,15 +7,9 @@ use serde_json::{Value, json};
 
 use super::support::{PATIENT, opened, works};
 use test_support::aws::{REGION, Server, installed};
+use test_support::blocks;
 
 const PAGE: &str = include_str!("../../../docs/aws-kms.md");
-
-/// The blocks of this language, in their order.
-fn blocks(language: &str) -> Vec<&'static str> {
-    let start = format!("```{language}\n");
-    let after = PAGE.split(start.as_str()).skip(1);
-    after.map(|text| text.split("```").next().unwrap()).collect()
-}
 
 #[test]
 fn every_command_of_the_page_runs() {
@@ -24,7 +18,7 @@ fn every_command_of_the_page_runs() {
     let data = directory.path().to_str().unwrap();
     // The sign of a data directory, where this keystore may lie: `check` has no warning for it.
     std::fs::write(directory.path().join("ibdata1"), "").unwrap();
-    let blocks = blocks("sh");
+    let blocks = blocks(PAGE, "sh");
     assert_eq!(blocks.len(), 5);
     // The last one makes a keystore anew, of key files of the peer.
     let peer = r#"rm "$DATA"/keyroll.keystore*
@@ -52,7 +46,7 @@ fn every_command_of_the_page_runs() {
 #[test]
 fn every_setting_of_the_page_is_a_variable() {
     let known: Vec<&str> = variables().iter().map(|variable| variable.name).collect();
-    let settings: Vec<&str> = blocks("ini")
+    let settings: Vec<&str> = blocks(PAGE, "ini")
         .into_iter()
         .flat_map(str::lines)
         .filter(|line| line.starts_with("keyroll_"))
@@ -68,7 +62,7 @@ fn every_setting_of_the_page_is_a_variable() {
 fn the_statement_of_the_page_gives_the_rights_that_are_needed() {
     let moto = Server::moto(&[("INITIAL_NO_AUTH_ACTION_COUNT", "4")]);
     let key = moto.create_key();
-    let [statement] = blocks("json")[..] else {
+    let [statement] = blocks(PAGE, "json")[..] else {
         panic!("there is one statement");
     };
     let mut policy: Value = serde_json::from_str(statement).unwrap();

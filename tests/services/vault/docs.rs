@@ -9,17 +9,11 @@ use keyroll::service::vault::{Login, SecretSource};
 use keyroll::settings::variables;
 use keyroll::store::{KeyStore, Rotate};
 
+use test_support::blocks;
 use test_support::openbao::Bao;
 use test_support::vault_kv::*;
 
-/// The texts between ```KIND and ```.
-fn blocks(kind: &str) -> Vec<&'static str> {
-    let (text, opening) = (include_str!("../../../docs/vault.md"), format!("```{kind}\n"));
-    text.split(opening.as_str())
-        .skip(1)
-        .map(|rest| rest.split("```").next().unwrap())
-        .collect()
-}
+const PAGE: &str = include_str!("../../../docs/vault.md");
 
 /// Runs a block in the directory that stands for /etc/mysql.
 fn run(bao: &Bao, directory: &Path, block: &str) {
@@ -63,9 +57,9 @@ fn every_command_of_the_page_works_in_its_order() {
     let peer = "[mariadbd]\nplugin-load-add = hashicorp_key_management\nhashicorp-key-management-token = FILE:x\n\
                 hashicorp_key_management_cache_version_timeout = 1\n";
     fs::write(directory.join("hashicorp_key_management.cnf"), peer).unwrap();
-    fs::write(directory.join("policy.hcl"), blocks("hcl")[0]).unwrap();
+    fs::write(directory.join("policy.hcl"), blocks(PAGE, "hcl")[0]).unwrap();
 
-    let commands = blocks("sh");
+    let commands = blocks(PAGE, "sh");
     assert_eq!(commands.len(), 5);
     for block in &commands {
         run(&bao, directory, block);
@@ -92,7 +86,7 @@ fn every_command_of_the_page_works_in_its_order() {
     bao.must(
         "PUT",
         "sys/policies/acl/transit",
-        &serde_json::json!({"policy": blocks("hcl")[1]}),
+        &serde_json::json!({"policy": blocks(PAGE, "hcl")[1]}),
     );
     let rotate = "export VAULT_TOKEN=$(bao token create -policy=transit -field=token) VAULT_CACERT=/etc/mysql/vault-ca.pem
         keyroll rotate-master-key --no-defaults --keystore /etc/mysql/keystore \
@@ -105,7 +99,7 @@ fn every_command_of_the_page_works_in_its_order() {
 #[test]
 fn every_setting_of_the_page_is_a_variable() {
     let known: Vec<&str> = variables().iter().map(|variable| variable.name).collect();
-    for block in blocks("ini") {
+    for block in blocks(PAGE, "ini") {
         for line in block.lines().filter(|line| line.starts_with("keyroll")) {
             let name = line.split('=').next().unwrap().trim().replace('-', "_");
             assert!(known.contains(&name.as_str()), "{line}");

@@ -2,7 +2,7 @@
 //! restart. `scripts/install_aws_servers.sh` installs them; a test that does not find them fails.
 
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::OnceLock;
@@ -36,14 +36,14 @@ pub fn shared_moto() -> &'static Server {
 impl Server {
     /// A new moto.
     pub fn moto(environment: &[(&str, &str)]) -> Server {
-        let port = free_port();
+        let port = crate::free_port();
         let arguments = ["-H", "127.0.0.1", "-p", &port.to_string()].map(str::to_owned);
         Server::start("moto_server", &arguments, environment, port, "/moto-api/")
     }
 
     /// A ministack that keeps its state in this directory.
     pub fn ministack(state: &Path) -> Server {
-        let port = free_port();
+        let port = crate::free_port();
         let text = port.to_string();
         let environment = [
             ("BIND_HOST", "127.0.0.1"),
@@ -207,12 +207,4 @@ pub fn installed(program: &str) -> PathBuf {
         path.display()
     );
     path
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind(("127.0.0.1", 0))
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port()
 }

@@ -10,9 +10,24 @@ pub mod openbao;
 pub mod programs;
 pub mod vault_kv;
 
+use std::net::TcpListener;
 use std::path::Path;
 
 /// The root of the checkout.
 pub fn root() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
+}
+
+/// A port of the loopback that nobody listens at.
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    listener.local_addr().unwrap().port()
+}
+
+/// The texts of a page of Markdown between ```LANGUAGE and ```.
+pub fn blocks<'a>(page: &'a str, language: &str) -> Vec<&'a str> {
+    page.split(&format!("```{language}\n"))
+        .skip(1)
+        .map(|rest| rest.split("```").next().unwrap())
+        .collect()
 }

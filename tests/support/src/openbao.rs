@@ -4,7 +4,6 @@
 //! `make test-packages` installs it; KEYROLL_BAO names another one.
 
 use std::fs;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
@@ -37,14 +36,6 @@ pub fn program() -> PathBuf {
     }
 }
 
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port()
-}
-
 /// Kills the server and removes its directory once the test's end of the pipe is closed.
 const KEEPER: &str = r#"
 "$1" server -config="$2/config.hcl" >"$2/log" 2>&1 &
@@ -68,7 +59,7 @@ impl Bao {
         let path = directory.path();
         make_certificates(path);
         fs::create_dir(path.join("raft")).unwrap();
-        let (port, plain_port, cluster) = (free_port(), free_port(), free_port());
+        let (port, plain_port, cluster) = (crate::free_port(), crate::free_port(), crate::free_port());
         let at = path.display();
         fs::write(
             path.join("config.hcl"),
@@ -83,7 +74,7 @@ listener "tcp" {{ address = "127.0.0.1:{plain_port}" cluster_address = "127.0.0.
 api_addr = "https://127.0.0.1:{port}"
 cluster_addr = "https://127.0.0.1:{cluster}"
 "#,
-                free_port()
+                crate::free_port()
             ),
         )
         .unwrap();
