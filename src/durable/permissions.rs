@@ -147,7 +147,10 @@ pub fn shell_word(path: &Path) -> String {
     let bytes = path.as_os_str().as_bytes();
     match path.to_str() {
         Some(text) if bytes.iter().all(is_plain) => text.into(),
-        Some(text) if one_line(text) == text => format!("'{}'", text.replace('\'', r"'\''")),
+        // The sign begins the name of a setting in our texts.
+        Some(text) if one_line(text) == text && !text.contains('‹') => {
+            format!("'{}'", text.replace('\'', r"'\''"))
+        }
         _ => {
             let escaped = |byte: &u8| match is_plain(byte) {
                 true => char::from(*byte).to_string(),

@@ -19,6 +19,7 @@ use super::abi;
 use crate::one_line::one_line;
 use crate::plugin::server::MESSAGE_ROOM;
 use crate::plugin::{Severity, Statement, Wake};
+use crate::settings::as_variables;
 
 /// `sql_service`: SQL in the server (10.7 and later).
 // SAFETY: the server looks the symbol up by this name in this library alone.
@@ -97,7 +98,7 @@ macro_rules! server_function {
 fn print(nr: c_uint, text: &str, flags: c_ulong) {
     // One line, and no NUL, which would cut it: our texts are that, but what they quote may be
     // anything.
-    let text = CString::new(shorten(&one_line(text))).unwrap_or_default();
+    let text = CString::new(shorten(&one_line(&as_variables(text)))).unwrap_or_default();
     match server_function!(c"my_printf_error": abi::kr_printf_error) {
         // SAFETY: the format takes one string, and both live until the call returns.
         Some(printf_error) => unsafe { printf_error(nr, c"%s".as_ptr(), flags, text.as_ptr()) },

@@ -9,6 +9,7 @@ use super::guard::{Answer, guard};
 use super::instance::STATUS;
 use super::published;
 use crate::one_line::one_line;
+use crate::settings::as_variables;
 
 /// 0: the value is in the buffer.
 struct ShowStatus(c_int);
@@ -82,6 +83,7 @@ unsafe fn write(value: Shown, var: *mut abi::kr_show_var, buffer: *mut c_char) -
         }
         Shown::Text(text) => {
             var.type_ = abi::KR_SHOW_CHAR;
+            let text = as_variables(&text);
             let text = one_line(&text);
             let room = abi::KR_SHOW_BUFFER as usize - 1;
             // Never in the midst of a character.

@@ -56,7 +56,7 @@ impl KeysError {
                 "put the newest copy of the key store back: data on disk needs this version".into()
             }
             KeysError::KeyTooShort { algorithm, .. } => format!(
-                "keyroll_encryption_algorithm = {} is for key stores that hold keys of {} hex digits only; data \
+                "‹encryption_algorithm› = {} is for key stores that hold keys of {} hex digits only; data \
                  that is encrypted already can be read only with the algorithm and the keys it was encrypted with",
                 algorithm.name(),
                 DATA_KEY_LENGTH * 2

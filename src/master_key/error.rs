@@ -264,7 +264,7 @@ impl MasterKeyError {
         match self {
             MasterKeyError::BadUri { .. } => format!("a master key is {FORMS}"),
             MasterKeyError::WrongKey { .. } => {
-                "name the master key that wrapped this keystore, with all its versions, in keyroll_master_key; its \
+                "name the master key that wrapped this keystore, with all its versions, in ‹master_key›; its \
                  third line says which one that was"
                     .into()
             }
@@ -272,7 +272,7 @@ impl MasterKeyError {
                 format!("see that what {provider} needs is up, and what it says in the error log")
             }
             MasterKeyError::Timeout { .. } => {
-                "see that the service is up and reached without delay; keyroll_request_timeout is the time it is given"
+                "see that the service is up and reached without delay; ‹request_timeout› is the time it is given"
                     .into()
             }
             MasterKeyError::Cancelled { .. } => "nothing was changed here; run it again when it suits".into(),

@@ -209,7 +209,7 @@ mod tests {
         let read = |path: &str| std::fs::read_to_string(root.join(path)).unwrap();
         // The comment of a variable is cut into lines there.
         let option_file = read("support-files/keyroll.cnf").replace("\n# ", " ");
-        assert!(option_file.contains(FORMS), "the comment of keyroll_master_key");
+        assert!(option_file.contains(FORMS), "the comment of the variable");
         let table = read("docs/master-keys.md");
         for Provider {
             scheme, form, page, ..

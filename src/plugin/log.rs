@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::crypto::Algorithm;
 use crate::keys::{Added, KeyName, Ring, VersionStep};
 use crate::secret::needed_limit;
+use crate::settings::as_variables;
 use crate::store::Warning;
 
 use super::missing::{Missing, StoreContents, is_implausible};
@@ -223,7 +224,7 @@ pub fn failed(server: &dyn Server, status: &super::Status, doing: &str, error: &
     let text = format!("{failed}. Hint: {hint}");
     // A statement's message loses its middle then, perhaps in a command; the log has room for all
     // of it.
-    if text.len() < MESSAGE_ROOM {
+    if as_variables(&text).len() < MESSAGE_ROOM {
         server.log(Severity::Error, &text);
     } else {
         server.log(Severity::Error, &failed);

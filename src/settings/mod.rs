@@ -6,6 +6,7 @@
 mod error;
 mod kms;
 pub mod option;
+pub mod placeholder;
 mod store;
 mod table;
 mod values;
@@ -13,6 +14,7 @@ mod vault;
 
 pub use error::SettingsError;
 pub use option::ServerOption;
+pub use placeholder::as_variables;
 pub use store::{KeystoreSettings, StoreSettings};
 pub(crate) use table::with_system_variables;
 pub use table::{PREFIX, Variable, variables};

@@ -194,7 +194,7 @@ impl StoreError {
     pub fn hint(&self) -> String {
         match self {
             StoreError::FilenameNotSet => {
-                "set keyroll_filename to the path of a key file; `keyroll init --filename PATH` makes one"
+                "set ‹filename› to the path of a key file; `keyroll init --filename PATH` makes one"
                     .into()
             }
             StoreError::File(error) => error.hint(),
@@ -209,14 +209,14 @@ impl StoreError {
             }
             StoreError::WrongKey {
                 filekey_set: false, ..
-            } => "the file is encrypted: set keyroll_filekey".into(),
+            } => "the file is encrypted: set ‹filekey›".into(),
             StoreError::WrongKey { .. } => {
-                "check keyroll_filekey, keyroll_digest and keyroll_use_pbkdf2: they must be what the file \
+                "check ‹filekey›, ‹digest› and ‹use_pbkdf2›: they must be what the file \
                  was encrypted with (`openssl enc -aes-256-cbc -md DIGEST [-pbkdf2 -iter ROUNDS]`)"
                     .into()
             }
             StoreError::NotEncrypted { .. } => {
-                "unset keyroll_filekey, or encrypt the file with `openssl enc -aes-256-cbc -md sha1`".into()
+                "unset ‹filekey›, or encrypt the file with `openssl enc -aes-256-cbc -md sha1`".into()
             }
             StoreError::CannotEncrypt { .. } => "this is a fault of keyroll: please report it".into(),
             StoreError::FilekeyTooLong { path } => {
@@ -227,13 +227,13 @@ impl StoreError {
             StoreError::VersionsUsedUp { latest, .. } if latest.version == LAST_VERSION => {
                 "make a key with another id, and change tables to it: ALTER TABLE ... ENCRYPTION_KEY_ID = ID".into()
             }
-            StoreError::VersionsUsedUp { .. } => "set a smaller keyroll_rotate_version_step".into(),
+            StoreError::VersionsUsedUp { .. } => "set a smaller ‹rotate_version_step›".into(),
             StoreError::KeysAreMadeElsewhere { .. } => "add the key to the store, then reload".into(),
             StoreError::NoMasterKey { .. } => {
                 "`keyroll import --keystore PATH --master-key URI` moves the keys into a keystore, which has a master key".into()
             }
             StoreError::NoMasterKeyHeld { .. } => {
-                "name a master key file, which is made if need be: SET GLOBAL keyroll_save_keys = 'PATH file:MASTERKEYPATH'".into()
+                "name a master key file, which is made if need be: SET GLOBAL ‹save_keys› = 'PATH file:MASTERKEYPATH'".into()
             }
             StoreError::KeyRotationUnfinished { source, .. } => format!(
                 "the ones that were written do no harm and will be in force; rotate again when it is mended: {}",
@@ -241,8 +241,8 @@ impl StoreError {
             ),
             StoreError::MasterKeyRotationUnfinished { source, .. } => source.hint(),
             StoreError::ImpossibleSpec { .. } => {
-                "aes_256_xts needs keys of 256 bits: set keyroll_key_spec = AES_256, or another \
-                 keyroll_key_algorithm"
+                "aes_256_xts needs keys of 256 bits: set ‹key_spec› = AES_256, or another \
+                 ‹key_algorithm›"
                     .into()
             }
             StoreError::NoSystemKey => "add key 1".into(),
@@ -285,7 +285,7 @@ pub enum Warning {
     /// The store no longer has a version that the server holds.
     #[error(
         "{name} is {how} in the key store; this server goes on with it, but a restart will fail: save the keys with \
-         SET GLOBAL keyroll_save_keys = 'PATH file:MASTERKEYPATH', and start with what that makes"
+         SET GLOBAL ‹save_keys› = 'PATH file:MASTERKEYPATH', and start with what that makes"
     )]
     HeldVersionGone {
         /// The version.

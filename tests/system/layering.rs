@@ -199,3 +199,35 @@ fn comments_are_at_most_a_hundred_columns_wide() {
     }
     assert!(wide.is_empty(), "{wide:#?}");
 }
+
+#[test]
+fn floors_below_the_settings_name_none_of_them() {
+    let below = &FLOORS[FLOORS.iter().position(|floor| *floor == "settings").unwrap() + 1..];
+    let is_name = |(at, prefix): (usize, &str), line: &str| {
+        let begins = line[..at].chars().next_back();
+        let goes_on = line[at + prefix.len()..].chars().next();
+        !begins.is_some_and(|c| c.is_alphanumeric() || c == '_')
+            && goes_on.is_some_and(|c| c.is_ascii_lowercase())
+    };
+    let mut wrong = Vec::new();
+    for (path, text) in sources() {
+        let floor = path
+            .iter()
+            .next()
+            .unwrap()
+            .to_str()
+            .unwrap()
+            .trim_end_matches(".rs")
+            .to_owned();
+        for (number, line) in text
+            .lines()
+            .enumerate()
+            .filter(|_| below.contains(&floor.as_str()))
+        {
+            if line.match_indices("keyroll_").any(|found| is_name(found, line)) {
+                wrong.push(format!("{}:{}", path.display(), number + 1));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "write ‹name› instead: {wrong:#?}");
+}

@@ -239,7 +239,10 @@ impl Failure {
     /// What a DBA can do about it.
     pub(crate) fn hint(&self) -> String {
         match self {
-            Failure::Store(error) => store_hint(error),
+            Failure::Store(error) => match &**error {
+                StoreError::UnknownKey { .. } => "name one of these, or --all".into(),
+                error => error.hint(),
+            },
             Failure::MasterKey(error) => error.hint(),
             Failure::Mark(error) => error.hint(),
             Failure::OptionFile(error) => error.hint(),
@@ -289,29 +292,6 @@ impl Failure {
             Failure::Output(_) => {
                 "what there was to do to the key store is done; only this report is cut off".into()
             }
-        }
-    }
-}
-
-/// The store's own hint, in the words of this command where the store speaks of a server's settings.
-fn store_hint(error: &StoreError) -> String {
-    match error {
-        StoreError::UnknownKey { .. } => "name one of these, or --all".into(),
-        StoreError::VersionsUsedUp { .. } => "give a smaller --version-step".into(),
-        StoreError::File(FileError::NotWritten { source, .. })
-            if source.kind() == io::ErrorKind::NotFound =>
-        {
-            "make its folder first; the server's user should own it".into()
-        }
-        _ => {
-            let mut hint = error.hint();
-            if hint.contains("keyroll_filekey") {
-                hint.push_str("; keyroll_filekey is --filekey or KEYROLL_FILEKEY here");
-            }
-            if hint.contains("keyroll_master_key") {
-                hint.push_str("; keyroll_master_key is --master-key here");
-            }
-            hint
         }
     }
 }

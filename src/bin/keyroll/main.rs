@@ -16,6 +16,7 @@ mod init;
 mod list;
 mod man;
 mod my_cnf;
+mod names;
 mod new_key;
 mod new_keystore;
 mod option_files;

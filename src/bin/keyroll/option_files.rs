@@ -20,8 +20,6 @@ use keyroll::secret::SecretBytes;
 use keyroll::settings::ServerOption;
 use thiserror::Error;
 
-use crate::terminal;
-
 /// The program, on the `PATH` or where packages have it.
 const PROGRAMS: [&str; 2] = ["my_print_defaults", "/usr/bin/my_print_defaults"];
 
@@ -100,10 +98,10 @@ impl OptionFileArgs {
     }
 
     /// The options of the server in the files that these and the environment name, in their order: the last of a name
-    /// wins. What the program warns of is passed on.
-    pub(crate) fn read(&self) -> Result<Vec<ServerOption>, OptionFileError> {
+    /// wins. And what the program warns of.
+    pub(crate) fn read(&self) -> Result<(Vec<ServerOption>, Vec<String>), OptionFileError> {
         if self.no_defaults {
-            return Ok(Vec::new());
+            return Ok(Default::default());
         }
         for path in [&self.defaults_file, &self.defaults_extra_file]
             .into_iter()
@@ -123,11 +121,11 @@ impl OptionFileArgs {
         if text.expose().len() > LIMIT {
             return Err(OptionFileError::TooLong);
         }
-        for line in said {
-            let line = line.strip_prefix("Warning: ").unwrap_or(line);
-            terminal::say(&format!("keyroll: warning: {line}"));
-        }
-        Ok(options(text.expose()))
+        let warnings = said
+            .iter()
+            .map(|line| line.strip_prefix("Warning: ").unwrap_or(line).to_owned())
+            .collect();
+        Ok((options(text.expose()), warnings))
     }
 
     fn spawn(&self) -> io::Result<Child> {
@@ -258,6 +256,7 @@ mod tests {
         let found: Vec<(Vec<u8>, Option<Vec<u8>>)> = args
             .read()
             .unwrap()
+            .0
             .into_iter()
             .map(|option| (option.name, option.value.map(|value| value.expose().to_vec())))
             .collect();

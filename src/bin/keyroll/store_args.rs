@@ -16,7 +16,7 @@ use keyroll::settings::{
 use crate::failure::Failure;
 use crate::option_files::OptionFileArgs;
 use crate::store::{OpenStore, absolute_uri};
-use crate::terminal;
+use crate::{names, terminal};
 
 /// Where the server's packages have its data.
 const DEFAULT_DATADIR: &str = "/var/lib/mysql";
@@ -107,11 +107,12 @@ impl StoreArgs {
     pub(crate) fn choose(&self) -> Result<ChosenStore, Failure> {
         let named = self.keystore.is_some() || self.filename.is_some();
         let options = match !named || self.option_files.are_given() {
-            true => Some(self.option_files.read()?),
+            true => Some(read_options(&self.option_files)?),
             false => None,
         };
         let mut settings = settings_of(options.as_deref().unwrap_or_default(), PREFIX)?;
         if named {
+            names::show_arguments();
             self.put_into(&mut settings)?;
         } else if !settings.name_a_store() {
             return Err(Failure::NoStore);
@@ -146,6 +147,15 @@ impl StoreArgs {
     pub(crate) fn option_files(&self) -> &OptionFileArgs {
         &self.option_files
     }
+}
+
+/// The options of the server; what its own reader of them warns of is told.
+pub(crate) fn read_options(files: &OptionFileArgs) -> Result<Vec<ServerOption>, Failure> {
+    let (options, warnings) = files.read()?;
+    for warning in warnings {
+        terminal::say(&format!("keyroll: warning: {warning}"));
+    }
+    Ok(options)
 }
 
 /// The index that the setting `digest` has for it.

@@ -9,6 +9,7 @@ use indicatif::ProgressBar;
 use keyroll::one_line::one_line;
 
 use crate::failure::Failure;
+use crate::names::named;
 
 /// How long work may take before a spinner shows that it goes on.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -33,7 +34,7 @@ static SPINNER: Mutex<Option<ProgressBar>> = Mutex::new(None);
 pub(crate) fn say(line: &str) {
     let write = || {
         // Where standard error is gone there is nobody to tell; the exit code still tells the outcome.
-        let _ = writeln!(io::stderr(), "{}", one_line(line));
+        let _ = writeln!(io::stderr(), "{}", one_line(&named(line)));
     };
     match &*spinner() {
         Some(spinner) => spinner.suspend(write),

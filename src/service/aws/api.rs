@@ -134,7 +134,7 @@ fn region(config: &KmsConfig, profiles: &Profiles) -> Result<String, AwsError> {
         .or_else(|| variables.text("AWS_DEFAULT_REGION"))
         .or_else(|| profiles.text("region"));
     let wrong = |reason: String| {
-        let mend = "set keyroll_region or AWS_REGION, as in us-east-1, or name the key by its ARN";
+        let mend = "set ‹region› or AWS_REGION, as in us-east-1, or name the key by its ARN";
         AwsError::settings(reason, mend)
     };
     match region {

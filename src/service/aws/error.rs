@@ -189,10 +189,10 @@ impl Answered {
 
     fn hint(&self) -> String {
         match self.class() {
-            Class::TryAgain => "it was tried again until keyroll_request_timeout was over; see AWS's health dashboard, \
+            Class::TryAgain => "it was tried again until ‹request_timeout› was over; see AWS's health dashboard, \
                                 and the request quotas of KMS"
                 .into(),
-            Class::WrongKey => "name the KMS key that wrapped this keystore in keyroll_master_key; the keystore says \
+            Class::WrongKey => "name the KMS key that wrapped this keystore in ‹master_key›; the keystore says \
                                 under \"key_version\" which one that was"
                 .into(),
             Class::Disabled => "enable the KMS key: aws kms enable-key --key-id KEY".into(),
@@ -200,7 +200,7 @@ impl Answered {
                                        --key-id KEY. When the waiting period is over, nothing brings the data back"
                 .into(),
             Class::InvalidState => "see the state of the KMS key: aws kms describe-key --key-id KEY".into(),
-            Class::NotFound => "check the key's id or alias, the region (keyroll_region) and the account of the \
+            Class::NotFound => "check the key's id or alias, the region (‹region›) and the account of the \
                                 credentials: aws kms describe-key --key-id KEY"
                 .into(),
             Class::AccessDenied => "the credentials need kms:Encrypt and kms:Decrypt on the KMS key, by an IAM policy \
@@ -244,7 +244,7 @@ impl ServiceError for AwsError {
                                                container; docs/aws-kms.md has all ways"
                 .into(),
             AwsError::Answered(answered) => answered.hint(),
-            AwsError::BadAnswer { .. } => "check that the endpoint is AWS's: keyroll_endpoint_url and AWS_ENDPOINT_URL".into(),
+            AwsError::BadAnswer { .. } => "check that the endpoint is AWS's: ‹endpoint_url› and AWS_ENDPOINT_URL".into(),
             AwsError::Net(error @ NetError::Tls { .. }) => {
                 format!("{}: AWS_CA_BUNDLE names its file", error.hint())
             }

@@ -13,13 +13,13 @@ pub const DEFAULT_KEYSTORE: &str = "keyroll.keystore";
 /// Settings; what is empty is as the environment says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KmsSettings {
-    /// `keyroll_master_key_id`: a KMS key as [`KmsConfig::new`](super::KmsConfig::new) takes it.
+    /// The setting `master_key_id`: a KMS key as [`KmsConfig::new`](super::KmsConfig::new) takes it.
     pub master_key_id: String,
-    /// `keyroll_region`, in the place of `AWS_REGION`.
+    /// The setting `region`, in the place of `AWS_REGION`.
     pub region: String,
-    /// `keyroll_endpoint_url`, in the place of `AWS_ENDPOINT_URL_KMS`.
+    /// The setting `endpoint_url`, in the place of `AWS_ENDPOINT_URL_KMS`.
     pub endpoint_url: String,
-    /// `keyroll_log_level` as an index into [`LOG_LEVELS`]; 0 is as the environment says.
+    /// The setting `log_level` as an index into [`LOG_LEVELS`]; 0 is as the environment says.
     pub log_level: usize,
 }
 

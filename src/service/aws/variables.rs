@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use zeroize::Zeroizing;
 
-/// How much is said of the requests, in the words of `keyroll_log_level`. No AWS variable has this
+/// How much is said of the requests, in the words of the setting `log_level`. No AWS variable has this
 /// meaning.
 pub const LOG_LEVEL: &str = "KEYROLL_AWS_LOG_LEVEL";
 

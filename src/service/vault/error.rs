@@ -114,16 +114,16 @@ impl Refusal {
                 format!("add to the policy: path \"{rule}\" {{ capabilities = [{capability}] }}")
             }
             Refusal::TokenInvalid => {
-                "set keyroll_token to a valid token, best as FILE:path, which is read anew, or let the server log in \
-                 itself (keyroll_vault_login)"
+                "set ‹token› to a valid token, best as FILE:path, which is read anew, or let the server log in \
+                 itself (‹vault_login›)"
                     .into()
             }
-            Refusal::NoToken => "set keyroll_token = FILE:path, or another keyroll_vault_login".into(),
+            Refusal::NoToken => "set ‹token› = FILE:path, or another ‹vault_login›".into(),
             Refusal::Login(..) => {
-                "check keyroll_vault_login, keyroll_vault_login_mount, keyroll_vault_role and keyroll_vault_secret".into()
+                "check ‹vault_login›, ‹vault_login_mount›, ‹vault_role› and ‹vault_secret›".into()
             }
             Refusal::NoSuchMount => {
-                "check the path in the URL and keyroll_vault_namespace; `vault secrets list` shows what there is".into()
+                "check the path in the URL and ‹vault_namespace›; `vault secrets list` shows what there is".into()
             }
             Refusal::NotFound => "check the path".into(),
             Refusal::CasMismatch => "try again".into(),
@@ -180,9 +180,9 @@ impl ServiceError for VaultError {
     fn hint(&self) -> String {
         match self {
             VaultError::Net(error) => match error {
-                NetError::Tls { .. } => format!("{}: keyroll_vault_ca names its file", error.hint()),
+                NetError::Tls { .. } => format!("{}: ‹vault_ca› names its file", error.hint()),
                 NetError::PlainHttp { .. } => {
-                    "use https, or set keyroll_vault_allow_http: anyone on the network can read the keys then"
+                    "use https, or set ‹vault_allow_http›: anyone on the network can read the keys then"
                         .into()
                 }
                 _ => error.hint(),

@@ -14,15 +14,15 @@ const FILE_PREFIX: &[u8] = b"FILE:";
 /// The settings of a key file. `Debug` shows no secret.
 #[derive(Debug)]
 pub struct KeyFileConfig {
-    /// The key file (`keyroll_filename`).
+    /// The key file (the setting `filename`).
     pub path: PathBuf,
-    /// The password of an encrypted key file (`keyroll_filekey`).
+    /// The password of an encrypted key file (the setting `filekey`).
     pub filekey: FileKey,
-    /// The hash with which key and IV are made from the password (`keyroll_digest`).
+    /// The hash with which key and IV are made from the password (the setting `digest`).
     pub digest: Digest,
-    /// Rounds of PBKDF2, 0 for OpenSSL's older derivation of one round (`keyroll_use_pbkdf2`).
+    /// Rounds of PBKDF2, 0 for OpenSSL's older derivation of one round (the setting `use_pbkdf2`).
     pub pbkdf2_rounds: u32,
-    /// Refuse files that others may read or change, instead of a warning (`keyroll_strict_permissions`).
+    /// Refuse files that others may read or change, instead of a warning (the setting `strict_permissions`).
     pub strict_permissions: bool,
 }
 

@@ -36,7 +36,7 @@ static KIND: FileKind = FileKind {
     size_limit: FILE_SIZE_LIMIT,
     when_too_large: "it has room for some 400,000 versions, and none is ever removed: rotate single keys and not all",
     replace_as_root: Some(
-        "run `keyroll rotate --key ID` as root, then `SET GLOBAL keyroll_reload_keys = 1` takes the new version up",
+        "run `keyroll rotate --key ID` as root, then `SET GLOBAL ‹reload_keys› = 1` takes the new version up",
     ),
     when_not_put_back: "the unused new version, which does no harm as no data uses it",
 };

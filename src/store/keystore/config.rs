@@ -7,13 +7,13 @@ use crate::master_key::{self, MasterKey};
 
 /// The settings of a keystore. `Debug` shows no secret.
 pub struct KeystoreConfig {
-    /// The keystore's file (`keyroll_keystore`).
+    /// The keystore's file (the setting `keystore`).
     pub path: PathBuf,
-    /// What wraps and unwraps its key (`keyroll_master_key`).
+    /// What wraps and unwraps its key (the setting `master_key`).
     pub master_key: Box<dyn MasterKey>,
     /// What another master key is opened with, once the keystore has moved to it.
     pub options: master_key::ProviderOptions,
-    /// Refuse a file that others may read or change, instead of a warning (`keyroll_strict_permissions`).
+    /// Refuse a file that others may read or change, instead of a warning (the setting `strict_permissions`).
     pub strict_permissions: bool,
 }
 

@@ -183,7 +183,7 @@ fn restore(path: &Path) -> String {
     format!(
         "put the newest backup in its place. If there is none, `mv --backup=numbered {previous} {path}`: it lacks what the last \
          change made, and `keyroll check` tells whether the data needs that. A server that still runs saves its keys by SET \
-         GLOBAL keyroll_save_keys"
+         GLOBAL ‹save_keys›"
     )
 }
 
@@ -199,7 +199,7 @@ impl KeystoreError {
     pub fn hint(&self) -> String {
         match self {
             KeystoreError::PathNotSet => {
-                "set keyroll_keystore to the path of a keystore; `keyroll init --keystore PATH --master-key URI` makes one".into()
+                "set ‹keystore› to the path of a keystore; `keyroll init --keystore PATH --master-key URI` makes one".into()
             }
             KeystoreError::MasterKey(error) => error.hint(),
             KeystoreError::Missing { path, previous: true } => {
@@ -207,13 +207,13 @@ impl KeystoreError {
             }
             KeystoreError::Missing { path, .. } => format!(
                 "check the path and that its file system is mounted; a server that still runs writes it anew by SET GLOBAL \
-                 keyroll_save_keys; `keyroll init --keystore {} --master-key URI` makes a new one, which cannot open data that \
+                 ‹save_keys›; `keyroll init --keystore {} --master-key URI` makes a new one, which cannot open data that \
                  is encrypted already",
                 shell_word(path)
             ),
             KeystoreError::Unreadable { path, source } => match source {
                 FormatError::OtherFormat => format!(
-                    "check keyroll_keystore; a key file belongs into keyroll_filename, and `keyroll import --from-filename {} \
+                    "check ‹keystore›; a key file belongs into ‹filename›, and `keyroll import --from-filename {} \
                      --keystore PATH --master-key URI` makes a keystore of it",
                     shell_word(path)
                 ),
@@ -270,7 +270,7 @@ impl KeystoreError {
                 } else {
                     format!(
                         "the bytes are the same, and data is encrypted in one of the two ways: if {other} is a key file, give \
-                         --from-encryption-algorithm as its server had it in keyroll_encryption_algorithm or \
+                         --from-encryption-algorithm as its server had it in ‹encryption_algorithm› or \
                          file_key_management_encryption_algorithm"
                     )
                 }

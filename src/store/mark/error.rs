@@ -80,7 +80,7 @@ impl MarkError {
             MarkError::StoreLacks(mismatch) => format!(
                 "{}; drop and repair nothing. The mark is out of date if all data here was replaced since (restore, SST) or \
                  decrypted, or if a start with a wrong store failed: then `rm {}`. If the keys are lost for good, \
-                 keyroll_accept_lost_keys=ON for one start gives up all data that needs them",
+                 ‹accept_lost_keys›=ON for one start gives up all data that needs them",
                 mismatch.remedy(),
                 shell_word(&mismatch.path)
             ),
@@ -259,7 +259,7 @@ mod tests {
             for part in [
                 "; drop and repair nothing.",
                 &format!("`rm {MARK}`"),
-                "lost for good, keyroll_accept_lost_keys=ON",
+                "lost for good, ‹accept_lost_keys›=ON",
             ] {
                 assert!(hint.contains(part), "{hint}");
             }

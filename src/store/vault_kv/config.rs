@@ -17,19 +17,19 @@ pub struct VaultKvConfig {
     /// What follows `/v1/` in the URL: the mount and, possibly, a path in it; no slash at either
     /// end.
     pub path: String,
-    /// Ask for the mount's KV version at the start (`keyroll_check_kv_version`).
+    /// Ask for the mount's KV version at the start (the setting `check_kv_version`).
     pub check_kv_version: bool,
-    /// New versions are in force after this time (`keyroll_cache_version_timeout`).
+    /// New versions are in force after this time (the setting `cache_version_timeout`).
     pub version_interval: Duration,
     /// The bytes of all versions are compared with Vault's after this time
-    /// (`keyroll_cache_timeout`).
+    /// (the setting `cache_timeout`).
     pub key_interval: Duration,
     /// Refuse files to log in with that others may read or change, instead of a warning
-    /// (`keyroll_strict_permissions`).
+    /// (the setting `strict_permissions`).
     pub strict_permissions: bool,
 }
 
-/// Takes `keyroll_vault_url` apart: Vault's address, and the path after `/v1/`.
+/// Takes the setting `vault_url` apart: Vault's address, and the path after `/v1/`.
 ///
 /// # Errors
 /// With the words of hashicorp_key_management.

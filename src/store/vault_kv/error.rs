@@ -125,7 +125,7 @@ impl KvError {
     pub fn hint(&self) -> String {
         match self {
             KvError::NoPrefix { .. } | KvError::NoHost { .. } | KvError::NoSecretName { .. } => {
-                "set keyroll_vault_url to https://HOST:PORT/v1/MOUNT".into()
+                "set ‹vault_url› to https://HOST:PORT/v1/MOUNT".into()
             }
             KvError::KvVersion1 { mount } => {
                 format!("`vault kv enable-versioning {mount}/` turns it into version 2")
@@ -143,7 +143,7 @@ impl KvError {
                 let room = kept.saturating_add(u64::from(*new)).saturating_add(MORE_ROOM);
                 format!("raise it with `vault kv metadata put -max-versions={room} MOUNT/{}`", lost.id)
             }
-            KvError::StepTooLarge { .. } => "set a smaller keyroll_rotate_version_step".into(),
+            KvError::StepTooLarge { .. } => "set a smaller ‹rotate_version_step›".into(),
             // Without the room Vault would drop the versions that data needs.
             KvError::NumbersTaken { latest, seen, .. } => format!(
                 "restore the newest snapshot of Vault. If there is none, `vault kv metadata put -max-versions={0} MOUNT/{1}`, \

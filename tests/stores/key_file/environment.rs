@@ -141,7 +141,7 @@ fn a_directory_without_write_permission_is_named_as_the_reason() {
         "{message}"
     );
     assert!(
-        message.contains("run `keyroll rotate --key ID` as root, then `SET GLOBAL keyroll_reload_keys = 1`"),
+        message.contains("run `keyroll rotate --key ID` as root, then `SET GLOBAL ‹reload_keys› = 1`"),
         "{message}"
     );
     assert_eq!(place.bytes(), TEXT.as_bytes());

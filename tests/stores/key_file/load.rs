@@ -68,7 +68,7 @@ fn failures_are_said_in_the_words_of_the_server() {
         without.to_string(),
         format!("Cannot decrypt {}. Wrong key?", path(&encrypted))
     );
-    assert_eq!(without.hint(), "the file is encrypted: set keyroll_filekey");
+    assert_eq!(without.hint(), "the file is encrypted: set ‹filekey›");
 
     fs::remove_file(&plain.path).unwrap();
     assert_eq!(

@@ -122,7 +122,7 @@ fn damage_a_wrong_master_key_and_a_provider_that_is_away_are_told_apart() {
         "{}",
         error.hint()
     );
-    assert!(error.hint().contains("keyroll_master_key"), "{}", error.hint());
+    assert!(error.hint().contains("‹master_key›"), "{}", error.hint());
     assert!(matches!(
         &error,
         StoreError::Keystore(KeystoreError::WrongMasterKey { .. })
@@ -212,7 +212,7 @@ fn what_is_no_keystore_or_a_newer_one_is_told_as_such() {
         fs::write(&place.path, other).unwrap();
         let error = place.refused();
         assert!(error.to_string().contains(" is no keystore: "), "{error}");
-        assert!(error.hint().contains("keyroll_filename"), "{}", error.hint());
+        assert!(error.hint().contains("‹filename›"), "{}", error.hint());
     }
     fs::write(&place.path, "").unwrap();
     assert_eq!(unreadable(place.refused()), FormatError::Truncated);

@@ -38,7 +38,7 @@ const REFUSALS: &[Refusal] = &[
     row(
         "Store",
         "keyroll rotate --all --keystore LATE --master-key file:MASTER",
-        "give a smaller --version-step",
+        "set a smaller --version-step",
         "keyroll rotate --all --keystore LATE --master-key file:MASTER --version-step 1",
     ),
     row(
@@ -265,13 +265,7 @@ fn what_the_command_says_of_its_own_refusals_helps_and_loses_nothing() {
 fn every_refusal_of_the_command_has_a_row() {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
     let source = std::fs::read_to_string(root.join("src/bin/keyroll/failure.rs")).unwrap();
-    let hints = source
-        .split("fn hint")
-        .nth(1)
-        .unwrap()
-        .split("fn store_hint")
-        .next()
-        .unwrap();
+    let hints = source.split("fn hint").nth(1).unwrap();
     let mut names: Vec<&str> = hints
         .split("Failure::")
         .skip(1)

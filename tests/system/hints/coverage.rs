@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use keyroll::settings::as_variables;
+
 use super::tried::{
     OF_FILES, OF_KEYS, OF_KEYSTORES, OF_MARKS, OF_PLUGIN, OF_SETTINGS, OF_STORES, OF_VAULT, OF_WARNINGS,
     Tried,
@@ -351,7 +353,7 @@ fn in_source() -> BTreeMap<String, PathBuf> {
         for template in quoted.into_iter().skip(1).step_by(2) {
             // A word by itself is a name, and braces alone are filled with a command from elsewhere.
             if template.contains(' ') && literal_parts(template).concat().contains(char::is_alphabetic) {
-                found.insert(template.to_owned(), file.clone());
+                found.insert(as_variables(template).into_owned(), file.clone());
             }
         }
     }

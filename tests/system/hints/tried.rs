@@ -6,7 +6,7 @@ use std::process::Output;
 use keyroll::durable::FileError;
 use keyroll::keys::KeysError;
 use keyroll::plugin::PluginError;
-use keyroll::settings::SettingsError;
+use keyroll::settings::{SettingsError, as_variables};
 use keyroll::store::keystore::KeystoreError;
 use keyroll::store::vault_kv::KvError;
 use keyroll::store::{MarkError, StoreError, Warning};
@@ -56,6 +56,11 @@ variants! {
     Warning: OF_WARNINGS, of_warning, [LoosePermissions OlderMasterKeyOpens VersionGone NotAKey HeldVersionGone];
 }
 
+/// A text as a running server shows it.
+fn shown(text: &str) -> String {
+    as_variables(text).into_owned()
+}
+
 /// What the rows have done.
 #[derive(Default)]
 pub(crate) struct Tried {
@@ -71,30 +76,30 @@ impl Tried {
             StoreError::File(error) => self.file(error),
             StoreError::Keystore(error) => {
                 self.errors.insert(of_keystore(error));
-                error.hint()
+                shown(&error.hint())
             }
             StoreError::Keys(error) => {
                 self.errors.insert(of_keys(error));
-                error.hint()
+                shown(&error.hint())
             }
             StoreError::VaultKv(error) => {
                 self.errors.insert(of_vault(error));
-                error.hint()
+                shown(&error.hint())
             }
-            error => error.hint(),
+            error => shown(&error.hint()),
         }
     }
 
     pub(crate) fn file(&mut self, error: &FileError) -> String {
         self.errors.insert(of_file(error));
-        error.hint()
+        shown(&error.hint())
     }
 
     pub(crate) fn mark(&mut self, error: &MarkError) -> String {
         self.errors.insert(of_mark(error));
         match error {
             MarkError::File(error) => self.file(error),
-            error => error.hint(),
+            error => shown(&error.hint()),
         }
     }
 
@@ -103,13 +108,13 @@ impl Tried {
         if let PluginError::Settings(error) = error {
             self.errors.insert(of_settings(error));
         }
-        error.hint()
+        shown(&error.hint())
     }
 
     /// Meets a warning, and answers its text, which holds the remedy.
     pub(crate) fn warning(&mut self, warning: &Warning) -> String {
         self.errors.insert(of_warning(warning));
-        warning.to_string()
+        shown(&warning.to_string())
     }
 
     /// Runs the nth command that stands between backquotes, with the words in capitals that a user replaces.

@@ -8,6 +8,7 @@ use keyroll::one_line::one_line;
 use serde::Serialize;
 
 use crate::failure::Failure;
+use crate::names::named;
 use crate::terminal;
 
 /// How a step came out; the highest of all steps is the verdict.
@@ -173,6 +174,7 @@ impl Report {
     }
 
     fn add(&mut self, outcome: Outcome, what: String, hint: String) {
+        let (what, hint) = (named(&what).into_owned(), named(&hint).into_owned());
         self.steps.push(Step { outcome, what, hint });
     }
 

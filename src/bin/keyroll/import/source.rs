@@ -16,7 +16,9 @@ use crate::failure::Failure;
 use crate::option_files::OptionFileArgs;
 use crate::spec_args::algorithm_parser;
 use crate::store::{OpenStore, absolute_uri, say_warnings};
-use crate::store_args::{FilekeyArg, digest_parser, filekey_parser, index_of_digest, settings_of};
+use crate::store_args::{
+    FilekeyArg, digest_parser, filekey_parser, index_of_digest, read_options, settings_of,
+};
 use crate::terminal;
 
 /// Above the options that name what is imported, in the help text.
@@ -134,7 +136,7 @@ impl SourceArgs {
 
     /// The store of a server that is not the keystore to be made: a key file, or Vault KV.
     fn of_option_files(&self, option_files: &OptionFileArgs) -> Result<Source, Failure> {
-        let options = option_files.read()?;
+        let options = read_options(option_files)?;
         for prefix in [PREFIX, FILE_KEY_MANAGEMENT] {
             let mut settings = settings_of(&options, prefix)?;
             // They may name the new keystore already.
