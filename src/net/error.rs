@@ -20,86 +20,13 @@ pub enum NetError {
         reason: String,
     },
 
-    /// A secret would go over the network unprotected.
-    #[error("{host} would be asked without TLS, and it is not this machine")]
-    PlainHttp {
-        /// Host and port.
-        host: String,
-    },
-
-    /// No connection came about.
-    #[error("{host} cannot be reached: {reason}")]
-    Unreachable {
+    /// A request has no answer.
+    #[error("{}", failure.told(host))]
+    At {
         /// Host and port.
         host: String,
         /// Why.
-        reason: String,
-    },
-
-    /// The server did not prove who it is, or TLS failed otherwise.
-    #[error("no secure connection to {host}: {reason}")]
-    Tls {
-        /// Host and port.
-        host: String,
-        /// Why.
-        reason: String,
-    },
-
-    /// No whole answer in time.
-    #[error("{host} gave no answer within {} s", clock::seconds(*waited))]
-    TimedOut {
-        /// Host and port.
-        host: String,
-        /// The time it was given.
-        waited: Duration,
-    },
-
-    /// The answer is longer than any can be.
-    #[error("{host} gave an answer of more than {limit} bytes")]
-    TooLarge {
-        /// Host and port.
-        host: String,
-        /// The most bytes that it may have.
-        limit: u64,
-    },
-
-    /// The connection ended before the answer did.
-    #[error("{host} closed the connection in the middle of an answer")]
-    CutOff {
-        /// Host and port.
-        host: String,
-    },
-
-    /// What came is not HTTP.
-    #[error("{host} does not answer in HTTP: {reason}")]
-    NotHttp {
-        /// Host and port.
-        host: String,
-        /// What is wrong.
-        reason: String,
-    },
-
-    /// [`HttpClient::interrupt`](super::HttpClient::interrupt) ended the request.
-    #[error("the request to {host} was given up because the server shuts down")]
-    Interrupted {
-        /// Host and port.
-        host: String,
-    },
-
-    /// Nobody waits for the answer any more ([`crate::cancel`]).
-    #[error("the request to {host} was given up because the statement was killed")]
-    Cancelled {
-        /// Host and port.
-        host: String,
-    },
-
-    /// A request cannot be made of what was given.
-    #[error("no request to {host} can be made: {reason}")]
-    BadRequest {
-        /// Host and port.
-        host: String,
-        /// What is wrong.
-        reason: &'static str,
+        failure: NetFailure,
     },
 
     /// A file of certificates or the key of one cannot be read.
@@ -120,7 +47,8 @@ pub enum NetError {
         reason: String,
     },
 
-    /// The system has no certificates that could vouch for a server.
+    /// The system has no certificates that could vouch for a server; why, or where they were looked
+    /// for.
     #[error("this system has no certificate authorities: {reason}")]
     NoRoots {
         /// Where they were looked for, or why they could not be read.
@@ -135,37 +63,105 @@ pub enum NetError {
     },
 }
 
+/// Why a request has no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NetFailure {
+    /// A secret would go over the network unprotected.
+    PlainHttp,
+    /// No connection came about; why.
+    Unreachable(String),
+    /// The server did not prove who it is, or TLS failed otherwise; why.
+    Tls(String),
+    /// No whole answer came in the time it was given.
+    TimedOut(Duration),
+    /// The answer has more than the most bytes that it may have.
+    TooLarge(u64),
+    /// The connection ended before the answer did.
+    CutOff,
+    /// What came is not HTTP; what is wrong.
+    NotHttp(&'static str),
+    /// [`HttpClient::interrupt`](super::HttpClient::interrupt) ended the request.
+    Interrupted,
+    /// Nobody waits for the answer any more ([`crate::cancel`]).
+    Cancelled,
+    /// A request cannot be made of what was given; what is wrong.
+    BadRequest(&'static str),
+}
+
+impl NetFailure {
+    /// The error of a request to this host, which is told with its port.
+    pub(super) fn at(self, host: &str) -> NetError {
+        let host = host.to_owned();
+        NetError::At { host, failure: self }
+    }
+
+    fn told(&self, host: &str) -> String {
+        match self {
+            NetFailure::PlainHttp => format!("{host} would be asked without TLS, and it is not this machine"),
+            NetFailure::Unreachable(reason) => format!("{host} cannot be reached: {reason}"),
+            NetFailure::Tls(reason) => format!("no secure connection to {host}: {reason}"),
+            NetFailure::TimedOut(waited) => {
+                format!("{host} gave no answer within {} s", clock::seconds(*waited))
+            }
+            NetFailure::TooLarge(limit) => format!("{host} gave an answer of more than {limit} bytes"),
+            NetFailure::CutOff => format!("{host} closed the connection in the middle of an answer"),
+            NetFailure::NotHttp(reason) => format!("{host} does not answer in HTTP: {reason}"),
+            NetFailure::Interrupted => {
+                format!("the request to {host} was given up because the server shuts down")
+            }
+            NetFailure::Cancelled => {
+                format!("the request to {host} was given up because the statement was killed")
+            }
+            NetFailure::BadRequest(reason) => format!("no request to {host} can be made: {reason}"),
+        }
+    }
+
+    fn hint(&self, host: &str) -> String {
+        match self {
+            NetFailure::PlainHttp => "use https".into(),
+            NetFailure::Unreachable(_) => {
+                format!("check that the service runs and that this machine may connect to {host}")
+            }
+            NetFailure::Tls(_) => format!(
+                "compare with `openssl s_client -connect {host} -CAfile CA`; the certificate must name the host, be \
+                 in force by this machine's clock (`timedatectl`), and come from a certificate authority that this \
+                 machine or the settings trust"
+            ),
+            NetFailure::TimedOut(_) => "check the service, or allow it more time".into(),
+            NetFailure::TooLarge(_) | NetFailure::NotHttp(_) => {
+                format!("check that {host} is the service and not something else")
+            }
+            NetFailure::CutOff => "check the service's log, and any proxy before it".into(),
+            NetFailure::Interrupted | NetFailure::Cancelled => "nothing needs to be done".into(),
+            NetFailure::BadRequest(_) => {
+                "look for line breaks and other control characters in the settings".into()
+            }
+        }
+    }
+}
+
 impl NetError {
+    /// Why a request has no answer, if it was made.
+    pub fn failure(&self) -> Option<&NetFailure> {
+        match self {
+            NetError::At { failure, .. } => Some(failure),
+            _ => None,
+        }
+    }
+
     /// Whether the same request may succeed a moment later.
     pub fn is_retryable(&self) -> bool {
         matches!(
-            self,
-            NetError::Unreachable { .. } | NetError::TimedOut { .. } | NetError::CutOff { .. }
+            self.failure(),
+            Some(NetFailure::Unreachable(_) | NetFailure::TimedOut(_) | NetFailure::CutOff)
         )
     }
 
     /// What a DBA can do about it. What to set depends on the caller: these name no variables.
     pub fn hint(&self) -> String {
         match self {
+            NetError::At { host, failure } => failure.hint(host),
             NetError::BadUrl { .. } => "write it as https://HOST:PORT/PATH".into(),
-            NetError::PlainHttp { .. } => "use https".into(),
-            NetError::Unreachable { host, .. } => {
-                format!("check that the service runs and that this machine may connect to {host}")
-            }
-            NetError::Tls { host, .. } => format!(
-                "compare with `openssl s_client -connect {host} -CAfile CA`; the certificate must name the host, be \
-                 in force by this machine's clock (`timedatectl`), and come from a certificate authority that this \
-                 machine or the settings trust"
-            ),
-            NetError::TimedOut { .. } => "check the service, or allow it more time".into(),
-            NetError::TooLarge { host, .. } | NetError::NotHttp { host, .. } => {
-                format!("check that {host} is the service and not something else")
-            }
-            NetError::CutOff { .. } => "check the service's log, and any proxy before it".into(),
-            NetError::Interrupted { .. } | NetError::Cancelled { .. } => "nothing needs to be done".into(),
-            NetError::BadRequest { .. } => {
-                "look for line breaks and other control characters in the settings".into()
-            }
             NetError::CannotRead { .. } => "check the path and that the server's user may read it".into(),
             NetError::BadCertificate { .. } => {
                 "it must be PEM: -----BEGIN CERTIFICATE----- or -----BEGIN PRIVATE KEY-----".into()

@@ -18,7 +18,7 @@ mod tcp;
 pub mod tls;
 pub mod url;
 
-pub use error::NetError;
+pub use error::{NetError, NetFailure};
 pub use http::{HttpClient, HttpOptions, Method, Request, Response};
 pub use retry::{Deadline, retry};
 pub use tls::{ClientCertificate, TlsOptions};

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::NetError;
+use super::{NetError, NetFailure};
 use crate::cancel::{self, Mutex, MutexGuard, NotLocked};
 
 /// The most attempts of one call, the first among them.
@@ -50,15 +50,14 @@ impl Deadline {
     /// Waits for what another call holds while it asks `host`.
     ///
     /// # Errors
-    /// [`NetError::Cancelled`]; [`NetError::TimedOut`].
+    /// [`NetFailure::Cancelled`]; [`NetFailure::TimedOut`].
     pub fn lock<'a, T>(&self, mutex: &'a Mutex<T>, host: &str) -> Result<MutexGuard<'a, T>, NetError> {
-        let host = host.to_owned();
-        mutex.lock(self.remaining()).map_err(|why| match why {
-            NotLocked::Cancelled => NetError::Cancelled { host },
-            NotLocked::TimedOut => NetError::TimedOut {
-                host,
-                waited: self.allowed,
-            },
+        mutex.lock(self.remaining()).map_err(|why| {
+            let failure = match why {
+                NotLocked::Cancelled => NetFailure::Cancelled,
+                NotLocked::TimedOut => NetFailure::TimedOut(self.allowed),
+            };
+            failure.at(host)
         })
     }
 }

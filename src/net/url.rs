@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use ureq::http::Uri;
 
-use super::NetError;
+use super::{NetError, NetFailure};
 
 /// Where requests may go without TLS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,14 +104,12 @@ impl Url {
     /// Whether a request with secrets may go there.
     ///
     /// # Errors
-    /// [`NetError::PlainHttp`].
+    /// [`NetFailure::PlainHttp`].
     pub fn check_protection(&self, plain: PlainHttp) -> Result<(), NetError> {
         if self.is_https() || plain == PlainHttp::Anywhere || self.is_loopback() {
             return Ok(());
         }
-        Err(NetError::PlainHttp {
-            host: self.authority().into(),
-        })
+        Err(NetFailure::PlainHttp.at(self.authority()))
     }
 
     pub(super) fn uri(&self) -> &Uri {

@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::time::Duration;
 
-use crate::net::NetError;
+use crate::net::{NetError, NetFailure};
 
 /// A failure of a key service, or on the way there. It holds no secret and no part of an answer.
 pub trait ServiceError: Error + Send + Sync + 'static {
@@ -34,10 +34,10 @@ pub enum ErrorKind {
 
 impl From<&NetError> for ErrorKind {
     fn from(error: &NetError) -> ErrorKind {
-        match error {
-            NetError::Cancelled { .. } => ErrorKind::Cancelled,
-            NetError::TimedOut { waited, .. } => ErrorKind::TimedOut(*waited),
-            NetError::Unreachable { .. } | NetError::CutOff { .. } => ErrorKind::Away,
+        match error.failure() {
+            Some(NetFailure::Cancelled) => ErrorKind::Cancelled,
+            Some(NetFailure::TimedOut(waited)) => ErrorKind::TimedOut(*waited),
+            Some(NetFailure::Unreachable(_) | NetFailure::CutOff) => ErrorKind::Away,
             _ => ErrorKind::Other,
         }
     }

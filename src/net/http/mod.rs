@@ -22,7 +22,7 @@ use ureq::http::{self, HeaderMap};
 use self::transport::Connections;
 use super::resolve::Names;
 use super::tls::{self, TlsOptions};
-use super::{Deadline, NetError, PlainHttp, Url};
+use super::{Deadline, NetError, NetFailure, PlainHttp, Url};
 use crate::cancel;
 use crate::secret::SecretBytes;
 
@@ -192,53 +192,47 @@ impl HttpClient {
     /// success here.
     ///
     /// # Errors
-    /// See [`NetError`]. Whether the request took effect is unknown after [`NetError::TimedOut`]
-    /// and [`NetError::CutOff`].
+    /// See [`NetError`]. Whether the request took effect is unknown after [`NetFailure::TimedOut`]
+    /// and [`NetFailure::CutOff`].
     pub fn send(&self, request: Request, deadline: Deadline) -> Result<Response, NetError> {
-        let call = Call {
-            host: request.url.authority().to_owned(),
-            deadline,
-            max_body: self.options.max_body,
-            is_interrupted: &self.is_interrupted,
-        };
         request.url.check_protection(self.options.plain_http)?;
+        let host = request.url.authority().to_owned();
+        self.exchange(request, deadline)
+            .map_err(|failure| failure.at(&host))
+    }
+
+    fn exchange(&self, request: Request, deadline: Deadline) -> Result<Response, NetFailure> {
         if request.url.is_https() && !self.can_tls {
-            return Err(call.bad_request("it is https, and this client is for plain HTTP"));
+            return Err(NetFailure::BadRequest(
+                "it is https, and this client is for plain HTTP",
+            ));
         }
         if cancel::is_cancelled() {
-            return Err(NetError::Cancelled { host: call.host });
+            return Err(NetFailure::Cancelled);
         }
-        let remaining = deadline.remaining();
-        if remaining.is_zero() {
-            return Err(call.timed_out());
+        if deadline.is_over() {
+            return Err(NetFailure::TimedOut(deadline.allowed()));
         }
+        let call = Call {
+            client: self,
+            deadline,
+        };
         let mut builder = http::Request::builder()
             .method(&request.method)
             .uri(request.url.uri());
-        match request.headers {
-            Ok(headers) => {
-                if let Some(all) = builder.headers_mut() {
-                    *all = headers;
-                }
-            }
-            Err(reason) => return Err(call.bad_request(reason)),
+        if let Some(all) = builder.headers_mut() {
+            *all = request.headers.map_err(NetFailure::BadRequest)?;
         }
+        let invalid = |_| NetFailure::BadRequest("it is no HTTP request");
         let has_body = !request.body.expose().is_empty()
             || matches!(request.method, Method::POST | Method::PUT | Method::PATCH);
-        if has_body {
-            let sent = builder
-                .body(request.body.expose())
-                .map_err(|_| call.bad_request("it is no HTTP request"))?;
-            call.run(&self.agent, sent, self.options.connect_timeout)
-        } else {
-            let sent = builder
-                .body(())
-                .map_err(|_| call.bad_request("it is no HTTP request"))?;
-            call.run(&self.agent, sent, self.options.connect_timeout)
+        match has_body {
+            true => call.run(builder.body(request.body.expose()).map_err(invalid)?),
+            false => call.run(builder.body(()).map_err(invalid)?),
         }
     }
 
-    /// Ends every request under way, in whatever thread, with [`NetError::Interrupted`], and
+    /// Ends every request under way, in whatever thread, with [`NetFailure::Interrupted`], and
     /// refuses all later ones. Only the resolving of a name is waited for.
     pub fn interrupt(&self) {
         self.is_interrupted.store(true, Ordering::Release);
@@ -248,24 +242,18 @@ impl HttpClient {
 
 /// One request under way.
 struct Call<'a> {
-    host: String,
+    client: &'a HttpClient,
     deadline: Deadline,
-    max_body: u64,
-    is_interrupted: &'a AtomicBool,
 }
 
 impl Call<'_> {
-    fn run<B: ureq::AsSendBody>(
-        &self,
-        agent: &Agent,
-        request: http::Request<B>,
-        connect_timeout: Duration,
-    ) -> Result<Response, NetError> {
+    fn run<B: ureq::AsSendBody>(&self, request: http::Request<B>) -> Result<Response, NetFailure> {
         let remaining = self.deadline.remaining();
+        let agent = &self.client.agent;
         let request = agent
             .configure_request(request)
             .timeout_global(Some(remaining))
-            .timeout_connect(Some(remaining.min(connect_timeout)))
+            .timeout_connect(Some(remaining.min(self.client.options.connect_timeout)))
             .build();
         let mut answer = agent.run(request).map_err(|error| self.failed(error))?;
         let body = self.read_body(&mut answer)?;
@@ -276,28 +264,29 @@ impl Call<'_> {
         })
     }
 
-    fn read_body(&self, answer: &mut http::Response<ureq::Body>) -> Result<SecretBytes, NetError> {
+    fn read_body(&self, answer: &mut http::Response<ureq::Body>) -> Result<SecretBytes, NetFailure> {
+        let limit = self.client.options.max_body;
         let told = answer.body().content_length();
-        if told.is_some_and(|length| length > self.max_body) {
-            return Err(self.too_large());
+        if told.is_some_and(|length| length > limit) {
+            return Err(NetFailure::TooLarge(limit));
         }
         // All the room at once: a vector that grows leaves an unwiped copy behind.
-        let room = told.unwrap_or(self.max_body) as usize + 1;
+        let room = told.unwrap_or(limit) as usize + 1;
         let mut body = SecretBytes::with_capacity(room);
         let mut chunk = zeroize::Zeroizing::new([0; 8192]);
         let mut reader = answer.body_mut().as_reader();
         loop {
             match reader.read(&mut chunk[..]) {
                 Ok(0) => return Ok(body),
-                Ok(count) if body.expose().len() + count > self.max_body as usize => {
-                    return Err(self.too_large());
+                Ok(count) if body.expose().len() + count > limit as usize => {
+                    return Err(NetFailure::TooLarge(limit));
                 }
                 Ok(count) => body.expose_mut().extend_from_slice(&chunk[..count]),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => {
                     return Err(match self.failed(ureq::Error::from(error)) {
                         // The connection had come about, or there would be no body.
-                        NetError::Unreachable { host, .. } => NetError::CutOff { host },
+                        NetFailure::Unreachable(_) => NetFailure::CutOff,
                         other => other,
                     });
                 }
@@ -307,90 +296,45 @@ impl Call<'_> {
 
     /// Our words for the client's error. Those of the client that could quote an answer are left
     /// out.
-    fn failed(&self, error: ureq::Error) -> NetError {
-        let host = self.host.clone();
-        if self.is_interrupted.load(Ordering::Acquire) {
-            return NetError::Interrupted { host };
+    fn failed(&self, error: ureq::Error) -> NetFailure {
+        if self.client.is_interrupted.load(Ordering::Acquire) {
+            return NetFailure::Interrupted;
         }
         if cancel::is_cancelled() {
-            return NetError::Cancelled { host };
+            return NetFailure::Cancelled;
         }
+        let unreachable = |reason: &str| NetFailure::Unreachable(reason.into());
         match error {
             ureq::Error::Timeout(ureq::Timeout::Connect) if !self.deadline.is_over() => {
-                NetError::Unreachable {
-                    host,
-                    reason: "no connection came about in time".into(),
-                }
+                unreachable("no connection came about in time")
             }
-            ureq::Error::Timeout(_) => self.timed_out(),
-            ureq::Error::HostNotFound => NetError::Unreachable {
-                host,
-                reason: "there is no such host".into(),
-            },
-            ureq::Error::Tls(reason) => NetError::Tls {
-                host,
-                reason: reason.into(),
-            },
-            ureq::Error::BodyExceedsLimit(_) => self.too_large(),
-            ureq::Error::LargeResponseHeader(..) => NetError::NotHttp {
-                host,
-                reason: "the headers are too long".into(),
-            },
-            ureq::Error::Io(error) => self.io_failed(error),
-            ureq::Error::BodyStalled => NetError::CutOff { host },
-            ureq::Error::Protocol(_) | ureq::Error::Http(_) => NetError::NotHttp {
-                host,
-                reason: "the answer cannot be read".into(),
-            },
-            _ => NetError::Unreachable {
-                host,
-                reason: "the connection failed".into(),
-            },
+            ureq::Error::Timeout(_) => NetFailure::TimedOut(self.deadline.allowed()),
+            ureq::Error::HostNotFound => unreachable("there is no such host"),
+            ureq::Error::BodyExceedsLimit(_) => NetFailure::TooLarge(self.client.options.max_body),
+            ureq::Error::LargeResponseHeader(..) => NetFailure::NotHttp("the headers are too long"),
+            ureq::Error::Io(error) => self.io_failed(&error),
+            ureq::Error::BodyStalled => NetFailure::CutOff,
+            ureq::Error::Protocol(_) | ureq::Error::Http(_) => {
+                NetFailure::NotHttp("the answer cannot be read")
+            }
+            _ => unreachable("the connection failed"),
         }
     }
 
-    fn io_failed(&self, error: io::Error) -> NetError {
-        let host = self.host.clone();
-        if let Some(error) = error
-            .get_ref()
-            .and_then(|inner| inner.downcast_ref::<rustls::Error>())
-        {
-            return NetError::Tls {
-                host,
-                reason: tls::reason(error),
-            };
+    fn io_failed(&self, error: &io::Error) -> NetFailure {
+        let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
+        if let Some(error) = inner {
+            return NetFailure::Tls(tls::reason(error));
         }
         match error.kind() {
-            io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => self.timed_out(),
+            io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => {
+                NetFailure::TimedOut(self.deadline.allowed())
+            }
             io::ErrorKind::UnexpectedEof
             | io::ErrorKind::ConnectionReset
             | io::ErrorKind::ConnectionAborted
-            | io::ErrorKind::BrokenPipe => NetError::CutOff { host },
-            _ => NetError::Unreachable {
-                host,
-                reason: error.to_string(),
-            },
-        }
-    }
-
-    fn timed_out(&self) -> NetError {
-        NetError::TimedOut {
-            host: self.host.clone(),
-            waited: self.deadline.allowed(),
-        }
-    }
-
-    fn too_large(&self) -> NetError {
-        NetError::TooLarge {
-            host: self.host.clone(),
-            limit: self.max_body,
-        }
-    }
-
-    fn bad_request(&self, reason: &'static str) -> NetError {
-        NetError::BadRequest {
-            host: self.host.clone(),
-            reason,
+            | io::ErrorKind::BrokenPipe => NetFailure::CutOff,
+            _ => NetFailure::Unreachable(error.to_string()),
         }
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use crate::durable::FileError;
-use crate::net::NetError;
+use crate::net::{NetError, NetFailure};
 use crate::service::{ErrorKind, ServiceError};
 
 /// A failure to get credentials or to have KMS do something. No variant holds a secret or the body
@@ -245,7 +245,7 @@ impl ServiceError for AwsError {
                 .into(),
             AwsError::Answered(answered) => answered.hint(),
             AwsError::BadAnswer { .. } => "check that the endpoint is AWS's: ‹endpoint_url› and AWS_ENDPOINT_URL".into(),
-            AwsError::Net(error @ NetError::Tls { .. }) => {
+            AwsError::Net(error) if matches!(error.failure(), Some(NetFailure::Tls(_))) => {
                 format!("{}: AWS_CA_BUNDLE names its file", error.hint())
             }
             AwsError::Net(error) => error.hint(),
@@ -272,14 +272,15 @@ impl AwsError {
     }
 
     /// The same, with the time that all tries together were given.
-    pub(crate) fn within(self, allowed: Duration) -> AwsError {
-        match self {
-            AwsError::Net(NetError::TimedOut { host, .. }) => AwsError::Net(NetError::TimedOut {
-                host,
-                waited: allowed,
-            }),
-            other => other,
+    pub(super) fn within(mut self, allowed: Duration) -> AwsError {
+        if let AwsError::Net(NetError::At {
+            failure: NetFailure::TimedOut(waited),
+            ..
+        }) = &mut self
+        {
+            *waited = allowed;
         }
+        self
     }
 }
 

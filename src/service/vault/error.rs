@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-use crate::net::NetError;
+use crate::net::{NetError, NetFailure};
 use crate::service::{ErrorKind, ServiceError};
 
 /// A failure of Vault, or on the way there. No variant holds a token or a part of an answer.
@@ -151,7 +151,10 @@ impl VaultError {
 
     /// Whether the request surely changed nothing.
     pub(super) fn had_no_effect(&self) -> bool {
-        matches!(self, VaultError::Net(NetError::Unreachable { .. })) || self.is(Refusal::Busy)
+        match self {
+            VaultError::Net(error) => matches!(error.failure(), Some(NetFailure::Unreachable(_))),
+            error => error.is(Refusal::Busy),
+        }
     }
 
     /// Whether the service is away for now, as opposed to an answer that something is wrong.
@@ -179,9 +182,9 @@ impl ServiceError for VaultError {
 
     fn hint(&self) -> String {
         match self {
-            VaultError::Net(error) => match error {
-                NetError::Tls { .. } => format!("{}: ‹vault_ca› names its file", error.hint()),
-                NetError::PlainHttp { .. } => {
+            VaultError::Net(error) => match error.failure() {
+                Some(NetFailure::Tls(_)) => format!("{}: ‹vault_ca› names its file", error.hint()),
+                Some(NetFailure::PlainHttp) => {
                     "use https, or set ‹vault_allow_http›: anyone on the network can read the keys then"
                         .into()
                 }

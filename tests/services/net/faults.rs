@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use keyroll::cancel;
-use keyroll::net::{Deadline, HttpClient, HttpOptions, Method, NetError, PlainHttp, Request, Url};
+use keyroll::net::{Deadline, HttpClient, HttpOptions, Method, NetFailure, PlainHttp, Request, Url};
 use keyroll::secret::SecretBytes;
 
 use super::support::*;
@@ -65,7 +65,7 @@ fn nobody_listening_is_unreachable() {
     let url = Url::parse(&format!("http://127.0.0.1:{port}/")).unwrap();
     let error = get(&plain(), url, LONG).unwrap_err();
     assert!(
-        matches!(error, NetError::Unreachable { .. }) && error.is_retryable(),
+        matches!(error.failure(), Some(NetFailure::Unreachable(_))) && error.is_retryable(),
         "{error:?}"
     );
     assert!(error.to_string().contains("refused"), "{error}");
@@ -98,7 +98,7 @@ fn a_server_that_never_answers_is_left_at_the_deadline() {
         let start = Instant::now();
         let error = get(&plain(), server.url(), SHORT).unwrap_err();
         assert!(
-            matches!(error, NetError::TimedOut { waited: SHORT, .. }),
+            matches!(error.failure(), Some(NetFailure::TimedOut(SHORT))),
             "{error:?}"
         );
         assert!(
@@ -115,7 +115,7 @@ fn an_answer_that_is_cut_anywhere_is_an_error() {
         let server = Server::start(answer_once(&OK[..length]));
         let error = get(&plain(), server.url(), LONG).unwrap_err();
         assert!(
-            matches!(error, NetError::CutOff { .. } | NetError::NotHttp { .. }),
+            matches!(error.failure(), Some(NetFailure::CutOff | NetFailure::NotHttp(_))),
             "{length}: {error:?}"
         );
     }
@@ -139,7 +139,7 @@ fn a_flood_is_refused_with_and_without_a_length() {
         });
         let error = get(&plain(), server.url(), LONG).unwrap_err();
         assert!(
-            matches!(error, NetError::TooLarge { limit: 1_048_576, .. }),
+            matches!(error.failure(), Some(NetFailure::TooLarge(1_048_576))),
             "{error:?}"
         );
     }
@@ -156,7 +156,10 @@ fn headers_without_end_are_refused() {
         {}
     });
     let error = get(&plain(), server.url(), LONG).unwrap_err();
-    assert!(matches!(error, NetError::NotHttp { .. }), "{error:?}");
+    assert!(
+        matches!(error.failure(), Some(NetFailure::NotHttp(_))),
+        "{error:?}"
+    );
 }
 
 #[test]
@@ -171,7 +174,7 @@ fn garbage_is_no_answer_and_is_not_quoted() {
         let words = format!("{error} {error:?} {}", error.hint());
         assert!(!words.contains("s3cr3t"), "{words}");
         assert!(
-            matches!(error, NetError::NotHttp { .. } | NetError::CutOff { .. }),
+            matches!(error.failure(), Some(NetFailure::NotHttp(_) | NetFailure::CutOff)),
             "{error:?}"
         );
     }
@@ -211,12 +214,15 @@ fn another_thread_ends_a_request_at_once() {
             start.elapsed()
         );
         assert!(
-            matches!(error, NetError::Interrupted { .. } | NetError::Unreachable { .. }),
+            matches!(
+                error.failure(),
+                Some(NetFailure::Interrupted | NetFailure::Unreachable(_))
+            ),
             "{error:?}"
         );
         assert!(matches!(
-            get(&client, url, LONG).unwrap_err(),
-            NetError::Interrupted { .. }
+            get(&client, url, LONG).unwrap_err().failure(),
+            Some(NetFailure::Interrupted)
         ));
     }
 }
@@ -227,7 +233,10 @@ fn a_header_with_a_line_break_is_refused_and_not_quoted() {
         .header("X-Vault-Token", b"s3cr3t\r\nX-Other: 1");
     assert!(!format!("{request:?}").contains("s3cr3t"));
     let error = plain().send(request, Deadline::after(LONG)).unwrap_err();
-    assert!(matches!(error, NetError::BadRequest { .. }), "{error:?}");
+    assert!(
+        matches!(error.failure(), Some(NetFailure::BadRequest(_))),
+        "{error:?}"
+    );
     assert!(!format!("{error} {error:?}").contains("s3cr3t"));
 }
 
@@ -236,7 +245,10 @@ fn a_request_without_tls_to_another_machine_is_not_sent() {
     let request = Request::new(Method::POST, Url::parse("http://192.0.2.1/").unwrap())
         .body(SecretBytes::new(b"s3cr3t".to_vec()));
     let error = plain().send(request, Deadline::after(LONG)).unwrap_err();
-    assert!(matches!(error, NetError::PlainHttp { .. }), "{error:?}");
+    assert!(
+        matches!(error.failure(), Some(NetFailure::PlainHttp)),
+        "{error:?}"
+    );
 }
 
 #[test]
@@ -253,13 +265,13 @@ fn a_request_that_nobody_waits_for_any_more_ends_soon() {
             start.elapsed()
         );
         // Where there is no route to it, that is told at once.
-        let is_cancelled = matches!(error, NetError::Cancelled { .. });
+        let is_cancelled = matches!(error.failure(), Some(NetFailure::Cancelled));
         assert!(is_cancelled || start.elapsed() < SHORT, "{error:?}");
         assert!(is_cancelled != error.is_retryable(), "{error:?}");
     }
     let server = Server::start(answer_once(OK));
     let sent = cancel::while_wanted(|| true, || get(&plain(), server.url(), LONG).unwrap_err());
-    assert!(matches!(sent, NetError::Cancelled { .. }), "{sent:?}");
+    assert!(matches!(sent.failure(), Some(NetFailure::Cancelled)), "{sent:?}");
     assert_eq!(
         server.connections.load(Ordering::SeqCst),
         0,

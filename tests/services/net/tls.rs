@@ -1,6 +1,6 @@
 //! Whom the client trusts.
 
-use keyroll::net::{ClientCertificate, HttpClient, HttpOptions, NetError, TlsOptions, Url};
+use keyroll::net::{ClientCertificate, HttpClient, HttpOptions, NetFailure, TlsOptions, Url};
 
 use super::support::*;
 use test_support::certificates::{Certificates, IN_FORCE, Identity};
@@ -42,7 +42,7 @@ fn every_other_certificate_is_refused_and_the_reason_is_told() {
         let server = tls_server(&identity, None);
         let error = get(&client, https(&server, "127.0.0.1"), LONG).unwrap_err();
         assert!(
-            matches!(error, NetError::Tls { .. }) && !error.is_retryable(),
+            matches!(error.failure(), Some(NetFailure::Tls(_))) && !error.is_retryable(),
             "{error:?}"
         );
         assert!(error.to_string().contains(reason), "{reason}: {error}");
@@ -54,7 +54,7 @@ fn the_authorities_of_the_system_do_not_vouch_for_a_stranger() {
     let server = tls_server(&Identity::new("127.0.0.1", None, IN_FORCE), None);
     let client = HttpClient::new(HttpOptions::default()).unwrap();
     let error = get(&client, https(&server, "127.0.0.1"), LONG).unwrap_err();
-    assert!(matches!(error, NetError::Tls { .. }), "{error:?}");
+    assert!(matches!(error.failure(), Some(NetFailure::Tls(_))), "{error:?}");
 }
 
 #[test]
@@ -136,7 +136,7 @@ fn a_server_without_tls_is_no_secure_connection() {
     let client = trusting(&certificates.path("ca.pem"));
     let error = get(&client, https(&server, "127.0.0.1"), LONG).unwrap_err();
     assert!(
-        matches!(error, NetError::Tls { .. } | NetError::CutOff { .. }),
+        matches!(error.failure(), Some(NetFailure::Tls(_) | NetFailure::CutOff)),
         "{error:?}"
     );
 }

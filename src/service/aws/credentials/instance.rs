@@ -5,7 +5,9 @@
 use std::time::Duration;
 
 use super::{Credentials, answer};
-use crate::net::{Deadline, HttpClient, HttpOptions, Method, NetError, PlainHttp, Request, Response, Url};
+use crate::net::{
+    Deadline, HttpClient, HttpOptions, Method, NetError, NetFailure, PlainHttp, Request, Response, Url,
+};
 use crate::secret::SecretBytes;
 use crate::service::aws::answer::successful;
 use crate::service::aws::variables::Variables;
@@ -82,7 +84,10 @@ impl MetadataService {
             .header("x-aws-ec2-metadata-token-ttl-seconds", b"60");
         let response = self.send(request).map_err(|error| match error {
             // Mostly: this machine is no instance of EC2, and nothing else is set up either.
-            AwsError::Net(NetError::Unreachable { .. } | NetError::TimedOut { .. }) => AwsError::NoCredentials {
+            AwsError::Net(NetError::At {
+                failure: NetFailure::Unreachable(_) | NetFailure::TimedOut(_),
+                ..
+            }) => AwsError::NoCredentials {
                 looked: format!(
                     "none are in the environment or in a profile, there is no token file and no container, and no \
                      instance metadata service answers at {}",
