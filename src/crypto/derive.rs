@@ -23,10 +23,11 @@ use super::xts::KEYS_LENGTH;
 use super::{CipherError, DataKeyRef, Level, hkdf};
 use cache::{Cache, Name, Salt};
 
-pub use cache::CAPACITY;
+#[cfg(test)]
+use cache::CAPACITY;
 
 /// The length in bytes of the data keys that keys are derived from.
-pub const DATA_KEY_LENGTH: usize = 32;
+pub(crate) const DATA_KEY_LENGTH: usize = 32;
 
 const XTS_LABEL: &[u8] = b"keyroll aes-256-xts v1";
 const GCM_LABEL: &[u8] = b"keyroll aes-256-xts gcm v1";
@@ -122,7 +123,7 @@ pub(super) fn with_gcm_key<R>(
 }
 
 /// Wipes the calling thread's cache.
-pub fn forget() {
+pub(crate) fn forget() {
     // A thread that is ending has wiped it already.
     let _ = XTS.try_with(Cache::clear);
     let _ = GCM.try_with(Cache::clear);

@@ -21,7 +21,7 @@
 
 mod algorithm;
 mod cbc;
-pub mod derive;
+pub(crate) mod derive;
 mod error;
 mod gcm;
 mod held;
@@ -32,7 +32,7 @@ mod mode;
 mod page_cipher;
 pub mod password;
 mod portable;
-pub mod scrub;
+pub(crate) mod scrub;
 pub mod wrap;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;

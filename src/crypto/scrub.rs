@@ -17,20 +17,20 @@ const OF_A_STORE: usize = 64 * 1024;
 /// Wipes the vector registers: the last round keys, and what `memcpy` moved last. On processors
 /// other than x86-64 it does nothing.
 #[inline(always)]
-pub fn registers() {
+pub(crate) fn registers() {
     #[cfg(target_arch = "x86_64")]
     super::x86_64::wipe_registers();
 }
 
 /// Wipes the stack below the caller as far as work on one message reaches.
 #[inline(always)]
-pub fn after_message() {
+pub(crate) fn after_message() {
     stack::<OF_A_MESSAGE>();
 }
 
 /// Does work that reads, writes or makes keys, then wipes its stack and the registers. Not for what
 /// runs often: it takes a microsecond or two.
-pub fn around<R>(work: impl FnOnce() -> R) -> R {
+pub(crate) fn around<R>(work: impl FnOnce() -> R) -> R {
     let result = apart(work);
     stack::<OF_A_STORE>();
     registers();
@@ -39,7 +39,7 @@ pub fn around<R>(work: impl FnOnce() -> R) -> R {
 
 /// The same for work that derives the keys of a message, which takes little stack: a thread of the
 /// server has no more.
-pub fn around_derivation<R>(work: impl FnOnce() -> R) -> R {
+pub(crate) fn around_derivation<R>(work: impl FnOnce() -> R) -> R {
     let result = apart(work);
     stack::<OF_A_DERIVATION>();
     registers();

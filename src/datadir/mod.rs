@@ -5,7 +5,7 @@
 //! fails or panics.
 
 pub mod aria;
-pub mod tablespace;
-pub mod walk;
+pub(crate) mod tablespace;
+pub(crate) mod walk;
 
 pub use walk::{WalkError, file_in_use, key_ids_in_use};

@@ -10,11 +10,12 @@
 //!              lowest key version (4), key id (4), encryption (1)
 //! ```
 //!
-//! Numbers are big endian. Page 0 is never encrypted. All of it lies within the first [`MOST`]
-//! bytes of the file.
+//! Numbers are big endian. Page 0 is never encrypted. All of it lies within the first 64 KiB of
+//! the file.
 
 /// How many bytes of page 0 tell all, at the largest page size.
-pub const MOST: usize = 65_536;
+#[cfg(test)]
+pub(crate) const MOST: usize = 65_536;
 
 /// Where the flags are.
 const FLAGS: usize = 54;
@@ -28,24 +29,16 @@ const ENCRYPTED: u8 = 1;
 const IV_LENGTH: u8 = 16;
 
 /// The bytes in front of page 0 that tell where the rest is.
-pub const START: usize = FLAGS + 4;
-
-/// The id of the key that this tablespace's pages are encrypted with; `None` where none are, and
-/// where this is no page 0 of a tablespace. `page0` is the beginning of the file, mostly [`MOST`]
-/// bytes of it.
-pub fn key_id(page0: &[u8]) -> Option<u32> {
-    let at = place(page0)?;
-    key_id_of(page0.get(at..at + INFORMATION)?)
-}
+pub(crate) const START: usize = FLAGS + 4;
 
 /// Where in page 0 the encryption's information stands if there is one, by its first [`START`]
 /// bytes, and how long it is.
-pub fn range(start: &[u8]) -> Option<(usize, usize)> {
+pub(crate) fn range(start: &[u8]) -> Option<(usize, usize)> {
     Some((place(start)?, INFORMATION))
 }
 
 /// The id of the key in an encryption's information, which [`range`] tells the place of.
-pub fn key_id_of(information: &[u8]) -> Option<u32> {
+pub(crate) fn key_id_of(information: &[u8]) -> Option<u32> {
     let rest = information.strip_prefix(&MAGIC)?;
     let (scheme, length) = (*rest.first()?, *rest.get(1)?);
     let id = number(rest, 2 + usize::from(IV_LENGTH) + 4)?;
@@ -86,6 +79,12 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    /// The id of the key of a tablespace that begins with these bytes, as its reader finds it.
+    fn key_id(page0: &[u8]) -> Option<u32> {
+        let (at, length) = range(page0)?;
+        key_id_of(page0.get(at..at + length)?)
+    }
 
     /// A page 0 with these flags, encrypted under key 7.
     fn page(flags: u32, at: usize) -> Vec<u8> {

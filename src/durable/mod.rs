@@ -21,7 +21,7 @@ pub mod permissions;
 pub mod put;
 pub mod read;
 pub mod replace;
-pub mod step;
+pub(crate) mod step;
 mod target;
 
 pub use error::{FileError, LockHolder};

@@ -9,7 +9,7 @@ use sha2::Sha256;
 const LABEL: &[u8] = b"keyroll data key fingerprint";
 
 /// The length of a fingerprint in bytes.
-pub const FINGERPRINT_LENGTH: usize = 8;
+pub(crate) const FINGERPRINT_LENGTH: usize = 8;
 
 /// The fingerprint of a data key: the first 8 bytes of HMAC-SHA256 (RFC 2104) under the key, of a
 /// fixed label.

@@ -2,12 +2,12 @@
 //!
 //! Nothing here knows of files, of services, of C or of a server.
 
-pub mod compare;
-pub mod error;
-pub mod fingerprint;
-pub mod new_versions;
-pub mod ring;
-pub mod set;
+pub(crate) mod compare;
+pub(crate) mod error;
+pub(crate) mod fingerprint;
+pub(crate) mod new_versions;
+pub(crate) mod ring;
+pub(crate) mod set;
 
 pub use compare::{Comparison, Content, Differing};
 pub use error::KeysError;

@@ -14,7 +14,7 @@ use crate::service::aws::{Arn, AwsError, Kms, KmsConfig};
 const CONTEXT_KEYSTORE: &str = "keyroll:keystore";
 
 /// A master key in AWS KMS.
-pub struct AwsKms {
+pub(crate) struct AwsKms {
     kms: Kms,
 }
 

@@ -32,7 +32,7 @@ static KIND: FileKind = FileKind {
 
 /// A master key among the credentials of the server's unit.
 #[derive(Debug)]
-pub struct Credential {
+pub(crate) struct Credential {
     /// A plain file name.
     name: String,
     /// `$CREDENTIALS_DIRECTORY`, if the service manager has set it.

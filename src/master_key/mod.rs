@@ -3,16 +3,16 @@
 //! A [`MasterKey`] never touches data, and nothing here knows of data keys, their ids or their
 //! versions. One folder for each kind of provider; [`open`](open::open) makes one out of a URI.
 
-pub mod aws_kms;
-pub mod credential;
-pub mod error;
-pub mod exec;
+pub(crate) mod aws_kms;
+pub(crate) mod credential;
+pub(crate) mod error;
+pub(crate) mod exec;
 pub mod file;
 pub mod key_list;
 pub mod open;
-pub mod options;
-pub mod syntax;
-pub mod vault_transit;
+pub(crate) mod options;
+pub(crate) mod syntax;
+pub(crate) mod vault_transit;
 
 pub use error::MasterKeyError;
 pub use open::{ByStatement, PROVIDERS, Provider, check_by_statement, file_of, open};

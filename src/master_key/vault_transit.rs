@@ -12,7 +12,7 @@ use crate::service::vault::{TransitKey, VaultAccess, VaultConfig};
 
 /// A master key in Vault transit.
 #[derive(Debug)]
-pub struct VaultTransit {
+pub(crate) struct VaultTransit {
     key: TransitKey,
 }
 

@@ -10,13 +10,13 @@
 //! | [`retry`] | deadlines, and trying again within them |
 //! | [`error`] | what can go wrong |
 
-pub mod error;
-pub mod http;
+pub(crate) mod error;
+pub(crate) mod http;
 mod resolve;
-pub mod retry;
+pub(crate) mod retry;
 mod tcp;
-pub mod tls;
-pub mod url;
+pub(crate) mod tls;
+pub(crate) mod url;
 
 pub use error::{NetError, NetFailure};
 pub use http::{HttpClient, HttpOptions, Method, Request, Response};

@@ -7,7 +7,7 @@ use super::{NetError, NetFailure};
 use crate::cancel::{self, Mutex, MutexGuard, NotLocked};
 
 /// The most attempts of one call, the first among them.
-pub const MOST_ATTEMPTS: u32 = 10;
+pub(crate) const MOST_ATTEMPTS: u32 = 10;
 
 /// The longest pause after the first attempt; it doubles after each further one.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);

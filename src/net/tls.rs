@@ -49,7 +49,7 @@ pub(super) type TlsConnection = StreamOwned<ClientConnection, TcpConnection>;
 ///
 /// # Errors
 /// Certificates that cannot be used, or a processor that TLS cannot run on.
-pub fn client_config(options: &TlsOptions) -> Result<Arc<ClientConfig>, NetError> {
+pub(crate) fn client_config(options: &TlsOptions) -> Result<Arc<ClientConfig>, NetError> {
     check_processor()?;
     let roots = match &options.ca {
         Some(path) => roots_of(path)?,

@@ -17,14 +17,14 @@ use super::{PluginError, Published, Server, Severity, Wake};
 const WAKING_STATEMENT: &str = "SELECT COUNT(*) FROM information_schema.INNODB_TABLESPACES_ENCRYPTION";
 
 /// What should be mended in the key store.
-pub fn warnings(server: &dyn Server, warnings: &[Warning]) {
+pub(crate) fn warnings(server: &dyn Server, warnings: &[Warning]) {
     for warning in warnings {
         server.log(Severity::Warning, &format!("keyroll: {warning}"));
     }
 }
 
 /// The start.
-pub fn loaded(server: &dyn Server, published: &Published) {
+pub(crate) fn loaded(server: &dyn Server, published: &Published) {
     let ring = &published.ring;
     server.log(
         Severity::Note,
@@ -64,7 +64,7 @@ fn if_not_locked(server: &dyn Server) {
 }
 
 /// A reload.
-pub fn reloaded(server: &dyn Server, published: &Published, new: usize) {
+pub(crate) fn reloaded(server: &dyn Server, published: &Published, new: usize) {
     if_not_locked(server);
     server.log(
         Severity::Note,
@@ -78,7 +78,7 @@ pub fn reloaded(server: &dyn Server, published: &Published, new: usize) {
 }
 
 /// New versions that someone else has added to the store.
-pub fn noticed(server: &dyn Server, added: &[Added], now: &Published) {
+pub(crate) fn noticed(server: &dyn Server, added: &[Added], now: &Published) {
     if_not_locked(server);
     for Added { name, before, .. } in added.iter().filter(|added| added.latest) {
         let text = match before {
@@ -93,7 +93,7 @@ pub fn noticed(server: &dyn Server, added: &[Added], now: &Published) {
 }
 
 /// A refresh of the store that failed, and was not logged for the same reason before.
-pub fn refresh_failed(server: &dyn Server, status: &super::Status, error: &PluginError) {
+pub(crate) fn refresh_failed(server: &dyn Server, status: &super::Status, error: &PluginError) {
     let text = format!(
         "keyroll: the refresh of the keys failed: {error}; the keys that are here go on working. Hint: {}",
         error.hint()
@@ -103,12 +103,12 @@ pub fn refresh_failed(server: &dyn Server, status: &super::Status, error: &Plugi
 }
 
 /// The first refresh of the store that succeeded after failures.
-pub fn refresh_succeeded(server: &dyn Server) {
+pub(crate) fn refresh_succeeded(server: &dyn Server) {
     server.log(Severity::Note, "keyroll: the refresh of the keys succeeds again");
 }
 
 /// A rotation. A key that changed its cipher is pointed out.
-pub fn keys_rotated(server: &dyn Server, new: &[KeyName], added: &[Added], now: &Published) {
+pub(crate) fn keys_rotated(server: &dyn Server, new: &[KeyName], added: &[Added], now: &Published) {
     if_not_locked(server);
     for name in new {
         let changed = match added.iter().find(|added| added.name == *name) {
@@ -130,7 +130,7 @@ pub fn keys_rotated(server: &dyn Server, new: &[KeyName], added: &[Added], now: 
 }
 
 /// A key that was made when the server first asked for it.
-pub fn created(server: &dyn Server, new: &[KeyName], now: &Published) {
+pub(crate) fn created(server: &dyn Server, new: &[KeyName], now: &Published) {
     if_not_locked(server);
     for name in new {
         server.log(
@@ -145,7 +145,7 @@ pub fn created(server: &dyn Server, new: &[KeyName], now: &Published) {
 }
 
 /// A rotation of the master key.
-pub fn master_key_rotated(server: &dyn Server, now: &Published) {
+pub(crate) fn master_key_rotated(server: &dyn Server, now: &Published) {
     server.log(
         Severity::Note,
         &format!(
@@ -157,7 +157,7 @@ pub fn master_key_rotated(server: &dyn Server, now: &Published) {
 }
 
 /// Another master key.
-pub fn master_key_adopted(server: &dyn Server, now: &Published) {
+pub(crate) fn master_key_adopted(server: &dyn Server, now: &Published) {
     server.log(
         Severity::Note,
         &format!(
@@ -168,7 +168,7 @@ pub fn master_key_adopted(server: &dyn Server, now: &Published) {
 }
 
 /// Keys that were saved in a new keystore, under this master key.
-pub fn saved(server: &dyn Server, keystore: &Path, master_key: &str, now: &Published) {
+pub(crate) fn saved(server: &dyn Server, keystore: &Path, master_key: &str, now: &Published) {
     let master_key = match master_key {
         "" => String::new(),
         uri => format!(", keyroll_master_key = {uri}"),
@@ -186,12 +186,12 @@ pub fn saved(server: &dyn Server, keystore: &Path, master_key: &str, now: &Publi
 }
 
 /// What the master key's provider has to say.
-pub fn provider_said(server: &dyn Server, line: &str) {
+pub(crate) fn provider_said(server: &dyn Server, line: &str) {
     server.log(Severity::Note, &format!("keyroll: {line}"));
 }
 
 /// What came of waking the encryption threads.
-pub fn woken(server: &dyn Server, wake: Wake, step: VersionStep) {
+pub(crate) fn woken(server: &dyn Server, wake: Wake, step: VersionStep) {
     match wake {
         Wake::Done { threads: 0, .. } => server.log(
             Severity::Note,
@@ -219,7 +219,12 @@ pub fn woken(server: &dyn Server, wake: Wake, step: VersionStep) {
 }
 
 /// A failed rotation or reload: the message for the statement, logged and remembered.
-pub fn failed(server: &dyn Server, status: &super::Status, doing: &str, error: &PluginError) -> String {
+pub(crate) fn failed(
+    server: &dyn Server,
+    status: &super::Status,
+    doing: &str,
+    error: &PluginError,
+) -> String {
     let (failed, hint) = (format!("keyroll: {doing} failed: {error}"), error.hint());
     let text = format!("{failed}. Hint: {hint}");
     // A statement's message loses its middle then, perhaps in a command; the log has room for all
@@ -235,7 +240,7 @@ pub fn failed(server: &dyn Server, status: &super::Status, doing: &str, error: &
 }
 
 /// A key that could not be made: the warning for the statement, logged and remembered.
-pub fn not_made(server: &dyn Server, status: &super::Status, id: u32, error: &PluginError) -> String {
+pub(crate) fn not_made(server: &dyn Server, status: &super::Status, id: u32, error: &PluginError) -> String {
     failed(server, status, &format!("making key {id}"), error)
 }
 
@@ -245,7 +250,7 @@ const REMEDY: &str =
     "Put the right store back; until then drop and repair nothing: the data is locked, not damaged";
 
 /// A key, or a version of one, that was asked for and is not there. `file` is encrypted with it.
-pub fn missing(server: &dyn Server, missing: Missing, file: Option<&Path>, store: StoreContents<'_>) {
+pub(crate) fn missing(server: &dyn Server, missing: Missing, file: Option<&Path>, store: StoreContents<'_>) {
     let Missing { id, version, .. } = missing;
     let latest = store.ring.latest(id);
     let what = match version {
@@ -285,7 +290,7 @@ pub fn missing(server: &dyn Server, missing: Missing, file: Option<&Path>, store
 }
 
 /// More is missing than is told.
-pub fn missing_no_more(server: &dyn Server) {
+pub(crate) fn missing_no_more(server: &dyn Server) {
     server.log(
         Severity::Error,
         "keyroll: so many keys and versions are asked for in vain that no more are told until the next start",
@@ -293,7 +298,7 @@ pub fn missing_no_more(server: &dyn Server) {
 }
 
 /// A database's folder and the file in it, which is short and tells enough.
-pub fn file_name(file: &Path) -> String {
+pub(crate) fn file_name(file: &Path) -> String {
     let mut parts: Vec<_> = file
         .components()
         .rev()

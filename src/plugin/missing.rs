@@ -6,7 +6,7 @@ use crate::keys::Ring;
 
 /// How far above the latest version a version may lie that a key may have had: no rotation goes
 /// farther at once. A damaged page asks for any number.
-pub const FARTHEST: u32 = 1_000_000;
+pub(crate) const FARTHEST: u32 = 1_000_000;
 
 /// The keys of the store, as far as lookups know.
 #[derive(Clone, Copy)]
@@ -20,7 +20,7 @@ pub struct StoreContents<'a> {
 /// The name of what is missing: a version of a key, or the key where there is none of that id.
 /// `version` is the one asked for first then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Missing {
+pub(crate) struct Missing {
     /// The key.
     pub id: u32,
     /// The version; `None` where only the key was asked for.
@@ -31,7 +31,7 @@ pub struct Missing {
 
 impl Missing {
     /// A key of which no version was named.
-    pub fn key(id: u32) -> Missing {
+    pub(crate) fn key(id: u32) -> Missing {
         Missing {
             id,
             version: None,
@@ -40,7 +40,7 @@ impl Missing {
     }
 
     /// A version of a key; `latest` is the latest one that is there.
-    pub fn version(id: u32, version: u32, latest: Option<u32>) -> Missing {
+    pub(crate) fn version(id: u32, version: u32, latest: Option<u32>) -> Missing {
         Missing {
             id,
             version: Some(version),
@@ -49,7 +49,7 @@ impl Missing {
     }
 
     /// Whether the store has it after all.
-    pub fn is_in(&self, ring: &Ring) -> bool {
+    pub(crate) fn is_in(&self, ring: &Ring) -> bool {
         match self.version {
             Some(version) => ring.key(self.id, version).is_some(),
             None => ring.latest(self.id).is_some(),
@@ -74,6 +74,6 @@ impl PartialOrd for Missing {
 }
 
 /// Whether no key can have had this version, as far as the latest one tells.
-pub fn is_implausible(version: u32, latest: Option<u32>) -> bool {
+pub(crate) fn is_implausible(version: u32, latest: Option<u32>) -> bool {
     version.saturating_sub(latest.unwrap_or(0)) > FARTHEST
 }

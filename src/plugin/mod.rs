@@ -1,17 +1,17 @@
 //! The running plugin: settings in, running state out; rotation and reload. No C types.
 
-pub mod error;
+pub(crate) mod error;
 mod first_use;
-pub mod log;
+pub(crate) mod log;
 mod mark;
-pub mod missing;
-pub mod missing_keys;
-pub mod own_stack;
-pub mod refresher;
-pub mod reload_throttle;
+pub(crate) mod missing;
+pub(crate) mod missing_keys;
+pub(crate) mod own_stack;
+pub(crate) mod refresher;
+pub(crate) mod reload_throttle;
 mod save;
-pub mod server;
-pub mod status;
+pub(crate) mod server;
+pub(crate) mod status;
 
 #[cfg(test)]
 mod keystore_tests;

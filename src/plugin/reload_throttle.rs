@@ -16,7 +16,7 @@ const MOST: usize = 1000;
 
 /// The reloads so far, and what they were made for.
 #[derive(Debug, Default)]
-pub struct ReloadThrottle {
+pub(crate) struct ReloadThrottle {
     state: Mutex<State>,
 }
 
@@ -34,7 +34,7 @@ impl ReloadThrottle {
     /// that began after it was asked for decides: one that another thread has made meanwhile
     /// serves, and a version that was reloaded for in vain has to wait for a second to pass. The
     /// first one to ask for another version waits for it here.
-    pub fn reload_for(&self, name: KeyName, read: impl FnOnce() -> bool) -> bool {
+    pub(crate) fn reload_for(&self, name: KeyName, read: impl FnOnce() -> bool) -> bool {
         let asked = Instant::now();
         // Each change is one assignment, so that a panic leaves it whole.
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);

@@ -6,7 +6,7 @@ use super::Published;
 
 /// The room that the server has for a message or a line of its error log, and a NUL behind it, in
 /// bytes (`ERRMSGSIZE`).
-pub const MESSAGE_ROOM: usize = 512;
+pub(crate) const MESSAGE_ROOM: usize = 512;
 
 /// How grave a line in the server's error log is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

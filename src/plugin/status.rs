@@ -131,7 +131,7 @@ struct KeyRow {
 
 /// All key versions as a JSON array of `{id, version, latest, bits, algorithm, fingerprint}`, in
 /// order of id and version.
-pub fn keys_as_json(ring: &Ring) -> String {
+pub(crate) fn keys_as_json(ring: &Ring) -> String {
     let rows: Vec<KeyRow> = ring
         .held()
         .into_iter()

@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer};
 use crate::secret::SecretBytes;
 
 /// The text `before`, the secret in base64, and the text `after`.
-pub fn with_secret(before: &str, secret: &[u8], after: &str) -> SecretBytes {
+pub(crate) fn with_secret(before: &str, secret: &[u8], after: &str) -> SecretBytes {
     let encoded = secret.len().div_ceil(3) * 4;
     // All the room at once: a vector that grows leaves an unwiped copy behind.
     let mut body = SecretBytes::with_capacity(before.len() + encoded + after.len());
@@ -28,7 +28,7 @@ pub fn with_secret(before: &str, secret: &[u8], after: &str) -> SecretBytes {
 
 /// Secret bytes that stand in an answer as base64. A text with escapes is refused: it would be
 /// copied, and base64 needs none.
-pub struct SecretBase64(pub SecretBytes);
+pub(crate) struct SecretBase64(pub SecretBytes);
 
 impl<'de> Deserialize<'de> for SecretBase64 {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -2,8 +2,8 @@
 //! AWS.
 
 pub mod aws;
-pub mod body;
-pub mod error;
+pub(crate) mod body;
+pub(crate) mod error;
 pub mod vault;
 
 pub use error::{ErrorKind, ServiceError};

@@ -4,14 +4,14 @@
 //! knows of C, of system variables or of a server.
 
 pub mod aws_key_files;
-pub mod error;
+pub(crate) mod error;
 pub mod key_file;
 pub mod keystore;
-pub mod kind;
+pub(crate) mod kind;
 pub mod mark;
 mod next_names;
-pub mod open;
-pub mod refresh;
+pub(crate) mod open;
+pub(crate) mod refresh;
 pub mod vault_kv;
 
 pub use error::{StoreError, Warning};

@@ -22,7 +22,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 use crate::crypto::{CipherError, DataKeyRef, Level, RingId, scrub};
 
 /// How many keys a thread keeps for each of both uses.
-pub const CAPACITY: usize = SETS * WAYS;
+pub(crate) const CAPACITY: usize = SETS * WAYS;
 
 const SETS: usize = 64;
 pub(super) const WAYS: usize = 4;

@@ -18,7 +18,8 @@ use std::fmt;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-pub use additions::{Added, Addition, Additions};
+pub(crate) use additions::Addition;
+pub use additions::{Added, Additions};
 use table::Table;
 
 use super::error::KeysError;

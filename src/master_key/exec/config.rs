@@ -37,7 +37,7 @@ const PASSED_PREFIX: &[u8] = b"KEYROLL_EXEC_";
 
 /// The settings of an external command.
 #[derive(Clone, Debug)]
-pub struct ExecConfig {
+pub(crate) struct ExecConfig {
     /// The command: an absolute path.
     pub path: PathBuf,
     /// The time for one call, all its retries together.
@@ -53,7 +53,7 @@ impl ExecConfig {
     ///
     /// # Errors
     /// What is wrong with the path.
-    pub fn new(path: &str, options: &ProviderOptions) -> Result<ExecConfig, String> {
+    pub(crate) fn new(path: &str, options: &ProviderOptions) -> Result<ExecConfig, String> {
         let may_pass = |name: &OsStr| {
             PASSED.iter().any(|passed| name == *passed) || name.as_bytes().starts_with(PASSED_PREFIX)
         };

@@ -20,7 +20,7 @@ mod trust;
 
 use std::time::Duration;
 
-pub use config::ExecConfig;
+pub(crate) use config::ExecConfig;
 
 use self::client::{End, Outcome};
 use self::protocol::ANSWER_LIMIT;
@@ -40,7 +40,7 @@ const EXIT_TRY_AGAIN: i32 = 75;
 
 /// A master key behind an external command.
 #[derive(Debug)]
-pub struct Exec {
+pub(crate) struct Exec {
     config: ExecConfig,
 }
 

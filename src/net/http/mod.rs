@@ -27,7 +27,7 @@ use crate::cancel;
 use crate::secret::SecretBytes;
 
 /// The most bytes of an answer unless told.
-pub const DEFAULT_MAX_BODY: u64 = 1024 * 1024;
+pub(crate) const DEFAULT_MAX_BODY: u64 = 1024 * 1024;
 
 /// How long a connection that nobody uses is kept. Servers close theirs sooner or later; that is
 /// noticed.

@@ -20,7 +20,7 @@ mod client;
 mod config;
 mod credentials;
 mod endpoint;
-pub mod error;
+pub(crate) mod error;
 mod profile;
 mod settings;
 mod signature;

@@ -15,7 +15,7 @@ use crate::secret::SecretBytes;
 const MAX_SECRET: u64 = 64 * 1024;
 
 /// Where a service account's token lies in a pod of Kubernetes.
-pub const KUBERNETES_TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
+pub(crate) const KUBERNETES_TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
 
 /// A client's settings.
 #[derive(Clone, Debug)]

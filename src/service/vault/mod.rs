@@ -4,11 +4,11 @@
 //! Source of paths and statuses: the HTTP API of Vault 1.x and OpenBao 2.x, and what OpenBao 2.7.2
 //! was seen to answer.
 
-pub mod config;
-pub mod error;
+pub(crate) mod config;
+pub(crate) mod error;
 mod login;
 mod retry_policy;
-pub mod transit;
+pub(crate) mod transit;
 
 use std::cell::Cell;
 use std::sync::PoisonError;

@@ -1,7 +1,7 @@
 //! The key file: data keys as lines of text, plain or encrypted with a password. The format is that of the
 //! server's own file_key_management, with versions.
 
-pub mod config;
+pub(crate) mod config;
 mod encrypted;
 pub mod format;
 

@@ -23,13 +23,13 @@
 
 mod add;
 mod change;
-pub mod config;
+pub(crate) mod config;
 mod create;
 pub mod derived_keys;
-pub mod error;
+pub(crate) mod error;
 mod file;
 pub mod format;
-pub mod metadata;
+pub(crate) mod metadata;
 mod open;
 pub mod records;
 mod remembered;

@@ -7,7 +7,7 @@ use crate::net::Url;
 use crate::service::vault::VaultConfig;
 
 /// No secret is looked at more often.
-pub const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);
+pub(crate) const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The settings of a store.
 #[derive(Debug)]

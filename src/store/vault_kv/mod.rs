@@ -5,8 +5,8 @@
 //! for new ones (`refresh`), and no request is ever made where the server waits for a page.
 
 mod client;
-pub mod config;
-pub mod error;
+pub(crate) mod config;
+pub(crate) mod error;
 mod refresh;
 mod rotation;
 
