@@ -221,11 +221,9 @@ impl KeystoreError {
                     format!("install a keyroll that knows it; this one knows {FORMAT} version {VERSION}")
                 }
                 FormatError::Unreleased => format!(
-                    "the build that made it reads it: run its `keyroll export --insecure-plaintext --keystore {} --master-key \
-                     URI --to KEYS`, then, of this build, `keyroll import --from-filename KEYS --from-encryption-algorithm \
-                     NAME --keystore NEW --master-key URI` with the algorithm that the export names. Where it names several, which \
-                     the list command of that build shows for each version, import the lines of key 1 first, then each other key \
-                     with --add --from-id ID, and leave lines of another algorithm out each time",
+                    "run `keyroll export --insecure-plaintext --keystore {} --master-key URI --to KEYS` of the build that made \
+                     it, then `keyroll import --from-filename KEYS --from-encryption-algorithm NAME --keystore NEW \
+                     --master-key URI` of this one; docs/keystore-format.md has the steps for keys of several algorithms",
                     shell_word(path)
                 ),
                 FormatError::Converted { .. } => {
