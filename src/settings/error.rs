@@ -12,7 +12,8 @@ use crate::store::StoreError;
 /// Settings that name no key store, or none that can be opened. Nothing was read or changed.
 #[derive(Debug, Error)]
 pub enum SettingsError {
-    /// An option file's value is none that the variable can have. It may be a secret in the wrong place, so it is not shown.
+    /// An option file's value is none that the variable can have. It may be a secret in the wrong
+    /// place, so it is not shown.
     #[error("{name} cannot be this: it takes {values}")]
     Value {
         /// The variable, with its prefix.
@@ -54,8 +55,8 @@ pub enum SettingsError {
     #[error("keyroll_master_key: {0}")]
     MasterKey(Box<MasterKeyError>),
 
-    /// The place-holder of a secret stands where the secret should: mariadb-backup was handed what the server shows. It
-    /// prints no notes, so the remedy is in the message.
+    /// The place-holder of a secret stands where the secret should: mariadb-backup was handed what
+    /// the server shows. It prints no notes, so the remedy is in the message.
     #[error(
         "{setting} is a secret, which the server does not show and so could not pass on; set the environment variable \
          {variable} to it"

@@ -1,5 +1,5 @@
-//! What a KMS key comes to that is named by `keyroll_master_key_id` alone, as in aws_key_management: a master key, and a
-//! keystore for it.
+//! What a KMS key comes to that is named by `keyroll_master_key_id` alone, as in
+//! aws_key_management: a master key, and a keystore for it.
 
 use std::path::Path;
 
@@ -20,7 +20,8 @@ impl Settings {
         }
     }
 
-    /// Refuses a start without a keystore beside keys of aws_key_management: they are to be imported first.
+    /// Refuses a start without a keystore beside keys of aws_key_management: they are to be
+    /// imported first.
     ///
     /// # Errors
     /// [`SettingsError::KeysOfPeer`].

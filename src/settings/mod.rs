@@ -1,7 +1,8 @@
-//! The settings of a server: the table of system variables, their values, and the key store that they name.
+//! The settings of a server: the table of system variables, their values, and the key store that
+//! they name.
 //!
-//! The values come from C, where the server has read them, or from text, as option files have it. Both the plugin and the
-//! command open the key store of a server through here.
+//! The values come from C, where the server has read them, or from text, as option files have it.
+//! Both the plugin and the command open the key store of a server through here.
 
 mod error;
 mod kms;

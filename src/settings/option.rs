@@ -47,8 +47,8 @@ impl Settings {
 }
 
 impl ServerOption {
-    /// The name in small letters with underscores, without the words before it that the server knows, and the value with
-    /// what those words make of it.
+    /// The name in small letters with underscores, without the words before it that the server
+    /// knows, and the value with what those words make of it.
     pub fn meaning(&self) -> Option<(String, TextValue<'_>)> {
         let name = str::from_utf8(&self.name).ok()?;
         let name = name.to_ascii_lowercase().replace('-', "_");
@@ -93,7 +93,8 @@ impl<'a> TextValue<'a> {
         on != self.negated
     }
 
-    /// A choice, as the server reads it: a name, what only one name begins with, or its number, from 0.
+    /// A choice, as the server reads it: a name, what only one name begins with, or its number,
+    /// from 0.
     pub(super) fn choice(&self, names: &[&str]) -> Result<usize, String> {
         let text = String::from_utf8_lossy(self.bytes()).to_ascii_lowercase();
         let exact = names.iter().position(|name| name.eq_ignore_ascii_case(&text));
@@ -110,7 +111,8 @@ impl<'a> TextValue<'a> {
             .ok_or_else(|| names.join(", "))
     }
 
-    /// A number, as the server reads it: with K, M, G, T, P or E behind it, and what is out of range is brought into it.
+    /// A number, as the server reads it: with K, M, G, T, P or E behind it, and what is out of
+    /// range is brought into it.
     pub(super) fn number(&self, least: i64, most: i64) -> Result<i64, String> {
         let text = String::from_utf8_lossy(self.bytes())
             .trim_start()

@@ -1,8 +1,9 @@
-//! Names of settings in the texts of the floors below, which know no names: `‹filename›` is shown as the variable
-//! `keyroll_filename` by the plugin, and as the argument `--filename` by the command.
+//! Names of settings in the texts of the floors below, which know no names: `‹filename›` is shown
+//! as the variable `keyroll_filename` by the plugin, and as the argument `--filename` by the
+//! command.
 //!
-//! A path with such a text in it is shown with a name in its place, and nothing else can come of that: commands to be
-//! copied escape the sign (`durable::permissions::shell_word`).
+//! A path with such a text in it is shown with a name in its place, and nothing else can come of
+//! that: commands to be copied escape the sign (`durable::permissions::shell_word`).
 
 use std::borrow::Cow;
 
@@ -16,8 +17,8 @@ pub fn as_variables(text: &str) -> Cow<'_, str> {
     with_names(text, |_| None)
 }
 
-/// The text with the names of settings as `shown` has them, given without the prefix; where it has none, as system
-/// variables.
+/// The text with the names of settings as `shown` has them, given without the prefix; where it has
+/// none, as system variables.
 pub fn with_names<'a>(text: &'a str, shown: impl Fn(&str) -> Option<&'static str>) -> Cow<'a, str> {
     let Some((first, mut rest)) = text.split_once(OPEN) else {
         return Cow::Borrowed(text);

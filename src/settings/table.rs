@@ -1,22 +1,23 @@
 //! THE table of system variables.
 //!
-//! The rule for names: what a peer plugin calls `<peer>_key_management_x` is here `keyroll_x`, with the same
-//! meaning and default, so that moving over is a `sed` over my.cnf.
+//! The rule for names: what a peer plugin calls `<peer>_key_management_x` is here `keyroll_x`, with
+//! the same meaning and default, so that moving over is a `sed` over my.cnf.
 
 /// What the name of every variable begins with.
 pub const PREFIX: &str = "keyroll_";
 
-/// Calls the macro `$callback` with all system variables, first `settings`, which hold values, then `actions`, which act
-/// when they are SET and hold none.
+/// Calls the macro `$callback` with all system variables, first `settings`, which hold values, then
+/// `actions`, which act when they are SET and hold none.
 ///
-/// A setting has a kind, a name, a default, a range, when it may be set (`start`: in my.cnf only; `live`: also by SET
-/// GLOBAL; `refresh`: the same, and the refresher is told), the stores that it is for, and the comment
-/// that `mariadbd --help` prints.
+/// A setting has a kind, a name, a default, a range, when it may be set (`start`: in my.cnf only;
+/// `live`: also by SET GLOBAL; `refresh`: the same, and the refresher is told), the stores that it
+/// is for, and the comment that `mariadbd --help` prints.
 ///
-/// Kinds of settings: `text`, `adopted_text` (text that a SET puts in force only where it works), `secret` (text that is
-/// not shown), `choice` (one of the names, with the index of the default), `number` (u32), `wide_number` (i64 from 0 up),
-/// `flag`. Kinds of actions: `key_action` (a SET of it acts on a key id, and it always shows 0), `flag_action` (a SET to ON
-/// acts, and it always shows OFF), `text_action` (a SET to a text acts, and it always shows nothing).
+/// Kinds of settings: `text`, `adopted_text` (text that a SET puts in force only where it works),
+/// `secret` (text that is not shown), `choice` (one of the names, with the index of the default),
+/// `number` (u32), `wide_number` (i64 from 0 up), `flag`. Kinds of actions: `key_action` (a SET of
+/// it acts on a key id, and it always shows 0), `flag_action` (a SET to ON acts, and it always
+/// shows OFF), `text_action` (a SET to a text acts, and it always shows nothing).
 macro_rules! with_system_variables {
     ($callback:ident) => {
         $callback! {

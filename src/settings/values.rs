@@ -14,8 +14,8 @@ use crate::secret::SecretBytes;
 
 /// What a secret's variable shows in its place.
 ///
-/// mariadb-backup hands every shown value back on its own command line and keeps it in `backup-my.cnf`, so a
-/// secret must never be shown.
+/// mariadb-backup hands every shown value back on its own command line and keeps it in
+/// `backup-my.cnf`, so a secret must never be shown.
 pub const HIDDEN: &str = "(hidden)";
 
 /// What a secret variable shows for this value: a secret never, the path of a file as it is.
@@ -24,7 +24,8 @@ pub fn shown_secret(value: &[u8]) -> Option<&'static str> {
     hide.then_some(HIDDEN)
 }
 
-/// Secrets that the environment may hold in place of empty or hidden settings, with the same syntax.
+/// Secrets that the environment may hold in place of empty or hidden settings, with the same
+/// syntax.
 #[derive(Debug, Default)]
 pub struct SecretsOfEnvironment {
     /// `KEYROLL_FILEKEY`.
@@ -40,7 +41,8 @@ impl SecretsOfEnvironment {
     const TOKEN: &str = "VAULT_TOKEN";
     const VAULT_SECRET: &str = "KEYROLL_VAULT_SECRET";
 
-    /// Those of this process. To be called while no other thread changes the environment, as when a server starts.
+    /// Those of this process. To be called while no other thread changes the environment, as when a
+    /// server starts.
     pub fn of_this_process() -> SecretsOfEnvironment {
         let read = |name| SecretBytes::new(std::env::var_os(name).unwrap_or_default().into_vec());
         SecretsOfEnvironment {
@@ -132,7 +134,8 @@ pub(super) struct Given<'a> {
 }
 
 impl<'a> Given<'a> {
-    /// What is set, or what the environment says where nothing is, or where the server has hidden it.
+    /// What is set, or what the environment says where nothing is, or where the server has hidden
+    /// it.
     ///
     /// # Errors
     /// [`SettingsError::SecretHidden`] if the environment says nothing either.
@@ -178,8 +181,8 @@ impl Settings {
         }
     }
 
-    /// Lets the variables of Vault's own command stand in for settings that are empty: `VAULT_CACERT`, `VAULT_NAMESPACE`,
-    /// `VAULT_CLIENT_CERT` and `VAULT_CLIENT_KEY`.
+    /// Lets the variables of Vault's own command stand in for settings that are empty:
+    /// `VAULT_CACERT`, `VAULT_NAMESPACE`, `VAULT_CLIENT_CERT` and `VAULT_CLIENT_KEY`.
     pub fn fill_from_environment_of_vault(&mut self) {
         for (setting, variable) in [
             (&mut self.vault_ca, "VAULT_CACERT"),

@@ -1,4 +1,5 @@
-//! How Vault is asked: the settings of hashicorp_key_management under their names, and ours for other logins than a token.
+//! How Vault is asked: the settings of hashicorp_key_management under their names, and ours for
+//! other logins than a token.
 
 use std::time::Duration;
 
@@ -36,7 +37,8 @@ impl RefreshSettings {
     pub fn policy(&self) -> RefreshPolicy {
         let milliseconds = |value: i64| Duration::from_millis(value.max(0).unsigned_abs());
         RefreshPolicy {
-            // Without caching the peer asks for every page; here no secret is looked at more than once a second.
+            // Without caching the peer asks for every page; here no secret is looked at more than
+            // once a second.
             version_interval: match self.caching_enabled {
                 true => milliseconds(self.cache_version_timeout),
                 false => Duration::ZERO,

@@ -6,7 +6,8 @@ use crate::{my_cnf, terminal};
 
 /// Prints the lines of my.cnf that make a server use this key store
 ///
-/// Nothing is read but option files, and those only where no store is named. A password is never printed.
+/// Nothing is read but option files, and those only where no store is named. A password is never
+/// printed.
 #[derive(clap::Args)]
 #[command(after_long_help = "\
 Examples:

@@ -12,8 +12,8 @@ use crate::store_args::ChosenStore;
 
 #[derive(clap::Args)]
 pub(crate) struct DatadirArg {
-    /// The server's data directory, whose mark knows the key versions that its data may need [default: datadir of the
-    /// server's option files, where they are read]
+    /// The server's data directory, whose mark knows the key versions that its data may need
+    /// [default: datadir of the server's option files, where they are read]
     #[arg(long, value_name = "DIR")]
     datadir: Option<PathBuf>,
 }
@@ -28,14 +28,15 @@ impl DatadirArg {
 
 /// What comparing a store with a mark came to.
 pub(crate) enum Compared {
-    /// There is no mark: a data directory that no server has worked on with keyroll, or one restored from a backup.
+    /// There is no mark: a data directory that no server has worked on with keyroll, or one
+    /// restored from a backup.
     NoMark,
     /// The store holds everything that the mark knows.
     Whole {
         /// How many versions the mark knows.
         known: usize,
-        /// The store is an older copy: how many times it has been written, and how many times the one was that the data
-        /// has seen.
+        /// The store is an older copy: how many times it has been written, and how many times the
+        /// one was that the data has seen.
         older: Option<(u64, u64)>,
         /// Numbers that are taken.
         seen: HighestVersions,
@@ -63,7 +64,8 @@ pub(crate) fn compare(directory: &Path, store: &OpenStore, keys: &KeySet) -> Res
     })
 }
 
-/// Refuses keys that the data in this directory knows with other bytes under the same names. What they lack is another matter.
+/// Refuses keys that the data in this directory knows with other bytes under the same names. What
+/// they lack is another matter.
 pub(crate) fn refuse_other_bytes(
     directory: &Path,
     store: &StoreSeen,

@@ -16,8 +16,9 @@ use crate::terminal;
 
 /// Writes all data keys of a key store in clear into a new key file
 ///
-/// For leaving keyroll: file_key_management reads the file, if each key has version 1 alone and all data is encrypted
-/// with one algorithm that it knows. The command says what stands in the way. Whoever reads the file reads the data.
+/// For leaving keyroll: file_key_management reads the file, if each key has version 1 alone and all
+/// data is encrypted with one algorithm that it knows. The command says what stands in the way.
+/// Whoever reads the file reads the data.
 #[derive(clap::Args)]
 #[command(after_long_help = "\
 Examples:
@@ -27,7 +28,8 @@ pub(crate) struct Args {
     #[command(flatten)]
     store: StoreArgs,
 
-    /// The new key file; it is readable by its owner alone, and a file that exists is never overwritten
+    /// The new key file; it is readable by its owner alone, and a file that exists is never
+    /// overwritten
     #[arg(long, value_name = "PATH")]
     to: PathBuf,
 

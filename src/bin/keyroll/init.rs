@@ -37,9 +37,9 @@ Next:
 
 /// Makes a keystore or a key file with new random keys and prints the lines of my.cnf for it
 ///
-/// The file is readable by its owner alone, and a file that exists is never overwritten. Key 1 is for system data
-/// and always made; key 2 is for temporary data. The lines go to standard output and advice goes to standard
-/// error, so that `>>` can append the lines to a configuration file.
+/// The file is readable by its owner alone, and a file that exists is never overwritten. Key 1 is
+/// for system data and always made; key 2 is for temporary data. The lines go to standard output
+/// and advice goes to standard error, so that `>>` can append the lines to a configuration file.
 #[derive(clap::Args)]
 #[command(after_long_help = "\
 Examples:
@@ -53,7 +53,8 @@ pub(crate) struct Args {
     #[command(flatten)]
     store: StoreArgs,
 
-    /// Make the key with this id instead of key 2: ID[:ALGORITHM][:BITS]; may be given more than once
+    /// Make the key with this id instead of key 2: ID[:ALGORITHM][:BITS]; may be given more than
+    /// once
     #[arg(long, value_name = "ID")]
     id: Vec<NewKeyArg>,
 
@@ -99,7 +100,8 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Before a password or a master key is made for nothing. Those that make the file look again, under its lock.
+/// Before a password or a master key is made for nothing. Those that make the file look again,
+/// under its lock.
 pub(crate) fn refuse_existing(path: &Path) -> Result<(), Failure> {
     match path.symlink_metadata() {
         Ok(_) => Err(FileError::FileExists { path: path.into() }.into()),

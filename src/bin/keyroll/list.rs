@@ -14,8 +14,9 @@ use crate::terminal;
 
 /// Lists the keys of a key store and their versions, never their bytes
 ///
-/// The latest version of a key encrypts; the older ones only decrypt. The fingerprint tells the bytes of two keys apart
-/// and is no secret. A keystore also records what each version encrypts with and when it was made (UTC).
+/// The latest version of a key encrypts; the older ones only decrypt. The fingerprint tells the
+/// bytes of two keys apart and is no secret. A keystore also records what each version encrypts
+/// with and when it was made (UTC).
 #[derive(clap::Args)]
 #[command(after_long_help = "\
 Examples:
@@ -28,7 +29,8 @@ pub(crate) struct Args {
     #[command(flatten)]
     store: StoreArgs,
 
-    /// Print an array of {id, version, latest, bits, fingerprint}, and {algorithm, created} of a keystore, for scripts
+    /// Print an array of {id, version, latest, bits, fingerprint}, and {algorithm, created} of a
+    /// keystore, for scripts
     #[arg(long)]
     json: bool,
 }

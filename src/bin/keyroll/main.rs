@@ -1,7 +1,8 @@
-//! The command `keyroll`: makes, lists, rotates, moves and checks the data keys that the plugin `keyroll.so` reads.
+//! The command `keyroll`: makes, lists, rotates, moves and checks the data keys that the plugin
+//! `keyroll.so` reads.
 //!
-//! One file per subcommand; each has `Args`, which clap fills, and `run`. No subcommand prints a key byte or a
-//! password, and none takes a password as an argument.
+//! One file per subcommand; each has `Args`, which clap fills, and `run`. No subcommand prints a
+//! key byte or a password, and none takes a password as an argument.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
@@ -36,7 +37,8 @@ use clap::{Parser, Subcommand};
 
 use failure::{EXIT_USAGE, Failure};
 
-/// Makes, lists, rotates, moves and checks the data keys that MariaDB Server reads through the plugin keyroll
+/// Makes, lists, rotates, moves and checks the data keys that MariaDB Server reads through the
+/// plugin keyroll
 #[derive(Parser)]
 #[command(
     name = "keyroll",

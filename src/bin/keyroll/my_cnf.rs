@@ -33,8 +33,8 @@ const ALGORITHM_ADVICE: &str = "
 #keyroll_encryption_algorithm = aes_256_xts
 ";
 
-/// The lines for a store, ready to be appended to my.cnf, even to one whose last line has no end. Bytes, because a path
-/// may have any.
+/// The lines for a store, ready to be appended to my.cnf, even to one whose last line has no end.
+/// Bytes, because a path may have any.
 pub(crate) fn lines(chosen: &ChosenStore, spec: KeySpec) -> io::Result<Vec<u8>> {
     let settings = &chosen.settings;
     let mut text = b"\n[mariadb]\nplugin_load_add = keyroll\n".to_vec();
@@ -167,7 +167,8 @@ pub(crate) fn uri(uri: &str) -> Vec<u8> {
     value("", Path::new(uri))
 }
 
-/// A path as an option file's value: in quotes, with escapes, where a character means something there.
+/// A path as an option file's value: in quotes, with escapes, where a character means something
+/// there.
 fn value(prefix: &str, path: &Path) -> Vec<u8> {
     let path = path.as_os_str().as_bytes();
     if path

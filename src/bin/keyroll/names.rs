@@ -1,5 +1,5 @@
-//! How the names of settings are shown: as arguments of this command to whoever names a store by arguments, or else as the
-//! variables that stand in the option files.
+//! How the names of settings are shown: as arguments of this command to whoever names a store by
+//! arguments, or else as the variables that stand in the option files.
 
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicBool, Ordering};

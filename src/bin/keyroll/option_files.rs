@@ -1,14 +1,16 @@
 //! The server's option files, as MariaDB's own `my_print_defaults` reads them.
 //!
-//! It prints each option of the groups that a server of its version reads, in their order, without quotes and escapes:
+//! It prints each option of the groups that a server of its version reads, in their order, without
+//! quotes and escapes:
 //!
 //! ```text
 //! --name
 //! --name=value
 //! ```
 //!
-//! A value may go on in the next line. So a line that does not begin with `--` belongs to the value before it; a value
-//! with a line feed and `--` in it would be taken for two options. Its output holds the secrets of all those options.
+//! A value may go on in the next line. So a line that does not begin with `--` belongs to the value
+//! before it; a value with a line feed and `--` in it would be taken for two options. Its output
+//! holds the secrets of all those options.
 
 use std::ffi::OsString;
 use std::fs;
@@ -97,8 +99,8 @@ impl OptionFileArgs {
             || self.defaults_group_suffix.is_some()
     }
 
-    /// The options of the server in the files that these and the environment name, in their order: the last of a name
-    /// wins. And what the program warns of.
+    /// The options of the server in the files that these and the environment name, in their order:
+    /// the last of a name wins. And what the program warns of.
     pub(crate) fn read(&self) -> Result<(Vec<ServerOption>, Vec<String>), OptionFileError> {
         if self.no_defaults {
             return Ok(Default::default());

@@ -19,9 +19,9 @@ static KIND: FileKind = FileKind {
     when_not_put_back: "a password that nothing is encrypted with",
 };
 
-/// Makes the file with a random password in hexadecimal digits and a line feed, readable by its owner alone, and
-/// returns when it is durable. `false` if there is such a file already, which is left as it is: half a password, which
-/// a crash might leave, would be taken for one.
+/// Makes the file with a random password in hexadecimal digits and a line feed, readable by its
+/// owner alone, and returns when it is durable. `false` if there is such a file already, which is
+/// left as it is: half a password, which a crash might leave, would be taken for one.
 pub(crate) fn create_if_missing(path: &Path, owner: Option<Owner>) -> Result<bool, StoreError> {
     if path.symlink_metadata().is_ok() {
         return Ok(false);

@@ -15,8 +15,9 @@ use crate::terminal;
 
 /// Makes a new random version of one key or of all keys
 ///
-/// Older versions stay in the store: data on disk needs them. A running server goes on with the keys that it has
-/// until it is told to read the store again; the output is SQL that does so. The file keeps its owner and mode.
+/// Older versions stay in the store: data on disk needs them. A running server goes on with the
+/// keys that it has until it is told to read the store again; the output is SQL that does so. The
+/// file keeps its owner and mode.
 #[derive(clap::Args)]
 #[command(after_long_help = "\
 Examples:
@@ -33,10 +34,12 @@ pub(crate) struct Args {
     #[command(flatten)]
     which: Which,
 
-    /// How far the new version's number lies above the latest one, as in keyroll_rotate_version_step [default: 2]
+    /// How far the new version's number lies above the latest one, as in
+    /// keyroll_rotate_version_step [default: 2]
     ///
-    /// InnoDB encrypts a page anew only when the page's version plus innodb_encryption_rotate_key_age is less than
-    /// the latest version. With that variable's default of 1 a step of 2 does it and a step of 1 does not.
+    /// InnoDB encrypts a page anew only when the page's version plus
+    /// innodb_encryption_rotate_key_age is less than the latest version. With that variable's
+    /// default of 1 a step of 2 does it and a step of 1 does not.
     #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..=i64::from(VersionStep::MAX)))]
     version_step: Option<u32>,
 

@@ -10,9 +10,10 @@ use crate::{my_cnf, new_keystore, owner::OwnerArgs, terminal};
 
 /// Wraps a keystore anew under a new version of its master key, or moves it to another master key
 ///
-/// All data keys are wrapped under a new keystore key in one durable replacement; no data key changes and no data page
-/// is touched. The old master key is needed afterwards only for old copies of the keystore. A running server goes on
-/// with the keys that it has; the output is SQL that makes it take up the new master key.
+/// All data keys are wrapped under a new keystore key in one durable replacement; no data key
+/// changes and no data page is touched. The old master key is needed afterwards only for old copies
+/// of the keystore. A running server goes on with the keys that it has; the output is SQL that
+/// makes it take up the new master key.
 #[derive(clap::Args)]
 #[command(after_long_help = "\
 Examples:
@@ -64,7 +65,8 @@ fn print(master_key: &str, sql: &str) -> Result<(), Failure> {
 /// What makes a running server go over to the master key.
 fn sql(uri: &str) -> String {
     if uri.starts_with("exec:") {
-        // The server refuses a SET to a program: who may set variables would run programs as the server's user.
+        // The server refuses a SET to a program: who may set variables would run programs as the
+        // server's user.
         return "-- a server that runs goes on with the keys that it has; it takes up this master key at its next start\n"
             .into();
     }

@@ -13,7 +13,8 @@ const KEY_SPECS: [(&str, u32); 2] = [("AES_128", 128), ("AES_256", 256)];
 
 #[derive(clap::Args)]
 pub(crate) struct SpecArgs {
-    /// What new versions in a keystore encrypt with, as in keyroll_key_algorithm [default: aes_256_xts]
+    /// What new versions in a keystore encrypt with, as in keyroll_key_algorithm [default:
+    /// aes_256_xts]
     #[arg(long, value_name = "ALGORITHM", value_parser = algorithm_parser())]
     key_algorithm: Option<Algorithm>,
 

@@ -19,7 +19,8 @@ pub(crate) fn open_keystore(keystore: &KeystoreSettings) -> Result<KeystoreFile,
     Ok(KeystoreFile::new(keystore.config()?)?)
 }
 
-/// A master key's URI with an absolute path: those of a server, whose working directory is another, have no other.
+/// A master key's URI with an absolute path: those of a server, whose working directory is another,
+/// have no other.
 pub(crate) fn absolute_uri(uri: &str) -> Result<String, Failure> {
     match Provider::of(uri) {
         Some((provider, path)) if provider.takes_path() && !path.is_empty() => {

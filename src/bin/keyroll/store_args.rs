@@ -28,12 +28,13 @@ pub(crate) struct StoreArgs {
           conflicts_with_all = ["filename", "filekey", "digest", "use_pbkdf2"])]
     keystore: Option<PathBuf>,
 
-    /// The keystore's master key, as in keyroll_master_key: file:PATH, credential:NAME, exec:PATH, aws-kms:KEY or
-    /// vault-transit:URL
+    /// The keystore's master key, as in keyroll_master_key: file:PATH, credential:NAME, exec:PATH,
+    /// aws-kms:KEY or vault-transit:URL
     #[arg(long, value_name = "URI", requires = "keystore", help_heading = STORE)]
     master_key: Option<String>,
 
-    /// Milliseconds that one call to the master key's provider may take, as in keyroll_request_timeout; 0 is the default
+    /// Milliseconds that one call to the master key's provider may take, as in
+    /// keyroll_request_timeout; 0 is the default
     #[arg(long, value_name = "MILLISECONDS", requires = "keystore", help_heading = STORE)]
     request_timeout: Option<u32>,
 
@@ -43,8 +44,9 @@ pub(crate) struct StoreArgs {
 
     /// The file that holds the password of an encrypted key file, as in keyroll_filekey
     ///
-    /// Without it the environment variable KEYROLL_FILEKEY is read: a password, or FILE: and a path. No option takes
-    /// the password itself, because other users could read it in the list of processes.
+    /// Without it the environment variable KEYROLL_FILEKEY is read: a password, or FILE: and a
+    /// path. No option takes the password itself, because other users could read it in the list of
+    /// processes.
     #[arg(long, value_name = "FILE:PATH", requires = "filename", help_heading = STORE, value_parser = filekey_parser())]
     filekey: Option<FilekeyArg>,
 
@@ -52,7 +54,8 @@ pub(crate) struct StoreArgs {
     #[arg(long, value_name = "NAME", requires = "filename", help_heading = STORE, value_parser = digest_parser())]
     digest: Option<Digest>,
 
-    /// The number of PBKDF2 rounds that make the key from the password, as in keyroll_use_pbkdf2 [default: 0]
+    /// The number of PBKDF2 rounds that make the key from the password, as in keyroll_use_pbkdf2
+    /// [default: 0]
     #[arg(long, value_name = "N", requires = "filename", help_heading = STORE)]
     use_pbkdf2: Option<u32>,
 
@@ -102,8 +105,8 @@ pub(crate) fn digest_parser() -> impl TypedValueParser<Value = Digest> {
 impl StoreArgs {
     /// The store that the arguments name, or else the one that a server's option files name.
     ///
-    /// Option files are read if no store is named or if one of the arguments that name option files is given. What
-    /// names a store as an argument wins over them.
+    /// Option files are read if no store is named or if one of the arguments that name option files
+    /// is given. What names a store as an argument wins over them.
     pub(crate) fn choose(&self) -> Result<ChosenStore, Failure> {
         let named = self.keystore.is_some() || self.filename.is_some();
         let options = match !named || self.option_files.are_given() {
@@ -183,7 +186,8 @@ pub(crate) fn settings_of(options: &[ServerOption], prefix: &str) -> Result<Sett
 pub(crate) struct ChosenStore {
     /// Which store.
     pub(crate) store: StoreSettings,
-    /// The settings of the server's option files, or its defaults, and what the arguments put in their place.
+    /// The settings of the server's option files, or its defaults, and what the arguments put in
+    /// their place.
     pub(crate) settings: Settings,
     /// All options of the server; `None` if no option files were read.
     pub(crate) options: Option<Vec<ServerOption>>,

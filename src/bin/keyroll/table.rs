@@ -23,8 +23,8 @@ impl Column {
     }
 }
 
-/// The table's lines. Columns that do not fit into `width` characters are left out, the last first, but never the
-/// first two; `true` if some are.
+/// The table's lines. Columns that do not fit into `width` characters are left out, the last first,
+/// but never the first two; `true` if some are.
 pub(crate) fn render(mut columns: Vec<Column>, width: Option<usize>) -> (String, bool) {
     columns.retain(|column| !column.is_empty());
     let all = columns.len();

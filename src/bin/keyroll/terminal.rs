@@ -17,8 +17,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// How often the spinner turns.
 const TURN: Duration = Duration::from_millis(100);
 
-/// Writes a result to standard output. A reader that has gone (`keyroll list | head -1`) is no failure:
-/// it had what it wanted.
+/// Writes a result to standard output. A reader that has gone (`keyroll list | head -1`) is no
+/// failure: it had what it wanted.
 pub(crate) fn print(bytes: &[u8]) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     match out.write_all(bytes).and_then(|()| out.flush()) {
@@ -33,7 +33,8 @@ static SPINNER: Mutex<Option<ProgressBar>> = Mutex::new(None);
 /// Writes a line to standard error, above a spinner that turns there.
 pub(crate) fn say(line: &str) {
     let write = || {
-        // Where standard error is gone there is nobody to tell; the exit code still tells the outcome.
+        // Where standard error is gone there is nobody to tell; the exit code still tells the
+        // outcome.
         let _ = writeln!(io::stderr(), "{}", one_line(&named(line)));
     };
     match &*spinner() {

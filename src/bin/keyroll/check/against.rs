@@ -1,4 +1,5 @@
-//! `--against`: a second store beside the one that is checked, and which of the two belongs to the data.
+//! `--against`: a second store beside the one that is checked, and which of the two belongs to the
+//! data.
 
 use std::path::{Path, PathBuf};
 
@@ -26,8 +27,8 @@ const SHOWN: usize = 20;
 pub(super) struct AgainstArgs {
     /// Compare the store with another keystore or key file, which its text tells apart
     ///
-    /// A version that one of them lacks is a warning: data that needs it cannot be opened with that store. A version
-    /// that differs is a failure: only one of the two belongs to the data.
+    /// A version that one of them lacks is a warning: data that needs it cannot be opened with that
+    /// store. A version that differs is a failure: only one of the two belongs to the data.
     #[arg(long, value_name = "PATH", help_heading = SECOND)]
     against: Option<PathBuf>,
 
@@ -35,7 +36,8 @@ pub(super) struct AgainstArgs {
     #[arg(long, value_name = "URI", requires = "against", help_heading = SECOND)]
     against_master_key: Option<String>,
 
-    /// The file with the second key file's password [default: that of the first one, or KEYROLL_FILEKEY]
+    /// The file with the second key file's password [default: that of the first one, or
+    /// KEYROLL_FILEKEY]
     #[arg(long, value_name = "FILE:PATH", requires = "against", help_heading = SECOND, value_parser = filekey_parser())]
     against_filekey: Option<FilekeyArg>,
 
@@ -239,7 +241,8 @@ fn named(names: &[KeyName]) -> String {
     }
 }
 
-/// Which of two stores, which hold other bytes under one name, the data was worked on with, as far as its mark knows.
+/// Which of two stores, which hold other bytes under one name, the data was worked on with, as far
+/// as its mark knows.
 fn belongs_to_data(
     directory: Option<&Path>,
     first_keys: &KeySet,

@@ -27,7 +27,8 @@ struct File {
     is_sealed_by_service: bool,
 }
 
-/// The files that a store consists of: its own, what opens it, and the copy from before the last change.
+/// The files that a store consists of: its own, what opens it, and the copy from before the last
+/// change.
 pub(super) struct Files {
     store: Option<File>,
     secret: Option<File>,

@@ -1,4 +1,5 @@
-//! `keyroll check`: what the plugin would say about a key store, and what a careful look at its files finds.
+//! `keyroll check`: what the plugin would say about a key store, and what a careful look at its
+//! files finds.
 
 mod against;
 mod files;
@@ -27,9 +28,10 @@ const TEMPORARY_DATA: u32 = 2;
 
 /// Checks whether the plugin would accept a key store, without changing it
 ///
-/// Opens the store with its master key or password, verifies every key version, and looks at the modes, owners and
-/// places of all files. Run it before a restart of the server and from time to time. It reads the files as the user
-/// who runs it: to find out whether the server may read them, run it as the server's user.
+/// Opens the store with its master key or password, verifies every key version, and looks at the
+/// modes, owners and places of all files. Run it before a restart of the server and from time to
+/// time. It reads the files as the user who runs it: to find out whether the server may read them,
+/// run it as the server's user.
 #[derive(clap::Args)]
 #[command(after_long_help = "\
 Examples:
@@ -66,8 +68,8 @@ pub(crate) struct Args {
     #[command(flatten)]
     against: AgainstArgs,
 
-    /// Print {store, verdict, steps: [{result, what, hint}]} for scripts; with --against also against: {store, same,
-    /// lacks, lacked, differs}, with fingerprints
+    /// Print {store, verdict, steps: [{result, what, hint}]} for scripts; with --against also
+    /// against: {store, same, lacks, lacked, differs}, with fingerprints
     #[arg(long, conflicts_with = "quiet")]
     json: bool,
 }
@@ -174,7 +176,8 @@ fn mark(directory: &Path, store: &OpenStore, keys: &KeySet, report: &mut Report)
             ),
             "put the newest copy in its place if there is one: an older copy may be opened by an older master key".into(),
         ),
-        // A server starts with a mark that is damaged; one that cannot be read here may be readable for the server's user.
+        // A server starts with a mark that is damaged; one that cannot be read here may be readable
+        // for the server's user.
         Err(
             error @ (MarkError::File(_)
             | MarkError::Unreadable {
@@ -191,7 +194,8 @@ fn leftovers(path: &Path, report: &mut Report) {
     let Ok(path) = path.canonicalize() else {
         return;
     };
-    // A change that is at work is not one that was interrupted. One that hangs is told of when the store is opened.
+    // A change that is at work is not one that was interrupted. One that hangs is told of when the
+    // store is opened.
     let found = match lock::shared_if_possible(&path, lock::TIMEOUT) {
         Ok(_no_change) => replace::leftovers(&path),
         Err(_) => return,

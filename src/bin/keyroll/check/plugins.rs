@@ -30,7 +30,8 @@ pub(super) fn check(options: &[ServerOption], report: &mut Report) {
     }
 }
 
-/// The plugins that the options load, as they or their libraries are called, without those that are switched off.
+/// The plugins that the options load, as they or their libraries are called, without those that are
+/// switched off.
 fn loaded(options: &[ServerOption]) -> Vec<String> {
     let meant = || options.iter().filter_map(ServerOption::meaning);
     let mut loaded: Vec<String> = Vec::new();

@@ -1,4 +1,5 @@
-//! `keyroll import`: the keys of another store into a keystore, a new one or one that there is, so that data can be read as it is.
+//! `keyroll import`: the keys of another store into a keystore, a new one or one that there is, so
+//! that data can be read as it is.
 
 mod source;
 
@@ -28,10 +29,11 @@ Next:
 
 /// Moves the keys of a key file, or of aws_key_management, into a new keystore, or adds them to one
 ///
-/// Key ids, versions and bytes stay as they are, and each version is recorded with the algorithm that its data is
-/// encrypted with, so that a server goes on with all its data. New versions are made as keyroll_key_algorithm says.
-/// What is imported is only read. Without --from-filename, --from-aws and --from-keystore it is the key file that the
-/// server's option files name (keyroll_filename or file_key_management_filename).
+/// Key ids, versions and bytes stay as they are, and each version is recorded with the algorithm
+/// that its data is encrypted with, so that a server goes on with all its data. New versions are
+/// made as keyroll_key_algorithm says. What is imported is only read. Without --from-filename,
+/// --from-aws and --from-keystore it is the key file that the server's option files name
+/// (keyroll_filename or file_key_management_filename).
 #[derive(clap::Args)]
 #[command(after_long_help = "\
 Examples:
@@ -48,10 +50,11 @@ pub(crate) struct Args {
     #[command(flatten)]
     store: StoreArgs,
 
-    /// Add to a keystore that exists all versions that it lacks; the output is SQL for a running server
+    /// Add to a keystore that exists all versions that it lacks; the output is SQL for a running
+    /// server
     ///
-    /// Ids, versions, bytes and algorithms stay as they are. If both stores hold a version with other bytes, or for
-    /// another algorithm, nothing is added.
+    /// Ids, versions, bytes and algorithms stay as they are. If both stores hold a version with
+    /// other bytes, or for another algorithm, nothing is added.
     #[arg(long, conflicts_with = "owner")]
     add: bool,
 

@@ -30,7 +30,8 @@ pub(super) struct SourceArgs {
     #[arg(long, value_name = "PATH", help_heading = SOURCE)]
     from_filename: Option<PathBuf>,
 
-    /// The file with the key file's password, as in file_key_management_filekey; without it KEYROLL_FILEKEY is read
+    /// The file with the key file's password, as in file_key_management_filekey; without it
+    /// KEYROLL_FILEKEY is read
     #[arg(long, value_name = "FILE:PATH", requires = "from_filename", help_heading = SOURCE,
           value_parser = filekey_parser())]
     from_filekey: Option<FilekeyArg>,
@@ -43,7 +44,8 @@ pub(super) struct SourceArgs {
     #[arg(long, value_name = "N", requires = "from_filename", help_heading = SOURCE)]
     from_use_pbkdf2: Option<u32>,
 
-    /// What the data is encrypted with, as in file_key_management_encryption_algorithm [default: aes_cbc]
+    /// What the data is encrypted with, as in file_key_management_encryption_algorithm [default:
+    /// aes_cbc]
     #[arg(long, value_name = "ALGORITHM", help_heading = SOURCE, value_parser = algorithm_parser())]
     from_encryption_algorithm: Option<Algorithm>,
 
@@ -52,7 +54,8 @@ pub(super) struct SourceArgs {
           conflicts_with_all = ["from_filename", "from_encryption_algorithm"])]
     from_aws: Option<PathBuf>,
 
-    /// Import the keys of aws_key_management though files of some versions are missing; data that needs them is lost
+    /// Import the keys of aws_key_management though files of some versions are missing; data that
+    /// needs them is lost
     #[arg(long, requires = "from_aws", help_heading = SOURCE, conflicts_with_all = ["from_filename", "from_keystore"])]
     allow_missing: bool,
 
@@ -150,7 +153,8 @@ impl SourceArgs {
         Err(Failure::NothingToImport)
     }
 
-    /// The keys that aws_key_management left in its data directory, decrypted by KMS. Its only cipher is aes_cbc.
+    /// The keys that aws_key_management left in its data directory, decrypted by KMS. Its only
+    /// cipher is aes_cbc.
     fn of_aws(&self, directory: &Path, keystore: &KeystoreSettings) -> Result<Source, Failure> {
         let files = aws_key_files::find(directory).map_err(|source| Failure::Directory {
             path: directory.into(),
