@@ -258,3 +258,54 @@ fn a_keystore_moves_to_vault_transit_with_the_token_of_the_option_file() {
     assert_eq!(host.versions(""), [(1, 1), (2, 1)]);
     host.must("check");
 }
+
+/// The command, given its rights up where the test runs as root, as `sudo -u mysql` does.
+#[test]
+fn the_servers_user_needs_nothing_but_the_option_file() {
+    let host = Host::new(&[]);
+    let [keystore, master] =
+        ["store/keystore", "apart/master"].map(|name| host.path(name).display().to_string());
+    let mut host = host;
+    host.set(&[
+        format!("keyroll_keystore={keystore}"),
+        format!("keyroll_master_key=file:{master}"),
+    ]);
+    host.must("init");
+    let mut words = vec!["keyroll"];
+    if nix::unistd::geteuid().is_root() {
+        for path in [
+            "",
+            "data",
+            "store",
+            "apart",
+            "my.cnf",
+            "store/keystore",
+            "apart/master",
+        ] {
+            std::os::unix::fs::chown(host.path(path), Some(65534), Some(65534)).unwrap();
+        }
+        words.splice(
+            0..0,
+            ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"],
+        );
+    }
+    // The test's own build may lie where others cannot go.
+    fs::copy(env!("CARGO_BIN_EXE_keyroll"), host.path("keyroll")).unwrap();
+    let output = Command::new("sh")
+        .args([
+            "-c",
+            &format!(
+                "PATH=\"$PWD:$PATH\"; exec {} check --defaults-file=my.cnf",
+                words.join(" ")
+            ),
+        ])
+        .current_dir(host.folder.path())
+        .env_remove("VAULT_TOKEN")
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        output.status.success() && said.contains("the master key opens it"),
+        "{said}"
+    );
+}
