@@ -101,7 +101,7 @@ fn damage_a_wrong_master_key_and_a_provider_that_is_away_are_told_apart() {
         format!(
             "the master key is not the cause; put the newest backup in its place. If there is none, `mv --backup=numbered {path}.previous {path}`: \
              it lacks what the last change made, and `keyroll check` tells whether the data needs that. A server that still \
-             runs saves its keys by SET GLOBAL keyroll_save_keys"
+             runs saves its keys by SET GLOBAL ‹save_keys›"
         )
     );
     assert!(matches!(&error, StoreError::Keystore(error) if error.is_damage()));
