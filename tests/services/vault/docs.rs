@@ -93,7 +93,7 @@ fn every_command_of_the_page_works_in_its_order() {
             --master-key vault-transit:https://vault.example:8200/transit/mariadb";
     run(&bao, directory, rotate);
     let keystore = fs::read_to_string(directory.join("keystore")).unwrap();
-    assert!(keystore.contains(r#""key_version": "2""#), "{keystore}");
+    assert!(keystore.contains(r#""key_version":"2""#), "{keystore}");
 }
 
 #[test]

@@ -1,7 +1,6 @@
 //! Where the credentials come from: the first source of the chain that is set up.
 
 use std::path::PathBuf;
-use std::time::SystemTime;
 
 use zeroize::Zeroizing;
 
@@ -94,28 +93,27 @@ impl Source {
 }
 
 fn of_environment(variables: &Variables) -> Result<Option<Credentials>, AwsError> {
-    let (id, secret) = (
-        variables.text("AWS_ACCESS_KEY_ID"),
-        variables.text("AWS_SECRET_ACCESS_KEY"),
-    );
-    let (Some(id), Some(secret)) = (id, secret) else {
-        if id.is_none() && secret.is_none() {
-            return Ok(None);
-        }
-        return Err(AwsError::settings(
+    let names = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"];
+    fixed(names.map(|name| variables.text(name))).ok_or_else(|| {
+        AwsError::settings(
             "of AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY only one is set",
             "set both, or neither",
-        ));
-    };
-    Ok(Some(fixed(id, secret, variables.text("AWS_SESSION_TOKEN"))))
+        )
+    })
 }
 
-fn fixed(id: &str, secret: &str, token: Option<&str>) -> Credentials {
-    Credentials {
-        access_key_id: id.to_owned(),
-        secret_access_key: Zeroizing::new(secret.to_owned()),
-        session_token: token.map(|token| Zeroizing::new(token.to_owned())),
-        expires: None::<SystemTime>,
+/// The credentials of an id, a secret and a token, or none; `None` for half of them.
+fn fixed([id, secret, token]: [Option<&str>; 3]) -> Option<Option<Credentials>> {
+    let owned = |text: &str| Zeroizing::new(text.to_owned());
+    match (id, secret) {
+        (Some(id), Some(secret)) => Some(Some(Credentials {
+            access_key_id: id.to_owned(),
+            secret_access_key: owned(secret),
+            session_token: token.map(owned),
+            expires: None,
+        })),
+        (None, None) => Some(None),
+        _ => None,
     }
 }
 
@@ -148,32 +146,21 @@ fn of_profile<'a>(
         }
         return role_source(role, profile, variables, profiles, visited, &wrong).map(Some);
     }
-    match (
-        profile.text("aws_access_key_id"),
-        profile.text("aws_secret_access_key"),
-    ) {
-        (Some(id), Some(secret)) => Ok(Some(Source::Fixed(fixed(
-            id,
-            secret,
-            profile.text("aws_session_token"),
-        )))),
-        (None, None) => match [
-            "credential_process",
-            "sso_session",
-            "sso_start_url",
-            "login_session",
-        ]
-        .iter()
-        .find(|property| profile.text(property).is_some())
-        {
-            Some(property) => Err(wrong(&format!(
-                "gets its credentials by {property}, which is not supported here"
-            ))),
-            None => Ok(None),
-        },
-        _ => Err(wrong(
-            "has only one of aws_access_key_id and aws_secret_access_key",
-        )),
+    let names = ["aws_access_key_id", "aws_secret_access_key", "aws_session_token"];
+    let fixed = fixed(names.map(|name| profile.text(name)))
+        .ok_or_else(|| wrong("has only one of aws_access_key_id and aws_secret_access_key"))?;
+    let not_supported = [
+        "credential_process",
+        "sso_session",
+        "sso_start_url",
+        "login_session",
+    ];
+    let named = not_supported.iter().find(|name| profile.text(name).is_some());
+    match (fixed, named) {
+        (None, Some(name)) => Err(wrong(&format!(
+            "gets its credentials by {name}, which is not supported here"
+        ))),
+        (fixed, _) => Ok(fixed.map(Source::Fixed)),
     }
 }
 
@@ -197,26 +184,15 @@ fn role_source<'a>(
                 source.escape_debug()
             ))
         })?,
-        (None, Some("Environment"), None) => match of_environment(variables)? {
-            Some(credentials) => Source::Fixed(credentials),
-            None => return Err(wrong("wants credentials of the environment, and none are there")),
-        },
-        (None, Some("EcsContainer"), None) => match Endpoint::of_environment(variables)? {
-            Some(endpoint) => Source::Container(endpoint),
-            None => {
-                return Err(wrong(
-                    "wants credentials of the container, and none were given to it",
-                ));
-            }
-        },
-        (None, Some("Ec2InstanceMetadata"), None) => match instance::address(variables) {
-            Some(address) => Source::Instance(address),
-            None => {
-                return Err(wrong(
-                    "wants the instance's role, and AWS_EC2_METADATA_DISABLED is true",
-                ));
-            }
-        },
+        (None, Some("Environment"), None) => of_environment(variables)?
+            .map(Source::Fixed)
+            .ok_or_else(|| wrong("wants credentials of the environment, and none are there"))?,
+        (None, Some("EcsContainer"), None) => Endpoint::of_environment(variables)?
+            .map(Source::Container)
+            .ok_or_else(|| wrong("wants credentials of the container, and none were given to it"))?,
+        (None, Some("Ec2InstanceMetadata"), None) => instance::address(variables)
+            .map(Source::Instance)
+            .ok_or_else(|| wrong("wants the instance's role, and AWS_EC2_METADATA_DISABLED is true"))?,
         (None, Some(_), None) => {
             return Err(wrong(
                 "has a credential_source other than Environment, EcsContainer and Ec2InstanceMetadata",
