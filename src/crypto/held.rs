@@ -45,7 +45,6 @@ impl<B: BlockMode> InBlocks<B> {
         }
     }
 
-    #[cfg(target_arch = "x86_64")]
     #[inline]
     pub(super) fn blocks_mut(&mut self) -> &mut B {
         &mut self.blocks

@@ -5,7 +5,7 @@ use std::fmt;
 use zeroize::ZeroizeOnDrop;
 
 use super::derive::{self, XtsKeys};
-use super::message::{AesMessage, AesMode, Message, MessageCipher};
+use super::message::{AesMessage, AesMode, DataKeyRef, Message, MessageCipher};
 use super::mode::{IV_LENGTH, Mode};
 use super::portable::{self, PortableXts};
 #[cfg(target_arch = "x86_64")]
@@ -119,43 +119,23 @@ impl PageCipher {
     }
 
     /// As [`start`](Self::start), at a level that may be lower.
-    #[inline]
+    #[inline(always)]
     fn start_at(&mut self, level: Level, message: &Message<'_>) -> Result<(), CipherError> {
-        let Message {
-            cipher,
-            padding,
-            direction,
-            key,
-            iv,
-        } = *message;
-        let iv = iv.try_into().map_err(|_| CipherError::IvLength)?;
+        let iv = message.iv.try_into().map_err(|_| CipherError::IvLength)?;
         if !matches!(self.keyed, Keyed::Idle) {
             *self = PageCipher::idle();
         }
-        let mode = match (cipher, padding) {
-            (MessageCipher::AesCbc, _) => AesMode::Cbc(padding),
+        let mode = match (message.cipher, message.padding) {
+            (MessageCipher::AesCbc, padding) => AesMode::Cbc(padding),
             (MessageCipher::AesCtr, Padding::None) => AesMode::Ctr,
             (MessageCipher::AesCtr, Padding::Padded) => AesMode::Gcm,
-            (MessageCipher::Aes256Xts(data_key), Padding::None) => {
-                return derive::with_xts_keys(level, &data_key, key, |keys| {
-                    self.start_xts(keys, direction, iv)
-                });
-            }
-            (MessageCipher::Aes256Xts(data_key), Padding::Padded) => {
-                return derive::with_gcm_key(&data_key, key, |key| {
-                    let mode = AesMode::Gcm;
-                    self.start_aes(
-                        level,
-                        &AesMessage {
-                            mode,
-                            direction,
-                            key,
-                            iv,
-                        },
-                    )
-                });
+            (MessageCipher::Aes256Xts(data_key), _) => {
+                // A copy, so that the others need not lie in memory.
+                let message = *message;
+                return self.start_derived(level, &data_key, &message, iv);
             }
         };
+        let Message { direction, key, .. } = *message;
         self.start_aes(
             level,
             &AesMessage {
@@ -167,7 +147,36 @@ impl PageCipher {
         )
     }
 
-    #[inline]
+    /// Apart, to leave the way to the others short.
+    #[inline(never)]
+    fn start_derived(
+        &mut self,
+        level: Level,
+        data_key: &DataKeyRef<'_>,
+        message: &Message<'_>,
+        iv: &[u8; IV_LENGTH],
+    ) -> Result<(), CipherError> {
+        let (direction, salt) = (message.direction, message.key);
+        match message.padding {
+            Padding::None => {
+                derive::with_xts_keys(level, data_key, salt, |keys| self.start_xts(keys, direction, iv))
+            }
+            Padding::Padded => derive::with_gcm_key(data_key, salt, |key| {
+                let mode = AesMode::Gcm;
+                self.start_aes(
+                    level,
+                    &AesMessage {
+                        mode,
+                        direction,
+                        key,
+                        iv,
+                    },
+                )
+            }),
+        }
+    }
+
+    #[inline(always)]
     fn start_aes(
         &mut self,
         #[cfg_attr(
