@@ -4,8 +4,9 @@
 //! (`keyroll`) makes, lists, rotates and checks the same keys. Each module is a floor, and a `use`
 //! only points down: CONTRIBUTING.md draws them, and says what each one holds.
 //!
-//! What is `pub` here and in the floors' own lists is what the command, the tests, the benchmarks and
-//! the fuzzers use; all else is `pub(crate)` or private, so that the compiler finds what nobody uses.
+//! What is `pub` here and in the floors' own lists is what the command, the tests, the benchmarks
+//! and the fuzzers use; all else is `pub(crate)` or private, so that the compiler finds what nobody
+//! uses.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 

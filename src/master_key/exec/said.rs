@@ -4,8 +4,10 @@
 //! A command is not supposed to say a key, but one that traces itself (`set -x`) or quotes an
 //! answer does. What looks like one is replaced by `[hidden]`:
 //!
-//! - 24 or more characters of base64 or of hexadecimal digits in a row (18 bytes; half a key is no use to anybody);
-//! - 24 or more hexadecimal digits with nothing but separators between them (`ab:cd:..`, `[171, 205, ..`, `\xab\xcd..`);
+//! - 24 or more characters of base64 or of hexadecimal digits in a row (18 bytes; half a
+//!   key is no use to anybody);
+//! - 24 or more hexadecimal digits with nothing but separators between them (`ab:cd:..`,
+//!   `[171, 205, ..`, `\xab\xcd..`);
 //! - all of it, if any byte of it is not text, for a key's raw bytes look like anything.
 
 use crate::one_line::one_line;

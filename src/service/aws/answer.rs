@@ -102,7 +102,7 @@ impl Said {
         }
     }
 
-    /// `<ErrorResponse><Error><Code>AccessDenied</Code><Message>...</Message></Error><RequestId>...`
+    /// `<ErrorResponse><Error><Code>AccessDenied</Code><Message>...</Message></Error>...`
     fn of_xml(text: &str) -> Said {
         let element = |name| xml_text(text, name).map(Cow::into_owned);
         Said {

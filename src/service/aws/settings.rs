@@ -13,7 +13,8 @@ pub const DEFAULT_KEYSTORE: &str = "keyroll.keystore";
 /// Settings; what is empty is as the environment says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KmsSettings {
-    /// The setting `master_key_id`: a KMS key as [`KmsConfig::new`](super::KmsConfig::new) takes it.
+    /// The setting `master_key_id`: a KMS key as [`KmsConfig::new`](super::KmsConfig::new) takes
+    /// it.
     pub master_key_id: String,
     /// The setting `region`, in the place of `AWS_REGION`.
     pub region: String,

@@ -9,8 +9,8 @@ use std::path::PathBuf;
 
 use zeroize::Zeroizing;
 
-/// How much is said of the requests, in the words of the setting `log_level`. No AWS variable has this
-/// meaning.
+/// How much is said of the requests, in the words of the setting `log_level`. No AWS variable has
+/// this meaning.
 pub const LOG_LEVEL: &str = "KEYROLL_AWS_LOG_LEVEL";
 
 /// The variables that count here. A secret may be among them: there is no `Debug`.

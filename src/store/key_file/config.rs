@@ -1,4 +1,5 @@
-//! What a key file store is made of: the file, the password and how the one is encrypted with the other.
+//! What a key file store is made of: the file, the password and how the one is encrypted with the
+//! other.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -22,7 +23,8 @@ pub struct KeyFileConfig {
     pub digest: Digest,
     /// Rounds of PBKDF2, 0 for OpenSSL's older derivation of one round (the setting `use_pbkdf2`).
     pub pbkdf2_rounds: u32,
-    /// Refuse files that others may read or change, instead of a warning (the setting `strict_permissions`).
+    /// Refuse files that others may read or change, instead of a warning (the setting
+    /// `strict_permissions`).
     pub strict_permissions: bool,
 }
 
@@ -37,7 +39,8 @@ pub enum FileKey {
 }
 
 impl FileKey {
-    /// Reads the setting as file_key_management does: empty for none, `FILE:path`, or the password itself.
+    /// Reads the setting as file_key_management does: empty for none, `FILE:path`, or the password
+    /// itself.
     pub fn from_setting(setting: &[u8]) -> Self {
         match setting.strip_prefix(FILE_PREFIX) {
             Some(path) => FileKey::File(PathBuf::from(OsStr::from_bytes(path))),

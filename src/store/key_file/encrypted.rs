@@ -22,8 +22,8 @@ pub(in crate::store) fn is_encrypted(file: &[u8]) -> bool {
     file.starts_with(SALTED_MAGIC)
 }
 
-/// The text; `None` if this password does not open the file. About one wrong password in 256 opens it all
-/// the same, and gives noise: the format has no check of its own.
+/// The text; `None` if this password does not open the file. About one wrong password in 256 opens
+/// it all the same, and gives noise: the format has no check of its own.
 pub(super) fn open(file: &[u8], password: &SecretBytes, config: &KeyFileConfig) -> Option<SecretBytes> {
     let (salt, ciphertext) = file
         .strip_prefix(SALTED_MAGIC)?

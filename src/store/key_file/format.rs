@@ -6,8 +6,9 @@
 //! 1;3;ffeeddccbbaa99887766554433221100        id;version;key  whatever follows the key is ignored
 //! ```
 //!
-//! After the id, one to ten decimal digits with a `;` behind them are a version. file_key_management refuses
-//! such a line (its key would be 5 bytes long at most), so no line means one thing there and another here.
+//! After the id, one to ten decimal digits with a `;` behind them are a version.
+//! file_key_management refuses such a line (its key would be 5 bytes long at most), so no line
+//! means one thing there and another here.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -163,8 +164,8 @@ impl KeyText {
         self.keys
     }
 
-    /// The text with each new version on a line of its own, right after the last line of its key and with
-    /// the same line end. Every other byte stays.
+    /// The text with each new version on a line of its own, right after the last line of its key
+    /// and with the same line end. Every other byte stays.
     pub fn with_new_versions(&self, new: &[(KeyName, DataKey)]) -> SecretBytes {
         let text = self.text.expose();
         let end_of_key = |id| self.last_lines.get(&id).map_or(text.len(), |line| line.end);
@@ -246,7 +247,8 @@ type Fault = (Problem, usize);
 /// Reads one line, its line end included; `None` for a blank line or a comment.
 fn parse_line(line: &[u8]) -> Result<Option<Entry>, Fault> {
     let entry = parse_entry(line);
-    // A NUL ends the text for a reader that works with C strings: what follows would be lost unseen.
+    // A NUL ends the text for a reader that works with C strings: what follows would be lost
+    // unseen.
     match (entry, line.iter().position(|&byte| byte == 0)) {
         (Err((_, at)), Some(nul)) if nul <= at => Err((Problem::Syntax, nul)),
         (Ok(_), Some(nul)) => Err((Problem::Syntax, nul)),
@@ -306,8 +308,8 @@ fn digits_at(line: &[u8], at: usize) -> usize {
     line[at..].iter().take_while(|byte| byte.is_ascii_digit()).count()
 }
 
-/// The number that these digits make, 1 to `last`; or else the index of the digit that makes it too large, or
-/// for 0 the index after the digits.
+/// The number that these digits make, 1 to `last`; or else the index of the digit that makes it too
+/// large, or for 0 the index after the digits.
 fn number(digits: &[u8], last: u32) -> Result<u32, usize> {
     let mut value: u32 = 0;
     for (index, digit) in digits.iter().enumerate() {
@@ -325,7 +327,8 @@ mod tests {
 
     #[test]
     fn the_longest_new_line_takes_exactly_the_room_that_is_made_for_it() {
-        // More would move what is written so far, and leave keys behind in memory that is not wiped.
+        // More would move what is written so far, and leave keys behind in memory that is not
+        // wiped.
         let digits = "01".repeat(MAX_DATA_KEY_LENGTH);
         let text = format!("1;{digits}\r\n4294967295;{digits}");
         let parsed = KeyText::parse(SecretBytes::new(text.clone().into_bytes())).unwrap();

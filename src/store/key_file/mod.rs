@@ -1,5 +1,5 @@
-//! The key file: data keys as lines of text, plain or encrypted with a password. The format is that of the
-//! server's own file_key_management, with versions.
+//! The key file: data keys as lines of text, plain or encrypted with a password. The format is that
+//! of the server's own file_key_management, with versions.
 
 pub(crate) mod config;
 mod encrypted;
@@ -23,8 +23,8 @@ use crate::keys::set::{Inserted, KeyName, KeySet};
 use crate::keys::{NewVersions, Ring};
 use crate::secret::{DataKey, SecretBytes};
 
-/// The largest key file, in bytes, encrypted or not: it has room for the versions of the largest keystore. (file_key_management
-/// reads 1 MiB.)
+/// The largest key file, in bytes, encrypted or not: it has room for the versions of the largest
+/// keystore. (file_key_management reads 1 MiB.)
 pub const FILE_SIZE_LIMIT: u64 = 32 * 1024 * 1024;
 
 /// The longest password that a file may hold, in bytes (as in file_key_management).
@@ -83,13 +83,13 @@ impl KeyFile {
         KeyFile { lock_timeout, ..self }
     }
 
-    /// Makes a new key file of mode 0600 with version 1 of each of these keys, durably, and reads it back.
-    /// With a filekey it is encrypted. `owner` is a user id and a group id; without, the file belongs to who
-    /// makes it.
+    /// Makes a new key file of mode 0600 with version 1 of each of these keys, durably, and reads
+    /// it back. With a filekey it is encrypted. `owner` is a user id and a group id; without, the
+    /// file belongs to who makes it.
     ///
     /// # Errors
-    /// A file of this name, keys that cannot be (two of one id, no key 1, no such length), a failing disk.
-    /// There is no new file then.
+    /// A file of this name, keys that cannot be (two of one id, no key 1, no such length), a
+    /// failing disk. There is no new file then.
     pub fn create(
         config: KeyFileConfig,
         keys: &[NewKey],
@@ -98,7 +98,8 @@ impl KeyFile {
         KeyFile::create_with(config, new_keys(keys)?, owner)
     }
 
-    /// Like [`create`](Self::create), with these keys. What the set records beside their bytes is not in the file.
+    /// Like [`create`](Self::create), with these keys. What the set records beside their bytes is
+    /// not in the file.
     ///
     /// # Errors
     /// Those of [`create`](Self::create).

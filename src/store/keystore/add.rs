@@ -59,7 +59,8 @@ impl KeystoreFile {
         })
     }
 
-    /// Adds the versions that `new` gives for the keystore as it is under its lock, in one durable replacement.
+    /// Adds the versions that `new` gives for the keystore as it is under its lock, in one durable
+    /// replacement.
     fn append(
         &self,
         known: Option<&Ring>,

@@ -1,4 +1,5 @@
-//! A change of a keystore: under its lock, from what it holds then, in one durable replacement that is read back.
+//! A change of a keystore: under its lock, from what it holds then, in one durable replacement that
+//! is read back.
 
 use std::path::PathBuf;
 
@@ -27,8 +28,8 @@ pub(super) struct Locked {
 impl KeystoreFile {
     /// Locks the file, reads it anew and opens it; fails if it lacks what is known.
     ///
-    /// What that leaves of keys on the stack is wiped at once: errors that are made there later, with room that they do not
-    /// use, would take pieces of it along into the heap.
+    /// What that leaves of keys on the stack is wiped at once: errors that are made there later,
+    /// with room that they do not use, would take pieces of it along into the heap.
     pub(super) fn lock(&self, known: Option<&Ring>) -> Result<Locked, StoreError> {
         scrub::around(|| self.lock_and_open(known))
     }

@@ -13,7 +13,8 @@ pub struct KeystoreConfig {
     pub master_key: Box<dyn MasterKey>,
     /// What another master key is opened with, once the keystore has moved to it.
     pub options: master_key::ProviderOptions,
-    /// Refuse a file that others may read or change, instead of a warning (the setting `strict_permissions`).
+    /// Refuse a file that others may read or change, instead of a warning (the setting
+    /// `strict_permissions`).
     pub strict_permissions: bool,
 }
 

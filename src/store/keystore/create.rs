@@ -26,13 +26,13 @@ pub struct NewKey {
 }
 
 impl KeystoreFile {
-    /// Makes the keystore's file, of mode 0600, with version 1 of each of these keys, durably, and reads it back. It may
-    /// have no key: keys can be made when they are first used. `owner` is a user id and a group id; without, the file
-    /// belongs to who makes it.
+    /// Makes the keystore's file, of mode 0600, with version 1 of each of these keys, durably, and
+    /// reads it back. It may have no key: keys can be made when they are first used. `owner` is a
+    /// user id and a group id; without, the file belongs to who makes it.
     ///
     /// # Errors
-    /// A file of this name, keys that cannot be (two of one id, an impossible length), a master key that is not to be
-    /// had, a failing disk. There is no new file then.
+    /// A file of this name, keys that cannot be (two of one id, an impossible length), a master key
+    /// that is not to be had, a failing disk. There is no new file then.
     pub fn create(&self, keys: &[NewKey], owner: Option<(u32, u32)>) -> Result<KeySet, StoreError> {
         let mut meant = KeySet::default();
         for &NewKey { id, spec } in keys {
@@ -50,8 +50,9 @@ impl KeystoreFile {
         self.make(&meant, owner)
     }
 
-    /// Makes the keystore's file, as [`create`](Self::create) does, of keys that there are: ids, versions and bytes stay
-    /// as they are. Versions whose store records no algorithm get this one; each is recorded as made now.
+    /// Makes the keystore's file, as [`create`](Self::create) does, of keys that there are: ids,
+    /// versions and bytes stay as they are. Versions whose store records no algorithm get this one;
+    /// each is recorded as made now.
     ///
     /// # Errors
     /// Those of [`create`](Self::create); a key whose length its algorithm cannot have.

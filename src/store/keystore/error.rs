@@ -1,5 +1,5 @@
-//! What can go wrong with a keystore, told so that it is known what to do: a damaged file, a wrong master key and a
-//! provider that is away are three different things.
+//! What can go wrong with a keystore, told so that it is known what to do: a damaged file, a wrong
+//! master key and a provider that is away are three different things.
 
 use std::path::{Path, PathBuf};
 
@@ -95,7 +95,8 @@ pub enum KeystoreError {
         path: PathBuf,
         /// Its generation.
         generation: u64,
-        /// The generation that there has been, or that of the copy that is kept, which is always older than the keystore.
+        /// The generation that there has been, or that of the copy that is kept, which is always
+        /// older than the keystore.
         newer: u64,
         /// Whether this process has seen the newer one; else it is the copy that is kept.
         in_memory: bool,
@@ -121,7 +122,8 @@ pub enum KeystoreError {
         known: Uuid,
     },
 
-    /// Versions of another store were to be added, and some of them are there with other bytes or for another algorithm.
+    /// Versions of another store were to be added, and some of them are there with other bytes or
+    /// for another algorithm.
     #[error("keystore {} and {other} hold other keys under one name, so nothing was added: {}", path.display(),
         named(differing))]
     OthersUnderOneName {
@@ -277,7 +279,8 @@ impl KeystoreError {
         }
     }
 
-    /// Whether the file is not as keyroll wrote it, by chance or by intent; the master key is not the cause.
+    /// Whether the file is not as keyroll wrote it, by chance or by intent; the master key is not
+    /// the cause.
     pub fn is_damage(&self) -> bool {
         match self {
             KeystoreError::Unreadable { source, .. } => !matches!(

@@ -1,4 +1,5 @@
-//! The text of a keystore: lines, which are signed as they stand. `docs/keystore-format.md` has all of it.
+//! The text of a keystore: lines, which are signed as they stand. `docs/keystore-format.md` has all
+//! of it.
 //!
 //! ```text
 //! keyroll keystore 1                                          format and version

@@ -9,7 +9,8 @@ use crate::durable::lock;
 use crate::keys::{KeyName, KeySpec};
 use crate::store::StoreError;
 
-/// What is written in the file. Its checksum is right; that nobody has changed it shows only when it is opened.
+/// What is written in the file. Its checksum is right; that nobody has changed it shows only when
+/// it is opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeystoreMetadata {
     /// The keystore's UUID.
@@ -69,7 +70,8 @@ impl KeystoreMetadata {
 }
 
 impl KeystoreFile {
-    /// What the file tells now. After a [`load`](crate::store::KeyStore::load) of the same generation it is proven.
+    /// What the file tells now. After a [`load`](crate::store::KeyStore::load) of the same
+    /// generation it is proven.
     ///
     /// # Errors
     /// Those of [`KeystoreMetadata::read`].

@@ -19,7 +19,8 @@
 //! | [`mod@format`], [`records`] | the file's text as types, and what is refused |
 //! | [`derived_keys`] | what is derived from the keystore key |
 //!
-//! `docs/keystore-format.md` describes the file so that a second implementation could be written from it.
+//! `docs/keystore-format.md` describes the file so that a second implementation could be written
+//! from it.
 
 mod add;
 mod change;

@@ -1,6 +1,7 @@
 //! From a file to its data keys, in this order: size, first line, checksum, records; whether it may
-//! follow what was there before; the provider, asked once and only for a key that is not remembered;
-//! the key check; the MAC; each data key. A damaged file is known before anyone is asked.
+//! follow what was there before; the provider, asked once and only for a key that is not
+//! remembered; the key check; the MAC; each data key. A damaged file is known before anyone is
+//! asked.
 
 use std::fs::File;
 use std::io;
@@ -55,7 +56,8 @@ impl KeystoreFile {
         read::resolve(path).map_err(|error| missing(path, error))
     }
 
-    /// Reads the file, which is locked as far as can be, and checks that it may follow what was there before.
+    /// Reads the file, which is locked as far as can be, and checks that it may follow what was
+    /// there before.
     pub(super) fn read(&self, path: &Path, file: &File) -> Result<Read, StoreError> {
         // Before the file itself, so that there is never the memory of both at once.
         let kept = Kept::beside(path);
@@ -198,7 +200,8 @@ impl Kept {
         Ok(())
     }
 
-    /// Whether the copy opens with a master key, or a version of it, that opens the keystore no more.
+    /// Whether the copy opens with a master key, or a version of it, that opens the keystore no
+    /// more.
     pub(super) fn opens_with_an_older_master_key(&self, document: &Document) -> bool {
         self.uuid == document.uuid && self.wrapped != document.master_key.wrapped
     }

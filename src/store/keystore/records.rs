@@ -1,4 +1,5 @@
-//! The records of a keystore's text: one JSON object on each line, with the members that are named here and no others.
+//! The records of a keystore's text: one JSON object on each line, with the members that are named
+//! here and no others.
 
 use std::borrow::Cow;
 
@@ -26,7 +27,8 @@ const MAX_PROVIDER: usize = 4096;
 /// Who wrapped the keystore key, and the result.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MasterKeyRecord {
-    /// The provider, as it describes itself. For people: which provider opens the keystore is a setting.
+    /// The provider, as it describes itself. For people: which provider opens the keystore is a
+    /// setting.
     pub provider: String,
     /// What the provider made of the keystore key.
     pub wrapped: Wrapped,

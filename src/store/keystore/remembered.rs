@@ -66,8 +66,8 @@ impl Remembered {
         Ok(())
     }
 
-    /// Fails if the file, whose MAC is right, is another copy of this keystore that was changed as often. Every change counts,
-    /// so that of one generation there is one content.
+    /// Fails if the file, whose MAC is right, is another copy of this keystore that was changed as
+    /// often. Every change counts, so that of one generation there is one content.
     pub(super) fn check_not_apart(&self, path: &Path, document: &Document) -> Result<(), KeystoreError> {
         match &self.seen {
             Some(seen) if seen.generation == document.generation && seen.mac != *document.mac() => {

@@ -1,4 +1,5 @@
-//! Rotation of the master key: a new keystore key, wrapped by the newest master key, and all data keys wrapped anew.
+//! Rotation of the master key: a new keystore key, wrapped by the newest master key, and all data
+//! keys wrapped anew.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -28,9 +29,10 @@ struct Changeable {
 }
 
 impl KeystoreFile {
-    /// Wraps the keystore anew for another master key, under a new keystore key, in one durable replacement. No data
-    /// key changes. This store goes on without asking its own provider;
-    /// [`with_master_key`](crate::store::KeyStore::with_master_key) makes one that asks the new one.
+    /// Wraps the keystore anew for another master key, under a new keystore key, in one durable
+    /// replacement. No data key changes. This store goes on without asking its own provider;
+    /// [`with_master_key`](crate::store::KeyStore::with_master_key) makes one that asks the new
+    /// one.
     ///
     /// # Errors
     /// The keystore has not changed then.
@@ -38,13 +40,15 @@ impl KeystoreFile {
         self.wrap_anew(new, self.changeable(known)?, known)
     }
 
-    /// Has the provider make or name its newest master key, then does as [`move_to`](Self::move_to) does with it.
+    /// Has the provider make or name its newest master key, then does as [`move_to`](Self::move_to)
+    /// does with it.
     pub(super) fn make_and_use_new_master_key(
         &self,
         known: Option<&Ring>,
     ) -> Result<MasterKeyRotated, StoreError> {
         let master_key = self.config.master_key.as_ref();
-        // Before the provider makes anything: whatever keeps the keystore from being changed shows here.
+        // Before the provider makes anything: whatever keeps the keystore from being changed shows
+        // here.
         let before = self.changeable(known)?;
         master_key
             .rotate()
@@ -66,7 +70,8 @@ impl KeystoreFile {
         })
     }
 
-    /// The lock is not held while the provider is asked: others make and rotate data keys meanwhile.
+    /// The lock is not held while the provider is asked: others make and rotate data keys
+    /// meanwhile.
     fn wrap_anew(
         &self,
         master_key: &dyn MasterKey,
@@ -77,8 +82,9 @@ impl KeystoreFile {
         reach(FAILPOINTS[1], &before.path)?;
         let mut locked = self.lock(known)?;
         if locked.document.master_key != before.wrapped {
-            // Someone else was faster, perhaps with a newer master key. An older one must not take its place: it may be taken
-            // out of service. This once the provider is asked under the lock.
+            // Someone else was faster, perhaps with a newer master key. An older one must not take
+            // its place: it may be taken out of service. This once the provider is asked under the
+            // lock.
             new = NewKeystoreKey::wrapped_by(master_key, &locked.path, &before.uuid)?;
         }
         for record in &mut locked.document.keys {

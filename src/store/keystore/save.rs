@@ -1,4 +1,5 @@
-//! Saving what a server still holds: a keystore from memory alone, whatever became of the file and of the provider.
+//! Saving what a server still holds: a keystore from memory alone, whatever became of the file and
+//! of the provider.
 
 use std::path::Path;
 use std::time::SystemTime;
@@ -13,11 +14,12 @@ use crate::keys::KeySet;
 use crate::store::{KeyStore, StoreError};
 
 impl KeystoreFile {
-    /// Makes a new file of these keys that is the next generation of this keystore, under the same keystore key, which its
-    /// master key has wrapped. Nobody is asked for it.
+    /// Makes a new file of these keys that is the next generation of this keystore, under the same
+    /// keystore key, which its master key has wrapped. Nobody is asked for it.
     ///
     /// # Errors
-    /// A file of this name; a copy beside it that is newer; no key in memory; a failing disk. There is no new file then.
+    /// A file of this name; a copy beside it that is newer; no key in memory; a failing disk. There
+    /// is no new file then.
     pub(super) fn save_from_memory(&self, keys: &KeySet, path: &Path) -> Result<(), StoreError> {
         let from_memory = self.remembered().in_memory();
         let FromMemory {

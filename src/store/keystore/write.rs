@@ -105,8 +105,8 @@ pub(super) fn random_key(spec: KeySpec) -> Result<DataKey, StoreError> {
     }
 }
 
-/// Reads the file anew, not through the lock, which a change holds on this very file, and compares it
-/// with what was meant, byte by byte and key by key.
+/// Reads the file anew, not through the lock, which a change holds on this very file, and compares
+/// it with what was meant, byte by byte and key by key.
 pub(super) fn read_back(
     path: &Path,
     written: &[u8],

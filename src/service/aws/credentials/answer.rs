@@ -9,7 +9,7 @@ use super::Credentials;
 use crate::clock;
 use crate::service::aws::answer::xml_text;
 
-/// `{"AccessKeyId":"...","SecretAccessKey":"...","Token":"...","Expiration":"2026-11-22T01:02:03Z"}`:
+/// `{"AccessKeyId":"...","SecretAccessKey":"...","Token":"...","Expiration":"2026-11-22T01:02Z"}`:
 /// containers and instances. An error says what is wrong, and quotes nothing.
 pub(super) fn of_json(body: &[u8]) -> Result<Credentials, &'static str> {
     #[derive(Deserialize)]
