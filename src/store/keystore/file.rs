@@ -14,7 +14,7 @@ use crate::store::StoreError;
 pub const KIND: FileKind = FileKind {
     name: "keystore",
     size_limit: 64 * 1024 * 1024,
-    when_too_large: "it has room for some 290,000 versions, and none is ever removed: rotate single keys and not all",
+    when_too_large: "it has room for some 310,000 versions, and none is ever removed: rotate single keys and not all",
     replace_as_root: Some(
         "run `keyroll rotate --key ID` as root, then `SET GLOBAL ‹reload_keys› = 1` takes the new version up",
     ),
