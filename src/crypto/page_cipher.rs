@@ -129,10 +129,14 @@ impl PageCipher {
             (MessageCipher::AesCbc, padding) => AesMode::Cbc(padding),
             (MessageCipher::AesCtr, Padding::None) => AesMode::Ctr,
             (MessageCipher::AesCtr, Padding::Padded) => AesMode::Gcm,
-            (MessageCipher::Aes256Xts(data_key), _) => {
-                // A copy, so that the others need not lie in memory.
-                let message = *message;
-                return self.start_derived(level, &data_key, &message, iv);
+            (MessageCipher::Aes256Xts(data_key), padding) => {
+                let salted = AesMessage {
+                    mode: AesMode::Gcm,
+                    direction: message.direction,
+                    key: message.key,
+                    iv,
+                };
+                return self.start_derived(level, &data_key, padding, &salted);
             }
         };
         let Message { direction, key, .. } = *message;
@@ -147,33 +151,30 @@ impl PageCipher {
         )
     }
 
-    /// Apart, to leave the way to the others short.
+    /// Starts a message whose key is a salt: XTS, or GCM where it is padded. Apart, to leave the
+    /// way to the others short.
     #[inline(never)]
     fn start_derived(
         &mut self,
         level: Level,
         data_key: &DataKeyRef<'_>,
-        message: &Message<'_>,
-        iv: &[u8; IV_LENGTH],
+        padding: Padding,
+        salted: &AesMessage<'_>,
     ) -> Result<(), CipherError> {
-        let (direction, salt) = (message.direction, message.key);
-        match message.padding {
-            Padding::None => {
-                derive::with_xts_keys(level, data_key, salt, |keys| self.start_xts(keys, direction, iv))
-            }
-            Padding::Padded => derive::with_gcm_key(data_key, salt, |key| {
-                let mode = AesMode::Gcm;
-                self.start_aes(
-                    level,
-                    &AesMessage {
-                        mode,
-                        direction,
-                        key,
-                        iv,
-                    },
-                )
+        match padding {
+            Padding::None => derive::with_xts_keys(level, data_key, salted.key, |keys| {
+                self.start_xts(keys, salted.direction, salted.iv)
+            }),
+            Padding::Padded => derive::with_gcm_key(data_key, salted.key, |key| {
+                self.start_gcm(level, &AesMessage { key, ..*salted })
             }),
         }
+    }
+
+    /// Apart, because derivations happen on threads with little stack left.
+    #[inline(never)]
+    fn start_gcm(&mut self, level: Level, message: &AesMessage<'_>) -> Result<(), CipherError> {
+        self.start_aes(level, message)
     }
 
     #[inline(always)]
