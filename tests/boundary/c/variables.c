@@ -64,7 +64,7 @@ static void passwords(void) {
 
   forget_messages();
   set_text("filekey", "(hidden)");
-  CHECK(init() != 0 && count_messages("keyroll_filekey is a password", KR_ME_ERROR_LOG) == 1 && count_messages("FILE:path", -1) == 1,
+  CHECK(init() != 0 && count_messages("keyroll_filekey is a secret", KR_ME_ERROR_LOG) == 1 && count_messages("FILE:path", -1) == 1,
         "a start with the place-holder fails and says what to do");
   REQUIRE(setenv("KEYROLL_FILEKEY", PASSWORD, 1) == 0);
   CHECK(init() == 0 && lib.crypt->get_latest_key_version(1) == 6, "with the password in the environment it succeeds");
