@@ -8,21 +8,19 @@ use super::options::ProviderOptions;
 use super::{MasterKey, MasterKeyError, Wrapped};
 use crate::durable::LoosePermissions;
 use crate::secret::KeystoreKey;
-use crate::service::aws::{Arn, AwsError, Kms, KmsConfig};
+use crate::service::aws::{Arn, AwsError, Kms};
 
 /// The name in the encryption context whose value is the keystore's UUID.
 const CONTEXT_KEYSTORE: &str = "keyroll:keystore";
 
 /// A master key in AWS KMS.
-pub(crate) struct AwsKms {
-    kms: Kms,
-}
+pub(crate) struct AwsKms(Kms);
 
 /// The KMS key of this id, alias or ARN; reads and asks nothing yet.
 pub(super) fn open(key: &str, options: &ProviderOptions) -> Result<Box<dyn MasterKey>, String> {
-    let config = KmsConfig::new(key, &options.environment, options.request_timeout)?;
-    let kms = Kms::new(config, options.notify.clone());
-    Ok(Box::new(AwsKms { kms }))
+    let (environment, timeout) = (&options.environment, options.request_timeout);
+    let kms = Kms::new(key, environment, timeout, options.notify.clone())?;
+    Ok(Box::new(AwsKms(kms)))
 }
 
 impl AwsKms {
@@ -35,7 +33,7 @@ impl AwsKms {
     /// A key that is named by its id must be that key. An alias may have pointed to another one
     /// when it wrapped: that one is named, in the region that is asked.
     fn decrypting_key(&self, wrapped_by: &str) -> Result<String, MasterKeyError> {
-        let key = &self.kms.config.key;
+        let key = &self.0.key;
         let of_key = Arn::parse(wrapped_by).and_then(|arn| Some((arn, arn.key_id()?)));
         let Some((arn, id)) = of_key else {
             let reason = format!(
@@ -51,7 +49,7 @@ impl AwsKms {
                 Err(MasterKeyError::wrong_key(self, reason))
             }
             None => {
-                let region = self.kms.region().map_err(self.failed("unwrap"))?;
+                let region = self.0.region().map_err(self.failed("unwrap"))?;
                 Ok(arn.in_region(&region))
             }
         }
@@ -60,12 +58,12 @@ impl AwsKms {
 
 impl MasterKey for AwsKms {
     fn describe(&self) -> String {
-        format!("AWS KMS key {}", self.kms.config.key.text)
+        format!("AWS KMS key {}", self.0.key.text)
     }
 
     fn wrap(&self, key: &KeystoreKey, keystore: &str) -> Result<Wrapped, MasterKeyError> {
         let encrypted = self
-            .kms
+            .0
             .encrypt(key.expose(), &[(CONTEXT_KEYSTORE, keystore)])
             .map_err(self.failed("wrap"))?;
         if Arn::parse(&encrypted.key).is_none_or(|arn| arn.key_id().is_none()) {
@@ -81,7 +79,7 @@ impl MasterKey for AwsKms {
             return Err(MasterKeyError::wrong_key(self, "there is no ciphertext"));
         }
         let plaintext = self
-            .kms
+            .0
             .decrypt(&wrapped.bytes, Some(&key), &[(CONTEXT_KEYSTORE, keystore)])
             .map_err(self.failed("unwrap"))?;
         KeystoreKey::new(plaintext.expose()).ok_or_else(|| {
@@ -100,6 +98,6 @@ impl MasterKey for AwsKms {
     /// The file with access keys. Tokens that Kubernetes puts into a pod have the modes that
     /// Kubernetes gives them.
     fn loose_files(&self) -> Vec<LoosePermissions> {
-        self.kms.loose_files()
+        self.0.loose_files()
     }
 }

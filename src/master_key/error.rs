@@ -15,174 +15,75 @@ use crate::durable::FileError;
 use crate::durable::permissions::shell_word;
 use crate::service::{ErrorKind, ServiceError};
 
-/// A failure of a master key provider. Nothing was changed unless the variant says so.
+/// A failure of a master key provider. Nothing was changed. `provider` is the provider as it
+/// describes itself, `operation` what it was asked for: `wrap`, `unwrap` or `rotate`.
 #[derive(Debug, Error)]
+#[allow(missing_docs, reason = "the messages and the fields say what they hold")]
 pub enum MasterKeyError {
-    /// What names the master key is not understood.
     #[error("'{uri}' names no master key: {reason}")]
-    BadUri {
-        /// As it was given.
-        uri: String,
-        /// Why.
-        reason: String,
-    },
-
-    /// The master key does not open what it was given.
+    BadUri { uri: String, reason: String },
     #[error("{provider} is not the master key of this keystore: {reason}")]
-    WrongKey {
-        /// The provider, as it describes itself.
-        provider: String,
-        /// Why.
-        reason: String,
-    },
-
-    /// The provider is away for now.
+    WrongKey { provider: String, reason: String },
     #[error("{provider} cannot be reached: {reason}")]
-    Unreachable {
-        /// The provider, as it describes itself.
-        provider: String,
-        /// Why.
-        reason: String,
-    },
-
-    /// The provider did not answer in time.
+    Unreachable { provider: String, reason: String },
     #[error("{provider} cannot be reached: it gave no answer within {} s", clock::seconds(*waited))]
-    Timeout {
-        /// The provider, as it describes itself.
-        provider: String,
-        /// The time it was given.
-        waited: Duration,
-    },
-
-    /// Nobody waits for the answer any more.
+    Timeout { provider: String, waited: Duration },
     #[error("{provider} was not waited for, because the statement was killed")]
-    Cancelled {
-        /// The provider, as it describes itself.
-        provider: String,
-    },
-
-    /// The provider answered that it would not do it.
+    Cancelled { provider: String },
     #[error("{provider} refused to {operation}: {reason}")]
     Refused {
-        /// The provider, as it describes itself.
         provider: String,
-        /// What it was asked for: `wrap`, `unwrap` or `rotate`.
         operation: &'static str,
-        /// Why.
         reason: String,
     },
-
     /// What the provider answered is no answer. It is not quoted, for it may hold a key.
     #[error("{provider} gave an answer to {operation} that cannot be used: {reason}")]
     BadAnswer {
-        /// The provider, as it describes itself.
         provider: String,
-        /// What it was asked for: `wrap`, `unwrap` or `rotate`.
         operation: &'static str,
-        /// What is wrong with it.
         reason: String,
     },
-
-    /// The provider's answer is longer than any can be.
-    #[error("{provider} gave an answer to {operation} of more than {limit} bytes")]
-    TooLarge {
-        /// The provider, as it describes itself.
-        provider: String,
-        /// What it was asked for: `wrap`, `unwrap` or `rotate`.
-        operation: &'static str,
-        /// The most bytes that an answer may have.
-        limit: usize,
-    },
-
-    /// The external command is not there, may not be run, or cannot be.
     #[error("{} cannot be run: {source}", path.display())]
-    CannotRun {
-        /// The command.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-
-    /// Someone else may change what is trusted with the key.
+    CannotRun { path: PathBuf, source: io::Error },
     #[error("{} is not run, because {reason}", path.display())]
     Untrusted {
         /// The command or its directory.
         path: PathBuf,
         /// Who may change it.
         reason: String,
-        /// What mends it.
         mend: Box<str>,
     },
-
-    /// The file belongs to neither root nor the user that reads it.
     #[error("{} belongs to user {owner}, who can read and change the master key", path.display())]
     ForeignOwner {
-        /// The file.
         path: PathBuf,
-        /// The owner's user id.
         owner: u32,
         /// The user id that reads it.
         reader: u32,
     },
-
-    /// The master key file's or credential's text is wrong at one place.
     #[error("{}:{error}", path.display())]
-    Syntax {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong and where.
-        error: KeyListError,
-    },
-
-    /// The file could not be read or written.
+    Syntax { path: PathBuf, error: KeyListError },
     #[error(transparent)]
     File(#[from] FileError),
-
-    /// The service manager passed no credentials.
     #[error(
         "credential {name} cannot be read: CREDENTIALS_DIRECTORY is not set, so this process was given no credentials"
     )]
-    NoCredentials {
-        /// The credential's name.
-        name: String,
-    },
-
-    /// Credentials were passed, but not this one.
+    NoCredentials { name: String },
     #[error("credential {name} is not among the credentials in {}", directory.display())]
-    CredentialMissing {
-        /// The credential's name.
-        name: String,
-        /// `$CREDENTIALS_DIRECTORY`.
-        directory: PathBuf,
-    },
-
-    /// The service that holds the master key did not do it, or there is nothing to ask it with.
+    CredentialMissing { name: String, directory: PathBuf },
     #[error("{provider} failed to {operation}: {error}")]
     Service {
-        /// The provider, as it describes itself.
         provider: String,
-        /// What it was asked for: `wrap`, `unwrap` or `rotate`.
         operation: &'static str,
-        /// Why.
         error: Box<dyn ServiceError>,
     },
-
-    /// New versions of this master key are made elsewhere.
     #[error("{provider} cannot be rotated: {reason}")]
     CannotRotate {
-        /// The provider, as it describes itself.
         provider: String,
-        /// Why.
         reason: &'static str,
-        /// How it is done instead.
         instead: &'static str,
     },
-
-    /// The system's generator of random numbers failed.
     #[error("no random bytes from the system: {0}")]
     NoRandomBytes(getrandom::Error),
-
-    /// The cipher of a local master key refused.
     #[error(transparent)]
     CannotSeal(#[from] SealError),
 }
@@ -279,7 +180,7 @@ impl MasterKeyError {
             MasterKeyError::Refused { provider, .. } => {
                 format!("see what {provider} says in the error log, and what it may do at its service")
             }
-            MasterKeyError::BadAnswer { .. } | MasterKeyError::TooLarge { .. } => {
+            MasterKeyError::BadAnswer { .. } => {
                 "see that what answers is the service and not something else; docs/exec-provider.md says what an answer of a \
                  command is, and how to try it by hand"
                     .into()

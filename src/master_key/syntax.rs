@@ -1,26 +1,23 @@
 //! What can be wrong with the text of a master key, and where.
 
-use std::fmt;
+use thiserror::Error;
 
 /// What is wrong with the text of a master key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the messages and the fields say what they hold")]
 pub enum KeyListProblem {
-    /// Not a line of a master key.
+    #[error("syntax error")]
     Syntax,
-    /// The version is 0 or above 2^32-1.
+    #[error("invalid version of the master key")]
     Version,
-    /// The key has not 64 hexadecimal digits.
+    #[error("invalid master key")]
     Key,
-    /// Something stands behind the key.
+    #[error("something stands behind the master key")]
     Trailing,
-    /// The version stands on an earlier line with another key.
-    Conflict {
-        /// The version.
-        version: u32,
-        /// The earlier line, counted from 1.
-        first_line: usize,
-    },
-    /// There is no version at all.
+    /// A version stands on two lines with different keys.
+    #[error("another key for version {version} than in line {first_line}")]
+    Conflict { version: u32, first_line: usize },
+    #[error("there is no master key in it")]
     Empty,
 }
 
@@ -43,34 +40,12 @@ impl KeyListProblem {
     }
 }
 
-impl fmt::Display for KeyListProblem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            KeyListProblem::Syntax => f.write_str("syntax error"),
-            KeyListProblem::Version => f.write_str("invalid version of the master key"),
-            KeyListProblem::Key => f.write_str("invalid master key"),
-            KeyListProblem::Trailing => f.write_str("something stands behind the master key"),
-            KeyListProblem::Conflict { version, first_line } => {
-                write!(f, "another key for version {version} than in line {first_line}")
-            }
-            KeyListProblem::Empty => f.write_str("there is no master key in it"),
-        }
-    }
-}
-
-/// A problem and its place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A problem and its place. Line and column, which is a byte's, are counted from 1.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+#[error("{line}:{column}: {problem}")]
+#[allow(missing_docs, reason = "the fields are told above")]
 pub struct KeyListError {
-    /// What is wrong.
     pub problem: KeyListProblem,
-    /// The line, counted from 1.
     pub line: usize,
-    /// The byte in the line, counted from 1.
     pub column: usize,
-}
-
-impl fmt::Display for KeyListError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}: {}", self.line, self.column, self.problem)
-    }
 }

@@ -1,19 +1,41 @@
 //! `vault-transit:https://HOST:PORT/MOUNT/KEY`: a master key that never leaves the transit engine
-//! of HashiCorp Vault or OpenBao. The keystore's UUID is bound to what it wraps. Tested against
-//! OpenBao.
+//! of HashiCorp Vault or OpenBao. The keystore's UUID is bound to what it wraps.
+//!
+//! Source: API of the transit secrets engine (`MOUNT/encrypt/KEY`, `MOUNT/decrypt/KEY`,
+//! `MOUNT/keys/KEY/rotate`), and what OpenBao 2.7.2 answers.
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use once_cell::sync::OnceCell;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use super::error::MasterKeyError;
 use super::options::ProviderOptions;
 use super::{MasterKey, Wrapped};
 use crate::durable::LoosePermissions;
-use crate::net::Url;
-use crate::secret::KeystoreKey;
-use crate::service::vault::{TransitKey, VaultAccess, VaultConfig};
+use crate::net::{Deadline, Url};
+use crate::secret::{KeystoreKey, SecretBytes};
+use crate::service::body::{SecretBase64, with_secret};
+use crate::service::vault::{Answer, Refusal, VaultAccess, VaultClient, VaultConfig, VaultError};
 
 /// A master key in Vault transit.
-#[derive(Debug)]
 pub(crate) struct VaultTransit {
-    key: TransitKey,
+    config: VaultConfig,
+    /// Where the engine is mounted: `transit`.
+    mount: String,
+    key: String,
+    client: OnceCell<VaultClient>,
+}
+
+#[derive(Deserialize)]
+struct Encrypted {
+    ciphertext: String,
+}
+
+#[derive(Deserialize)]
+struct Decrypted {
+    plaintext: SecretBase64,
 }
 
 /// The key of this URL: `https://HOST:PORT/MOUNT/KEY`, where a `v1/` may stand before the mount;
@@ -34,9 +56,12 @@ pub(super) fn open(text: &str, options: &ProviderOptions) -> Result<Box<dyn Mast
         None => VaultAccess::from_environment(|name| options.variable(name), options.request_timeout),
     };
     access.timeout = options.request_timeout;
-    let (mount, key) = (mount.to_owned(), key.to_owned());
-    let key = TransitKey::new(VaultConfig { address, access }, mount, key);
-    Ok(Box::new(VaultTransit { key }))
+    Ok(Box::new(VaultTransit {
+        mount: mount.to_owned(),
+        key: key.to_owned(),
+        config: VaultConfig { address, access },
+        client: OnceCell::new(),
+    }))
 }
 
 /// The Vault that `https://HOST:PORT/MOUNT/KEY` is at: whether TLS protects the way there, and its
@@ -46,26 +71,55 @@ pub(super) fn service(text: &str) -> Option<(bool, String)> {
     Some((url.is_https(), url.authority().to_owned()))
 }
 
+impl VaultTransit {
+    /// Posts to `MOUNT/VERB/KEY` what may be posted twice. The certificates are read at the first
+    /// call.
+    fn compute(&self, verb: &str, body: &SecretBytes) -> Result<Answer, VaultError> {
+        let path = format!("{}/{verb}/{}", self.mount, self.key);
+        self.client()?.compute(&path, body, self.deadline())
+    }
+
+    fn client(&self) -> Result<&VaultClient, VaultError> {
+        self.client
+            .get_or_try_init(|| VaultClient::new(self.config.clone()))
+    }
+
+    fn deadline(&self) -> Deadline {
+        Deadline::after(self.config.access.timeout)
+    }
+
+    fn failed(&self, operation: &'static str) -> impl FnOnce(VaultError) -> MasterKeyError {
+        move |error| match error.refusal() {
+            Some(Refusal::Other(400, "")) if operation == "unwrap" => {
+                MasterKeyError::wrong_key(self, "Vault does not decrypt it with this key")
+            }
+            Some(Refusal::Other(400, reason)) if operation == "unwrap" => {
+                MasterKeyError::wrong_key(self, reason)
+            }
+            _ => MasterKeyError::of_service(self, operation, error),
+        }
+    }
+}
+
 impl MasterKey for VaultTransit {
     fn describe(&self) -> String {
-        self.key.describe()
+        let host = self.config.address.authority();
+        format!("Vault transit key {}/{} at {host}", self.mount, self.key)
     }
 
     fn loose_files(&self) -> Vec<LoosePermissions> {
-        self.key.config().access.loose_files()
+        self.config.access.loose_files()
     }
 
     fn wrap(&self, key: &KeystoreKey, keystore: &str) -> Result<Wrapped, MasterKeyError> {
-        let ciphertext = self
-            .key
-            .encrypt(key.expose(), keystore)
-            .map_err(|error| MasterKeyError::of_service(self, "wrap", error))?;
+        let start = format!("{}\"plaintext\":\"", start_of(keystore));
+        let answer = self.compute("encrypt", &with_secret(&start, key.expose(), "\"}"));
+        let Encrypted { ciphertext } = answer
+            .and_then(|answer| answer.data())
+            .map_err(self.failed("wrap"))?;
         let Some(version) = version_of(&ciphertext).map(str::to_owned) else {
-            return Err(MasterKeyError::bad_answer(
-                self,
-                "wrap",
-                "its ciphertext is not one of transit",
-            ));
+            let reason = "its ciphertext is not one of transit";
+            return Err(MasterKeyError::bad_answer(self, "wrap", reason));
         };
         Wrapped::new(self, ciphertext.into_bytes(), version, key)
     }
@@ -83,19 +137,36 @@ impl MasterKey for VaultTransit {
             );
             return Err(MasterKeyError::wrong_key(self, reason));
         }
-        let plain = self
-            .key
-            .decrypt(ciphertext, keystore)
-            .map_err(|error| MasterKeyError::of_service(self, "unwrap", error))?;
-        KeystoreKey::new(plain.expose())
+        let ciphertext = serde_json::Value::from(ciphertext);
+        let body = format!("{}\"ciphertext\":{ciphertext}}}", start_of(keystore));
+        let answer = self.compute("decrypt", &SecretBytes::new(body.into_bytes()));
+        let Decrypted { plaintext } = answer
+            .and_then(|answer| answer.data())
+            .map_err(self.failed("unwrap"))?;
+        KeystoreKey::new(plaintext.0.expose())
             .ok_or_else(|| MasterKeyError::wrong_key(self, "what comes out is no keystore key"))
     }
 
     fn rotate(&self) -> Result<(), MasterKeyError> {
-        self.key
-            .rotate()
-            .map_err(|error| MasterKeyError::of_service(self, "rotate", error))
+        let path = format!("{}/keys/{}/rotate", self.mount, self.key);
+        let empty = SecretBytes::new(b"{}".to_vec());
+        let answer = self
+            .client()
+            .and_then(|client| client.write(&path, &empty, self.deadline()));
+        match answer {
+            Ok(answer) if answer.is_empty() => Ok(()),
+            // Newer ones tell of the key. Whatever else answers with status 200 has made no version.
+            other => other
+                .and_then(|answer| answer.data::<IgnoredAny>().map(drop))
+                .map_err(self.failed("rotate")),
+        }
     }
+}
+
+/// The start of a request. A key that derives others takes `context`; one that does not ignores it.
+fn start_of(context: &str) -> String {
+    let bound = BASE64_STANDARD.encode(context);
+    format!("{{\"associated_data\":\"{bound}\",\"context\":\"{bound}\",")
 }
 
 /// The version in `vault:v3:BASE64`; `None` if it is no such text. Vault reads base64 more loosely.

@@ -10,75 +10,42 @@ use crate::clock;
 
 /// A failure below the meaning of an answer. No variant holds a body, a header or a token.
 #[derive(Debug, Error)]
+#[allow(missing_docs, reason = "the messages and the fields say what they hold")]
 pub enum NetError {
-    /// A URL cannot be used.
     #[error("the URL '{url}' cannot be used: {reason}")]
     BadUrl {
         /// As it was given, without a user and a password.
         url: String,
-        /// Why.
         reason: String,
     },
-
-    /// A request has no answer.
     #[error("{}", failure.told(host))]
     At {
         /// Host and port.
         host: String,
-        /// Why.
         failure: NetFailure,
     },
-
-    /// A file of certificates or the key of one cannot be read.
     #[error("cannot read {}: {source}", path.display())]
-    CannotRead {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-
-    /// A file of certificates or the key of one cannot be used.
+    CannotRead { path: PathBuf, source: io::Error },
     #[error("{} cannot be used for TLS: {reason}", path.display())]
-    BadCertificate {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        reason: String,
-    },
-
-    /// The system has no certificates that could vouch for a server; why, or where they were looked
-    /// for.
+    BadCertificate { path: PathBuf, reason: String },
     #[error("this system has no certificate authorities: {reason}")]
-    NoRoots {
-        /// Where they were looked for, or why they could not be read.
-        reason: String,
-    },
-
-    /// The TLS library cannot run here.
+    NoRoots { reason: String },
     #[error("TLS needs a processor with {missing}, and this one lacks it")]
-    Processor {
-        /// The instructions that are missing.
-        missing: &'static str,
-    },
+    Processor { missing: &'static str },
 }
 
 /// Why a request has no answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the messages say what they mean")]
 pub enum NetFailure {
     /// A secret would go over the network unprotected.
     PlainHttp,
     /// No connection came about; why.
     Unreachable(String),
-    /// The server did not prove who it is, or TLS failed otherwise; why.
     Tls(String),
-    /// No whole answer came in the time it was given.
     TimedOut(Duration),
-    /// The answer has more than the most bytes that it may have.
     TooLarge(u64),
-    /// The connection ended before the answer did.
     CutOff,
-    /// What came is not HTTP; what is wrong.
     NotHttp(&'static str),
     /// [`HttpClient::interrupt`](super::HttpClient::interrupt) ended the request.
     Interrupted,

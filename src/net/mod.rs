@@ -1,14 +1,5 @@
 //! What everything that asks a service has in common: connections, TLS, HTTP within bounds,
 //! deadlines and retries.
-//!
-//! | module | holds |
-//! |---|---|
-//! | `tcp`, `resolve` | connections that can be ended, and the addresses they go to |
-//! | [`tls`] | the configuration of a client, whatever protocol it speaks |
-//! | [`http`] | requests and answers |
-//! | [`url`] | where requests go |
-//! | [`retry`] | deadlines, and trying again within them |
-//! | [`error`] | what can go wrong |
 
 pub(crate) mod error;
 pub(crate) mod http;

@@ -24,18 +24,16 @@ impl Names {
     pub(super) fn addresses(&self, host: &str, port: u16) -> Vec<SocketAddr> {
         let name = (host.to_owned(), port);
         let remembered = self.known().get(&name).cloned();
-        let (stale, at) = remembered.unzip();
-        if let Some(fresh) = stale
-            .clone()
-            .filter(|_| at.is_some_and(|at| at.elapsed() < FRESH))
+        if let Some((fresh, at)) = &remembered
+            && at.elapsed() < FRESH
         {
-            return fresh;
+            return fresh.clone();
         }
         // Nothing is held meanwhile: others use what is known.
         let found: Vec<SocketAddr> = (host, port).to_socket_addrs().into_iter().flatten().collect();
-        let addresses = match found.is_empty() {
-            true => stale.unwrap_or_default(),
-            false => found,
+        let addresses = match remembered {
+            Some((stale, _)) if found.is_empty() => stale,
+            _ => found,
         };
         if !addresses.is_empty() {
             self.known().insert(name, (addresses.clone(), Instant::now()));

@@ -10,7 +10,7 @@ use crate::durable::{FileError, read};
 use crate::master_key::{Provider, ProviderOptions};
 use crate::secret::{DataKey, SecretBytes};
 use crate::service::ServiceError;
-use crate::service::aws::{AwsError, Kms, KmsConfig};
+use crate::service::aws::{AwsError, Kms};
 
 /// What the names of the files begin with.
 const PREFIX: &str = "aws-kms-key.";
@@ -126,8 +126,8 @@ impl DataKeyReader {
             Some((provider, key)) if provider.scheme == "aws-kms" => key,
             _ => "alias/any",
         };
-        let config = KmsConfig::new(key, &options.environment, options.request_timeout)?;
-        Ok(DataKeyReader(Kms::new(config, options.notify.clone())))
+        let (environment, timeout) = (&options.environment, options.request_timeout);
+        Kms::new(key, environment, timeout, options.notify.clone()).map(DataKeyReader)
     }
 
     /// The data key in a file; the file stays. KMS is asked once.

@@ -186,7 +186,7 @@ fn an_endless_answer_ends_the_call() {
     ] {
         let error = within(Duration::ZERO, || wrap_error(&Place::script(script)));
         assert!(
-            matches!(error, MasterKeyError::TooLarge { .. }),
+            matches!(error, MasterKeyError::BadAnswer { .. }),
             "{script}: {error}"
         );
         assert!(error.to_string().contains("more than 65536 bytes"), "{error}");

@@ -6,7 +6,7 @@
 //! on, but nobody waits for it.)
 
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, PipeReader, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::thread::sleep;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
 use nix::unistd::Pid;
 use zeroize::Zeroizing;
 
-use super::ExecConfig;
+use super::Exec;
 use super::protocol::ANSWER_LIMIT;
 use super::trust::Program;
 use super::{said, spawn};
@@ -69,12 +69,12 @@ pub(super) struct Outcome {
 /// # Errors
 /// It cannot be run.
 pub(super) fn run(
-    config: &ExecConfig,
+    exec: &Exec,
     program: &Program,
     request: &SecretBytes,
     deadline: Deadline,
 ) -> io::Result<Outcome> {
-    let spawned = spawn::spawn(config, program)?;
+    let spawned = spawn::spawn(exec, program)?;
     let _kept_open = spawned.kept_open;
     let mut running = Running {
         pid: spawned.pid,
@@ -82,15 +82,13 @@ pub(super) fn run(
     };
     let mut pipes = Pipes {
         request: Some((nonblocking(spawned.stdin)?, request.expose())),
-        stdout: Some(nonblocking(spawned.stdout)?),
-        answer: Answer::new(),
-        stderr: Some(nonblocking(spawned.stderr)?),
-        said: Said::new(),
+        stdout: Output::new(spawned.stdout, ANSWER_LIMIT)?,
+        stderr: Output::new(spawned.stderr, said::KEPT)?,
     };
 
     let mut wait = SHORTEST_WAIT;
     let killed = loop {
-        if pipes.answer.is_too_much() {
+        if pipes.stdout.is_cut {
             break Some(End::TooMuch);
         }
         if running.has_ended() {
@@ -112,7 +110,7 @@ pub(super) fn run(
     pipes.drain();
     let end = match (killed, status) {
         (Some(end @ (End::TimedOut | End::Cancelled)), _) => end,
-        (_, _) if pipes.answer.is_too_much() => End::TooMuch,
+        (_, _) if pipes.stdout.is_cut => End::TooMuch,
         (_, Some(WaitStatus::Exited(_, code))) => End::Exited(code),
         (_, Some(WaitStatus::Signaled(_, signal, _))) => End::Killed(signal),
         // Someone else in this process has reaped it, or a signal without a name has killed it.
@@ -120,8 +118,8 @@ pub(super) fn run(
     };
     Ok(Outcome {
         end,
-        answer: pipes.answer.into_bytes(),
-        said: said::lines(pipes.said.bytes.expose(), pipes.said.cut),
+        answer: pipes.stdout.bytes,
+        said: said::lines(pipes.stderr.bytes.expose(), pipes.stderr.is_cut),
     })
 }
 
@@ -173,57 +171,38 @@ impl Drop for Running {
     }
 }
 
-/// Our ends of a command's pipes; `None` for what is closed.
+/// Our ends of a command's pipes.
 struct Pipes<'a> {
+    /// What is left to be written; `None` once it is closed.
     request: Option<(File, &'a [u8])>,
-    stdout: Option<File>,
-    answer: Answer,
-    stderr: Option<File>,
-    said: Said,
+    stdout: Output,
+    stderr: Output,
 }
 
 impl Pipes<'_> {
-    /// Waits for any pipe and serves those that are ready; whether one was.
+    /// Waits for any pipe and serves all of them; whether one was ready.
     fn serve(&mut self, wait: Duration) -> io::Result<bool> {
-        let ready = self.ready(wait)?;
-        if ready[0] {
-            self.write_request();
-        }
-        if ready[1] && !self.answer.read_from(&mut self.stdout) {
-            self.stdout = None;
-        }
-        if ready[2] && !self.said.read_from(&mut self.stderr) {
-            self.stderr = None;
-        }
-        Ok(ready.contains(&true))
-    }
-
-    /// Which of request, stdout and stderr can be served without waiting.
-    fn ready(&self, wait: Duration) -> io::Result<[bool; 3]> {
-        let pipes = [
-            (self.request.as_ref().map(|(pipe, _)| pipe), PollFlags::POLLOUT),
-            (self.stdout.as_ref(), PollFlags::POLLIN),
-            (self.stderr.as_ref(), PollFlags::POLLIN),
-        ];
-        let mut ready = [false; 3];
-        let (mut open, mut which) = (Vec::new(), Vec::new());
-        for (index, (pipe, flags)) in pipes.into_iter().enumerate() {
-            if let Some(pipe) = pipe {
-                open.push(PollFd::new(pipe.as_fd(), flags));
-                which.push(index);
-            }
-        }
+        let request = self.request.as_ref().map(|(pipe, _)| (pipe, PollFlags::POLLOUT));
+        let outputs =
+            [&self.stdout, &self.stderr].map(|output| Some((output.pipe.as_ref()?, PollFlags::POLLIN)));
+        let open = request.into_iter().chain(outputs.into_iter().flatten());
+        let mut open: Vec<_> = open
+            .map(|(pipe, flags)| PollFd::new(pipe.as_fd(), flags))
+            .collect();
         // Rounded up, so that the last millisecond before the deadline is not spent spinning.
         let millis = wait.as_micros().div_ceil(1000);
-        let timeout = PollTimeout::try_from(millis).unwrap_or(PollTimeout::MAX);
-        match poll(&mut open, timeout) {
-            Ok(_) | Err(Errno::EINTR) => {}
+        match poll(
+            &mut open,
+            PollTimeout::try_from(millis).unwrap_or(PollTimeout::MAX),
+        ) {
+            Ok(0) | Err(Errno::EINTR) => return Ok(false),
+            Ok(_) => {}
             Err(error) => return Err(error.into()),
         }
-        for (poll, index) in open.iter().zip(which) {
-            ready[index] = poll.any().unwrap_or(true);
-        }
-        Ok(ready)
+        self.write_request();
+        self.stdout.read();
+        self.stderr.read();
+        Ok(true)
     }
 
     fn write_request(&mut self) {
@@ -245,8 +224,7 @@ impl Pipes<'_> {
     /// Takes what a command that has ended left in its pipes.
     fn drain(&mut self) {
         for _ in 0..PIPE_CAPACITY / CHUNK + 1 {
-            let more_answer = self.answer.read_from(&mut self.stdout);
-            let more_said = self.said.read_from(&mut self.stderr);
+            let (more_answer, more_said) = (self.stdout.read(), self.stderr.read());
             if !more_answer && !more_said {
                 return;
             }
@@ -261,80 +239,42 @@ fn is_not_now(error: &io::Error) -> bool {
     )
 }
 
-/// Reads once. `None` at the end, `Some(0)` if there is nothing now.
-fn read_once(pipe: &mut Option<File>, buffer: &mut [u8]) -> Option<usize> {
-    match pipe.as_mut()?.read(buffer) {
-        Ok(0) => None,
-        Ok(count) => Some(count),
-        Err(error) if is_not_now(&error) => Some(0),
-        Err(_) => None,
-    }
-}
-
-/// What comes from stdout: up to one byte more than an answer may have.
-struct Answer {
-    room: SecretBytes,
-    length: usize,
-}
-
-impl Answer {
-    fn new() -> Answer {
-        Answer {
-            room: SecretBytes::new(vec![0; ANSWER_LIMIT + 1]),
-            length: 0,
-        }
-    }
-
-    /// Whether there may be more to come.
-    fn read_from(&mut self, pipe: &mut Option<File>) -> bool {
-        if self.is_too_much() {
-            return false;
-        }
-        match read_once(pipe, &mut self.room.expose_mut()[self.length..]) {
-            Some(count) => {
-                self.length += count;
-                true
-            }
-            None => false,
-        }
-    }
-
-    fn is_too_much(&self) -> bool {
-        self.length > ANSWER_LIMIT
-    }
-
-    fn into_bytes(mut self) -> SecretBytes {
-        self.room.expose_mut().truncate(self.length);
-        self.room
-    }
-}
-
-/// What comes from stderr: the end of it.
-struct Said {
+/// The end of what comes from a pipe.
+struct Output {
+    /// `None` once it has ended.
+    pipe: Option<File>,
     bytes: SecretBytes,
-    cut: bool,
+    /// The most bytes that are kept.
+    limit: usize,
+    /// Whether more came.
+    is_cut: bool,
 }
 
-impl Said {
-    fn new() -> Said {
-        Said {
-            bytes: SecretBytes::with_capacity(said::KEPT + CHUNK),
-            cut: false,
-        }
+impl Output {
+    fn new(pipe: PipeReader, limit: usize) -> io::Result<Output> {
+        Ok(Output {
+            pipe: Some(nonblocking(pipe)?),
+            // All the room at once: a vector that grows leaves an unwiped copy behind.
+            bytes: SecretBytes::with_capacity(limit + CHUNK),
+            limit,
+            is_cut: false,
+        })
     }
 
-    /// Whether there may be more to come.
-    fn read_from(&mut self, pipe: &mut Option<File>) -> bool {
+    /// Reads once, without waiting; whether there may be more to come.
+    fn read(&mut self) -> bool {
         let mut chunk = Zeroizing::new([0; CHUNK]);
-        let Some(count) = read_once(pipe, &mut chunk[..]) else {
-            return false;
-        };
-        let bytes = self.bytes.expose_mut();
-        bytes.extend_from_slice(&chunk[..count]);
-        if let Some(too_much) = bytes.len().checked_sub(said::KEPT).filter(|&excess| excess > 0) {
-            bytes.drain(..too_much);
-            self.cut = true;
+        match self.pipe.as_mut().map(|pipe| pipe.read(&mut chunk[..])) {
+            Some(Err(error)) if is_not_now(&error) => {}
+            Some(Ok(count @ 1..)) => {
+                let bytes = self.bytes.expose_mut();
+                bytes.extend_from_slice(&chunk[..count]);
+                let excess = bytes.len().saturating_sub(self.limit);
+                bytes.drain(..excess);
+                self.is_cut |= excess > 0;
+            }
+            _ => self.pipe = None,
         }
-        true
+        self.pipe.is_some()
     }
 }

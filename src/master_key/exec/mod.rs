@@ -1,32 +1,25 @@
 //! `exec:PATH`: a master key at any key service, reached by an external command.
 //! docs/exec-provider.md specifies how the command is run, asked and answers;
 //! examples/exec-provider-openssl.sh is one.
-//!
-//! | module | holds |
-//! |---|---|
-//! | [`config`](ExecConfig) | the command and its environment |
-//! | `trust` | whether it may be trusted with a key |
-//! | `client` | running it once |
-//! | `spawn` | starting it, and what it inherits |
-//! | `protocol` | the texts of requests and answers |
-//! | `said` | what it says on stderr, without keys |
 
 mod client;
-mod config;
+mod environment;
 mod protocol;
 mod said;
 mod spawn;
 mod trust;
 
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::PathBuf;
 use std::time::Duration;
-
-pub(crate) use config::ExecConfig;
 
 use self::client::{End, Outcome};
 use self::protocol::ANSWER_LIMIT;
-use super::options::ProviderOptions;
+use super::options::{ProviderOptions, absolute_path};
 use super::{MasterKey, MasterKeyError, Wrapped, is_key_version};
 use crate::net::{Deadline, retry};
+use crate::notify::Notify;
 use crate::secret::{KeystoreKey, SecretBytes};
 
 /// How a command says that it does not know the operation (EX_USAGE of sysexits.h).
@@ -39,15 +32,25 @@ const EXIT_WRONG_KEY: i32 = 65;
 const EXIT_TRY_AGAIN: i32 = 75;
 
 /// A master key behind an external command.
-#[derive(Debug)]
 pub(crate) struct Exec {
-    config: ExecConfig,
+    /// The command: an absolute path.
+    path: PathBuf,
+    /// The time for one call, all its retries together.
+    request_timeout: Duration,
+    /// The command's whole environment.
+    environment: BTreeMap<OsString, OsString>,
+    /// Who is told what the command says on stderr.
+    notify: Notify,
 }
 
 /// The command at this path; runs nothing yet.
 pub(super) fn open(path: &str, options: &ProviderOptions) -> Result<Box<dyn MasterKey>, String> {
-    let config = ExecConfig::new(path, options)?;
-    Ok(Box::new(Exec { config }))
+    Ok(Box::new(Exec {
+        path: absolute_path(path)?,
+        request_timeout: options.request_timeout,
+        environment: environment::for_command(&options.environment),
+        notify: options.notify.clone(),
+    }))
 }
 
 impl Exec {
@@ -57,46 +60,41 @@ impl Exec {
         operation: &'static str,
         request: &SecretBytes,
         understand: impl Fn(&[u8]) -> Result<T, String>,
-    ) -> Result<T, CallError> {
-        let deadline = Deadline::after(self.config.request_timeout);
+    ) -> Result<T, MasterKeyError> {
+        let deadline = Deadline::after(self.request_timeout);
         let attempt = |remaining| {
             let outcome = self.run(request, remaining)?;
             outcome.said.iter().for_each(|line| self.tell(line));
             let answer = self.judge(operation, &outcome)?;
-            let result = understand(answer);
-            Ok(result.map_err(|reason| MasterKeyError::bad_answer(self, operation, reason))?)
+            understand(answer).map_err(|reason| MasterKeyError::bad_answer(self, operation, reason))
         };
-        retry(deadline, attempt, CallError::is_retryable)
+        retry(deadline, attempt, MasterKeyError::is_retryable)
     }
 
     fn run(&self, request: &SecretBytes, remaining: Duration) -> Result<Outcome, MasterKeyError> {
-        let program = trust::resolve(&self.config.path)?;
-        client::run(&self.config, &program, request, Deadline::after(remaining)).map_err(|source| {
+        let program = trust::resolve(&self.path)?;
+        client::run(self, &program, request, Deadline::after(remaining)).map_err(|source| {
             MasterKeyError::CannotRun {
-                path: self.config.path.clone(),
+                path: self.path.clone(),
                 source,
             }
         })
     }
 
     /// The answer, if the command says by its end that it gave one.
-    fn judge<'a>(&self, operation: &'static str, outcome: &'a Outcome) -> Result<&'a [u8], CallError> {
+    fn judge<'a>(&self, operation: &'static str, outcome: &'a Outcome) -> Result<&'a [u8], MasterKeyError> {
         let provider = self.describe();
         let (code, ended) = match outcome.end {
             End::Exited(code) => (Some(code), meaning(code)),
             End::Killed(signal) => (None, format!("signal {} killed it", signal as i32)),
             End::TimedOut => {
-                let waited = self.config.request_timeout;
-                return Err(MasterKeyError::Timeout { provider, waited }.into());
+                let waited = self.request_timeout;
+                return Err(MasterKeyError::Timeout { provider, waited });
             }
-            End::Cancelled => return Err(MasterKeyError::Cancelled { provider }.into()),
+            End::Cancelled => return Err(MasterKeyError::Cancelled { provider }),
             End::TooMuch => {
-                return Err(MasterKeyError::TooLarge {
-                    provider,
-                    operation,
-                    limit: ANSWER_LIMIT,
-                }
-                .into());
+                let reason = format!("it has more than {ANSWER_LIMIT} bytes");
+                return Err(MasterKeyError::bad_answer(self, operation, reason));
             }
         };
         let reason = match outcome.said.last() {
@@ -105,7 +103,13 @@ impl Exec {
         };
         Err(match code {
             Some(0) => return Ok(outcome.answer.expose()),
-            Some(EXIT_UNKNOWN_OPERATION) => return Err(CallError::UnknownOperation(reason)),
+            // Such a command leaves its versions to its service; the next wrap uses the newest one there.
+            Some(EXIT_UNKNOWN_OPERATION) if operation == "rotate" => {
+                self.tell(
+                    "makes no versions of the master key by itself; the newest one at its service is used",
+                );
+                return Ok(b"{}");
+            }
             Some(EXIT_WRONG_KEY) if operation == "unwrap" => MasterKeyError::WrongKey { provider, reason },
             Some(EXIT_TRY_AGAIN) => MasterKeyError::Unreachable { provider, reason },
             Some(_) => MasterKeyError::Refused {
@@ -113,42 +117,23 @@ impl Exec {
                 operation,
                 reason,
             },
-            None => MasterKeyError::BadAnswer {
-                provider,
-                operation,
-                reason,
-            },
-        }
-        .into())
-    }
-
-    fn refused(&self, operation: &'static str) -> impl FnOnce(CallError) -> MasterKeyError {
-        let provider = self.describe();
-        move |error| match error {
-            CallError::Failed(error) => error,
-            CallError::UnknownOperation(reason) => MasterKeyError::Refused {
-                provider,
-                operation,
-                reason,
-            },
-        }
+            None => MasterKeyError::bad_answer(self, operation, reason),
+        })
     }
 
     fn tell(&self, line: &str) {
-        self.config.notify.tell(&format!("{}: {line}", self.describe()));
+        self.notify.tell(&format!("{}: {line}", self.describe()));
     }
 }
 
 impl MasterKey for Exec {
     fn describe(&self) -> String {
-        format!("command {}", self.config.path.display())
+        format!("command {}", self.path.display())
     }
 
     fn wrap(&self, key: &KeystoreKey, keystore: &str) -> Result<Wrapped, MasterKeyError> {
         let request = protocol::wrap_request(key, keystore);
-        let (bytes, key_version) = self
-            .call("wrap", &request, protocol::wrap_answer)
-            .map_err(self.refused("wrap"))?;
+        let (bytes, key_version) = self.call("wrap", &request, protocol::wrap_answer)?;
         Wrapped::new(self, bytes, key_version, key)
     }
 
@@ -161,41 +146,10 @@ impl MasterKey for Exec {
         }
         let request = protocol::unwrap_request(wrapped, keystore);
         self.call("unwrap", &request, protocol::unwrap_answer)
-            .map_err(self.refused("unwrap"))
     }
 
-    /// A command that knows no such operation leaves its versions to its service; the next
-    /// [`wrap`](MasterKey::wrap) uses the newest one there. A message says so.
     fn rotate(&self) -> Result<(), MasterKeyError> {
-        match self.call("rotate", &protocol::rotate_request(), protocol::rotate_answer) {
-            Err(CallError::UnknownOperation(_)) => {
-                self.tell(
-                    "makes no versions of the master key by itself; the newest one at its service is used",
-                );
-                Ok(())
-            }
-            result => result.map_err(self.refused("rotate")),
-        }
-    }
-}
-
-/// Why a call gave no answer.
-enum CallError {
-    /// The command does not know the operation; what it said.
-    UnknownOperation(String),
-    /// Anything else.
-    Failed(MasterKeyError),
-}
-
-impl CallError {
-    fn is_retryable(&self) -> bool {
-        matches!(self, CallError::Failed(error) if error.is_retryable())
-    }
-}
-
-impl From<MasterKeyError> for CallError {
-    fn from(error: MasterKeyError) -> Self {
-        CallError::Failed(error)
+        self.call("rotate", &protocol::rotate_request(), protocol::rotate_answer)
     }
 }
 

@@ -17,7 +17,7 @@ use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags, posix_s
 use nix::sys::signal::SigSet;
 use nix::unistd::Pid;
 
-use super::ExecConfig;
+use super::Exec;
 use super::trust::Program;
 
 /// A command that runs, and our ends of its pipes.
@@ -36,7 +36,7 @@ pub(super) struct Spawned {
 ///
 /// # Errors
 /// It cannot be started.
-pub(super) fn spawn(config: &ExecConfig, program: &Program) -> io::Result<Spawned> {
+pub(super) fn spawn(exec: &Exec, program: &Program) -> io::Result<Spawned> {
     let (kept_open, stdin) = io::pipe()?;
     let (stdout, writes_stdout) = io::pipe()?;
     let (stderr, writes_stderr) = io::pipe()?;
@@ -62,8 +62,8 @@ pub(super) fn spawn(config: &ExecConfig, program: &Program) -> io::Result<Spawne
     attributes.set_sigmask(&SigSet::empty())?;
     attributes.set_sigdefault(&SigSet::all())?;
 
-    let arguments = [c_string(&[config.path.as_os_str()])?];
-    let environment = config
+    let arguments = [c_string(&[exec.path.as_os_str()])?];
+    let environment = exec
         .environment
         .iter()
         .map(|(name, value)| c_string(&[name, OsStr::new("="), value]))

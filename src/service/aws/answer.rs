@@ -27,7 +27,12 @@ pub(super) fn successful(
 ) -> Result<Response, AwsError> {
     match response.status {
         200 => Ok(response),
-        _ => Err(error_of(&response, from, operation, SystemTime::now()).into()),
+        _ => Err(AwsError::Answered(Box::new(error_of(
+            &response,
+            from,
+            operation,
+            SystemTime::now(),
+        )))),
     }
 }
 

@@ -4,11 +4,11 @@ use std::time::SystemTime;
 
 use super::AwsError;
 use super::answer::successful;
-use super::config::KmsConfig;
 use super::credentials::Credentials;
 use super::endpoint::{self, Service, Variant, is_region};
+use super::key::KmsKey;
 use super::profile::Profiles;
-use super::signature::{self, Scope};
+use super::signature;
 use super::variables::{Variables, is_true};
 use crate::net::{Deadline, HttpClient, HttpOptions, Method, Request, Response, TlsOptions, Url};
 use crate::secret::SecretBytes;
@@ -36,9 +36,12 @@ pub(super) struct ApiCall<'a> {
 
 impl ApiClient {
     /// Reads the certificates. Nobody is asked yet.
-    pub(super) fn new(config: &KmsConfig, profiles: &Profiles) -> Result<ApiClient, AwsError> {
-        let variables = &config.variables;
-        let region = region(config, profiles)?;
+    pub(super) fn new(
+        key: &KmsKey,
+        variables: &Variables,
+        profiles: &Profiles,
+    ) -> Result<ApiClient, AwsError> {
+        let region = region(key, variables, profiles)?;
         let flag = |variable, property| {
             variables
                 .text(variable)
@@ -57,7 +60,7 @@ impl ApiClient {
             Some(url) => Url::parse(url),
             None => Url::parse(&endpoint::url(service, &region, variant)),
         };
-        let (kms, sts) = (url(Service::Kms)?, url(Service::Sts)?);
+        let (kms, sts) = (url(Service::KMS)?, url(Service::STS)?);
         let ca = variables
             .text("AWS_CA_BUNDLE")
             .or_else(|| profiles.text("ca_bundle"));
@@ -90,9 +93,10 @@ impl ApiClient {
         deadline: Deadline,
     ) -> Result<Response, AwsError> {
         let service = call.service;
-        let url = match service {
-            Service::Kms => &self.kms,
-            Service::Sts => &self.sts,
+        let url = if service == Service::STS {
+            &self.sts
+        } else {
+            &self.kms
         };
         let now = SystemTime::now();
         let headers = [&[("host", url.authority())], call.headers].concat();
@@ -109,26 +113,20 @@ impl ApiClient {
                 headers: &headers,
                 body,
             };
-            let scope = Scope {
-                region: &self.region,
-                service: service.name(),
-            };
-            for (name, value) in signature::sign(&signed, scope, credentials, now) {
+            for (name, value) in signature::sign(&signed, &self.region, service.name, credentials, now) {
                 request = request.header(name, value.as_bytes());
             }
         }
         let response = self
             .http
             .send(request.body(SecretBytes::new(body.to_vec())), deadline)?;
-        successful(response, service.title(), call.operation)
+        successful(response, service.title, call.operation)
     }
 }
 
 /// An ARN is of one region, and nobody else knows its key. What is set goes before the profile.
-fn region(config: &KmsConfig, profiles: &Profiles) -> Result<String, AwsError> {
-    let variables = &config.variables;
-    let region = config
-        .key
+fn region(key: &KmsKey, variables: &Variables, profiles: &Profiles) -> Result<String, AwsError> {
+    let region = key
         .region()
         .or_else(|| variables.text("AWS_REGION"))
         .or_else(|| variables.text("AWS_DEFAULT_REGION"))
@@ -148,15 +146,13 @@ fn region(config: &KmsConfig, profiles: &Profiles) -> Result<String, AwsError> {
 /// before the profile.
 fn named_endpoint<'a>(service: Service, variables: &'a Variables, profiles: &'a Profiles) -> Option<&'a str> {
     variables
-        .text(service.endpoint_variable())
+        .text(service.endpoint_variable)
         .or_else(|| variables.text("AWS_ENDPOINT_URL"))
         .or_else(|| profiles.endpoint_url(service))
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     const KEYS: [(&str, &str); 2] = [("AWS_ACCESS_KEY_ID", "AKIA"), ("AWS_SECRET_ACCESS_KEY", "s")];
@@ -167,8 +163,9 @@ mod tests {
             .chain(more)
             .map(|(n, v)| (n.into(), v.into()))
             .collect();
-        let config = KmsConfig::new(key, &environment, Duration::from_secs(1)).unwrap();
-        ApiClient::new(&config, &Profiles::read(&config.variables)?)
+        let variables = Variables::of(&environment);
+        let key = KmsKey::parse(key).unwrap();
+        ApiClient::new(&key, &variables, &Profiles::read(&variables)?)
     }
 
     #[test]

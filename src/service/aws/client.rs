@@ -8,8 +8,10 @@
 //! ```
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -18,11 +20,12 @@ use serde_json::json;
 
 use super::AwsError;
 use super::api::{ApiCall, ApiClient};
-use super::config::{KmsConfig, LOGS_FAILURES, LOGS_REQUESTS};
 use super::credentials::{CredentialCache, Source};
 use super::endpoint::Service;
 use super::error::Class;
+use super::key::KmsKey;
 use super::profile::{self, Profiles};
+use super::variables::{LOGS_FAILURES, LOGS_REQUESTS, Variables};
 use crate::durable::{LoosePermissions, permissions};
 use crate::net::{Deadline, Response, retry};
 use crate::notify::Notify;
@@ -46,32 +49,38 @@ struct Session {
     credentials: CredentialCache,
 }
 
-impl Session {
-    /// Reads the shared files and the certificates. Nobody is asked yet.
-    fn open(config: &KmsConfig) -> Result<Session, AwsError> {
-        let profiles = Profiles::read(&config.variables)?;
-        Ok(Session {
-            api: ApiClient::new(config, &profiles)?,
-            credentials: CredentialCache::new(Source::find(&config.variables, &profiles)?),
-        })
-    }
-}
-
-/// Calls KMS. The session is opened at the first call, and opened anew until that works.
+/// A KMS key, and calls of KMS. The session is opened at the first call, and anew until that works.
 pub struct Kms {
-    pub(crate) config: KmsConfig,
+    pub(crate) key: KmsKey,
+    request_timeout: Duration,
+    variables: Variables,
+    /// An index into [`LOG_LEVELS`](super::LOG_LEVELS).
+    log_level: usize,
     session: Mutex<Option<Arc<Session>>>,
     notify: Notify,
 }
 
 impl Kms {
-    /// Asks nobody yet. `notify` is told of each request, as the log level wants it.
-    pub fn new(config: KmsConfig, notify: Notify) -> Kms {
-        Kms {
-            config,
+    /// The key of this id, alias or ARN, with what of this environment is AWS's. Asks nobody yet.
+    /// `notify` is told of each request, as the log level wants it.
+    ///
+    /// # Errors
+    /// The key is none of the three; or the log level is none.
+    pub fn new(
+        key: &str,
+        environment: &BTreeMap<OsString, OsString>,
+        request_timeout: Duration,
+        notify: Notify,
+    ) -> Result<Kms, String> {
+        let variables = Variables::of(environment);
+        Ok(Kms {
+            log_level: variables.log_level()?,
+            key: KmsKey::parse(key)?,
+            request_timeout,
+            variables,
             session: Mutex::default(),
             notify,
-        }
+        })
     }
 
     /// The region that KMS is asked in.
@@ -79,17 +88,23 @@ impl Kms {
         Ok(self.session()?.api.region.clone())
     }
 
+    /// Reads the shared files and the certificates, unless that was done.
     fn session(&self) -> Result<Arc<Session>, AwsError> {
         let mut session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*session {
-            Some(session) => Ok(Arc::clone(session)),
-            None => Ok(Arc::clone(session.insert(Arc::new(Session::open(&self.config)?)))),
+        if let Some(session) = &*session {
+            return Ok(Arc::clone(session));
         }
+        let profiles = Profiles::read(&self.variables)?;
+        let opened = Session {
+            api: ApiClient::new(&self.key, &self.variables, &profiles)?,
+            credentials: CredentialCache::new(Source::find(&self.variables, &profiles)?),
+        };
+        Ok(Arc::clone(session.insert(Arc::new(opened))))
     }
 
     /// Encrypts up to 4,096 bytes under the configured key.
     pub(crate) fn encrypt(&self, plaintext: &[u8], context: Context<'_>) -> Result<Encrypted, AwsError> {
-        let body = encrypt_request(&self.config.key.text, plaintext, context);
+        let body = encrypt_request(&self.key.text, plaintext, context);
         let response = self.call("Encrypt", body)?;
         encrypted(response.body()).map_err(bad_answer)
     }
@@ -110,16 +125,16 @@ impl Kms {
     /// The file with access keys, if others may read or change it. Tokens that Kubernetes puts into
     /// a pod have the modes that Kubernetes gives them.
     pub(crate) fn loose_files(&self) -> Vec<LoosePermissions> {
-        let file = profile::credentials_file(&self.config.variables);
+        let file = profile::credentials_file(&self.variables);
         let loose = file.and_then(|path| permissions::check_path(&path));
         loose.into_iter().collect()
     }
 
     fn call(&self, operation: &'static str, body: SecretBytes) -> Result<Response, AwsError> {
-        let deadline = Deadline::after(self.config.request_timeout);
+        let deadline = Deadline::after(self.request_timeout);
         let target = format!("TrentService.{operation}");
         let call = ApiCall {
-            service: Service::Kms,
+            service: Service::KMS,
             operation,
             headers: &[
                 ("content-type", "application/x-amz-json-1.1"),
@@ -134,7 +149,7 @@ impl Kms {
                 // They were taken back before their end: others may be had. Once: the next answer
                 // counts.
                 Err(AwsError::Answered(refused))
-                    if is_refusal(refused.class()) && session.credentials.renews() =>
+                    if is_refusal(refused.class()) && session.credentials.source.renews() =>
                 {
                     session.credentials.forget(deadline)?;
                     self.attempt(&session, &call, deadline)
@@ -142,8 +157,7 @@ impl Kms {
                 answer => answer,
             }
         };
-        retry(deadline, attempt, AwsError::is_retryable)
-            .map_err(|error| error.within(self.config.request_timeout))
+        retry(deadline, attempt, AwsError::is_retryable).map_err(|error| error.within(self.request_timeout))
     }
 
     fn attempt(
@@ -172,8 +186,8 @@ impl Kms {
     }
 
     fn say(&self, level: usize, text: impl FnOnce() -> String) {
-        if level <= self.config.log_level {
-            let key = &self.config.key.text;
+        if level <= self.log_level {
+            let key = &self.key.text;
             self.notify.tell(&format!("AWS KMS key {key}: {}", text()));
         }
     }
@@ -185,7 +199,7 @@ fn is_refusal(class: Class) -> bool {
 }
 
 fn bad_answer(reason: &'static str) -> AwsError {
-    AwsError::bad_answer(Service::Kms.title(), reason)
+    AwsError::bad_answer(Service::KMS.title, reason)
 }
 
 fn encrypt_request(key: &str, plaintext: &[u8], context: Context<'_>) -> SecretBytes {

@@ -6,37 +6,28 @@
 
 /// A service that is asked here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Service {
-    /// Key Management Service.
-    Kms,
-    /// Security Token Service, which gives credentials for roles.
-    Sts,
+pub(super) struct Service {
+    /// As host names and signatures spell it.
+    pub(super) name: &'static str,
+    /// As it is called in messages.
+    pub(super) title: &'static str,
+    /// The variable of the environment that names another endpoint.
+    pub(super) endpoint_variable: &'static str,
 }
 
 impl Service {
-    /// As host names and signatures spell it.
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Service::Kms => "kms",
-            Service::Sts => "sts",
-        }
-    }
+    pub(super) const KMS: Service = Service {
+        name: "kms",
+        title: "KMS",
+        endpoint_variable: "AWS_ENDPOINT_URL_KMS",
+    };
 
-    /// As it is called in messages.
-    pub(super) fn title(self) -> &'static str {
-        match self {
-            Service::Kms => "KMS",
-            Service::Sts => "STS",
-        }
-    }
-
-    /// The variable of the environment that names another endpoint.
-    pub(super) fn endpoint_variable(self) -> &'static str {
-        match self {
-            Service::Kms => "AWS_ENDPOINT_URL_KMS",
-            Service::Sts => "AWS_ENDPOINT_URL_STS",
-        }
-    }
+    /// Security Token Service, which gives credentials for roles.
+    pub(super) const STS: Service = Service {
+        name: "sts",
+        title: "STS",
+        endpoint_variable: "AWS_ENDPOINT_URL_STS",
+    };
 }
 
 /// Which of a region's endpoints.
@@ -66,7 +57,7 @@ pub(super) fn url(service: Service, region: &str, variant: Variant) -> String {
     let partition = PARTITIONS.iter().find(|(start, ..)| region.starts_with(start));
     let (start, domain, dual_stack_domain) = partition.copied().unwrap_or(PARTITIONS[7]);
     // In GovCloud the only endpoint of STS is a validated one, without a name of its own.
-    let validated_already = service == Service::Sts && start == "us-gov-" && !variant.dual_stack;
+    let validated_already = service == Service::STS && start == "us-gov-" && !variant.dual_stack;
     let fips = if variant.fips && !validated_already {
         "-fips"
     } else {
@@ -77,7 +68,7 @@ pub(super) fn url(service: Service, region: &str, variant: Variant) -> String {
     } else {
         domain
     };
-    format!("https://{}{fips}.{region}.{domain}", service.name())
+    format!("https://{}{fips}.{region}.{domain}", service.name)
 }
 
 /// Whether the text can be a region's name: a label of a host name, so that no other host can be
@@ -118,110 +109,110 @@ mod tests {
         );
         for (service, region, variant, expected) in [
             (
-                Service::Kms,
+                Service::KMS,
                 "eu-central-1",
                 plain,
                 "https://kms.eu-central-1.amazonaws.com",
             ),
             (
-                Service::Kms,
+                Service::KMS,
                 "us-east-1",
                 fips,
                 "https://kms-fips.us-east-1.amazonaws.com",
             ),
-            (Service::Kms, "us-east-1", dual, "https://kms.us-east-1.api.aws"),
+            (Service::KMS, "us-east-1", dual, "https://kms.us-east-1.api.aws"),
             (
-                Service::Kms,
+                Service::KMS,
                 "us-east-1",
                 both,
                 "https://kms-fips.us-east-1.api.aws",
             ),
             (
-                Service::Kms,
+                Service::KMS,
                 "cn-north-1",
                 plain,
                 "https://kms.cn-north-1.amazonaws.com.cn",
             ),
             (
-                Service::Kms,
+                Service::KMS,
                 "cn-north-1",
                 dual,
                 "https://kms.cn-north-1.api.amazonwebservices.com.cn",
             ),
             (
-                Service::Kms,
+                Service::KMS,
                 "us-gov-west-1",
                 plain,
                 "https://kms.us-gov-west-1.amazonaws.com",
             ),
             (
-                Service::Kms,
+                Service::KMS,
                 "us-gov-west-1",
                 fips,
                 "https://kms-fips.us-gov-west-1.amazonaws.com",
             ),
             (
-                Service::Kms,
+                Service::KMS,
                 "us-iso-east-1",
                 plain,
                 "https://kms.us-iso-east-1.c2s.ic.gov",
             ),
             (
-                Service::Kms,
+                Service::KMS,
                 "us-isob-east-1",
                 plain,
                 "https://kms.us-isob-east-1.sc2s.sgov.gov",
             ),
             (
-                Service::Kms,
+                Service::KMS,
                 "eu-isoe-west-1",
                 plain,
                 "https://kms.eu-isoe-west-1.cloud.adc-e.uk",
             ),
             (
-                Service::Kms,
+                Service::KMS,
                 "us-isof-south-1",
                 plain,
                 "https://kms.us-isof-south-1.csp.hci.ic.gov",
             ),
             (
-                Service::Kms,
+                Service::KMS,
                 "eusc-de-east-1",
                 plain,
                 "https://kms.eusc-de-east-1.amazonaws.eu",
             ),
             (
-                Service::Kms,
+                Service::KMS,
                 "mx-central-1",
                 plain,
                 "https://kms.mx-central-1.amazonaws.com",
             ),
             (
-                Service::Sts,
+                Service::STS,
                 "eu-central-1",
                 plain,
                 "https://sts.eu-central-1.amazonaws.com",
             ),
             (
-                Service::Sts,
+                Service::STS,
                 "us-east-2",
                 fips,
                 "https://sts-fips.us-east-2.amazonaws.com",
             ),
             (
-                Service::Sts,
+                Service::STS,
                 "us-gov-west-1",
                 fips,
                 "https://sts.us-gov-west-1.amazonaws.com",
             ),
             (
-                Service::Sts,
+                Service::STS,
                 "us-gov-west-1",
                 both,
                 "https://sts-fips.us-gov-west-1.api.aws",
             ),
             (
-                Service::Sts,
+                Service::STS,
                 "cn-north-1",
                 plain,
                 "https://sts.cn-north-1.amazonaws.com.cn",

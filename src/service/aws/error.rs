@@ -13,49 +13,21 @@ use crate::service::{ErrorKind, ServiceError};
 /// A failure to get credentials or to have KMS do something. No variant holds a secret or the body
 /// of an answer.
 #[derive(Debug, Error)]
+#[allow(missing_docs, reason = "the messages and the fields say what they hold")]
 pub enum AwsError {
     /// Something that was set cannot be used, or something is not set.
     #[error("{reason}")]
-    Settings {
-        /// What.
-        reason: String,
-        /// What mends it.
-        mend: String,
-    },
-
-    /// Nowhere in the chain are credentials.
+    Settings { reason: String, mend: String },
     #[error("there are no AWS credentials: {looked}")]
-    NoCredentials {
-        /// Where they were looked for.
-        looked: String,
-    },
-
-    /// A service answered with an error.
+    NoCredentials { looked: String },
     #[error(transparent)]
     Answered(Box<Answered>),
-
-    /// An answer is none.
     #[error("{from} gave an answer that cannot be used: {reason}")]
-    BadAnswer {
-        /// Who gave it.
-        from: String,
-        /// What is wrong with it.
-        reason: String,
-    },
-
-    /// No answer came.
+    BadAnswer { from: String, reason: String },
     #[error(transparent)]
     Net(#[from] NetError),
-
-    /// A shared file or the file of a token cannot be read.
     #[error(transparent)]
     File(#[from] FileError),
-}
-
-impl From<Answered> for AwsError {
-    fn from(answered: Answered) -> AwsError {
-        AwsError::Answered(Box::new(answered))
-    }
 }
 
 /// An error that a service answered with.
@@ -103,22 +75,19 @@ impl fmt::Display for Answered {
     }
 }
 
-/// What an error of a service comes to.
+/// What an error of a service comes to, and so what helps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the hints say what they mean")]
 pub enum Class {
-    /// Another try may succeed.
     TryAgain,
     /// The KMS key does not open the ciphertext, or not for this keystore.
     WrongKey,
-    /// The KMS key is disabled.
     Disabled,
-    /// The KMS key is scheduled for deletion.
     PendingDeletion,
     /// The KMS key is in another state that does not allow it.
     InvalidState,
     /// There is no such KMS key or alias in this account and region.
     NotFound,
-    /// Policies do not allow it.
     AccessDenied,
     /// The credentials have ended.
     Expired,
@@ -128,7 +97,6 @@ pub enum Class {
     ClockSkew,
     /// The KMS key is not one for symmetric encryption.
     WrongUsage,
-    /// Anything else.
     Other,
 }
 

@@ -114,7 +114,7 @@ impl Profiles {
     pub(super) fn endpoint_url(&self, service: Service) -> Option<&str> {
         let of_service = || {
             let services = self.services.get(self.text("services")?)?;
-            services.text(&format!("{}.endpoint_url", service.name()))
+            services.text(&format!("{}.endpoint_url", service.name))
         };
         of_service().or_else(|| self.text("endpoint_url"))
     }
@@ -283,11 +283,11 @@ region = us-west-2
             Some("us-east-1"),
             "the credentials file goes first"
         );
-        assert_eq!(all.endpoint_url(Service::Kms), None);
+        assert_eq!(all.endpoint_url(Service::KMS), None);
         let all = profiles(CONFIG, credentials, "keyroll").unwrap();
         assert_eq!(all.text("source_profile"), Some("default"));
-        assert_eq!(all.endpoint_url(Service::Kms), Some("http://localhost:2"));
-        assert_eq!(all.endpoint_url(Service::Sts), None);
+        assert_eq!(all.endpoint_url(Service::KMS), Some("http://localhost:2"));
+        assert_eq!(all.endpoint_url(Service::STS), None);
     }
 
     #[test]

@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 
-use super::config::LOG_LEVELS;
-use super::variables::LOG_LEVEL;
+use super::variables::{LOG_LEVEL, LOG_LEVELS};
 
 /// The keystore in the data directory of a server that names a KMS key and no keystore. KMS wraps
 /// it, so that it may lie there, as the peer's key files do.
@@ -13,7 +12,7 @@ pub const DEFAULT_KEYSTORE: &str = "keyroll.keystore";
 /// Settings; what is empty is as the environment says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KmsSettings {
-    /// The setting `master_key_id`: a KMS key as [`KmsConfig::new`](super::KmsConfig::new) takes
+    /// The setting `master_key_id`: a KMS key as [`Kms::new`](super::Kms::new) takes
     /// it.
     pub master_key_id: String,
     /// The setting `region`, in the place of `AWS_REGION`.

@@ -39,18 +39,12 @@ pub(super) struct Signable<'a> {
     pub(super) body: &'a [u8],
 }
 
-/// Where a signature counts.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Scope<'a> {
-    pub(super) region: &'a str,
-    pub(super) service: &'a str,
-}
-
 /// The headers that have to be sent beside those of the request: the time, the session token if
 /// there is one, and the signature over all of it.
 pub(super) fn sign(
     request: &Signable<'_>,
-    scope: Scope<'_>,
+    region: &str,
+    service: &str,
     credentials: &Credentials,
     now: SystemTime,
 ) -> Vec<(&'static str, Zeroizing<String>)> {
@@ -66,7 +60,6 @@ pub(super) fn sign(
         .copied()
         .chain(added.iter().map(|(name, value)| (*name, value.as_str())));
     let (canonical, signed_headers) = canonical_request(request, all);
-    let Scope { region, service } = scope;
     let scope = format!("{date}/{region}/{service}/aws4_request");
     let digest = hex::encode(sha256(canonical.as_bytes()));
     let string_to_sign = format!("{ALGORITHM}\n{time}\n{scope}\n{digest}");
@@ -254,11 +247,7 @@ mod tests {
             session_token: vector.token.clone().map(Zeroizing::new),
             expires: None,
         };
-        let scope = Scope {
-            region: "us-east-1",
-            service: "service",
-        };
-        sign(&request, scope, &credentials, UNIX_EPOCH + THEN)
+        sign(&request, "us-east-1", "service", &credentials, UNIX_EPOCH + THEN)
     }
 
     /// 30 of the 38 cases of AWS's published test suite, and three more.

@@ -13,6 +13,15 @@ use zeroize::Zeroizing;
 /// this meaning.
 pub const LOG_LEVEL: &str = "KEYROLL_AWS_LOG_LEVEL";
 
+/// The names of the log levels, the first the quietest: those of the peer.
+pub const LOG_LEVELS: [&str; 7] = ["Off", "Fatal", "Error", "Warn", "Info", "Debug", "Trace"];
+
+/// From this level on failed requests are told: `Warn`.
+pub(super) const LOGS_FAILURES: usize = 3;
+
+/// From this level on all requests are told: `Info`.
+pub(super) const LOGS_REQUESTS: usize = 4;
+
 /// The variables that count here. A secret may be among them: there is no `Debug`.
 pub(super) struct Variables(BTreeMap<String, Zeroizing<String>>);
 
@@ -32,6 +41,16 @@ impl Variables {
 
     pub(super) fn text(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(|value| value.as_str())
+    }
+
+    /// The log level as an index into [`LOG_LEVELS`].
+    pub(super) fn log_level(&self) -> Result<usize, String> {
+        let Some(name) = self.text(LOG_LEVEL) else {
+            return Ok(0);
+        };
+        let mut levels = LOG_LEVELS.iter();
+        let level = levels.position(|level| level.eq_ignore_ascii_case(name));
+        level.ok_or_else(|| format!("a log level is one of {}", LOG_LEVELS.join(", ")))
     }
 
     /// Whether it is `true`, in any case.
@@ -86,5 +105,13 @@ mod tests {
         assert_eq!(path.to_str(), Some("/root/.aws/config"));
         assert_eq!(variables.expanded("~/x").to_str(), Some("/root/x"));
         assert_eq!(variables.expanded("/~/x").to_str(), Some("/~/x"));
+    }
+
+    #[test]
+    fn log_levels_are_those_of_the_peer() {
+        assert_eq!(LOG_LEVELS[LOGS_FAILURES], "Warn");
+        let level = |name| Variables::of(&environment(&[(LOG_LEVEL, name)])).log_level().ok();
+        assert_eq!(level("info"), Some(LOGS_REQUESTS));
+        assert_eq!((level("Off"), level("loud")), (Some(0), None));
     }
 }

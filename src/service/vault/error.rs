@@ -10,59 +10,36 @@ use crate::service::{ErrorKind, ServiceError};
 
 /// A failure of Vault, or on the way there. No variant holds a token or a part of an answer.
 #[derive(Debug, Error)]
+#[allow(missing_docs, reason = "the messages and the fields say what they hold")]
 pub enum VaultError {
-    /// No answer came, or none in HTTP.
     #[error(transparent)]
     Net(#[from] NetError),
-
-    /// A file that holds a token, a secret id or a JWT cannot be read.
     #[error("cannot read {}: {source}", path.display())]
-    SecretFile {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-
-    /// A key of the transit engine does not open a ciphertext.
-    #[error("{reason}")]
-    NotDecrypted {
-        /// Why.
-        reason: &'static str,
-    },
-
-    /// Vault does not do what it was asked for.
+    SecretFile { path: PathBuf, source: io::Error },
     #[error("{}", refusal.told(host, path))]
     Refused {
-        /// Host and port.
         host: String,
         /// The path below `v1/`.
         path: String,
-        /// Why.
         refusal: Refusal,
     },
 }
 
 /// Why Vault does not do what it was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the messages say what they mean")]
 pub enum Refusal {
-    /// Vault is sealed.
     Sealed,
     /// The token is valid, but no policy of it allows this.
     Forbidden,
     /// The token has expired, was revoked, or never was one.
     TokenInvalid,
-    /// There is no token, and no other login.
     NoToken,
     /// No token is to be had by this login; the HTTP status.
     Login(&'static str, u16),
-    /// Nothing is mounted there.
     NoSuchMount,
-    /// There is nothing under this path.
     NotFound,
-    /// Someone else has written the secret meanwhile.
     CasMismatch,
-    /// Vault limits how often it may be asked.
     Busy,
     /// Vault or something before it fails; the HTTP status.
     Fails(u16),
@@ -166,7 +143,6 @@ impl VaultError {
 impl ServiceError for VaultError {
     fn kind(&self) -> ErrorKind {
         match self {
-            VaultError::NotDecrypted { .. } => ErrorKind::WrongKey,
             VaultError::Net(error) => error.into(),
             error if error.is_away() => ErrorKind::Away,
             _ => ErrorKind::Other,
@@ -191,7 +167,6 @@ impl ServiceError for VaultError {
                 _ => error.hint(),
             },
             VaultError::SecretFile { .. } => "check the path and that the server's user may read it".into(),
-            VaultError::NotDecrypted { .. } => "name the key that encrypted it".into(),
             VaultError::Refused { host, path, refusal } => refusal.hint(host, path),
         }
     }

@@ -85,25 +85,18 @@ impl VaultClient {
         token: &mut Option<VaultToken>,
         deadline: Deadline,
     ) -> Result<bool, VaultError> {
-        match token {
-            None => {
-                *token = Some(self.log_in(deadline)?);
-                Ok(true)
+        if let Some(held) = token {
+            if !held.is_due() || (held.is_renewable && self.renew(held, deadline)?) {
+                return Ok(false);
             }
-            Some(held) if held.is_due() => {
-                if held.is_renewable && self.renew(held, deadline)? {
-                    return Ok(false);
-                }
-                if !self.can_log_in_again() {
-                    // It serves until its end.
-                    held.renew_at = None;
-                    return Ok(false);
-                }
-                *token = Some(self.log_in(deadline)?);
-                Ok(true)
+            if !self.can_log_in_again() {
+                // It serves until its end.
+                held.renew_at = None;
+                return Ok(false);
             }
-            Some(_) => Ok(false),
         }
+        *token = Some(self.log_in(deadline)?);
+        Ok(true)
     }
 
     /// Whether Vault takes the token at all.

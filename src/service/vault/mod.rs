@@ -7,8 +7,6 @@
 pub(crate) mod config;
 pub(crate) mod error;
 mod login;
-mod retry_policy;
-pub(crate) mod transit;
 
 use std::cell::Cell;
 use std::sync::PoisonError;
@@ -21,10 +19,9 @@ use config::copy;
 pub use config::{Login, SecretSource, VaultAccess, VaultConfig};
 pub use error::{Refusal, VaultError};
 use login::VaultToken;
-use retry_policy::RetryPolicy;
-pub use transit::TransitKey;
 
 use crate::cancel::{Mutex, MutexGuard};
+use crate::net::retry::MOST_ATTEMPTS;
 use crate::net::{Deadline, HttpClient, HttpOptions, Method, NetError, Request, Response, Url, retry};
 use crate::secret::SecretBytes;
 use crate::service::ServiceError;
@@ -39,6 +36,15 @@ pub struct VaultClient {
     config: VaultConfig,
     policy: std::sync::Mutex<RetryPolicy>,
     token: Mutex<Option<VaultToken>>,
+}
+
+/// How a request is tried.
+#[derive(Clone, Copy, Debug)]
+struct RetryPolicy {
+    /// The longest time for one request.
+    timeout: Duration,
+    /// How often a request is sent again.
+    max_retries: u32,
 }
 
 /// Whether a request may be sent again when it is unknown whether it took effect.
@@ -149,7 +155,9 @@ impl VaultClient {
     /// The time that a call of several requests is given: that of one request, as often as it may
     /// be tried.
     pub fn allowance(&self) -> Deadline {
-        self.policy().allowance()
+        let RetryPolicy { timeout, max_retries } = self.policy();
+        let tries = max_retries.saturating_add(1).min(MOST_ATTEMPTS);
+        Deadline::after(timeout.saturating_mul(tries))
     }
 
     /// Has all later requests, also those of calls under way, wait for so long and be sent again so
@@ -321,5 +329,27 @@ impl VaultClient {
             path: path.to_owned(),
             refusal,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_has_the_time_of_all_its_tries_and_no_more_tries_than_are_made() {
+        let client = VaultClient::new(VaultConfig {
+            address: Url::parse("http://127.0.0.1:8200").unwrap(),
+            access: VaultAccess::from_environment(|_| None, Duration::ZERO),
+        });
+        let client = client.unwrap();
+        let allowed = |timeout, max_retries| {
+            client.set_retry_policy(timeout, max_retries);
+            client.allowance().allowed()
+        };
+        assert_eq!(allowed(Duration::from_millis(1500), 3), Duration::from_secs(6));
+        let most = Duration::from_secs(2 * u64::from(MOST_ATTEMPTS));
+        assert_eq!(allowed(Duration::from_secs(2), u32::MAX), most);
+        assert_eq!(allowed(Duration::MAX, u32::MAX), Duration::MAX);
     }
 }

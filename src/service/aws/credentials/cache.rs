@@ -16,7 +16,7 @@ const FROM: &str = "the source of AWS credentials";
 
 /// A source, and the credentials that it gave last.
 pub(in crate::service::aws) struct CredentialCache {
-    source: Source,
+    pub(in crate::service::aws) source: Source,
     held: Mutex<Option<Credentials>>,
 }
 
@@ -27,11 +27,6 @@ impl CredentialCache {
             source,
             held: Mutex::new(None),
         }
-    }
-
-    /// Whether the source can give other credentials than those that were refused.
-    pub(in crate::service::aws) fn renews(&self) -> bool {
-        self.source.renews()
     }
 
     /// Credentials that do not end within the next minutes, as far as such are to be had: the ones

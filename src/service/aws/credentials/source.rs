@@ -55,7 +55,11 @@ impl Source {
                     "set both, as the annotation eks.amazonaws.com/role-arn of a service account does",
                 )
             })?;
-            let role = Role::new(arn, variables.text("AWS_ROLE_SESSION_NAME"));
+            let role = Role {
+                arn: arn.to_owned(),
+                session_name: variables.text("AWS_ROLE_SESSION_NAME").map(str::to_owned),
+                ..Role::default()
+            };
             return Ok(Source::WebIdentity(role, file.into()));
         }
         if let Some(endpoint) = Endpoint::of_environment(variables)? {

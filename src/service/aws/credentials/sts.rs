@@ -18,24 +18,15 @@ use crate::service::aws::signature::push_encoded;
 const TOKEN_LIMIT: u64 = 64 * 1024;
 
 /// A role to be taken on.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(in crate::service::aws) struct Role {
     pub(super) arn: String,
-    session_name: Option<String>,
-    external_id: Option<String>,
-    duration_seconds: Option<String>,
+    pub(super) session_name: Option<String>,
+    pub(super) external_id: Option<String>,
+    pub(super) duration_seconds: Option<String>,
 }
 
 impl Role {
-    pub(super) fn new(arn: &str, session_name: Option<&str>) -> Role {
-        Role {
-            arn: arn.to_owned(),
-            session_name: session_name.map(str::to_owned),
-            external_id: None,
-            duration_seconds: None,
-        }
-    }
-
     /// The role that the profile names, if it names one.
     pub(super) fn of_profile(profile: &Properties) -> Option<Role> {
         let owned = |name| profile.text(name).map(str::to_owned);
@@ -79,13 +70,13 @@ impl Role {
         deadline: Deadline,
     ) -> Result<Credentials, AwsError> {
         let call = ApiCall {
-            service: Service::Sts,
+            service: Service::STS,
             operation,
             headers: &[("content-type", "application/x-www-form-urlencoded; charset=utf-8")],
             body,
         };
         let response = api.call(&call, credentials, deadline)?;
-        answer::of_xml(response.body()).map_err(|reason| AwsError::bad_answer(call.service.title(), reason))
+        answer::of_xml(response.body()).map_err(|reason| AwsError::bad_answer(call.service.title, reason))
     }
 
     fn form(&self, action: &str, token: Option<&[u8]>) -> SecretBytes {

@@ -1,68 +1,6 @@
-//! Which KMS key, and what is known of how to reach it before anything is read or asked.
-
-use std::collections::BTreeMap;
-use std::ffi::OsString;
-use std::fmt;
-use std::time::Duration;
+//! Which KMS key, and what is known of it before anything is read or asked.
 
 use super::endpoint::is_region;
-use super::variables::{LOG_LEVEL, Variables};
-
-/// The settings of a KMS key.
-pub struct KmsConfig {
-    pub(crate) key: KmsKey,
-    pub(super) request_timeout: Duration,
-    pub(super) variables: Variables,
-    /// An index into [`LOG_LEVELS`].
-    pub(super) log_level: usize,
-}
-
-impl KmsConfig {
-    /// The key of this id, alias or ARN, with what of the options' environment is AWS's.
-    ///
-    /// # Errors
-    /// It is none of the three; or the log level is none.
-    pub fn new(
-        key: &str,
-        environment: &BTreeMap<OsString, OsString>,
-        request_timeout: Duration,
-    ) -> Result<KmsConfig, String> {
-        let variables = Variables::of(environment);
-        let log_level = match variables.text(LOG_LEVEL) {
-            None => 0,
-            Some(name) => {
-                log_level(name).ok_or_else(|| format!("a log level is one of {}", LOG_LEVELS.join(", ")))?
-            }
-        };
-        Ok(KmsConfig {
-            key: KmsKey::parse(key)?,
-            request_timeout,
-            variables,
-            log_level,
-        })
-    }
-}
-
-impl fmt::Debug for KmsConfig {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "KmsConfig({})", self.key.text)
-    }
-}
-
-/// The names of the log levels, the first the quietest: those of the peer.
-pub const LOG_LEVELS: [&str; 7] = ["Off", "Fatal", "Error", "Warn", "Info", "Debug", "Trace"];
-
-/// From this level on failed requests are told: `Warn`.
-pub(super) const LOGS_FAILURES: usize = 3;
-
-/// From this level on all requests are told: `Info`.
-pub(super) const LOGS_REQUESTS: usize = 4;
-
-fn log_level(name: &str) -> Option<usize> {
-    LOG_LEVELS
-        .iter()
-        .position(|level| level.eq_ignore_ascii_case(name))
-}
 
 /// A KMS key as someone names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,7 +12,7 @@ pub(crate) struct KmsKey {
 }
 
 impl KmsKey {
-    fn parse(text: &str) -> Result<KmsKey, String> {
+    pub(super) fn parse(text: &str) -> Result<KmsKey, String> {
         const NONE: &str = "a KMS key is named by its id, by alias/NAME or by the ARN of either";
         let resource = match text.strip_prefix("arn:") {
             Some(_) => Arn::parse(text).ok_or(NONE)?.resource,
@@ -226,12 +164,5 @@ mod tests {
         assert_eq!(Arn::parse(&single).unwrap().in_region("us-east-1"), single);
         let multi = Arn::parse("arn:aws:kms:eu-central-1:1:key/mrk-1").unwrap();
         assert_eq!(multi.in_region("us-east-1"), "arn:aws:kms:us-east-1:1:key/mrk-1");
-    }
-
-    #[test]
-    fn log_levels_are_those_of_the_peer() {
-        assert_eq!(LOG_LEVELS[LOGS_FAILURES], "Warn");
-        assert_eq!(log_level("info"), Some(LOGS_REQUESTS));
-        assert_eq!((log_level("Off"), log_level("loud")), (Some(0), None));
     }
 }
