@@ -13,7 +13,6 @@ use crate::service::aws::{Arn, AwsError, Kms};
 /// The name in the encryption context whose value is the keystore's UUID.
 const CONTEXT_KEYSTORE: &str = "keyroll:keystore";
 
-/// A master key in AWS KMS.
 pub(crate) struct AwsKms(Kms);
 
 /// The KMS key of this id, alias or ARN; reads and asks nothing yet.

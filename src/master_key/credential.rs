@@ -30,10 +30,8 @@ static KIND: FileKind = FileKind {
     when_not_put_back: "what was there before",
 };
 
-/// A master key among the credentials of the server's unit.
 #[derive(Debug)]
 pub(crate) struct Credential {
-    /// A plain file name.
     name: String,
     /// `$CREDENTIALS_DIRECTORY`, if the service manager has set it.
     directory: Option<PathBuf>,

@@ -49,7 +49,6 @@ pub enum MasterKeyError {
     Untrusted {
         /// The command or its directory.
         path: PathBuf,
-        /// Who may change it.
         reason: String,
         mend: Box<str>,
     },
@@ -92,7 +91,6 @@ pub enum MasterKeyError {
 const _: () = assert!(size_of::<MasterKeyError>() <= 72);
 
 impl MasterKeyError {
-    /// The provider's master key does not open what it was given.
     pub(super) fn wrong_key(provider: &dyn MasterKey, reason: impl Into<String>) -> MasterKeyError {
         MasterKeyError::WrongKey {
             provider: provider.describe(),
@@ -100,7 +98,6 @@ impl MasterKeyError {
         }
     }
 
-    /// The provider gave an answer that cannot be used.
     pub(super) fn bad_answer(
         provider: &dyn MasterKey,
         operation: &'static str,
@@ -113,7 +110,6 @@ impl MasterKeyError {
         }
     }
 
-    /// The service that the provider's master key is at failed.
     pub(super) fn of_service(
         provider: &dyn MasterKey,
         operation: &'static str,

@@ -65,10 +65,7 @@ impl ProviderOptions {
     }
 }
 
-/// The path that follows a scheme.
-///
-/// # Errors
-/// It is not absolute, or none at all.
+/// The path that follows a scheme. Errors: it is not absolute, or none at all.
 pub(super) fn absolute_path(text: &str) -> Result<PathBuf, String> {
     let path = PathBuf::from(text);
     if text.starts_with("//") {

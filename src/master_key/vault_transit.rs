@@ -19,7 +19,6 @@ use crate::secret::{KeystoreKey, SecretBytes};
 use crate::service::body::{SecretBase64, with_secret};
 use crate::service::vault::{Answer, Refusal, VaultAccess, VaultClient, VaultConfig, VaultError};
 
-/// A master key in Vault transit.
 pub(crate) struct VaultTransit {
     config: VaultConfig,
     /// Where the engine is mounted: `transit`.
@@ -155,7 +154,7 @@ impl MasterKey for VaultTransit {
             .and_then(|client| client.write(&path, &empty, self.deadline()));
         match answer {
             Ok(answer) if answer.is_empty() => Ok(()),
-            // Newer ones tell of the key. Whatever else answers with status 200 has made no version.
+            // Newer ones tell of the key. What else answers with status 200 has made no version.
             other => other
                 .and_then(|answer| answer.data::<IgnoredAny>().map(drop))
                 .map_err(self.failed("rotate")),

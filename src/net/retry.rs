@@ -12,7 +12,6 @@ pub(crate) const MOST_ATTEMPTS: u32 = 10;
 /// The longest pause after the first attempt; it doubles after each further one.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 
-/// No pause is longer.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// The moment at which a call has to be over, all its retries together. A clock that is set does
@@ -100,7 +99,6 @@ fn retry_pausing<T, E>(
     }
 }
 
-/// The longest pause after so many attempts.
 fn longest_pause(attempts: u32) -> Duration {
     let doubled = 1u32.checked_shl(attempts.saturating_sub(1)).unwrap_or(u32::MAX);
     FIRST_PAUSE.saturating_mul(doubled).min(LONGEST_PAUSE)

@@ -37,10 +37,7 @@ impl Socket {
 
 impl TcpConnection {
     /// Connects to the first of these addresses that answers. Each socket is registered before it
-    /// connects.
-    ///
-    /// # Errors
-    /// Those of the last address; [`ErrorKind::TimedOut`] if the time was over.
+    /// connects. Errors: those of the last address; [`ErrorKind::TimedOut`] if the time was over.
     pub(super) fn open(
         addresses: &[SocketAddr],
         until: Option<Instant>,

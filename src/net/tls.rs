@@ -42,13 +42,10 @@ pub struct TlsOptions {
     pub client_certificate: Option<ClientCertificate>,
 }
 
-/// A connection in TLS.
 pub(super) type TlsConnection = StreamOwned<ClientConnection, TcpConnection>;
 
-/// Reads the files and builds the configuration of a client, whatever protocol it speaks.
-///
-/// # Errors
-/// Certificates that cannot be used, or a processor that TLS cannot run on.
+/// Reads the files and builds the configuration of a client, whatever protocol it speaks. Errors:
+/// certificates that cannot be used, or a processor that TLS cannot run on.
 pub(crate) fn client_config(options: &TlsOptions) -> Result<Arc<ClientConfig>, NetError> {
     check_processor()?;
     let roots = match &options.ca {
@@ -76,10 +73,8 @@ pub(crate) fn client_config(options: &TlsOptions) -> Result<Arc<ClientConfig>, N
     Ok(Arc::new(config))
 }
 
-/// Secures a connection to this host: it must prove that it is the host.
-///
-/// # Errors
-/// A [`rustls::Error`] within, or that of the connection.
+/// Secures a connection to this host: it must prove that it is the host. Errors: a
+/// [`rustls::Error`] within, or that of the connection.
 pub(super) fn connect(
     config: &Arc<ClientConfig>,
     host: &str,

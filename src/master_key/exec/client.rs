@@ -40,34 +40,23 @@ const CHUNK: usize = 4096;
 /// As much as a pipe may hold when its last writer ends, in bytes.
 const PIPE_CAPACITY: usize = 64 * 1024;
 
-/// How a command ended.
+/// How a command ended: by itself, by a signal that was not ours, or killed by us.
 pub(super) enum End {
-    /// By itself, with this code.
     Exited(i32),
-    /// By a signal that was not ours.
     Killed(Signal),
-    /// Killed, because the time was over.
     TimedOut,
-    /// Killed, because nobody waits for it any more.
     Cancelled,
-    /// Killed, because its answer had more than [`ANSWER_LIMIT`] bytes.
     TooMuch,
 }
 
-/// What came of running a command.
 pub(super) struct Outcome {
-    /// How it ended.
     pub(super) end: End,
-    /// What it wrote to stdout.
     pub(super) answer: SecretBytes,
     /// What it said on stderr, fit for a log.
     pub(super) said: Vec<String>,
 }
 
-/// Runs the program, without a shell, and gives it the request.
-///
-/// # Errors
-/// It cannot be run.
+/// Runs the program, without a shell, and gives it the request. Errors: it cannot be run.
 pub(super) fn run(
     exec: &Exec,
     program: &Program,
@@ -246,7 +235,6 @@ struct Output {
     bytes: SecretBytes,
     /// The most bytes that are kept.
     limit: usize,
-    /// Whether more came.
     is_cut: bool,
 }
 

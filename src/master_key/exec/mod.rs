@@ -31,13 +31,10 @@ const EXIT_WRONG_KEY: i32 = 65;
 /// How it says that another try may succeed (EX_TEMPFAIL).
 const EXIT_TRY_AGAIN: i32 = 75;
 
-/// A master key behind an external command.
 pub(crate) struct Exec {
-    /// The command: an absolute path.
     path: PathBuf,
     /// The time for one call, all its retries together.
     request_timeout: Duration,
-    /// The command's whole environment.
     environment: BTreeMap<OsString, OsString>,
     /// Who is told what the command says on stderr.
     notify: Notify,
@@ -103,7 +100,7 @@ impl Exec {
         };
         Err(match code {
             Some(0) => return Ok(outcome.answer.expose()),
-            // Such a command leaves its versions to its service; the next wrap uses the newest one there.
+            // It leaves its versions to its service; the next wrap uses the newest one there.
             Some(EXIT_UNKNOWN_OPERATION) if operation == "rotate" => {
                 self.tell(
                     "makes no versions of the master key by itself; the newest one at its service is used",

@@ -22,10 +22,8 @@ use crate::master_key::Wrapped;
 use crate::secret::{KEYSTORE_KEY_LENGTH, KeystoreKey, SecretBytes};
 use crate::service::body::{SecretBase64, with_secret};
 
-/// The most bytes that an answer may have.
 pub(super) const ANSWER_LIMIT: usize = 64 * 1024;
 
-/// The request to wrap this key.
 pub(super) fn wrap_request(key: &KeystoreKey, keystore: &str) -> SecretBytes {
     let keystore = quoted(keystore);
     let start = format!(r#"{{"version":1,"operation":"wrap","keystore":{keystore},"plaintext":""#);
@@ -43,7 +41,6 @@ pub(super) fn unwrap_request(wrapped: &Wrapped, keystore: &str) -> SecretBytes {
     SecretBytes::new((request + "\n").into_bytes())
 }
 
-/// The request to make a new version.
 pub(super) fn rotate_request() -> SecretBytes {
     SecretBytes::new(b"{\"version\":1,\"operation\":\"rotate\"}\n".to_vec())
 }
@@ -92,7 +89,6 @@ pub(super) fn unwrap_answer(answer: &[u8]) -> Result<KeystoreKey, String> {
 #[derive(Deserialize)]
 struct RotateAnswer {}
 
-/// Reads the answer to a request to rotate.
 pub(super) fn rotate_answer(answer: &[u8]) -> Result<(), String> {
     parsed(answer).map(|RotateAnswer {}| ())
 }

@@ -32,10 +32,6 @@ pub(super) struct Spawned {
     pub(super) kept_open: PipeReader,
 }
 
-/// Starts the program.
-///
-/// # Errors
-/// It cannot be started.
 pub(super) fn spawn(exec: &Exec, program: &Program) -> io::Result<Spawned> {
     let (kept_open, stdin) = io::pipe()?;
     let (stdout, writes_stdout) = io::pipe()?;

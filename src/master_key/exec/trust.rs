@@ -57,11 +57,8 @@ struct Step {
 }
 
 /// The program that `path`, an absolute one, leads to, if nobody else may change it or put another
-/// into its place.
-///
-/// # Errors
-/// [`MasterKeyError::CannotRun`] if it is no file, [`MasterKeyError::Untrusted`] with the command
-/// that mends it.
+/// into its place. Errors: [`MasterKeyError::CannotRun`] if it is no file,
+/// [`MasterKeyError::Untrusted`] with the command that mends it.
 pub(super) fn resolve(path: &Path) -> Result<Program, MasterKeyError> {
     resolve_for(geteuid().as_raw(), path)
 }

@@ -240,7 +240,6 @@ impl HttpClient {
     }
 }
 
-/// One request under way.
 struct Call<'a> {
     client: &'a HttpClient,
     deadline: Deadline,

@@ -109,7 +109,6 @@ fn until(timeout: NextTimeout) -> Result<Option<Instant>, Error> {
     }
 }
 
-/// The client's error.
 fn failed(error: io::Error, reason: Timeout) -> Error {
     match error.kind() {
         ErrorKind::TimedOut => Error::Timeout(reason),

@@ -16,10 +16,8 @@ const CLOCK_TOLERANCE: Duration = Duration::from_secs(5 * 60);
 /// The most characters of AWS's own words that are quoted.
 const MESSAGE_LIMIT: usize = 400;
 
-/// The answer, if its status is 200.
-///
-/// # Errors
-/// [`AwsError::Answered`] for an answer with another status.
+/// The answer, if its status is 200. Errors: [`AwsError::Answered`] for an answer with another
+/// status.
 pub(super) fn successful(
     response: Response,
     from: &str,

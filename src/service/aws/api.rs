@@ -27,7 +27,6 @@ pub(super) struct ApiClient {
 /// A call of a service's API: always a POST to its endpoint.
 pub(super) struct ApiCall<'a> {
     pub(super) service: Service,
-    /// In AWS's words.
     pub(super) operation: &'static str,
     /// Beside those that each request has.
     pub(super) headers: &'a [(&'a str, &'a str)],

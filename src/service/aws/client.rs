@@ -83,7 +83,6 @@ impl Kms {
         })
     }
 
-    /// The region that KMS is asked in.
     pub(crate) fn region(&self) -> Result<String, AwsError> {
         Ok(self.session()?.api.region.clone())
     }

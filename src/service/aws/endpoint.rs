@@ -4,7 +4,6 @@
 //! "AWS Key Management Service endpoints and quotas" and "AWS Security Token Service endpoints and
 //! quotas", AWS General Reference; partitions.json of the AWS SDKs for the domains of partitions.
 
-/// A service that is asked here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Service {
     /// As host names and signatures spell it.
@@ -35,7 +34,6 @@ impl Service {
 pub(super) struct Variant {
     /// Validated by FIPS 140.
     pub(super) fips: bool,
-    /// With IPv6 beside IPv4.
     pub(super) dual_stack: bool,
 }
 
@@ -52,7 +50,6 @@ const PARTITIONS: [(&str, &str, &str); 8] = [
     ("", "amazonaws.com", "api.aws"),
 ];
 
-/// The endpoint of a service in a region.
 pub(super) fn url(service: Service, region: &str, variant: Variant) -> String {
     let partition = PARTITIONS.iter().find(|(start, ..)| region.starts_with(start));
     let (start, domain, dual_stack_domain) = partition.copied().unwrap_or(PARTITIONS[7]);

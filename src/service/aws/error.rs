@@ -15,7 +15,6 @@ use crate::service::{ErrorKind, ServiceError};
 #[derive(Debug, Error)]
 #[allow(missing_docs, reason = "the messages and the fields say what they hold")]
 pub enum AwsError {
-    /// Something that was set cannot be used, or something is not set.
     #[error("{reason}")]
     Settings { reason: String, mend: String },
     #[error("there are no AWS credentials: {looked}")]
@@ -30,14 +29,12 @@ pub enum AwsError {
     File(#[from] FileError),
 }
 
-/// An error that a service answered with.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub struct Answered {
     /// Who answered: `KMS`, `STS`, `the instance metadata service`, ...
     pub from: String,
     /// What was asked for, as `Decrypt`.
     pub operation: &'static str,
-    /// The HTTP status.
     pub status: u16,
     /// AWS's name for the error; empty where the answer has none.
     pub name: String,
@@ -89,11 +86,9 @@ pub enum Class {
     /// There is no such KMS key or alias in this account and region.
     NotFound,
     AccessDenied,
-    /// The credentials have ended.
     Expired,
     /// The credentials are none that AWS knows, or their secret is another one.
     BadCredentials,
-    /// The time of the request is not AWS's.
     ClockSkew,
     /// The KMS key is not one for symmetric encryption.
     WrongUsage,
@@ -131,7 +126,6 @@ const NAMES: [(Class, &str); 10] = [
 ];
 
 impl Answered {
-    /// What it comes to.
     pub fn class(&self) -> Class {
         let message = self.message.as_deref().unwrap_or_default();
         let short = self.name.strip_suffix("Exception").unwrap_or(&self.name);
@@ -223,7 +217,6 @@ impl ServiceError for AwsError {
 }
 
 impl AwsError {
-    /// Something that was set cannot be used, or something is not set.
     pub(super) fn settings(reason: impl Into<String>, mend: impl Into<String>) -> AwsError {
         AwsError::Settings {
             reason: reason.into(),
@@ -231,7 +224,6 @@ impl AwsError {
         }
     }
 
-    /// What this service answered is no answer.
     pub(super) fn bad_answer(from: &str, reason: impl Into<String>) -> AwsError {
         AwsError::BadAnswer {
             from: from.into(),

@@ -34,7 +34,6 @@ impl KmsKey {
         })
     }
 
-    /// The region that an ARN names.
     pub(super) fn region(&self) -> Option<&str> {
         Arn::parse(&self.text).map(|arn| arn.region)
     }

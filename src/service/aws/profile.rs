@@ -29,7 +29,6 @@ use super::endpoint::Service;
 use super::variables::Variables;
 use crate::durable::{FileError, read};
 
-/// The most bytes that one of the files may have.
 const SIZE_LIMIT: u64 = 1024 * 1024;
 
 /// The profile that counts unless another is named.
@@ -56,7 +55,6 @@ impl Properties {
     }
 }
 
-/// Which of the two files.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Config,
@@ -69,10 +67,8 @@ pub(super) fn credentials_file(variables: &Variables) -> Option<PathBuf> {
 }
 
 impl Profiles {
-    /// Reads both files. One that is not there has no profiles.
-    ///
-    /// # Errors
-    /// A file that cannot be read or whose text is wrong; `AWS_PROFILE` that names no profile.
+    /// Reads both files. One that is not there has no profiles. Errors: a file that cannot be read
+    /// or whose text is wrong; `AWS_PROFILE` that names no profile.
     pub(super) fn read(variables: &Variables) -> Result<Profiles, AwsError> {
         let mut all = Profiles {
             profiles: BTreeMap::new(),
@@ -119,10 +115,6 @@ impl Profiles {
         of_service().or_else(|| self.text("endpoint_url"))
     }
 
-    /// A profile by its name.
-    ///
-    /// # Errors
-    /// There is none.
     pub(super) fn named(&self, name: &str) -> Result<&Properties, AwsError> {
         self.profiles.get(name).ok_or_else(|| AwsError::Settings {
             reason: format!("there is no profile '{}'", name.escape_debug()),

@@ -170,10 +170,7 @@ impl SecretSource {
         }
     }
 
-    /// The secret.
-    ///
-    /// # Errors
-    /// [`VaultError::SecretFile`].
+    /// The secret. Errors: [`VaultError::SecretFile`].
     pub(super) fn get(&self) -> Result<SecretBytes, VaultError> {
         match self {
             SecretSource::Value(secret) => Ok(copy(secret.expose())),

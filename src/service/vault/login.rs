@@ -14,7 +14,6 @@ use crate::secret::SecretBytes;
 /// A renewal that failed is not tried again sooner.
 const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// A token in use.
 #[derive(Debug)]
 pub(super) struct VaultToken {
     value: SecretBytes,

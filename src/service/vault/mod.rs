@@ -41,9 +41,7 @@ pub struct VaultClient {
 /// How a request is tried.
 #[derive(Clone, Copy, Debug)]
 struct RetryPolicy {
-    /// The longest time for one request.
     timeout: Duration,
-    /// How often a request is sent again.
     max_retries: u32,
 }
 
@@ -101,7 +99,6 @@ impl Answer {
         self.whole::<Outer<T>>().map(|outer| outer.data)
     }
 
-    /// The whole answer.
     fn whole<T: DeserializeOwned>(&self) -> Result<T, VaultError> {
         serde_json::from_slice(self.response.body()).map_err(|error| VaultError::Refused {
             host: self.host.clone(),
@@ -239,7 +236,6 @@ impl VaultClient {
         }
     }
 
-    /// One request, tried again as the settings allow.
     fn send(
         &self,
         method: &Method,

@@ -21,7 +21,6 @@ pub(in crate::service::aws) struct CredentialCache {
 }
 
 impl CredentialCache {
-    /// Nothing of this source yet.
     pub(in crate::service::aws) fn new(source: Source) -> CredentialCache {
         CredentialCache {
             source,
@@ -30,10 +29,7 @@ impl CredentialCache {
     }
 
     /// Credentials that do not end within the next minutes, as far as such are to be had: the ones
-    /// in hand, or new ones.
-    ///
-    /// # Errors
-    /// None could be got, and those in hand have ended.
+    /// in hand, or new ones. Errors: none could be got, and those in hand have ended.
     pub(in crate::service::aws) fn current(
         &self,
         api: &ApiClient,

@@ -71,7 +71,6 @@ impl Endpoint {
         Ok(Some(Endpoint { url, authorization }))
     }
 
-    /// Asks for the credentials.
     pub(super) fn fetch(&self, api: &ApiClient, deadline: Deadline) -> Result<Credentials, AwsError> {
         let mut request = Request::new(Method::GET, self.url.clone()).header("accept", b"application/json");
         match &self.authorization {

@@ -21,7 +21,6 @@ const ROLES: &str = "/latest/meta-data/iam/security-credentials/";
 /// Off EC2 nobody answers at its address, and packets to it may vanish: so long and no longer.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The time for one answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The address of the service, unless it is not to be asked.
@@ -43,7 +42,6 @@ pub(super) fn address(variables: &Variables) -> Option<String> {
     Some(address.trim_end_matches('/').to_owned())
 }
 
-/// Asks for the credentials of the instance's role.
 pub(super) fn fetch(address: &str, deadline: Deadline) -> Result<Credentials, AwsError> {
     let service = MetadataService {
         // That packets to it leave the machine with no more than one hop is up to the instance.
@@ -71,7 +69,6 @@ pub(super) fn fetch(address: &str, deadline: Deadline) -> Result<Credentials, Aw
     answer::of_json(credentials.body()).map_err(bad_answer)
 }
 
-/// The instance metadata service.
 struct MetadataService {
     http: HttpClient,
     url: Url,

@@ -16,7 +16,6 @@ use crate::service::aws::variables::Variables;
 /// The most profiles that may follow one another by `source_profile`.
 const LONGEST_CHAIN: usize = 8;
 
-/// A source of credentials.
 #[derive(Debug)]
 pub(in crate::service::aws) enum Source {
     /// In the environment or in a profile.
@@ -32,10 +31,8 @@ pub(in crate::service::aws) enum Source {
 }
 
 impl Source {
-    /// The first source that is set up. Nothing is asked yet.
-    ///
-    /// # Errors
-    /// There is none, or one that is half set up or of a kind that is not spoken here.
+    /// The first source that is set up. Nothing is asked yet. Errors: there is none, or one that is
+    /// half set up or of a kind that is not spoken here.
     pub(in crate::service::aws) fn find(
         variables: &Variables,
         profiles: &Profiles,
@@ -76,7 +73,6 @@ impl Source {
         })
     }
 
-    /// Gets the credentials.
     pub(super) fn fetch(&self, api: &ApiClient, deadline: Deadline) -> Result<Credentials, AwsError> {
         match self {
             Source::Fixed(credentials) => Ok(credentials.clone()),

@@ -14,7 +14,6 @@ use crate::service::aws::endpoint::Service;
 use crate::service::aws::profile::Properties;
 use crate::service::aws::signature::push_encoded;
 
-/// The most bytes that a token may have.
 const TOKEN_LIMIT: u64 = 64 * 1024;
 
 /// A role to be taken on.
