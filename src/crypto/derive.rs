@@ -56,6 +56,7 @@ impl<'a> XtsKeys<'a> {
     ///
     /// # Errors
     /// [`CipherError::KeyLength`] if the processor lacks the level.
+    #[inline(never)] // so that its frame does not stand below that of HKDF
     pub(super) fn keep(level: Level, keys: &[u8; KEYS_LENGTH], room: &mut [u8]) -> Result<(), CipherError> {
         match level {
             #[cfg(target_arch = "x86_64")]

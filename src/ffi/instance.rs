@@ -1,5 +1,6 @@
 //! The one plugin of the process, and the server around it.
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -259,7 +260,14 @@ fn run(doing: &str, action: impl FnOnce(&Plugin) -> Result<(), PluginError> + Se
         action(&plugin)
     };
     on_own_stack(|| act().map_err(|error| log::failed(&Host, &STATUS, doing, &error)))
-        .unwrap_or_else(|error| Err(log::failed(&Host, &STATUS, doing, &PluginError::NoThread(error))))
+        .unwrap_or_else(|error| Err(no_thread(doing, error)))
+}
+
+/// In a frame that the caller's does not grow by.
+#[cold]
+#[inline(never)]
+fn no_thread(doing: &str, error: io::Error) -> String {
+    log::failed(&Host, &STATUS, doing, &PluginError::NoThread(error))
 }
 
 /// mariadbd or mariadb-backup, by its services.

@@ -161,7 +161,9 @@ impl<const LENGTH: usize> Cache<LENGTH> {
     }
 }
 
+/// Apart, so that its room is in no frame but its own.
 #[cold]
+#[inline(never)]
 fn uncached<const LENGTH: usize, R>(
     make: &impl Fn(&mut [u8]) -> Result<(), CipherError>,
     work: &mut impl FnMut(&[u8]) -> Result<R, CipherError>,
