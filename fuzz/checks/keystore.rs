@@ -47,14 +47,14 @@ fn check_text(bytes: &[u8]) -> Option<FormatError> {
 fn check_document(bytes: &[u8], document: &Document) {
     let keys = DerivedKeys::new(&[0x5A; 32], &document.uuid);
     let text = SignedText::parse(SecretBytes::new(bytes.to_vec())).expect("it was read before");
-    assert_eq!(text.document(), document);
+    assert_eq!(&text.document, document);
     assert!(!text.is_signed_by(&keys));
     assert!(document.keys.iter().all(|record| keys.open(record).is_none()));
     if document.generation < LAST_GENERATION {
         let mut signed = document.clone();
         let text = SignedText::parse(SecretBytes::new(signed.sign(&keys))).expect("what was signed is whole");
         assert!(text.is_signed_by(&keys));
-        assert_eq!(text.document(), &signed);
+        assert_eq!(&text.document, &signed);
         assert_eq!(signed.generation, document.generation + 1);
     }
 }

@@ -27,24 +27,14 @@ const LONGEST_LINK: u64 = 4096;
 
 /// A walk that did not come to its end.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages and the fields say what they are")]
 pub enum WalkError {
-    /// The directory itself cannot be read.
     #[error("cannot read the data directory {}: {source}", directory.display())]
-    Unreadable {
-        /// The data directory.
-        directory: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
+    Unreadable { directory: PathBuf, source: io::Error },
 
     /// What is in it cannot be read now: no file can be opened any more, or the disk fails.
     #[error("cannot read {}: {source}", path.display())]
-    NotNow {
-        /// A file, or the folder of a database.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
+    NotNow { path: PathBuf, source: io::Error },
 
     /// Nobody wants the answer any more: the statement was killed, or the server ends.
     #[error("the statement was killed")]

@@ -20,12 +20,10 @@ pub struct Comparison {
 
 /// A version that two stores hold with other bytes, or with the same bytes for another algorithm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the fields say what they hold")]
 pub struct Differing {
-    /// The version.
     pub name: KeyName,
-    /// What the first one holds.
     pub first: Content,
-    /// What the second one holds.
     pub second: Content,
 }
 

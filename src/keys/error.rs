@@ -8,40 +8,26 @@ use crate::crypto::derive::DATA_KEY_LENGTH;
 
 /// Keys that do not go with those in use, or with their cipher. Nothing was changed.
 #[derive(Debug, Error)]
+#[allow(missing_docs, reason = "the messages and the fields say what they are")]
 pub enum KeysError {
-    /// A known version is gone from the store.
     #[error("{name} is in use, but the key store no longer holds it")]
-    KnownVersionMissing {
-        /// The version.
-        name: KeyName,
-    },
+    KnownVersionMissing { name: KeyName },
 
-    /// A known version has other bytes in the store.
     #[error("{name} is in use, but the key store now holds other bytes for it")]
-    KnownVersionDiffers {
-        /// The version.
-        name: KeyName,
-    },
+    KnownVersionDiffers { name: KeyName },
 
-    /// A known version is for another algorithm in the store.
     #[error("{name} is in use with {}, but the key store now says {}", held.name(), found.name())]
     KnownAlgorithmDiffers {
-        /// The version.
         name: KeyName,
-        /// What data was encrypted with.
         held: Algorithm,
-        /// What the store says.
         found: Algorithm,
     },
 
     /// The algorithm derives its keys from data keys of full length, and this one is shorter.
     #[error("{name} has {bits} bits, but {} needs data keys of {} bits", algorithm.name(), DATA_KEY_LENGTH * 8)]
     KeyTooShort {
-        /// The first version that is too short.
         name: KeyName,
-        /// Its length in bits.
         bits: usize,
-        /// The algorithm.
         algorithm: Algorithm,
     },
 }

@@ -11,7 +11,8 @@ use crate::master_key::file::MasterKeyFile;
 use crate::master_key::{self, MasterKeyError, ProviderOptions};
 use crate::settings::SettingsError;
 use crate::store::StoreError;
-use crate::store::keystore::{KeystoreConfig, KeystoreFile, KeystoreMetadata};
+use crate::store::keystore::format::Document;
+use crate::store::keystore::{KeystoreConfig, KeystoreFile};
 
 /// The only scheme that a statement may name.
 const FILE: &str = "file:";
@@ -140,7 +141,7 @@ fn in_the_way(error: StoreError) -> PluginError {
 
 fn save_over(path: PathBuf) -> PluginError {
     PluginError::SaveOver {
-        is_keystore: KeystoreMetadata::read(&path).is_ok(),
+        is_keystore: Document::read(&path).is_ok(),
         path,
     }
 }

@@ -20,12 +20,10 @@ const SIZE_LIMIT: u64 = 6144;
 
 /// One of the files.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[allow(missing_docs, reason = "the fields say what they hold")]
 pub struct DataKeyFile {
-    /// The data key's id.
     pub id: u32,
-    /// The data key's version.
     pub version: u32,
-    /// The file.
     pub path: PathBuf,
 }
 
@@ -58,12 +56,12 @@ fn key_name(name: &str) -> Option<(u32, u32)> {
 
 /// Versions in a row that have no file, though a file shows that there were such versions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the fields say what they hold")]
 pub enum Gap {
     /// There is no file of this key at all.
     Key(u32),
     /// The first and the last of the versions.
     Versions {
-        /// The key's id.
         id: u32,
         /// The lowest version without a file.
         first: u32,

@@ -18,156 +18,79 @@ use crate::keys::{KeyName, KeysError, LAST_VERSION};
 
 /// A failure of a key store. Nothing was changed, on disk or in memory, unless the variant says so.
 #[derive(Debug, Error)]
+#[allow(missing_docs, reason = "the messages and the fields say what they are")]
 pub enum StoreError {
-    /// The settings name no key store.
     #[error("keyroll-filename is not set")]
     FilenameNotSet,
 
-    /// A file cannot be read or written.
     #[error(transparent)]
     File(#[from] FileError),
 
-    /// A keystore cannot be opened or changed.
     #[error(transparent)]
     Keystore(#[from] KeystoreError),
 
-    /// Vault KV does not give or take the keys.
     #[error(transparent)]
     VaultKv(#[from] KvError),
 
-    /// The key file's text is wrong at one place.
     #[error("{}", error.at(path))]
     KeyFileSyntax {
-        /// The key file.
         path: PathBuf,
-        /// What is wrong and where.
         error: ParseError,
-        /// Whether the text was decrypted, so that a wrong password may be the cause.
         decrypted: bool,
     },
 
-    /// The key file is encrypted, and this password does not open it.
     #[error("Cannot decrypt {}. Wrong key?", path.display())]
-    WrongKey {
-        /// The key file.
-        path: PathBuf,
-        /// Whether there is a filekey at all.
-        filekey_set: bool,
-    },
+    WrongKey { path: PathBuf, filekey_set: bool },
 
-    /// A filekey is set, but the key file is plain.
     #[error("Cannot decrypt {}. Not encrypted", path.display())]
-    NotEncrypted {
-        /// The key file.
-        path: PathBuf,
-    },
+    NotEncrypted { path: PathBuf },
 
-    /// The cipher refused the new text of an encrypted key file.
     #[error("Cannot encrypt {}: {reason}", path.display())]
-    CannotEncrypt {
-        /// The key file.
-        path: PathBuf,
-        /// Why.
-        reason: String,
-    },
+    CannotEncrypt { path: PathBuf, reason: String },
 
-    /// The file with the password holds too much.
     #[error("Cannot read {}, the filekey is too long, max secret size is 256B ", path.display())]
-    FilekeyTooLong {
-        /// The file with the password.
-        path: PathBuf,
-    },
+    FilekeyTooLong { path: PathBuf },
 
-    /// The keys of the store are not those that a server needs.
     #[error(transparent)]
     Keys(#[from] KeysError),
 
-    /// A rotation was asked for a key that is not there.
     #[error("there is no key {id} in {store}, which holds {}", id_list(ids))]
-    UnknownKey {
-        /// The key id asked for.
-        id: u32,
-        /// The store.
-        store: String,
-        /// The key ids that there are.
-        ids: Vec<u32>,
-    },
+    UnknownKey { id: u32, store: String, ids: Vec<u32> },
 
-    /// No version number is left above the latest one.
     #[error("no version is left {step} above {latest}: the last possible one is {LAST_VERSION}")]
-    VersionsUsedUp {
-        /// The latest version.
-        latest: KeyName,
-        /// How far above it the new one was to be.
-        step: u32,
-    },
+    VersionsUsedUp { latest: KeyName, step: u32 },
 
-    /// A key that a new store was to be made with cannot be.
     #[error("cannot make key {id}: {reason}")]
-    InvalidNewKey {
-        /// The key id.
-        id: u32,
-        /// Why.
-        reason: &'static str,
-    },
+    InvalidNewKey { id: u32, reason: &'static str },
 
-    /// A new key file was to have no key 1.
     #[error("cannot make a key file without key 1, which encrypts the server's own data")]
     NoSystemKey,
 
-    /// The store makes no keys by itself.
     #[error("there is no key {id} in {store}, and keys are not made there by themselves")]
-    KeysAreMadeElsewhere {
-        /// The key id asked for.
-        id: u32,
-        /// The store.
-        store: String,
-    },
+    KeysAreMadeElsewhere { id: u32, store: String },
 
-    /// A rotation of the master key was asked of a store that has none.
     #[error("{store} has no master key: its data keys are not wrapped")]
-    NoMasterKey {
-        /// The store.
-        store: String,
-    },
+    NoMasterKey { store: String },
 
-    /// Keys were to be saved under a master key that the store has not, or not in memory.
     #[error("{store} has no master key in memory that the keys could be saved under")]
-    NoMasterKeyHeld {
-        /// The store.
-        store: String,
-    },
+    NoMasterKeyHeld { store: String },
 
-    /// A rotation of keys was interrupted when it had written some versions.
     #[error("{} of {wanted} new versions were written ({}), then: {source}", written.len(), name_list(written))]
     KeyRotationUnfinished {
-        /// The versions that are in the store now.
         written: Vec<KeyName>,
-        /// How many versions of all keys were to be.
         wanted: usize,
-        /// What went wrong.
         source: Box<StoreError>,
     },
 
-    /// The provider has a new version of the master key, but the keystore does not use it.
     #[error("{source}; {provider} may hold a new version of the master key that nothing uses")]
     MasterKeyRotationUnfinished {
-        /// The provider, as it describes itself.
         provider: String,
-        /// What failed.
         source: Box<StoreError>,
     },
 
-    /// The algorithm and the length that a new version was to have do not go together.
     #[error("a key of {bits} bits cannot be made for {}", algorithm.name())]
-    ImpossibleSpec {
-        /// The length in bits.
-        bits: u32,
-        /// The algorithm.
-        algorithm: Algorithm,
-    },
+    ImpossibleSpec { bits: u32, algorithm: Algorithm },
 
-    /// The system's generator of random numbers failed.
     #[error("no random bytes from the system: {0}")]
     NoRandomBytes(getrandom::Error),
 }
@@ -254,45 +177,27 @@ impl StoreError {
 
 /// Something that works but should be mended.
 #[derive(Debug, PartialEq, Eq, Error)]
+#[allow(missing_docs, reason = "the messages and the fields say what they are")]
 pub enum Warning {
-    /// Others may read the file or change it.
     #[error("{0}; {remedy}", remedy = .0.remedy())]
     LoosePermissions(LoosePermissions),
 
-    /// A copy of the keystore opens with a master key that was changed since.
     #[error("{} opens with an older master key; the next change of the keystore removes it, or `rm {}`", path.display(), shell_word(path))]
-    OlderMasterKeyOpens {
-        /// The copy.
-        path: PathBuf,
-    },
+    OlderMasterKeyOpens { path: PathBuf },
 
     /// The store cannot give a version that it once had.
     #[error("{name} is {how} in the key store; data that is encrypted with it cannot be read")]
-    VersionGone {
-        /// The version.
-        name: KeyName,
-        /// What became of it.
-        how: &'static str,
-    },
+    VersionGone { name: KeyName, how: &'static str },
 
     /// What stands in the place of a version is none.
     #[error("{reason}")]
-    NotAKey {
-        /// Which, and why.
-        reason: String,
-    },
+    NotAKey { reason: String },
 
-    /// The store no longer has a version that the server holds.
     #[error(
         "{name} is {how} in the key store; this server goes on with it, but a restart will fail: save the keys with \
          SET GLOBAL ‹save_keys› = 'PATH file:MASTERKEYPATH', and start with what that makes"
     )]
-    HeldVersionGone {
-        /// The version.
-        name: KeyName,
-        /// What became of it.
-        how: &'static str,
-    },
+    HeldVersionGone { name: KeyName, how: &'static str },
 }
 
 impl Warning {

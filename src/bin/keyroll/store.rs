@@ -137,11 +137,8 @@ impl OpenStore {
         match &self.kind {
             Kind::Other(_) => Ok(BTreeMap::new()),
             Kind::Keystore(keystore) => {
-                let versions = keystore.metadata()?.versions;
-                Ok(versions
-                    .into_iter()
-                    .map(|version| (version.name, version.created))
-                    .collect())
+                let keys = keystore.document()?.keys.into_iter();
+                Ok(keys.map(|key| (key.name, key.created)).collect())
             }
         }
     }

@@ -80,14 +80,12 @@ impl VersionWord {
 
 /// What a ring tells of a key version: everything but its bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the fields say what they hold")]
 pub struct VersionInfo {
-    /// Its name.
     pub name: KeyName,
     /// Its length in bytes.
     pub len: usize,
-    /// What it encrypts with.
     pub algorithm: Algorithm,
-    /// Whether it is the latest version of its key.
     pub latest: bool,
 }
 

@@ -28,20 +28,17 @@ const LONGEST_NEW_LINE: usize = 2 + "4294967295;4294967294;".len() + 2 * MAX_DAT
 
 /// What is wrong with the text of a key file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the messages and the fields say what they are")]
 pub enum Problem {
-    /// Not a line of a key file.
     Syntax,
     /// The key id is 0 or above 2^32-1.
     KeyId,
     /// The version is 0 or above [`LAST_VERSION`].
     KeyVersion,
-    /// The key has not 16, 24 or 32 bytes.
     Key,
-    /// There is no key 1.
     SystemKeyMissing,
     /// The version stands on an earlier line with other bytes.
     Conflict {
-        /// The version.
         name: KeyName,
         /// The earlier line, counted from 1.
         first_line: usize,

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::derived_keys::DerivedKeys;
 use super::file::{KIND, KeystoreFile};
 use super::format::Document;
-use super::open::{Read, open_all};
+use super::open::{open_all, opens_with_an_older_master_key};
 use super::write::read_back;
 use crate::crypto::scrub;
 use crate::durable::lock;
@@ -42,24 +42,23 @@ impl KeystoreFile {
         // The file that a symbolic link names is replaced, not the link.
         let path = self.resolve()?;
         let file = lock::exclusive(&path, &KIND, self.lock_timeout)?;
-        let Read { text, kept } = self.read(&path, &file)?;
+        let (text, kept) = self.read(&path, &file)?;
         let derived = self.unwrap(&path, &text)?;
-        let data_keys = open_all(&path, text.document(), &derived)?;
+        let data_keys = open_all(&path, &text.document, &derived)?;
         if let Some(ring) = known {
             ring.check_successor(&data_keys)?;
         }
         // A change of the master key was killed before it removed it.
-        if kept.is_some_and(|kept| kept.opens_with_an_older_master_key(text.document()))
+        if kept.is_some_and(|kept| opens_with_an_older_master_key(&kept, &text.document))
             && let Err(error) = remove_previous(&path, &KIND)
         {
             self.tell_of(&error);
         }
-        let (old, document) = text.into_parts();
         Ok(Locked {
             path,
             file,
-            old,
-            document,
+            old: text.bytes,
+            document: text.document,
             derived,
             data_keys,
         })

@@ -15,19 +15,16 @@ use crate::master_key::MasterKeyError;
 
 /// A failure of a keystore. Nothing was changed unless the variant says so.
 #[derive(Debug, Error)]
+#[allow(missing_docs, reason = "the messages and the fields say what they are")]
 pub enum KeystoreError {
-    /// The settings name no file.
     #[error("keyroll-keystore is not set")]
     PathNotSet,
 
-    /// The settings name no master key that could be asked.
     #[error(transparent)]
     MasterKey(Box<MasterKeyError>),
 
-    /// There is no file.
     #[error("there is no keystore {}", path.display())]
     Missing {
-        /// The path.
         path: PathBuf,
         /// Whether the copy that the last change kept is there.
         previous: bool,
@@ -35,65 +32,38 @@ pub enum KeystoreError {
 
     /// The text is no keystore that can be read.
     #[error("{}", unreadable(path, source))]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: FormatError,
-    },
+    Unreadable { path: PathBuf, source: FormatError },
 
     /// Someone without the keystore key has changed the text, and its checksum with it.
     #[error("keystore {} was changed by someone who does not hold its key: its MAC does not match", path.display())]
-    Changed {
-        /// The file.
-        path: PathBuf,
-    },
+    Changed { path: PathBuf },
 
     /// A data key does not open, though the MAC is right.
     #[error("{name} in keystore {} does not open", path.display())]
-    DataKey {
-        /// The file.
-        path: PathBuf,
-        /// The first version that does not.
-        name: KeyName,
-    },
+    DataKey { path: PathBuf, name: KeyName },
 
-    /// The master key is another one than the one that wrapped the keystore.
     #[error("keystore {} was wrapped by another master key ({wrapped_by}): {source}", path.display())]
     WrongMasterKey {
-        /// The file.
         path: PathBuf,
-        /// Who wrapped it, as the file says.
         wrapped_by: String,
-        /// What the provider said.
         source: Box<MasterKeyError>,
     },
 
     /// The provider did not do what it was asked for.
     #[error("the master key for keystore {} is not to be had: {source}", path.display())]
     NoMasterKey {
-        /// The file.
         path: PathBuf,
-        /// Why.
         source: Box<MasterKeyError>,
     },
 
-    /// The provider wrapped a key so that it is not to be used.
     #[error("{provider} cannot be used: {reason}")]
-    UnusableProvider {
-        /// The provider, as it describes itself.
-        provider: String,
-        /// Why.
-        reason: String,
-    },
+    UnusableProvider { provider: String, reason: String },
 
     /// An older copy of the file has taken its place.
     #[error("keystore {} is an older copy: it was written {generation} times, {}", path.display(),
         newer_one(path, *generation, *newer, *in_memory))]
     Older {
-        /// The file.
         path: PathBuf,
-        /// Its generation.
         generation: u64,
         /// The generation that there has been, or that of the copy that is kept, which is always
         /// older than the keystore.
@@ -104,45 +74,22 @@ pub enum KeystoreError {
 
     /// Another copy of the keystore in use, which was changed by itself, has taken its place.
     #[error("keystore {} has grown apart from the one in use: both were written {generation} times, and differ", path.display())]
-    GrewApart {
-        /// The file.
-        path: PathBuf,
-        /// The generation of both.
-        generation: u64,
-    },
+    GrewApart { path: PathBuf, generation: u64 },
 
-    /// Another keystore has taken the place of the one in use.
     #[error("{} is another keystore: its UUID is {found}, that of the keystore in use {known}", path.display())]
-    Foreign {
-        /// The file.
-        path: PathBuf,
-        /// The UUID in it.
-        found: Uuid,
-        /// The UUID that was there before.
-        known: Uuid,
-    },
+    Foreign { path: PathBuf, found: Uuid, known: Uuid },
 
-    /// Versions of another store were to be added, and some of them are there with other bytes or
-    /// for another algorithm.
     #[error("keystore {} and {other} hold other keys under one name, so nothing was added: {}", path.display(),
         named(differing))]
     OthersUnderOneName {
-        /// The keystore's file.
         path: PathBuf,
-        /// Kind and place of the other store.
         other: String,
         /// What is not the same in both, the keystore's first: at least one version.
         differing: Vec<Differing>,
     },
 
-    /// A key could not be wrapped.
     #[error("cannot wrap {name}: {source}")]
-    CannotSeal {
-        /// The version.
-        name: KeyName,
-        /// Why.
-        source: SealError,
-    },
+    CannotSeal { name: KeyName, source: SealError },
 }
 
 /// The first of them.

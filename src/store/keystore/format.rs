@@ -52,12 +52,11 @@ const MAX_PROBLEM: usize = 200;
 
 /// Why a text is no keystore of this version.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[allow(missing_docs, reason = "the messages and the fields say what they are")]
 pub enum FormatError {
-    /// The text does not end as a keystore does.
     #[error("its last line is not that of its checksum")]
     Truncated,
 
-    /// It is no keystore at all.
     #[error("it does not call itself a \"{FORMAT}\"")]
     OtherFormat,
 
@@ -65,25 +64,18 @@ pub enum FormatError {
     #[error("it has the form that keystores had before the first release, which is not read any more")]
     Unreleased,
 
-    /// It is a keystore of another version of the format.
     #[error("it has version {version} of the format, and only version {VERSION} is known here")]
-    UnknownVersion {
-        /// The version it has.
-        version: u32,
-    },
+    UnknownVersion { version: u32 },
 
-    /// It was converted as text files are.
     #[error("{how}, which keyroll never writes")]
     Converted {
         /// What shows it: `its lines end in CR LF`.
         how: &'static str,
     },
 
-    /// The checksum is not that of the rest.
     #[error("the checksum does not match")]
     Damaged,
 
-    /// A line is not a record that can be there.
     #[error("line {line}: {problem}")]
     Line {
         /// Its number, from 1.
@@ -112,7 +104,8 @@ pub struct Document {
     pub master_key: MasterKeyRecord,
     /// All versions of all data keys, in the order in which they were made.
     pub keys: Vec<KeyRecord>,
-    mac: [u8; DIGEST_LENGTH],
+    /// Tells two texts of one generation apart.
+    pub(super) mac: [u8; DIGEST_LENGTH],
 }
 
 impl Document {
@@ -142,7 +135,10 @@ impl Document {
             line: checked.iter().filter(|&&byte| byte == b'\n').count(),
             problem: "it is not that of the MAC".into(),
         })?;
-        let mut lines = Lines::of(signed);
+        let mut lines = Lines {
+            number: 0,
+            rest: signed,
+        };
         lines.next_line()?;
         let (uuid, generation, created) = lines.record(KeystoreLine::check)?;
         let master_key = lines.record(MasterKeyLine::check)?;
@@ -171,7 +167,11 @@ impl Document {
         let mut text = format!("{FORMAT} {VERSION}\n").into_bytes();
         push_record(
             &mut text,
-            &KeystoreLine::new(&self.uuid, self.generation, &self.created),
+            &KeystoreLine {
+                uuid: self.uuid.to_string().into(),
+                generation: self.generation,
+                created: (&self.created).into(),
+            },
         );
         push_record(&mut text, &MasterKeyLine::from(&self.master_key));
         for key in &self.keys {
@@ -184,23 +184,27 @@ impl Document {
         text
     }
 
-    /// Its MAC, by which two texts of one generation are told apart.
-    pub fn mac(&self) -> &[u8; DIGEST_LENGTH] {
-        &self.mac
+    /// What it says beside its data keys.
+    pub(super) fn without_keys(&self) -> Document {
+        Document {
+            created: self.created.clone(),
+            master_key: self.master_key.clone(),
+            keys: Vec::new(),
+            ..*self
+        }
     }
 }
 
 /// A keystore's text as it was read, and what it says.
 pub struct SignedText {
-    bytes: SecretBytes,
-    document: Document,
+    /// The text.
+    pub bytes: SecretBytes,
+    /// What it says.
+    pub document: Document,
 }
 
 impl SignedText {
-    /// Reads a text.
-    ///
-    /// # Errors
-    /// Those of [`Document::parse`].
+    /// Reads a text, with the errors of [`Document::parse`].
     pub fn parse(bytes: SecretBytes) -> Result<SignedText, FormatError> {
         let document = Document::parse(bytes.expose())?;
         Ok(SignedText { bytes, document })
@@ -211,21 +215,6 @@ impl SignedText {
         let signed =
             split_digest(self.bytes.expose(), CHECKSUM).and_then(|(checked, _)| split_digest(checked, MAC));
         signed.is_some_and(|(signed, mac)| keys.mac().verify(signed, &mac))
-    }
-
-    /// The text.
-    pub fn bytes(&self) -> &[u8] {
-        self.bytes.expose()
-    }
-
-    /// What it says.
-    pub fn document(&self) -> &Document {
-        &self.document
-    }
-
-    /// The bytes and what they say.
-    pub fn into_parts(self) -> (SecretBytes, Document) {
-        (self.bytes, self.document)
     }
 }
 
@@ -271,13 +260,6 @@ struct Lines<'t> {
 }
 
 impl<'t> Lines<'t> {
-    fn of(text: &'t [u8]) -> Lines<'t> {
-        Lines {
-            number: 0,
-            rest: text,
-        }
-    }
-
     fn wrong(&self, problem: String) -> FormatError {
         FormatError::Line {
             line: self.number,
@@ -336,9 +318,7 @@ fn push_record(text: &mut Vec<u8>, record: &impl Serialize) {
 }
 
 fn push_digest(text: &mut Vec<u8>, label: &str, digest: &[u8; DIGEST_LENGTH]) {
-    text.extend_from_slice(label.as_bytes());
-    text.extend_from_slice(hex::encode(digest).as_bytes());
-    text.push(b'\n');
+    text.extend_from_slice(format!("{label}{}\n", hex::encode(digest)).as_bytes());
 }
 
 /// Splits off the last line, which must be this label and a digest in lower-case hex.

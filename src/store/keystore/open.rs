@@ -7,8 +7,6 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use uuid::Uuid;
-
 use super::derived_keys::DerivedKeys;
 use super::error::KeystoreError;
 use super::file::{KIND, KeystoreFile};
@@ -17,7 +15,7 @@ use super::remembered::in_words;
 use crate::durable::replace::previous_path;
 use crate::durable::{FileError, lock, read, replace};
 use crate::keys::KeySet;
-use crate::master_key::{MasterKeyError, Wrapped};
+use crate::master_key::MasterKeyError;
 use crate::store::{StoreError, Warning};
 
 impl KeystoreFile {
@@ -27,27 +25,32 @@ impl KeystoreFile {
         let path = &self.resolve()?;
         let file = lock::shared_if_possible(path, self.lock_timeout).map_err(|error| missing(path, error))?;
         let warning = Warning::of_permissions(&file, path, self.config.strict_permissions)?;
-        let Read { text, kept } = self.read(path, &file)?;
-        let left = kept
-            .is_some_and(|kept| kept.opens_with_an_older_master_key(text.document()))
-            .then(|| Warning::OlderMasterKeyOpens {
+        let mut warnings = Vec::from_iter(warning);
+        let (text, kept) = self.read(path, &file)?;
+        if kept.is_some_and(|kept| opens_with_an_older_master_key(&kept, &text.document)) {
+            warnings.push(Warning::OlderMasterKeyOpens {
                 path: previous_path(path),
             });
+        }
         replace::settle(&file, path)?;
-        let strict = self.config.strict_permissions;
-        let loose = self.config.master_key.loose_files().into_iter();
-        let of_provider = loose
-            .map(|loose| Warning::of_loose(loose, strict))
-            .collect::<Result<Vec<_>, _>>()?;
+        for loose in self.config.master_key.loose_files() {
+            warnings.push(Warning::of_loose(loose, self.config.strict_permissions)?);
+        }
         // Not while the provider is asked.
         drop(file);
         let keys = self.unwrap(path, &text)?;
-        let data_keys = open_all(path, text.document(), &keys)?;
-        self.remembered().remember(text.document());
-        Ok((
-            data_keys,
-            warning.into_iter().chain(left).chain(of_provider).collect(),
-        ))
+        let data_keys = open_all(path, &text.document, &keys)?;
+        self.remembered().remember(&text.document);
+        Ok((data_keys, warnings))
+    }
+
+    /// What the file tells now without its master key. Its checksum is right; that nobody has
+    /// changed it shows only in a [`load`](crate::store::KeyStore::load) of the same generation.
+    ///
+    /// # Errors
+    /// A file that is not there, cannot be read or is damaged.
+    pub fn document(&self) -> Result<Document, StoreError> {
+        Document::read(&self.config.path)
     }
 
     /// The file itself, behind symbolic links.
@@ -57,21 +60,23 @@ impl KeystoreFile {
     }
 
     /// Reads the file, which is locked as far as can be, and checks that it may follow what was
-    /// there before.
-    pub(super) fn read(&self, path: &Path, file: &File) -> Result<Read, StoreError> {
+    /// there before. With it, what the copy beside it says.
+    pub(super) fn read(
+        &self,
+        path: &Path,
+        file: &File,
+    ) -> Result<(SignedText, Option<Document>), StoreError> {
         // Before the file itself, so that there is never the memory of both at once.
-        let kept = Kept::beside(path);
+        let kept = kept_beside(path);
         let text = read_text(path, file)?;
-        self.remembered().check_successor(path, text.document())?;
-        if let Some(kept) = &kept {
-            kept.check_older(path, text.document())?;
-        }
-        Ok(Read { text, kept })
+        self.remembered().check_successor(path, &text.document)?;
+        check_older(kept.as_ref(), path, &text.document)?;
+        Ok((text, kept))
     }
 
     /// The keys of this keystore, whose MAC they prove.
     pub(super) fn unwrap(&self, path: &Path, text: &SignedText) -> Result<DerivedKeys, StoreError> {
-        let document = text.document();
+        let document = &text.document;
         let remembered = self.remembered().keys(document);
         if let Some(keys) = remembered {
             check_mac(path, text, &keys)?;
@@ -95,6 +100,14 @@ impl KeystoreFile {
         self.remembered().check_not_apart(path, document)?;
         self.remembered().keep(&key, document);
         Ok(keys)
+    }
+}
+
+impl Document {
+    /// Reads a keystore's file; the errors are those of [`KeystoreFile::document`].
+    pub fn read(path: &Path) -> Result<Document, StoreError> {
+        let file = lock::shared_if_possible(path, lock::TIMEOUT).map_err(|error| missing(path, error))?;
+        Ok(read_text(path, &file)?.document)
     }
 }
 
@@ -160,49 +173,35 @@ fn provider_failed(path: &Path, document: &Document, source: MasterKeyError) -> 
     error.into()
 }
 
-/// A keystore's file, not yet opened.
-pub(super) struct Read {
-    pub(super) text: SignedText,
-    pub(super) kept: Option<Kept>,
+/// What the copy tells that a change keeps beside the keystore, without its keys. It is not needed
+/// to go on: one that is not there or cannot be read says nothing.
+pub(super) fn kept_beside(path: &Path) -> Option<Document> {
+    let previous = previous_path(path);
+    let file = read::open_regular(&previous).ok()?;
+    let bytes = read::whole(&file, &previous, &KIND).ok()?;
+    Some(Document::parse(bytes.expose()).ok()?.without_keys())
 }
 
-/// What the copy tells that a change keeps beside the keystore.
-pub(super) struct Kept {
-    uuid: Uuid,
-    generation: u64,
-    wrapped: Wrapped,
-}
-
-impl Kept {
-    /// It is not needed to go on: one that is not there or cannot be read says nothing.
-    pub(super) fn beside(path: &Path) -> Option<Kept> {
-        let previous = previous_path(path);
-        let file = read::open_regular(&previous).ok()?;
-        let bytes = read::whole(&file, &previous, &KIND).ok()?;
-        let document = Document::parse(bytes.expose()).ok()?;
-        Some(Kept {
-            uuid: document.uuid,
-            generation: document.generation,
-            wrapped: document.master_key.wrapped.clone(),
-        })
-    }
-
-    /// The copy is older than the keystore, unless someone put an older keystore in its place.
-    pub(super) fn check_older(&self, path: &Path, document: &Document) -> Result<(), KeystoreError> {
-        if self.uuid == document.uuid && self.generation >= document.generation {
-            return Err(KeystoreError::Older {
+/// The copy is older than the keystore, unless someone put an older keystore in its place.
+pub(super) fn check_older(
+    kept: Option<&Document>,
+    path: &Path,
+    document: &Document,
+) -> Result<(), KeystoreError> {
+    match kept {
+        Some(kept) if kept.uuid == document.uuid && kept.generation >= document.generation => {
+            Err(KeystoreError::Older {
                 path: path.into(),
                 generation: document.generation,
-                newer: self.generation,
+                newer: kept.generation,
                 in_memory: false,
-            });
+            })
         }
-        Ok(())
+        _ => Ok(()),
     }
+}
 
-    /// Whether the copy opens with a master key, or a version of it, that opens the keystore no
-    /// more.
-    pub(super) fn opens_with_an_older_master_key(&self, document: &Document) -> bool {
-        self.uuid == document.uuid && self.wrapped != document.master_key.wrapped
-    }
+/// Whether the copy opens with a master key, or a version of it, that opens the keystore no more.
+pub(super) fn opens_with_an_older_master_key(kept: &Document, document: &Document) -> bool {
+    kept.uuid == document.uuid && kept.master_key.wrapped != document.master_key.wrapped
 }

@@ -55,9 +55,9 @@ pub struct KeyRecord {
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct KeystoreLine<'a> {
-    uuid: Cow<'a, str>,
-    generation: u64,
-    created: Cow<'a, str>,
+    pub(super) uuid: Cow<'a, str>,
+    pub(super) generation: u64,
+    pub(super) created: Cow<'a, str>,
 }
 
 /// The line of the master key.
@@ -84,15 +84,7 @@ pub(super) struct KeyLine<'a> {
     wrapped: Base64<'a>,
 }
 
-impl<'a> KeystoreLine<'a> {
-    pub(super) fn new(uuid: &Uuid, generation: u64, created: &'a str) -> KeystoreLine<'a> {
-        KeystoreLine {
-            uuid: uuid.to_string().into(),
-            generation,
-            created: created.into(),
-        }
-    }
-
+impl KeystoreLine<'_> {
     /// UUID, generation and time; an error says what is wrong with which member.
     pub(super) fn check(self) -> Result<(Uuid, u64, String), String> {
         let uuid = Uuid::try_parse(&self.uuid)
@@ -114,9 +106,9 @@ impl<'a> From<&'a MasterKeyRecord> for MasterKeyLine<'a> {
         MasterKeyLine {
             provider: (&record.provider).into(),
             key_version: (&record.wrapped.key_version).into(),
-            wrapped: Base64::of(&record.wrapped.bytes),
+            wrapped: Base64((&record.wrapped.bytes).into()),
             wrapped_at: (&record.wrapped_at).into(),
-            key_check: Base64::of(&record.key_check),
+            key_check: Base64((&record.key_check).into()),
         }
     }
 }
@@ -162,8 +154,8 @@ impl<'a> From<&'a KeyRecord> for KeyLine<'a> {
             algorithm: record.spec.algorithm.name().into(),
             bits: record.spec.bits,
             created: (&record.created).into(),
-            nonce: Base64::of(&record.sealed.nonce),
-            wrapped: Base64::of(&record.sealed.ciphertext),
+            nonce: Base64((&record.sealed.nonce).into()),
+            wrapped: Base64((&record.sealed.ciphertext).into()),
         }
     }
 }
@@ -219,12 +211,6 @@ fn array<const N: usize>(name: &str, bytes: &Base64<'_>) -> Result<[u8; N], Stri
 
 /// Bytes that stand in the text as base64 (RFC 4648, section 4, with padding).
 struct Base64<'a>(Cow<'a, [u8]>);
-
-impl<'a> Base64<'a> {
-    fn of(bytes: &'a [u8]) -> Base64<'a> {
-        Base64(Cow::Borrowed(bytes))
-    }
-}
 
 impl Serialize for Base64<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

@@ -3,45 +3,21 @@
 
 use std::path::Path;
 
-use uuid::Uuid;
-
 use super::derived_keys::DerivedKeys;
 use super::error::KeystoreError;
 use super::format::Document;
 use super::records::MasterKeyRecord;
-use crate::crypto::wrap::DIGEST_LENGTH;
 use crate::secret::{KeystoreKey, LockedMemory};
 use crate::store::Identity;
 
 /// The last keystore that was opened or written, and its key. Empty before the first load.
 #[derive(Debug, Default)]
 pub(super) struct Remembered {
-    seen: Option<Seen>,
-    key: Option<RememberedKey>,
-}
-
-#[derive(Clone, Debug)]
-struct Seen {
-    uuid: Uuid,
-    generation: u64,
-    mac: [u8; DIGEST_LENGTH],
-    created: String,
-    master_key: String,
-}
-
-/// The keystore key, and what the file says of how it is wrapped: it serves for that file alone.
-#[derive(Debug)]
-struct RememberedKey {
-    record: MasterKeyRecord,
-    key: LockedMemory,
-}
-
-/// All that a keystore's file needs beside its data keys, from memory alone.
-pub(super) struct FromMemory {
-    /// The document without data keys, of the last generation that was seen.
-    pub(super) document: Document,
-    /// The keys of the keystore.
-    pub(super) derived: DerivedKeys,
+    /// Without its data keys.
+    seen: Option<Document>,
+    /// The keystore key, and what the file says of how it is wrapped: it serves for that file
+    /// alone.
+    key: Option<(MasterKeyRecord, LockedMemory)>,
 }
 
 impl Remembered {
@@ -70,7 +46,7 @@ impl Remembered {
     /// often. Every change counts, so that of one generation there is one content.
     pub(super) fn check_not_apart(&self, path: &Path, document: &Document) -> Result<(), KeystoreError> {
         match &self.seen {
-            Some(seen) if seen.generation == document.generation && seen.mac != *document.mac() => {
+            Some(seen) if seen.generation == document.generation && seen.mac != document.mac => {
                 Err(KeystoreError::GrewApart {
                     path: path.into(),
                     generation: seen.generation,
@@ -83,22 +59,16 @@ impl Remembered {
     /// Remembers a keystore that was opened or written.
     pub(super) fn remember(&mut self, document: &Document) {
         // Whoever waited for the provider may come after a thread that has written a newer one.
-        let is_newer = |seen: &Seen| seen.uuid == document.uuid && seen.generation > document.generation;
+        let is_newer = |seen: &Document| seen.uuid == document.uuid && seen.generation > document.generation;
         if self.seen.as_ref().is_some_and(is_newer) {
             return;
         }
-        self.seen = Some(Seen {
-            uuid: document.uuid,
-            generation: document.generation,
-            mac: *document.mac(),
-            created: document.created.clone(),
-            master_key: in_words(&document.master_key),
-        });
+        self.seen = Some(document.without_keys());
     }
 
     /// The master key of the last keystore that was opened or written.
     pub(super) fn master_key(&self) -> Option<String> {
-        self.seen.as_ref().map(|seen| seen.master_key.clone())
+        self.seen.as_ref().map(|seen| in_words(&seen.master_key))
     }
 
     /// The last keystore that was opened or written.
@@ -124,30 +94,25 @@ impl Remembered {
 
     /// The keys of this keystore, if its key is held.
     pub(super) fn keys(&self, document: &Document) -> Option<DerivedKeys> {
-        let held = self.key.as_ref()?;
-        if held.record.wrapped.bytes != document.master_key.wrapped.bytes {
+        let (record, key) = self.key.as_ref()?;
+        if record.wrapped.bytes != document.master_key.wrapped.bytes {
             return None;
         }
-        Some(DerivedKeys::new(held.key.first_chunk()?, &document.uuid))
+        Some(DerivedKeys::new(key.first_chunk()?, &document.uuid))
     }
 
-    /// The keystore as it was last opened or written, without its data keys; `None` before that.
-    pub(super) fn in_memory(&self) -> Option<FromMemory> {
-        let (seen, held) = (self.seen.as_ref()?, self.key.as_ref()?);
-        let mut document = Document::new(seen.uuid, seen.created.clone(), held.record.clone());
-        document.generation = seen.generation;
-        Some(FromMemory {
-            document,
-            derived: DerivedKeys::new(held.key.first_chunk()?, &seen.uuid),
-        })
+    /// The keystore as it was last opened or written, without its data keys, and the keys of it;
+    /// `None` before that.
+    pub(super) fn in_memory(&self) -> Option<(Document, DerivedKeys)> {
+        let (seen, (record, key)) = (self.seen.as_ref()?, self.key.as_ref()?);
+        let mut document = seen.clone();
+        document.master_key = record.clone();
+        Some((document, DerivedKeys::new(key.first_chunk()?, &seen.uuid)))
     }
 
     /// Keeps the key to what the document holds wrapped.
     pub(super) fn keep(&mut self, key: &KeystoreKey, document: &Document) {
-        self.key = Some(RememberedKey {
-            record: document.master_key.clone(),
-            key: LockedMemory::copy_of(key.expose()),
-        });
+        self.key = Some((document.master_key.clone(), LockedMemory::copy_of(key.expose())));
     }
 }
 

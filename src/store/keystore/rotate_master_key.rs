@@ -4,11 +4,9 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use uuid::Uuid;
-
 use super::error::KeystoreError;
 use super::file::{KIND, KeystoreFile};
-use super::records::MasterKeyRecord;
+use super::format::Document;
 use super::write::NewKeystoreKey;
 use crate::durable::replace::Previous;
 use crate::durable::step::{DiskState, Step};
@@ -19,14 +17,6 @@ use crate::store::{MasterKeyRotated, StoreError};
 
 /// Points in a rotation of the master key beside those of the file, for tests; see [`failpoint`].
 pub const FAILPOINTS: &[&str] = &["keystore:rotated-master-key", "keystore:wrapped"];
-
-/// A keystore that could be changed just now, and is locked no more.
-struct Changeable {
-    path: PathBuf,
-    uuid: Uuid,
-    /// What wraps it.
-    wrapped: MasterKeyRecord,
-}
 
 impl KeystoreFile {
     /// Wraps the keystore anew for another master key, under a new keystore key, in one durable
@@ -52,8 +42,8 @@ impl KeystoreFile {
         let before = self.changeable(known)?;
         master_key
             .rotate()
-            .map_err(|source| KeystoreError::no_master_key(before.path.clone(), source))?;
-        reach(FAILPOINTS[0], &before.path)
+            .map_err(|source| KeystoreError::no_master_key(before.0.clone(), source))?;
+        reach(FAILPOINTS[0], &before.0)
             .and_then(|()| self.wrap_anew(master_key, before, known))
             .map_err(|source| StoreError::MasterKeyRotationUnfinished {
                 provider: master_key.describe(),
@@ -61,13 +51,10 @@ impl KeystoreFile {
             })
     }
 
-    fn changeable(&self, known: Option<&Ring>) -> Result<Changeable, StoreError> {
+    /// Path and content, without keys, of a keystore that could be changed just now.
+    fn changeable(&self, known: Option<&Ring>) -> Result<(PathBuf, Document), StoreError> {
         let locked = self.lock(known)?;
-        Ok(Changeable {
-            uuid: locked.document.uuid,
-            wrapped: locked.document.master_key.clone(),
-            path: locked.path,
-        })
+        Ok((locked.path, locked.document.without_keys()))
     }
 
     /// The lock is not held while the provider is asked: others make and rotate data keys
@@ -75,13 +62,13 @@ impl KeystoreFile {
     fn wrap_anew(
         &self,
         master_key: &dyn MasterKey,
-        before: Changeable,
+        (path, before): (PathBuf, Document),
         known: Option<&Ring>,
     ) -> Result<MasterKeyRotated, StoreError> {
-        let mut new = NewKeystoreKey::wrapped_by(master_key, &before.path, &before.uuid)?;
-        reach(FAILPOINTS[1], &before.path)?;
+        let mut new = NewKeystoreKey::wrapped_by(master_key, &path, &before.uuid)?;
+        reach(FAILPOINTS[1], &path)?;
         let mut locked = self.lock(known)?;
-        if locked.document.master_key != before.wrapped {
+        if locked.document.master_key != before.master_key {
             // Someone else was faster, perhaps with a newer master key. An older one must not take
             // its place: it may be taken out of service. This once the provider is asked under the
             // lock.

@@ -5,8 +5,7 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use super::file::{KIND, KeystoreFile};
-use super::open::Kept;
-use super::remembered::FromMemory;
+use super::open::{check_older, kept_beside};
 use super::write::{add_wrapped, read_back, with_algorithms};
 use crate::clock;
 use crate::durable::{read, replace};
@@ -22,10 +21,7 @@ impl KeystoreFile {
     /// is no new file then.
     pub(super) fn save_from_memory(&self, keys: &KeySet, path: &Path) -> Result<(), StoreError> {
         let from_memory = self.remembered().in_memory();
-        let FromMemory {
-            mut document,
-            derived,
-        } = from_memory.ok_or_else(|| StoreError::NoMasterKeyHeld {
+        let (mut document, derived) = from_memory.ok_or_else(|| StoreError::NoMasterKeyHeld {
             store: self.describe(),
         })?;
         let now = clock::rfc3339(SystemTime::now());
@@ -33,9 +29,7 @@ impl KeystoreFile {
         let text = document.sign(&derived);
         replace::create(path, &KIND, &text, None, self.lock_timeout, || {
             // It would be refused beside a copy of a later change, which may hold more.
-            if let Some(kept) = Kept::beside(path) {
-                kept.check_older(path, &document)?;
-            }
+            check_older(kept_beside(path).as_ref(), path, &document)?;
             read_back(path, &text, &derived, keys)
         })?;
         // A file elsewhere is not the one that this store goes on with.

@@ -116,13 +116,13 @@ pub(super) fn read_back(
     let file = read::open_regular(path)?;
     let text = read_text(path, &file)?;
     check_mac(path, &text, derived)?;
-    let found = open_all(path, text.document(), derived)?;
+    let found = open_all(path, &text.document, derived)?;
     let same_keys = found.len() == meant.len()
         && meant.iter().all(|(name, key)| {
             found.get(name).is_some_and(|k| k.same_bytes(key.expose()))
                 && found.algorithm(name) == meant.algorithm(name)
         });
-    if text.bytes() != written || !same_keys {
+    if text.bytes.expose() != written || !same_keys {
         return Err(FileError::NotAsWritten { path: path.into() }.into());
     }
     Ok(found)

@@ -14,29 +14,22 @@ const SHOWN: usize = 3;
 
 /// A key store that may not be used with this data, or a mark that says nothing.
 #[derive(Debug, Error)]
+#[allow(missing_docs, reason = "the messages and the fields say what they are")]
 pub enum MarkError {
-    /// The mark's file cannot be read or written.
     #[error(transparent)]
     File(#[from] FileError),
 
-    /// The mark's text is none.
     #[error("the mark {} cannot be read: {source}", path.display())]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: FormatError,
-    },
+    Unreadable { path: PathBuf, source: FormatError },
 
-    /// The store lacks versions that the data knows, or has other bytes under their names.
     #[error("{} {}", .0.store.described, problem(&.0.lost))]
     StoreLacks(Box<Mismatch>),
 }
 
 /// A key store, and the data that needs what it does not have.
 #[derive(Debug)]
+#[allow(missing_docs, reason = "the fields say what they hold")]
 pub struct Mismatch {
-    /// The mark's file.
     pub path: PathBuf,
     /// The store that was refused.
     pub store: StoreSeen,

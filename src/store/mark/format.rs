@@ -34,12 +34,12 @@ const CHECKSUM: &str = "\"checksum\":\"";
 
 /// Why a text is no mark.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[allow(missing_docs, reason = "the messages and the fields say what they are")]
 pub enum FormatError {
     /// It is not what was written.
     #[error("it is damaged or no mark")]
     Damaged,
 
-    /// Another version of keyroll wrote it.
     #[error("it has version {0} of the format, and only version {VERSION} is known here")]
     UnknownVersion(u32),
 }

@@ -27,10 +27,9 @@ use crate::secret::KeyBytes;
 
 /// The keystore among the key stores: which one, and how many times it has been written.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the fields say what they hold")]
 pub struct Identity {
-    /// Its UUID.
     pub uuid: String,
-    /// Its generation.
     pub generation: u64,
 }
 
@@ -64,8 +63,8 @@ pub struct Mark {
 
 /// A version that the mark knows and a store does not have as it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the fields say what they hold")]
 pub struct Lost {
-    /// The version.
     pub name: KeyName,
     /// Its bytes, as the data knows them.
     pub known: Fingerprint,

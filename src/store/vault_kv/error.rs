@@ -11,30 +11,19 @@ const MORE_ROOM: u64 = 1000;
 
 /// A failure of the store. The words of hashicorp_key_management are kept where it has some.
 #[derive(Debug, Error)]
+#[allow(missing_docs, reason = "the messages and the fields say what they are")]
 pub enum KvError {
-    /// The URL's path does not begin as the API's do.
     #[error(
         "According to the Hashicorp Vault API rules, the path inside the URL must start with the \"/v1/\" prefix, while \
          the supplied URL value is: \"{url}\""
     )]
-    NoPrefix {
-        /// As it was given.
-        url: String,
-    },
+    NoPrefix { url: String },
 
-    /// The URL names no host.
     #[error("Supplied URL does not contain a hostname: \"{url}\"")]
-    NoHost {
-        /// As it was given.
-        url: String,
-    },
+    NoHost { url: String },
 
-    /// The URL names no secrets engine.
     #[error("Supplied URL does not contain a secret name: \"{url}\"")]
-    NoSecretName {
-        /// As it was given.
-        url: String,
-    },
+    NoSecretName { url: String },
 
     /// Versions are what this store is about, and the engine has none.
     #[error("Key-value storage must be version number 2 or later")]
@@ -43,56 +32,37 @@ pub enum KvError {
         mount: String,
     },
 
-    /// Vault does not do it.
     #[error(transparent)]
     Vault(#[from] VaultError),
 
-    /// There is no secret with a number for a name.
     #[error("there is no key in {store}: no secret there is named by a number")]
-    NoKeys {
-        /// The store.
-        store: String,
-    },
+    NoKeys { store: String },
 
-    /// A secret is no key.
     #[error("the secret {path} at {host} is no key: {reason}")]
     NotAKey {
-        /// Host and port.
         host: String,
         /// Path and version.
         path: String,
-        /// Why, without its content.
         reason: &'static str,
     },
 
-    /// There are secrets with numbers for names, and nothing in them.
     #[error("no version of any key is left in {store}: all are deleted or destroyed")]
-    NothingLeft {
-        /// The store.
-        store: String,
-    },
+    NothingLeft { store: String },
 
     /// The new versions would push others out of Vault.
     #[error(
         "{store} keeps {kept} versions of a key, so {new} more would remove {lost}, which data may still be encrypted with"
     )]
     WouldLose {
-        /// The store.
         store: String,
-        /// As many versions as it keeps.
         kept: u64,
-        /// As many as were to be made.
         new: u32,
         /// The first one that would go.
         lost: KeyName,
     },
 
-    /// A rotation would write very many versions.
     #[error("a step of {step} would write {step} secrets: versions in Vault are consecutive")]
-    StepTooLarge {
-        /// The step.
-        step: u32,
-    },
+    StepTooLarge { step: u32 },
 
     /// Vault has forgotten versions, as after a restored snapshot, and would give their numbers a
     /// second time.
@@ -102,22 +72,14 @@ pub enum KvError {
         seen.id
     )]
     NumbersTaken {
-        /// The store.
         store: String,
-        /// The latest version there.
         latest: u32,
         /// The highest one that was seen.
         seen: KeyName,
     },
 
-    /// What was written is not what is there.
     #[error("{name} was written to {store} and reads back as something else")]
-    NotReadBack {
-        /// The version.
-        name: KeyName,
-        /// The store.
-        store: String,
-    },
+    NotReadBack { name: KeyName, store: String },
 }
 
 impl KvError {

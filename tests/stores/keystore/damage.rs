@@ -431,9 +431,9 @@ fn nothing_depends_on_a_clock_that_goes_forward() {
     let after = place.keys();
     assert_eq!(after.len(), 4);
     assert!(before.iter().all(|(name, key)| after.get(name) == Some(key)));
-    let metadata = store.metadata().unwrap();
-    assert_eq!(metadata.created, "9999-12-31T23:59:59Z");
-    assert!(metadata.wrapped_at.as_str() < "9999");
+    let document = store.document().unwrap();
+    assert_eq!(document.created, "9999-12-31T23:59:59Z");
+    assert!(document.master_key.wrapped_at.as_str() < "9999");
 }
 
 #[test]

@@ -165,7 +165,7 @@ fn a_keystore_survives_a_kill_at_any_step_of_any_change() {
                 before.iter().all(|(name, key)| after.get(name) == Some(key)),
                 "{at}"
             );
-            let generation = place.store("master").metadata().unwrap().generation;
+            let generation = place.store("master").document().unwrap().generation;
             match generation {
                 2 => {
                     assert_eq!((&after, master_key), (&before, "master"), "{at}");

@@ -6,7 +6,8 @@ use std::sync::atomic::Ordering;
 
 use keyroll::crypto::Algorithm;
 use keyroll::keys::{KeySpec, NewVersions, VersionStep};
-use keyroll::store::keystore::{KeystoreError, KeystoreMetadata, NewKey};
+use keyroll::store::keystore::format::Document;
+use keyroll::store::keystore::{KeystoreError, NewKey};
 use keyroll::store::{KeyStore, Rotate, StoreError};
 
 use super::faults;
@@ -81,17 +82,22 @@ fn a_rotated_master_key_changes_everything_but_the_keys() {
     let place = Place::new();
     let store = place.store();
     let before = plain_keys(&store.load().unwrap().keys);
-    let (metadata, text) = (store.metadata().unwrap(), place.text());
+    let (document, text) = (store.document().unwrap(), place.text());
     let rotated = store.rotate_master_key(None).unwrap();
     assert_eq!(plain_keys(&rotated.keys), before);
     assert_eq!(rotated.master_key, "version 2 of test master key one");
     assert_eq!(store.master_key(), Some(rotated.master_key));
-    let after = KeystoreMetadata::read(&place.path).unwrap();
+    let after = Document::read(&place.path).unwrap();
     assert_eq!(
-        (after.generation, after.key_version.as_str()),
-        (metadata.generation + 1, "2")
+        (after.generation, after.master_key.wrapped.key_version.as_str()),
+        (document.generation + 1, "2")
     );
-    assert_eq!(after.versions, metadata.versions);
+    let versions = |document: &Document| -> Vec<_> {
+        let keys = document.keys.iter();
+        keys.map(|key| (key.name, key.spec, key.created.clone()))
+            .collect()
+    };
+    assert_eq!(versions(&after), versions(&document));
     let old_lines: Vec<&str> = text.lines().filter(|line| line.contains("nonce")).collect();
     assert_eq!(old_lines.len(), 2);
     assert!(
@@ -231,7 +237,10 @@ fn a_copy_that_cannot_be_removed_is_told_and_the_change_stands() {
             && told[0].contains("the keystore itself is written. Hint: "),
         "{told:?}"
     );
-    assert_eq!(place.store().metadata().unwrap().key_version, "3");
+    assert_eq!(
+        place.store().document().unwrap().master_key.wrapped.key_version,
+        "3"
+    );
 }
 
 #[test]

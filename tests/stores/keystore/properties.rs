@@ -88,7 +88,7 @@ proptest! {
     #[test]
     fn a_document_is_read_as_it_was_written((text, document, keys) in keystore()) {
         let again = SignedText::parse(SecretBytes::new(text)).unwrap();
-        prop_assert_eq!(again.document(), &document);
+        prop_assert_eq!(&again.document, &document);
         prop_assert!(again.is_signed_by(&keys));
         let opens = |record: &KeyRecord| keys.open(record).is_some_and(|key| key.len() * 8 == record.spec.bits as usize);
         prop_assert!(document.keys.iter().all(opens));

@@ -11,7 +11,7 @@ use keyroll::master_key::{self, MasterKey};
 use keyroll::secret::SecretBytes;
 use keyroll::store::keystore::derived_keys::DerivedKeys;
 use keyroll::store::keystore::format::{Document, SignedText};
-use keyroll::store::keystore::{KeystoreConfig, KeystoreFile, KeystoreMetadata};
+use keyroll::store::keystore::{KeystoreConfig, KeystoreFile};
 use keyroll::store::{KeyStore, Rotate};
 use openssl::symm::{Cipher, encrypt_aead};
 
@@ -88,7 +88,7 @@ fn the_example_opens_with_its_master_key_to_the_keys_that_the_document_names() {
         let named = format!("data key {}, version {}", name.id, name.version);
         assert_eq!(hex::encode(key.expose()), secret(&named));
     }
-    assert_eq!(KeystoreMetadata::read(&path).unwrap().generation, 2);
+    assert_eq!(Document::read(&path).unwrap().generation, 2);
 }
 
 #[test]

@@ -55,9 +55,9 @@ fn servers_that_rotate_make_keys_and_rotate_the_master_key_at_once_lose_nothing(
     let (after, _) = place.keys().unwrap();
     assert!(before.iter().all(|(name, key)| after.get(name) == Some(key)));
     assert_eq!(after.len(), before.len() + made.len());
-    let metadata = place.store("master").metadata().unwrap();
-    assert_eq!(metadata.key_version, "4");
-    assert_eq!(metadata.generation, 2 + 3 * 4 + 1 + 3, "every write counted once");
+    let document = place.store("master").document().unwrap();
+    assert_eq!(document.master_key.wrapped.key_version, "4");
+    assert_eq!(document.generation, 2 + 3 * 4 + 1 + 3, "every write counted once");
 }
 
 /// A master key that lets something happen when it has wrapped.
@@ -108,7 +108,10 @@ fn a_rotation_of_the_master_key_that_was_overtaken_never_brings_an_older_version
     .unwrap();
     // The slow one wraps with version 2; before it writes, the other one has written with version 3.
     slow.rotate_master_key(None).unwrap();
-    assert_eq!(place.store().metadata().unwrap().key_version, "3");
+    assert_eq!(
+        place.store().document().unwrap().master_key.wrapped.key_version,
+        "3"
+    );
     let mut after = place.keys();
     after.remove(&(9, 1)).unwrap();
     assert_eq!(after, keys);

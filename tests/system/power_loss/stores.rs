@@ -68,7 +68,7 @@ impl Store {
                     let store = keystore(root, file, master)?;
                     match store.load() {
                         Ok(loaded) => {
-                            let generation = store.metadata().map_err(in_words)?.generation;
+                            let generation = store.document().map_err(in_words)?.generation;
                             return Ok(Found {
                                 opened_by: master,
                                 generation,
