@@ -18,8 +18,8 @@ pub const MAX_DATA_KEY_LENGTH: usize = 32;
 
 /// The bytes of one version of a data key: 16, 24 or 32 of them, wiped on drop.
 ///
-/// There is no `Clone` and `Debug` tells the length alone. They lie on the heap, so that moving a
-/// key leaves no copy behind.
+/// There is no `Clone`, and `Debug` tells the length alone. The bytes lie on the heap, so that
+/// moving a key leaves no copy behind.
 #[derive(Zeroize, ZeroizeOnDrop)]
 pub struct DataKey {
     bytes: Box<[u8; MAX_DATA_KEY_LENGTH]>,
@@ -27,15 +27,14 @@ pub struct DataKey {
 }
 
 impl DataKey {
+    fn zeroes(len: usize) -> Option<Self> {
+        let bytes = Box::new([0; MAX_DATA_KEY_LENGTH]);
+        DATA_KEY_LENGTHS.contains(&len).then_some(DataKey { bytes, len })
+    }
+
     /// A key of these bytes; `None` if their number is not one of [`DATA_KEY_LENGTHS`].
     pub fn new(bytes: &[u8]) -> Option<Self> {
-        if !DATA_KEY_LENGTHS.contains(&bytes.len()) {
-            return None;
-        }
-        let mut key = DataKey {
-            bytes: Box::new([0; MAX_DATA_KEY_LENGTH]),
-            len: bytes.len(),
-        };
+        let mut key = DataKey::zeroes(bytes.len())?;
         key.bytes[..bytes.len()].copy_from_slice(bytes);
         Some(key)
     }
@@ -43,13 +42,7 @@ impl DataKey {
     /// A new random key of `len` bytes from the operating system's generator; `None` if `len` is
     /// not one of [`DATA_KEY_LENGTHS`], an error if the generator fails.
     pub fn random(len: usize) -> Option<Result<Self, getrandom::Error>> {
-        if !DATA_KEY_LENGTHS.contains(&len) {
-            return None;
-        }
-        let mut key = DataKey {
-            bytes: Box::new([0; MAX_DATA_KEY_LENGTH]),
-            len,
-        };
+        let mut key = DataKey::zeroes(len)?;
         Some(getrandom::fill(&mut key.bytes[..len]).map(|()| key))
     }
 
@@ -58,7 +51,7 @@ impl DataKey {
         &self.bytes[..self.len]
     }
 
-    /// The key's bytes, as those of a ring are handed about.
+    /// The key's bytes, in the form in which those of a ring are handed about.
     pub fn bytes(&self) -> KeyBytes<'_> {
         KeyBytes::of(self.expose())
     }
@@ -88,8 +81,8 @@ pub const KEYSTORE_KEY_LENGTH: usize = 32;
 /// The key of a keystore: 256 random bits that a master key wraps and that wrap the data keys.
 /// Wiped on drop.
 ///
-/// There is no `Clone` and `Debug` tells nothing. It lies on the heap, so that moving it leaves no
-/// copy behind.
+/// There is no `Clone`, and `Debug` tells nothing. The bytes lie on the heap, so that moving a key
+/// leaves no copy behind.
 #[derive(Zeroize, ZeroizeOnDrop)]
 pub struct KeystoreKey(Box<[u8; KEYSTORE_KEY_LENGTH]>);
 
@@ -102,10 +95,8 @@ impl KeystoreKey {
 
     /// A key of these bytes; `None` unless there are [`KEYSTORE_KEY_LENGTH`] of them.
     pub fn new(bytes: &[u8]) -> Option<Self> {
+        let bytes: &[u8; KEYSTORE_KEY_LENGTH] = bytes.try_into().ok()?;
         let mut key = KeystoreKey(Box::new([0; KEYSTORE_KEY_LENGTH]));
-        if bytes.len() != key.0.len() {
-            return None;
-        }
         key.0.copy_from_slice(bytes);
         Some(key)
     }

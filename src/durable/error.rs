@@ -34,104 +34,52 @@ impl fmt::Display for LockHolder {
 
 /// A failure to read or to write a file. Nothing was changed unless the variant says so.
 #[derive(Debug, Error)]
+#[allow(missing_docs, reason = "the messages and fields say what they hold")]
 pub enum FileError {
-    /// The file is not there or may not be opened.
     #[error("File '{}' not found (Errcode: {})", path.display(), errcode(source))]
-    FileNotFound {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
+    FileNotFound { path: PathBuf, source: io::Error },
 
-    /// Reading failed after the file had been opened.
     #[error("Read from {} failed, errno {}", path.display(), source.raw_os_error().unwrap_or(0))]
-    ReadFailed {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
+    ReadFailed { path: PathBuf, source: io::Error },
 
-    /// The file is larger than one of its kind may be, or would become so.
     #[error("{} is larger than the {} bytes a {} may have", path.display(), kind.size_limit, kind.name)]
-    FileTooLarge {
-        /// The file.
-        path: PathBuf,
-        /// What it is.
-        kind: &'static FileKind,
-    },
+    FileTooLarge { path: PathBuf, kind: &'static FileKind },
 
-    /// There is less memory than the file takes.
     #[error("there is no memory for {}, which takes up to {} MiB", path.display(), bytes.div_ceil(1 << 20))]
-    NoMemory {
-        /// The file.
-        path: PathBuf,
-        /// How many bytes.
-        bytes: usize,
-    },
+    NoMemory { path: PathBuf, bytes: usize },
 
-    /// Others may read the file or change it, and the caller does not put up with that.
     #[error(transparent)]
     LoosePermissions(#[from] LoosePermissions),
 
-    /// The file must be its owner's alone, and is not.
     #[error("{} must be its owner's alone, of mode 0600 or stricter: its mode is {:04o}", .0.path.display(), .0.mode)]
     NotOwnerOnly(LoosePermissions),
 
-    /// Someone else held the lock all the time.
     #[error("{} is locked by {by}, for more than {} s", path.display(), waited.as_secs_f32())]
     Locked {
-        /// The file.
         path: PathBuf,
-        /// Who.
         by: LockHolder,
-        /// How long we waited.
         waited: Duration,
     },
 
-    /// Nobody wants any more what was to be done with the file.
     #[error("the statement was killed before anything was done to {}", path.display())]
-    Cancelled {
-        /// The file.
-        path: PathBuf,
-    },
+    Cancelled { path: PathBuf },
 
-    /// Replacing the file would split it from its other names.
     #[error("{} has {links} hard links; to replace it would split them", path.display())]
-    HardLinked {
-        /// The file.
-        path: PathBuf,
-        /// The number of its names.
-        links: u64,
-    },
+    HardLinked { path: PathBuf, links: u64 },
 
-    /// A new file would take the place of another one.
     #[error("{} exists already", path.display())]
-    FileExists {
-        /// The file.
-        path: PathBuf,
-    },
+    FileExists { path: PathBuf },
 
-    /// A file that was just written has other bytes than it was to have.
     #[error("{} does not hold what was written", path.display())]
-    NotAsWritten {
-        /// The file.
-        path: PathBuf,
-    },
+    NotAsWritten { path: PathBuf },
 
-    /// One step of writing a file failed; `state` says what the disk holds now.
     #[error("Cannot {step} {}: {source}; {}", path.display(), state.in_words(kind))]
     NotWritten {
-        /// What was to be done.
         step: Step,
         /// The file or directory it was done to.
         path: PathBuf,
-        /// Why it failed.
         source: io::Error,
-        /// What the disk holds now.
         state: DiskState,
-        /// What was to be written.
         kind: &'static FileKind,
     },
 }

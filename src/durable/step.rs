@@ -7,33 +7,21 @@ use std::path::Path;
 use super::FileKind;
 
 /// One step on the way to a new file.
+#[allow(missing_docs, reason = "the words of each step say what it is")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Looking at the file and its directory.
     Examine,
-    /// Locking the file or its directory.
     Lock,
-    /// Removing what a killed process left behind.
     RemoveStale,
-    /// Removing a file that is not to be there any more.
     Remove,
-    /// Making the temporary file.
     Create,
-    /// Giving the new file its owner and group.
     Owner,
-    /// Giving the new file its access control lists and other extended attributes.
     Attributes,
-    /// Giving the new file its mode.
     Mode,
-    /// Writing the bytes.
     Write,
-    /// Making the bytes durable.
     Sync,
-    /// Giving the new file its name.
     Rename,
-    /// Making the name durable.
     SyncDirectory,
-    /// Reading the new file back.
     ReadBack,
 }
 
@@ -108,20 +96,17 @@ impl Step {
 }
 
 /// What the disk holds after a failure.
+#[allow(missing_docs, reason = "the words of each state say what it is")]
 #[derive(Debug)]
 pub enum DiskState {
-    /// The file is untouched.
     AsItWas,
-    /// The file was replaced as it was to be.
     Replaced,
     /// The file was replaced, then its old bytes were put back durably.
     PutBack,
     /// The file was replaced and could not be put back.
     MayHoldUnused {
-        /// Why not.
         why: io::Error,
     },
-    /// There is no new file.
     NoFile,
 }
 

@@ -4,7 +4,7 @@
 use std::ffi::{c_int, c_uint, c_void};
 
 use super::context::{self, Chunk, Context};
-use super::guard::{Answer, guard};
+use super::guard::guard;
 use super::instance::{self, Host};
 use super::sysvar::values;
 use super::{abi, published, services};
@@ -13,47 +13,18 @@ use crate::crypto::{
 };
 use crate::keys::KeyName;
 use crate::notify::Notify;
-use crate::plugin::{Plugin, PluginError, log};
+use crate::plugin::{Plugin, PluginError, Severity, log};
 use crate::secret::KeyBytes;
 
-/// A key version, or what get_key answers: after a panic "invalid", which is also an error of
-/// get_key.
-struct VersionOrStatus(c_uint);
-impl Answer for VersionOrStatus {
-    const AFTER_PANIC: Self = VersionOrStatus(abi::KR_KEY_VERSION_INVALID);
-}
-
-/// 0, or why a cipher function failed.
-struct CryptStatus(c_int);
-impl Answer for CryptStatus {
-    const AFTER_PANIC: Self = CryptStatus(abi::KR_CRYPT_LIBRARY_ERROR);
-}
-
-/// A length; after a panic the one that makes the server fail to allocate rather than overrun.
-struct Length(c_uint);
-impl Answer for Length {
-    const AFTER_PANIC: Self = Length(c_uint::MAX);
-}
-
-/// The size of a context: it never depends on anything, so it is right after a panic, too.
-struct ContextSize(c_uint);
-impl Answer for ContextSize {
-    const AFTER_PANIC: Self = ContextSize(Context::SIZE as c_uint);
-}
-
-/// 0, or 1 for a failed init or deinit.
-struct InitStatus(c_int);
-impl Answer for InitStatus {
-    const AFTER_PANIC: Self = InitStatus(1);
-}
+/// What init and deinit answer when they failed.
+const FAILED: c_int = 1;
 
 pub(super) unsafe extern "C" fn get_latest_key_version(key_id: c_uint) -> c_uint {
-    guard(|| {
+    guard(abi::KR_KEY_VERSION_INVALID, || {
         let latest = published::current().and_then(|ring| ring.latest(key_id));
         let latest = latest.or_else(|| instance::first_use(key_id));
-        VersionOrStatus(latest.unwrap_or(abi::KR_KEY_VERSION_INVALID))
+        latest.unwrap_or(abi::KR_KEY_VERSION_INVALID)
     })
-    .0
 }
 
 pub(super) unsafe extern "C" fn get_key(
@@ -62,17 +33,16 @@ pub(super) unsafe extern "C" fn get_key(
     buffer: *mut u8,
     length: *mut c_uint,
 ) -> c_uint {
-    guard(|| {
-        let status = match published::current().and_then(|ring| ring.key(key_id, version)) {
+    // An invalid version is also an error of get_key.
+    guard(abi::KR_KEY_VERSION_INVALID, || {
+        match published::current().and_then(|ring| ring.key(key_id, version)) {
             // SAFETY: the server passes a buffer of `*length` bytes and a length of its own, or
             // null for either.
             Some(key) => unsafe { hand_over(key, buffer, length) },
             // SAFETY: as above.
             None => unsafe { get_missing_key(KeyName { id: key_id, version }, buffer, length) },
-        };
-        VersionOrStatus(status)
+        }
     })
-    .0
 }
 
 /// The same for a version that the ring lacks: the store may have it by now. Apart from the way
@@ -123,7 +93,7 @@ unsafe fn hand_over(key: KeyBytes<'_>, buffer: *mut u8, length: *mut c_uint) -> 
 }
 
 pub(super) unsafe extern "C" fn crypt_ctx_size(_key_id: c_uint, _version: c_uint) -> c_uint {
-    guard(|| ContextSize(Context::SIZE as c_uint)).0
+    Context::SIZE as c_uint
 }
 
 #[allow(clippy::too_many_arguments, reason = "the server's signature")]
@@ -137,7 +107,7 @@ pub(super) unsafe extern "C" fn crypt_ctx_init(
     key_id: c_uint,
     version: c_uint,
 ) -> c_int {
-    guard(|| {
+    guard(abi::KR_CRYPT_LIBRARY_ERROR, || {
         // SAFETY: the server passes `klen` and `ivlen` bytes, or null.
         let (key, iv) = unsafe { (context::input(key, klen), context::input(iv, ivlen)) };
         let (direction, padding) = read_flags(flags);
@@ -158,7 +128,6 @@ pub(super) unsafe extern "C" fn crypt_ctx_init(
         // SAFETY: the server has allocated the context with the size that crypt_ctx_size told.
         crypt_status(unsafe { Context::begin(ctx, start) })
     })
-    .0
 }
 
 pub(super) unsafe extern "C" fn crypt_ctx_update(
@@ -184,19 +153,16 @@ pub(super) unsafe extern "C" fn crypt_ctx_finish(ctx: *mut c_void, dst: *mut u8,
 }
 
 pub(super) unsafe extern "C" fn encrypted_length(slen: c_uint, key_id: c_uint, version: c_uint) -> c_uint {
-    guard(|| {
+    // After a panic the server fails to allocate rather than overrun.
+    guard(c_uint::MAX, || {
         let algorithm = published::current().and_then(|ring| ring.algorithm(key_id, version));
-        Length(crypto::encrypted_length(
-            algorithm.unwrap_or(Algorithm::BEFORE_THE_START),
-            slen,
-        ))
+        crypto::encrypted_length(algorithm.unwrap_or(Algorithm::BEFORE_THE_START), slen)
     })
-    .0
 }
 
 /// Reads the settings and the keys, and publishes them. 0 = the plugin runs.
 pub(super) unsafe extern "C" fn init(_plugin: *mut c_void) -> c_int {
-    guard(|| {
+    guard(FAILED, || {
         values::rest_actions();
         let started = scrub::around(|| {
             let notify = Notify::new(|line| log::provider_said(&Host, line));
@@ -207,59 +173,53 @@ pub(super) unsafe extern "C" fn init(_plugin: *mut c_void) -> c_int {
                 values::hide_secrets();
                 instance::start_refresher(&plugin);
                 instance::set_plugin(Some(plugin));
-                InitStatus(0)
+                0
             }
             Err(error) => refuse_start(&error),
         }
     })
-    .0
 }
 
 /// Ends the plugin and wipes all keys; the server calls nothing of it afterwards.
 pub(super) unsafe extern "C" fn deinit(_plugin: *mut c_void) -> c_int {
-    guard(|| {
+    guard(FAILED, || {
         instance::stop_refresher();
         instance::set_plugin(None);
         // SAFETY: the server ends a plugin after all that used it.
         unsafe { published::clear() };
         derive::forget();
-        InitStatus(0)
+        0
     })
-    .0
 }
 
-fn refuse_start(error: &PluginError) -> InitStatus {
+fn refuse_start(error: &PluginError) -> c_int {
     services::fail_start(&error.to_string());
-    services::log(
-        crate::plugin::Severity::Note,
-        &format!("keyroll: hint: {}", error.hint()),
-    );
+    services::log(Severity::Note, &format!("keyroll: hint: {}", error.hint()));
     instance::end_before_recovery_without_keys();
-    InitStatus(1)
+    FAILED
 }
 
 fn read_flags(flags: c_int) -> (Direction, Padding) {
     let has = |flag: c_uint| flags & flag as c_int != 0;
-    let direction = if has(abi::KR_FLAG_ENCRYPT) {
-        Direction::Encrypt
-    } else {
-        Direction::Decrypt
-    };
-    let padding = if has(abi::KR_FLAG_NOPAD) {
-        Padding::None
-    } else {
-        Padding::Padded
-    };
-    (direction, padding)
+    (
+        match has(abi::KR_FLAG_ENCRYPT) {
+            true => Direction::Encrypt,
+            false => Direction::Decrypt,
+        },
+        match has(abi::KR_FLAG_NOPAD) {
+            true => Padding::None,
+            false => Padding::Padded,
+        },
+    )
 }
 
-fn crypt_status(result: Result<(), CipherError>) -> CryptStatus {
-    CryptStatus(result.map_or_else(context::code, |()| abi::KR_CRYPT_OK as c_int))
+fn crypt_status(result: Result<(), CipherError>) -> c_int {
+    result.map_or_else(context::code, |()| abi::KR_CRYPT_OK as c_int)
 }
 
-/// Runs the work behind the guard and tells how many bytes it wrote: 0 unless it succeeded, even
-/// after a panic, because the server uses the number after a failure, too. The work is done without
-/// a place for the number as well: a finish must always wipe.
+/// Runs the work behind the guard and tells how many bytes it wrote: 0 unless it succeeded, as the
+/// server uses the number after a failure, too. Without a place for the number the work is done all
+/// the same: a finish must always wipe.
 ///
 /// # Safety
 /// `dlen` is null or writable.
@@ -272,10 +232,10 @@ unsafe fn write_length(dlen: *mut c_uint, work: impl FnOnce() -> Result<usize, C
     // A place in any case, because a branch here would double the work's code.
     let dlen = told.unwrap_or(&mut nowhere);
     *dlen = 0;
-    guard(|| {
+    guard(abi::KR_CRYPT_LIBRARY_ERROR, || {
         let result = work();
         if !is_told {
-            return CryptStatus(abi::KR_CRYPT_BAD_DATA);
+            return abi::KR_CRYPT_BAD_DATA;
         }
         // At most one block more comes out than the 2^32 - 1 bytes that a call can bring in; that
         // cannot be told.
@@ -284,5 +244,4 @@ unsafe fn write_length(dlen: *mut c_uint, work: impl FnOnce() -> Result<usize, C
             Ok(())
         }))
     })
-    .0
 }

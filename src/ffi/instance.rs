@@ -10,7 +10,7 @@ use super::sysvar::values;
 use super::{published, services};
 use crate::cancel;
 use crate::datadir::aria;
-use crate::keys::{KeyName, NewVersions, VersionStep};
+use crate::keys::{KeyName, VersionStep};
 use crate::plugin::reload_throttle::ReloadThrottle;
 use crate::plugin::{
     Plugin, PluginError, Published, RefreshTarget, Refresher, Server, Severity, Statement, Status, Wake, log,
@@ -58,6 +58,7 @@ pub(super) fn start_refresher(plugin: &Plugin) {
 
 /// Ends and joins the thread.
 pub(super) fn stop_refresher() {
+    // A statement of its own, so that the thread is joined without the lock.
     let refresher = refresher_slot().take();
     drop(refresher);
 }
@@ -85,13 +86,12 @@ pub(super) fn set_refresh_policy(policy: RefreshPolicy) {
     }
 }
 
-/// What is to be done about a version that the server asks for and the ring lacks; whether it may
-/// be there now.
+/// Reads the store again in mariadb-backup, for a version that the ring lacks; whether it may be
+/// there now.
 ///
-/// The tool reads the store again: a server that rotates while a backup runs writes the new version
-/// into its redo log (before MariaDB 10.8 at each checkpoint), and the tool fails unless it can
-/// read that. A server knows of no version that is not in its ring, but in a store that others
-/// write to, where the refresher sees to it.
+/// A server that rotates while a backup runs writes the new version into its redo log (before
+/// MariaDB 10.8 at each checkpoint), which the tool must be able to read. In a server the refresher
+/// sees to what others add to the store.
 #[cold]
 pub(super) fn reload_for(name: KeyName) -> bool {
     static RELOADS: Lazy<ReloadThrottle> = Lazy::new(ReloadThrottle::default);
@@ -107,26 +107,22 @@ pub(super) fn report_missing_version(name: KeyName) {
     let (Some(plugin), Some(ring)) = (plugin(), published::current()) else {
         return;
     };
-    if let Some(report) = plugin.report_missing_version(name, ring, is_requested) {
+    if let Some(report) = plugin.missing.add_version(name, ring, is_requested) {
         // Without a thread nothing is logged; there are worse troubles then.
-        let _ = on_own_stack(|| plugin.log_missing_version(report, ring, &Host));
+        let _ = on_own_stack(|| report.log(plugin.contents(ring), None, &Host));
     }
 }
 
-/// Ends the server, whose start keyroll has refused, where going on would lose data: the server
-/// lets Aria recover from a crash without the plugin, which leaves encrypted tables out and then
-/// counts what was to be done to them as done.
-///
-/// Nothing but this library has run by then that wrote to the data directory; so it ends at once,
-/// as after a kill.
+/// Ends the server, whose start keyroll has refused, where going on would lose data: without the
+/// plugin Aria's recovery from a crash leaves encrypted tables out and then counts what was to be
+/// done to them as done. Nothing has written to the data directory by then; so it ends at once.
 pub(super) fn end_before_recovery_without_keys() {
     if !services::is_server_starting() {
         return;
     }
-    let table = Host
-        .data_directory()
-        .and_then(|data| aria::encrypted_table(&data));
-    if let Some(table) = table {
+    if let Some(data) = Host.data_directory()
+        && let Some(table) = aria::encrypted_table(&data)
+    {
         let text = format!(
             "keyroll: the server ends here: without its keys Aria's recovery would lose rows of encrypted tables, {} for one",
             table.display()
@@ -185,7 +181,7 @@ pub(super) fn first_use(id: u32) -> Option<u32> {
     let may_make = !is_requested && values::auto_create_keys() && !services::is_backup_tool();
     let statement = services::statement();
     let work = || {
-        if may_make && statement == Statement::MakesOrAltersTable && plugin.makes_keys() {
+        if may_make && statement == Statement::MakesOrAltersTable && plugin.makes_keys {
             return on_own_stack(|| plugin.first_use(id, values::new_keys(), &Host, &STATUS))
                 .unwrap_or_else(|error| Err(log::not_made(&Host, &STATUS, id, &PluginError::NoThread(error))))
                 .unwrap_or_else(|text| {
@@ -204,45 +200,8 @@ pub(super) fn first_use(id: u32) -> Option<u32> {
     cancel::while_wanted(move || unsafe { services::is_killed(thd) }, work)
 }
 
-/// Rotates keys as `SET GLOBAL keyroll_rotate_key = request` asks for; otherwise the statement's
-/// error.
-pub(super) fn rotate_keys(request: i64, new: NewVersions<'_>) -> Result<(), String> {
-    let doing = if request == -1 {
-        "rotation of all keys".into()
-    } else {
-        format!("rotation of key {request}")
-    };
-    act(&doing, new.step, |plugin| {
-        plugin.rotate_keys(request, new, &Host, &STATUS)
-    })
-}
-
-/// Takes up key versions that were added to the store; otherwise the statement's error.
-pub(super) fn reload(step: VersionStep) -> Result<(), String> {
-    act("reload of the keys", step, |plugin| plugin.reload(&Host, &STATUS))
-}
-
-/// Wraps the keystore anew; otherwise the statement's error.
-pub(super) fn rotate_master_key() -> Result<(), String> {
-    run("rotation of the master key", |plugin| {
-        plugin.rotate_master_key(&Host, &STATUS)
-    })
-}
-
-/// Writes all keys into a new keystore; otherwise the statement's error.
-pub(super) fn save_keys(request: &[u8]) -> Result<(), String> {
-    run("saving the keys", |plugin| plugin.save_keys(request, &Host))
-}
-
-/// Goes on with another master key; otherwise the statement's error.
-pub(super) fn adopt_master_key(uri: &str) -> Result<(), String> {
-    run("change of the master key", |plugin| {
-        plugin.adopt_master_key(uri, &Host)
-    })
-}
-
-/// Runs an action that may bring new versions.
-fn act(
+/// Runs an action that may bring new versions; otherwise the statement's error.
+pub(super) fn run_and_reencrypt(
     doing: &str,
     step: VersionStep,
     action: impl FnOnce(&Plugin) -> Result<(), PluginError> + Send,
@@ -253,8 +212,12 @@ fn act(
     Ok(())
 }
 
-/// Runs an action on a stack of its own: a statement may have little left.
-fn run(doing: &str, action: impl FnOnce(&Plugin) -> Result<(), PluginError> + Send) -> Result<(), String> {
+/// Runs an action on a stack of its own, as a statement may have little left; otherwise the
+/// statement's error.
+pub(super) fn run(
+    doing: &str,
+    action: impl FnOnce(&Plugin) -> Result<(), PluginError> + Send,
+) -> Result<(), String> {
     let act = || {
         let plugin = plugin().ok_or(PluginError::NotRunning)?;
         action(&plugin)
@@ -280,7 +243,9 @@ impl Server for Host {
 
     fn publish(&self, now: &Published) {
         published::publish(&now.ring);
-        STATUS.tell_store(&now.source, &now.master_key);
+        let mut store = STATUS.store();
+        now.source.clone_into(&mut store.source);
+        now.master_key.clone_into(&mut store.master_key);
     }
 
     fn wake_encryption_threads(&self) -> Wake {

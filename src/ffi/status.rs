@@ -5,17 +5,11 @@ use std::ptr;
 
 use super::abi;
 use super::cell::ServerCell;
-use super::guard::{Answer, guard};
+use super::guard::guard;
 use super::instance::STATUS;
 use super::published;
 use crate::one_line::one_line;
 use crate::settings::as_variables;
-
-/// 0: the value is in the buffer.
-struct ShowStatus(c_int);
-impl Answer for ShowStatus {
-    const AFTER_PANIC: Self = ShowStatus(1);
-}
 
 /// The value of a status variable.
 enum Shown {
@@ -38,7 +32,7 @@ macro_rules! status_variables {
                         ) -> c_int {
                             // SAFETY: the server passes its own copy of the declaration and the
                             // buffer.
-                            guard(|| unsafe { write($value, var, buffer) }).0
+                            guard(1, || unsafe { write($value, var, buffer) })
                         }
                         show as *mut c_void
                     },
@@ -50,30 +44,28 @@ macro_rules! status_variables {
 }
 
 status_variables! {
-    store = Shown::Text(STATUS.store());
-    master_key = Shown::Text(STATUS.master_key());
+    store = Shown::Text(STATUS.store().source.clone());
+    master_key = Shown::Text(STATUS.store().master_key.clone());
     keys = Shown::Number(published::current().map_or(0, |ring| ring.keys() as u64));
     key_versions = Shown::Number(published::current().map_or(0, |ring| ring.versions() as u64));
-    rotations = Shown::Number(STATUS.key_rotations());
-    master_key_rotations = Shown::Number(STATUS.master_key_rotations());
-    keys_created = Shown::Number(STATUS.created());
-    reloads = Shown::Number(STATUS.reloads());
+    rotations = Shown::Number(STATUS.key_rotations.get());
+    master_key_rotations = Shown::Number(STATUS.master_key_rotations.get());
+    keys_created = Shown::Number(STATUS.created.get());
+    reloads = Shown::Number(STATUS.reloads.get());
     last_error = Shown::Text(STATUS.last_error());
     last_error_time = Shown::Text(STATUS.last_error_time());
 }
 
-/// Puts the value into the buffer and says of which type it is. A text is cut at the buffer's end.
+/// Puts the value into the buffer and says of which type it is; 0, or 1 where there is no buffer. A
+/// text is cut at the buffer's end.
 ///
 /// # Safety
 /// `var` is null or writable, `buffer` is null or has `KR_SHOW_BUFFER` bytes, aligned for a number.
-unsafe fn write(value: Shown, var: *mut abi::kr_show_var, buffer: *mut c_char) -> ShowStatus {
+unsafe fn write(value: Shown, var: *mut abi::kr_show_var, buffer: *mut c_char) -> c_int {
     // SAFETY: by this function's contract.
-    let Some(var) = (unsafe { var.as_mut() }) else {
-        return ShowStatus(1);
+    let Some(var) = (unsafe { var.as_mut() }).filter(|_| !buffer.is_null()) else {
+        return 1;
     };
-    if buffer.is_null() {
-        return ShowStatus(1);
-    }
     var.value = buffer.cast();
     match value {
         Shown::Number(number) => {
@@ -87,10 +79,8 @@ unsafe fn write(value: Shown, var: *mut abi::kr_show_var, buffer: *mut c_char) -
             let text = one_line(&text);
             let room = abi::KR_SHOW_BUFFER as usize - 1;
             // Never in the midst of a character.
-            let end = (0..=room.min(text.len()))
-                .rfind(|&end| text.is_char_boundary(end))
-                .unwrap_or(0);
-            let text = &text.as_bytes()[..end];
+            let end = (0..=room.min(text.len())).rfind(|&end| text.is_char_boundary(end));
+            let text = &text.as_bytes()[..end.unwrap_or(0)];
             // SAFETY: the text and the NUL after it fit into the buffer, which is apart from both.
             unsafe {
                 ptr::copy_nonoverlapping(text.as_ptr().cast(), buffer, text.len());
@@ -98,5 +88,5 @@ unsafe fn write(value: Shown, var: *mut abi::kr_show_var, buffer: *mut c_char) -
             }
         }
     }
-    ShowStatus(0)
+    0
 }

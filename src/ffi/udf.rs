@@ -1,26 +1,17 @@
 //! The function `keyroll_keys()`: all key versions as a JSON array. Anyone may call it, so it shows
 //! no key.
 
-use std::ffi::{CStr, c_char, c_ulong};
+use std::ffi::{c_char, c_ulong};
 use std::ptr;
 
-use super::guard::{Answer, guard};
+use super::guard::guard;
 use super::{abi, published};
 use crate::plugin::status;
 
-/// Whether the function can run: 0, or 1 with a message.
-struct Refused(c_char);
-impl Answer for Refused {
-    const AFTER_PANIC: Self = Refused(1);
-}
+/// What a function answers that cannot run.
+const REFUSED: c_char = 1;
 
-/// The text, or null.
-struct Text(*const c_char);
-impl Answer for Text {
-    const AFTER_PANIC: Self = Text(ptr::null());
-}
-
-/// Prepares one use of the function in a statement.
+/// Prepares one use of the function in a statement: 0, or [`REFUSED`] with a message.
 ///
 /// # Safety
 /// The server's contract for `NAME_init`: the structures are its own, the message has 512 bytes.
@@ -31,24 +22,27 @@ pub(super) unsafe extern "C" fn keyroll_keys_init(
     args: *mut abi::kr_udf_args,
     message: *mut c_char,
 ) -> c_char {
-    guard(|| {
+    guard(REFUSED, || {
         // SAFETY: by this function's contract, or null.
         let (Some(init), Some(args)) = (unsafe { init.as_mut() }, unsafe { args.as_ref() }) else {
-            return Refused(1);
+            return REFUSED;
         };
         if args.arg_count != 0 {
-            // SAFETY: by this function's contract.
-            unsafe { put_message(message, c"keyroll_keys() takes no argument") };
-            return Refused(1);
+            let text = c"keyroll_keys() takes no argument";
+            debug_assert!(text.count_bytes() < abi::KR_UDF_MESSAGE_ROOM as usize);
+            if !message.is_null() {
+                // SAFETY: by this function's contract; the text is far shorter.
+                unsafe { ptr::copy_nonoverlapping(text.as_ptr(), message, text.count_bytes() + 1) };
+            }
+            return REFUSED;
         }
         init.maybe_null = 1;
         init.const_item = 0;
         // Above 65535, so that a long list is a LONGTEXT and not cut.
         init.max_length = 16 * 1024 * 1024;
         init.ptr = Box::into_raw(Box::new(String::new())).cast();
-        Refused(0)
+        0
     })
-    .0
 }
 
 /// The list: NULL where the plugin does not run.
@@ -66,7 +60,7 @@ pub(super) unsafe extern "C" fn keyroll_keys(
     is_null: *mut c_char,
     _error: *mut c_char,
 ) -> *const c_char {
-    guard(|| {
+    guard(ptr::null(), || {
         // SAFETY: by this function's contract, or null; the list lives until the next call or the
         // end.
         let list = unsafe { init.as_mut().and_then(|init| init.ptr.cast::<String>().as_mut()) };
@@ -76,17 +70,16 @@ pub(super) unsafe extern "C" fn keyroll_keys(
             (Some(list), Some(length), Some(ring)) => {
                 *list = status::keys_as_json(ring);
                 *length = list.len() as c_ulong;
-                Text(list.as_ptr().cast())
+                list.as_ptr().cast()
             }
             _ => {
                 if let Some(is_null) = is_null {
                     *is_null = 1;
                 }
-                Text(ptr::null())
+                ptr::null()
             }
         }
     })
-    .0
 }
 
 /// Ends one use of the function.
@@ -96,7 +89,7 @@ pub(super) unsafe extern "C" fn keyroll_keys(
 // SAFETY: as above.
 #[unsafe(no_mangle)]
 pub(super) unsafe extern "C" fn keyroll_keys_deinit(init: *mut abi::kr_udf_init) {
-    guard(|| {
+    guard((), || {
         // SAFETY: by this function's contract, or null.
         let Some(init) = (unsafe { init.as_mut() }) else {
             return;
@@ -107,14 +100,4 @@ pub(super) unsafe extern "C" fn keyroll_keys_deinit(init: *mut abi::kr_udf_init)
             drop(unsafe { Box::from_raw(list) });
         }
     });
-}
-
-/// # Safety
-/// `message` is null or has 512 bytes.
-unsafe fn put_message(message: *mut c_char, text: &CStr) {
-    debug_assert!(text.count_bytes() < abi::KR_UDF_MESSAGE_ROOM as usize);
-    if !message.is_null() {
-        // SAFETY: by this function's contract; all our messages are far shorter.
-        unsafe { ptr::copy_nonoverlapping(text.as_ptr(), message, text.count_bytes() + 1) };
-    }
 }

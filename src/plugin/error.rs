@@ -15,132 +15,81 @@ use crate::store::{MarkError, StoreError};
 /// A failure of a start, a rotation or a reload. Nothing was changed unless the key store's error
 /// says so.
 #[derive(Debug, Error)]
+#[allow(missing_docs, reason = "the messages and fields say what they hold")]
 pub enum PluginError {
-    /// The key store failed.
     #[error(transparent)]
     KeyStore(#[from] StoreError),
 
-    /// The key store is not the one that the data needs.
     #[error(transparent)]
     Mark(#[from] MarkError),
 
-    /// The server may start no more threads.
     #[error("no thread could be started for it: {0}")]
     NoThread(io::Error),
 
-    /// New versions are in the store, but the mark beside the data does not know them.
     #[error("{store} has new versions, which are not used because the mark could not be written: {source}")]
-    NotMarked {
-        /// The store.
-        store: String,
-        /// Why.
-        source: FileError,
-    },
+    NotMarked { store: String, source: FileError },
 
-    /// The settings name no key store that can be opened.
     #[error(transparent)]
     Settings(#[from] SettingsError),
 
-    /// A statement was to make the server run another program.
     #[error("the master key {uri} can be set in my.cnf only, because the server would run a program")]
-    ExecByStatement {
-        /// What was asked for.
-        uri: String,
-    },
+    ExecByStatement { uri: String },
 
-    /// A statement was to make the server show its token to another host.
     #[error(
         "the master key {uri} can be set in my.cnf only, because the server's token for Vault would go to another host"
     )]
-    VaultByStatement {
-        /// What was asked for.
-        uri: String,
-    },
+    VaultByStatement { uri: String },
 
-    /// Keys were to be saved at something else than a path.
     #[error("{path:?} is not an absolute path")]
-    SaveTo {
-        /// What was asked for.
-        path: String,
-    },
+    SaveTo { path: String },
 
-    /// Keys were to be saved under a master key that a statement may not name.
     #[error(
         "the keys are not saved under {uri}: a statement may name a file: alone, as it must neither send keys to another \
          host nor run a program"
     )]
-    SaveUnder {
-        /// What was asked for.
-        uri: String,
-    },
+    SaveUnder { uri: String },
 
-    /// Keys were to be saved where there is a file.
     #[error("{} exists, and is not overwritten", path.display())]
     SaveOver {
-        /// The file.
         path: PathBuf,
         /// Whether it is a whole keystore, as far as can be told without its master key.
         is_keystore: bool,
     },
 
-    /// The number in SET GLOBAL keyroll_rotate_key is no key id.
     #[error("{request} is not a key id: 1 to 4294967295, or -1 for all keys")]
-    NotAKeyId {
-        /// What was asked for.
-        request: i64,
-    },
+    NotAKeyId { request: i64 },
 
-    /// A key was to be made that existing data is encrypted with.
     #[error("{file} is encrypted with a key {id} that {store} lacks")]
     KeyInUse {
-        /// The key.
         id: u32,
         /// A file, or what else is known of the data.
         file: String,
-        /// The key store.
         store: String,
     },
 
-    /// So many keys were made at their first use that no more are.
     #[error(
         "{limit} keys were made at their first use since the start, as many as keyroll_auto_create_limit allows"
     )]
-    TooManyCreated {
-        /// The limit.
-        limit: u32,
-    },
+    TooManyCreated { limit: u32 },
 
-    /// It cannot be seen whether existing data is encrypted with a key that was to be made.
     #[error("whether there is data under another key {id} cannot be seen: {reason}")]
-    DataUnseen {
-        /// The key.
-        id: u32,
-        /// Why.
-        reason: String,
-    },
+    DataUnseen { id: u32, reason: String },
 
-    /// What a statement asked for was given up, because it was killed.
     #[error("the statement was killed")]
     StatementKilled,
 
-    /// Other statements, or the refresher, were at work on the keys all the time.
     #[error("others have been at work on the keys for more than {} s", super::TURN_TIMEOUT.as_secs())]
     Busy,
 
-    /// The master key was rotated, but the keys in memory do not show it yet.
     #[error("{master_key} wraps the keystore now, but {source} before the server showed it")]
     NotShown {
-        /// What wraps the keystore.
         master_key: String,
-        /// Why the rotation did not come to its end.
         source: Box<PluginError>,
     },
 
-    /// The refresher met a bug. The next refresh comes all the same.
     #[error("a bug of keyroll ended it; the lines above say where")]
     RefreshPanicked,
 
-    /// A variable that acts was set while the plugin was not running.
     #[error("keyroll is not running")]
     NotRunning,
 }

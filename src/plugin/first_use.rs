@@ -7,11 +7,10 @@
 use std::time::{Duration, Instant};
 
 use super::missing::StoreContents;
-use super::missing_keys::MissingReport;
 use super::{Plugin, PluginError, Server, State, Statement, Status, log};
 use crate::cancel;
 use crate::datadir::{self, WalkError};
-use crate::keys::{KeyName, KeySpec, Ring};
+use crate::keys::{KeySpec, Ring};
 
 /// The key of the redo log and all else that is not a table's own; the server's number. Its data
 /// need not name it.
@@ -103,11 +102,6 @@ impl Plugin {
         used.map(|()| state.published.ring.latest(id))
     }
 
-    /// Whether the store makes keys at their first use.
-    pub fn makes_keys(&self) -> bool {
-        self.makes_keys
-    }
-
     /// What existing data is encrypted with a key of this id, for people. A key that data knows is
     /// never made.
     pub(super) fn data_under(&self, id: u32, server: &dyn Server) -> Result<Option<String>, PluginError> {
@@ -156,25 +150,8 @@ impl Plugin {
         }
     }
 
-    /// What is to be [logged](Self::log_missing_version) of a version that these keys lack.
-    /// `is_requested`: a refresh of the store may still bring it. It waits for nothing and takes
-    /// little stack.
-    pub fn report_missing_version(
-        &self,
-        name: KeyName,
-        ring: &Ring,
-        is_requested: bool,
-    ) -> Option<MissingReport> {
-        self.missing.add_version(name, ring, is_requested)
-    }
-
-    /// Logs that a version is missing.
-    pub fn log_missing_version(&self, report: MissingReport, ring: &Ring, server: &dyn Server) {
-        report.log(self.contents(ring), None, server);
-    }
-
     /// The keys of the store. It waits for nothing.
-    fn contents<'a>(&'a self, ring: &'a Ring) -> StoreContents<'a> {
+    pub(crate) fn contents<'a>(&'a self, ring: &'a Ring) -> StoreContents<'a> {
         StoreContents {
             ring,
             source: &self.source,
@@ -211,12 +188,12 @@ impl State {
         server: &dyn Server,
         status: &Status,
     ) -> Result<(), PluginError> {
-        if status.created() >= u64::from(limit) {
+        if status.created.get() >= u64::from(limit) {
             return Err(PluginError::TooManyCreated { limit });
         }
         let created = self.store.create_key(id, spec, Some(&self.published.ring))?;
         self.publish(&created.keys, server)?;
-        status.count_created(created.new.len() as u64);
+        status.created.add(created.new.len() as u64);
         log::created(server, &created.new, &self.published);
         Ok(())
     }

@@ -114,17 +114,17 @@ fn a_start_tells_who_wraps_the_keystore_and_what_encrypts() {
 #[test]
 fn the_first_use_of_a_key_makes_it_durably_before_it_is_told() {
     let s = started();
-    assert!(s.plugin.makes_keys());
+    assert!(s.plugin.makes_keys);
     assert_eq!(s.first_use(7, FAST), Some(1));
     assert_eq!(s.server.latest(7), Some(1));
     assert!(
         s.server
             .logged(Severity::Note, "made key 7 because it was asked for: version 1")
     );
-    assert_eq!(s.status.created(), 1);
+    assert_eq!(s.status.created.get(), 1);
     // Another thread that asked at the same moment gets the same.
     assert_eq!(s.first_use(7, KeySpec::DEFAULT), Some(1));
-    assert_eq!(s.status.created(), 1);
+    assert_eq!(s.status.created.get(), 1);
 
     let again = Recorder::default();
     Plugin::start(settings_of(s.directory.path()), &again).unwrap();
@@ -189,7 +189,7 @@ fn a_key_file_makes_no_key_at_first_use() {
     fs::write(&path, "1;00112233445566778899aabbccddeeff\n").unwrap();
     let server = Recorder::default();
     let plugin = Plugin::start(settings(&path), &server).unwrap();
-    assert!(!plugin.makes_keys());
+    assert!(!plugin.makes_keys);
     assert!(
         plugin
             .first_use(7, new(FAST), &server, &Status::default())
@@ -226,7 +226,7 @@ fn a_key_that_data_is_encrypted_with_is_never_made_another_time() {
     assert!(s.server.logged(Severity::Error, words));
     assert!(s.server.logged(Severity::Error, "put the right store back"));
     assert_eq!(fs::read(s.path("keystore")).unwrap(), before);
-    assert_eq!((s.server.latest(7), s.status.created()), (None, 0));
+    assert_eq!((s.server.latest(7), s.status.created.get()), (None, 0));
     assert_eq!(s.first_use(8, FAST), Some(1), "another key is another matter");
 }
 
@@ -234,10 +234,9 @@ fn a_key_that_data_is_encrypted_with_is_never_made_another_time() {
 fn a_key_of_system_data_or_that_a_page_asked_for_is_never_made() {
     let s = started();
     let ring = s.plugin.published().ring;
-    let report = s
-        .plugin
-        .report_missing_version(KeyName { id: 7, version: 3 }, &ring, false);
-    s.plugin.log_missing_version(report.unwrap(), &ring, &s.server);
+    let name = KeyName { id: 7, version: 3 };
+    let report = s.plugin.missing.add_version(name, &ring, false).unwrap();
+    report.log(s.plugin.contents(&ring), None, &s.server);
     assert_eq!(s.first_use(7, FAST), None);
     let error = s.plugin.data_under(1, &s.server).unwrap();
     assert!(error.is_some_and(|what| what.contains("redo log")));
@@ -249,7 +248,7 @@ fn a_key_is_not_made_where_the_data_cannot_be_seen() {
     s.server.data = None;
     assert_eq!(s.first_use(7, FAST), None);
     assert!(s.server.logged(Severity::Error, "data directory"));
-    assert_eq!(s.status.created(), 0);
+    assert_eq!(s.status.created.get(), 0);
 }
 
 #[test]
@@ -257,7 +256,7 @@ fn a_statement_that_is_killed_makes_no_key_and_the_next_one_does() {
     let s = started();
     s.add_table(9);
     let killed = crate::cancel::while_wanted(|| true, || s.first_use(7, FAST));
-    assert_eq!((killed, s.status.created()), (None, 0));
+    assert_eq!((killed, s.status.created.get()), (None, 0));
     assert_eq!(s.first_use(7, FAST), Some(1));
 }
 
@@ -272,7 +271,7 @@ fn a_key_that_another_server_made_comes_with_its_table() {
     );
     s.add_table(7);
     assert_eq!(s.first_use(7, FAST), Some(1));
-    assert_eq!(s.status.created(), 0);
+    assert_eq!(s.status.created.get(), 0);
     assert!(s.server.logged(Severity::Note, "noticed in keystore"));
     let bytes = |server: &Recorder| {
         let published = server.published.lock().unwrap().last().unwrap().clone();
@@ -325,7 +324,7 @@ fn a_missing_key_is_told_with_the_file_that_needs_it_and_a_question_for_one_is_n
         ),
         "{errors:?}"
     );
-    assert_eq!(s.status.created(), 0);
+    assert_eq!(s.status.created.get(), 0);
 }
 
 #[test]
@@ -346,7 +345,7 @@ fn a_rotation_of_the_master_key_that_is_killed_when_it_is_done_says_what_is_in_f
         "{text}"
     );
     assert!(error.hint().contains("keyroll_reload_keys"));
-    assert_eq!(s.status.master_key_rotations(), 1);
+    assert_eq!(s.status.master_key_rotations.get(), 1);
     s.plugin.reload(&s.server, &s.status).unwrap();
     assert!(s.plugin.published().master_key.starts_with("version 2 of "));
 }
@@ -387,7 +386,7 @@ fn a_rotation_of_the_master_key_keeps_every_data_key() {
     let before = keys(&s);
     s.plugin.rotate_master_key(&s.server, &s.status).unwrap();
     assert_eq!(keys(&s), before);
-    assert_eq!(s.status.master_key_rotations(), 1);
+    assert_eq!(s.status.master_key_rotations.get(), 1);
     assert!(s.server.logged(
         Severity::Note,
         "rotated the master key: version 2 of master key file "
@@ -414,7 +413,7 @@ fn data_keys_are_made_and_rotated_while_the_master_key_provider_keeps_a_rotation
             .rotate_keys(1, NewVersions::DEFAULT, &s.server, &s.status)
             .unwrap();
         s.plugin.reload(&s.server, &s.status).unwrap();
-        assert!(!rotation.is_finished() && s.status.master_key_rotations() == 0);
+        assert!(!rotation.is_finished() && s.status.master_key_rotations.get() == 0);
         assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
         drop(provider);
         rotation.join().unwrap().unwrap();
@@ -436,7 +435,7 @@ fn a_rotation_of_the_master_key_that_fails_changes_nothing() {
     fs::rename(s.path("master"), s.path("away")).unwrap();
     s.plugin.rotate_master_key(&s.server, &s.status).unwrap_err();
     assert_eq!(fs::read(s.path("keystore")).unwrap(), keystore);
-    assert_eq!(s.status.master_key_rotations(), 0);
+    assert_eq!(s.status.master_key_rotations.get(), 0);
     // Only that needs the master key: data keys go on.
     s.plugin
         .rotate_keys(1, NewVersions::DEFAULT, &s.server, &s.status)

@@ -16,33 +16,41 @@ use super::{PluginError, Published, Server, Severity, Wake};
 /// The statement that makes InnoDB's encryption threads look for new key versions.
 const WAKING_STATEMENT: &str = "SELECT COUNT(*) FROM information_schema.INNODB_TABLESPACES_ENCRYPTION";
 
+/// Writes a line of this severity.
+macro_rules! line {
+    ($server:ident, $severity:ident, $($text:tt)*) => {
+        $server.log(Severity::$severity, &format!($($text)*))
+    };
+}
+
 /// What should be mended in the key store.
 pub(crate) fn warnings(server: &dyn Server, warnings: &[Warning]) {
     for warning in warnings {
-        server.log(Severity::Warning, &format!("keyroll: {warning}"));
+        line!(server, Warning, "keyroll: {warning}");
     }
 }
 
 /// The start.
 pub(crate) fn loaded(server: &dyn Server, published: &Published) {
-    let ring = &published.ring;
-    server.log(
-        Severity::Note,
-        &format!(
-            "keyroll: loaded {} from {}{}, encrypting with {}",
-            amount(published),
-            published.source,
-            opened_by(published),
-            ciphers(ring)
-        ),
+    let (amount, source) = (amount(published), &published.source);
+    let wrapped = match published.master_key.as_str() {
+        "" => String::new(),
+        master_key => format!(", wrapped by {master_key}"),
+    };
+    let ciphers = ciphers(&published.ring);
+    line!(
+        server,
+        Note,
+        "keyroll: loaded {amount} from {source}{wrapped}, encrypting with {ciphers}"
     );
     if_not_locked(server);
     // The server reads mysql.plugin after it has started InnoDB.
     if server.is_up() {
-        server.log(
-            Severity::Warning,
+        line!(
+            server,
+            Warning,
             "keyroll: loaded by INSTALL, which is too late after a crash: InnoDB does not start again without its keys; \
-             write plugin_load_add = keyroll into my.cnf",
+             write plugin_load_add = keyroll into my.cnf"
         );
     }
 }
@@ -51,29 +59,26 @@ pub(crate) fn loaded(server: &dyn Server, published: &Published) {
 /// is too low.
 fn if_not_locked(server: &dyn Server) {
     static IS_TOLD: AtomicBool = AtomicBool::new(false);
-    let Some(kib) = needed_limit().filter(|_| !IS_TOLD.swap(true, Ordering::Relaxed)) else {
-        return;
-    };
-    server.log(
-        Severity::Warning,
-        &format!(
+    if let Some(kib) = needed_limit()
+        && !IS_TOLD.swap(true, Ordering::Relaxed)
+    {
+        line!(
+            server,
+            Warning,
             "keyroll: the keys could not be locked in memory and may be swapped out: that takes {kib} KiB now and a little more \
              with each new version; raise the limit (LimitMEMLOCK={kib}K or more in the systemd unit, ulimit -l {kib})"
-        ),
-    );
+        );
+    }
 }
 
 /// A reload.
 pub(crate) fn reloaded(server: &dyn Server, published: &Published, new: usize) {
     if_not_locked(server);
-    server.log(
-        Severity::Note,
-        &format!(
-            "keyroll: reloaded {}, {} of them new, from {}",
-            amount(published),
-            new,
-            published.source
-        ),
+    let (amount, source) = (amount(published), &published.source);
+    line!(
+        server,
+        Note,
+        "keyroll: reloaded {amount}, {new} of them new, from {source}"
     );
 }
 
@@ -85,32 +90,31 @@ pub(crate) fn noticed(server: &dyn Server, added: &[Added], now: &Published) {
             Some((was, _)) => format!("{name} is the latest now, after version {was}"),
             None => format!("key {} is there now, with version {}", name.id, name.version),
         };
-        server.log(
-            Severity::Note,
-            &format!("keyroll: noticed in {}: {text}", now.source),
-        );
+        line!(server, Note, "keyroll: noticed in {}: {text}", now.source);
     }
 }
 
 /// A refresh of the store that failed, and was not logged for the same reason before.
 pub(crate) fn refresh_failed(server: &dyn Server, status: &super::Status, error: &PluginError) {
-    let text = format!(
+    line!(
+        server,
+        Warning,
         "keyroll: the refresh of the keys failed: {error}; the keys that are here go on working. Hint: {}",
         error.hint()
     );
-    server.log(Severity::Warning, &text);
-    status.remember_error(&format!("refresh of the keys: {error}"));
+    status.remember_error(format!("refresh of the keys: {error}"));
 }
 
 /// The first refresh of the store that succeeded after failures.
 pub(crate) fn refresh_succeeded(server: &dyn Server) {
-    server.log(Severity::Note, "keyroll: the refresh of the keys succeeds again");
+    line!(server, Note, "keyroll: the refresh of the keys succeeds again");
 }
 
 /// A rotation. A key that changed its cipher is pointed out.
 pub(crate) fn keys_rotated(server: &dyn Server, new: &[KeyName], added: &[Added], now: &Published) {
     if_not_locked(server);
     for name in new {
+        let KeyName { id, version } = name;
         let changed = match added.iter().find(|added| added.name == *name) {
             Some(Added {
                 algorithm: is,
@@ -119,12 +123,11 @@ pub(crate) fn keys_rotated(server: &dyn Server, new: &[KeyName], added: &[Added]
             }) if was != is => format!(" (encrypts with {}, before with {})", is.name(), was.name()),
             _ => String::new(),
         };
-        server.log(
-            Severity::Note,
-            &format!(
-                "keyroll: rotated key {}: version {}{changed} is the latest now, stored in {}",
-                name.id, name.version, now.source
-            ),
+        line!(
+            server,
+            Note,
+            "keyroll: rotated key {id}: version {version}{changed} is the latest now, stored in {}",
+            now.source
         );
     }
 }
@@ -132,88 +135,87 @@ pub(crate) fn keys_rotated(server: &dyn Server, new: &[KeyName], added: &[Added]
 /// A key that was made when the server first asked for it.
 pub(crate) fn created(server: &dyn Server, new: &[KeyName], now: &Published) {
     if_not_locked(server);
-    for name in new {
-        server.log(
-            Severity::Note,
-            &format!(
-                "keyroll: made key {} because it was asked for: version {} is stored in {}. If there is data that was \
-                 encrypted with another key {}, this is not its keystore",
-                name.id, name.version, now.source, name.id
-            ),
+    for KeyName { id, version } in new {
+        line!(
+            server,
+            Note,
+            "keyroll: made key {id} because it was asked for: version {version} is stored in {}. If there is data that was \
+             encrypted with another key {id}, this is not its keystore",
+            now.source
         );
     }
 }
 
 /// A rotation of the master key.
 pub(crate) fn master_key_rotated(server: &dyn Server, now: &Published) {
-    server.log(
-        Severity::Note,
-        &format!(
-            "keyroll: rotated the master key: {} wraps {} now; keep older versions as long as copies of the keystore \
-             that they wrapped",
-            now.master_key, now.source
-        ),
+    line!(
+        server,
+        Note,
+        "keyroll: rotated the master key: {} wraps {} now; keep older versions as long as copies of the keystore \
+         that they wrapped",
+        now.master_key,
+        now.source
     );
 }
 
 /// Another master key.
 pub(crate) fn master_key_adopted(server: &dyn Server, now: &Published) {
-    server.log(
-        Severity::Note,
-        &format!(
-            "keyroll: {} opens {} from now on; set keyroll_master_key in my.cnf too",
-            now.master_key, now.source
-        ),
+    line!(
+        server,
+        Note,
+        "keyroll: {} opens {} from now on; set keyroll_master_key in my.cnf too",
+        now.master_key,
+        now.source
     );
 }
 
 /// Keys that were saved in a new keystore, under this master key.
 pub(crate) fn saved(server: &dyn Server, keystore: &Path, master_key: &str, now: &Published) {
+    let (amount, keystore) = (amount(now), keystore.display());
     let master_key = match master_key {
         "" => String::new(),
         uri => format!(", keyroll_master_key = {uri}"),
     };
-    server.log(
-        Severity::Note,
-        &format!(
-            "keyroll: saved {} in keystore {}. To start with it, write into my.cnf, in place of keyroll_filename and \
-             keyroll_vault_url: keyroll_keystore = {}{master_key}",
-            amount(now),
-            keystore.display(),
-            keystore.display(),
-        ),
+    line!(
+        server,
+        Note,
+        "keyroll: saved {amount} in keystore {keystore}. To start with it, write into my.cnf, in place of keyroll_filename and \
+         keyroll_vault_url: keyroll_keystore = {keystore}{master_key}"
     );
 }
 
 /// What the master key's provider has to say.
-pub(crate) fn provider_said(server: &dyn Server, line: &str) {
-    server.log(Severity::Note, &format!("keyroll: {line}"));
+pub(crate) fn provider_said(server: &dyn Server, text: &str) {
+    line!(server, Note, "keyroll: {text}");
 }
 
 /// What came of waking the encryption threads.
 pub(crate) fn woken(server: &dyn Server, wake: Wake, step: VersionStep) {
+    let step = step.get();
+    let idle = |setting| {
+        line!(
+            server,
+            Note,
+            "keyroll: InnoDB re-encrypts nothing while {setting} is 0; set it to start"
+        )
+    };
     match wake {
-        Wake::Done { threads: 0, .. } => server.log(
-            Severity::Note,
-            "keyroll: InnoDB re-encrypts nothing while innodb_encryption_threads is 0; set it to start",
-        ),
-        Wake::Done { rotate_key_age: 0, .. } => server.log(
-            Severity::Note,
-            "keyroll: InnoDB re-encrypts nothing while innodb_encryption_rotate_key_age is 0; set it to start",
-        ),
-        Wake::Done { rotate_key_age, .. } if rotate_key_age >= u64::from(step.get()) => server.log(
-            Severity::Note,
-            &format!(
-                "keyroll: innodb_encryption_rotate_key_age is {rotate_key_age}, so InnoDB leaves pages alone whose key \
-                 version is up to {rotate_key_age} behind; one rotation adds {step}. Lower the age to 1, or set \
-                 keyroll_rotate_version_step above the age",
-                step = step.get()
-            ),
+        Wake::Done { threads: 0, .. } => idle("innodb_encryption_threads"),
+        Wake::Done {
+            rotate_key_age: 0, ..
+        } => idle("innodb_encryption_rotate_key_age"),
+        Wake::Done { rotate_key_age, .. } if rotate_key_age >= u64::from(step) => line!(
+            server,
+            Note,
+            "keyroll: innodb_encryption_rotate_key_age is {rotate_key_age}, so InnoDB leaves pages alone whose key \
+             version is up to {rotate_key_age} behind; one rotation adds {step}. Lower the age to 1, or set \
+             keyroll_rotate_version_step above the age"
         ),
         Wake::Done { .. } => {}
-        Wake::NotPossible => server.log(
-            Severity::Note,
-            &format!("keyroll: InnoDB's encryption threads could not be woken; run this statement to start them: {WAKING_STATEMENT}"),
+        Wake::NotPossible => line!(
+            server,
+            Note,
+            "keyroll: InnoDB's encryption threads could not be woken; run this statement to start them: {WAKING_STATEMENT}"
         ),
     }
 }
@@ -233,9 +235,9 @@ pub(crate) fn failed(
         server.log(Severity::Error, &text);
     } else {
         server.log(Severity::Error, &failed);
-        server.log(Severity::Note, &format!("keyroll: hint: {hint}"));
+        line!(server, Note, "keyroll: hint: {hint}");
     }
-    status.remember_error(&format!("{doing}: {error}"));
+    status.remember_error(format!("{doing}: {error}"));
     text
 }
 
@@ -259,12 +261,8 @@ pub(crate) fn missing(server: &dyn Server, missing: Missing, file: Option<&Path>
     };
     let has = match latest {
         Some(_) => {
-            let versions: Vec<u32> = store
-                .ring
-                .versions_of(id)
-                .iter()
-                .map(|name| name.version)
-                .collect();
+            let names = store.ring.versions_of(id);
+            let versions: Vec<u32> = names.iter().map(|name| name.version).collect();
             format!("of key {id} it has {}", list("version", &versions))
         }
         None => format!("it has {}", list("key", &store.ring.ids())),
@@ -282,31 +280,27 @@ pub(crate) fn missing(server: &dyn Server, missing: Missing, file: Option<&Path>
         }
         _ => "The data is newer than this copy of the store",
     };
-    let text = format!(
+    line!(
+        server,
+        Error,
         "keyroll: {what} was asked for{file}, but the store lacks it: {has}. It is {}. {why}. {REMEDY}",
         store.source
     );
-    server.log(Severity::Error, &text);
 }
 
 /// More is missing than is told.
 pub(crate) fn missing_no_more(server: &dyn Server) {
-    server.log(
-        Severity::Error,
-        "keyroll: so many keys and versions are asked for in vain that no more are told until the next start",
+    line!(
+        server,
+        Error,
+        "keyroll: so many keys and versions are asked for in vain that no more are told until the next start"
     );
 }
 
 /// A database's folder and the file in it, which is short and tells enough.
 pub(crate) fn file_name(file: &Path) -> String {
-    let mut parts: Vec<_> = file
-        .components()
-        .rev()
-        .take(2)
-        .map(|part| part.as_os_str().to_string_lossy())
-        .collect();
-    parts.reverse();
-    parts.join("/")
+    let parts: Vec<_> = file.iter().map(|part| part.to_string_lossy()).collect();
+    parts[parts.len().saturating_sub(2)..].join("/")
 }
 
 /// `versions 1, 3, 5 and 12 more up to 29`.
@@ -324,33 +318,18 @@ fn list(one: &str, numbers: &[u32]) -> String {
     }
 }
 
-/// `, wrapped by version 3 of …`, where there is a master key.
-fn opened_by(published: &Published) -> String {
-    match published.master_key.as_str() {
-        "" => String::new(),
-        master_key => format!(", wrapped by {master_key}"),
-    }
-}
-
 /// The ciphers that new data is encrypted with.
 fn ciphers(ring: &Ring) -> String {
     let held = ring.held();
-    let used = |algorithm: &Algorithm| held.iter().any(|v| v.latest && v.algorithm == *algorithm);
-    let names: Vec<&str> = Algorithm::ALL
-        .into_iter()
-        .filter(used)
-        .map(Algorithm::name)
-        .collect();
+    let mut used = Vec::from(Algorithm::ALL);
+    used.retain(|algorithm| held.iter().any(|v| v.latest && v.algorithm == *algorithm));
+    let names: Vec<&str> = used.into_iter().map(Algorithm::name).collect();
     names.join(" and ")
 }
 
 /// `2 keys in 5 versions`.
 fn amount(published: &Published) -> String {
-    let ring = &published.ring;
     let plural = |n: usize, one: &str| format!("{n} {one}{}", if n == 1 { "" } else { "s" });
-    format!(
-        "{} in {}",
-        plural(ring.keys(), "key"),
-        plural(ring.versions(), "version")
-    )
+    let ring = &published.ring;
+    [plural(ring.keys(), "key"), plural(ring.versions(), "version")].join(" in ")
 }

@@ -1,53 +1,29 @@
 //! A data key, or a version of one, that the server asked for and the store lacks.
 
-use std::cmp::Ordering;
-
 use crate::keys::Ring;
 
 /// How far above the latest version a version may lie that a key may have had: no rotation goes
 /// farther at once. A damaged page asks for any number.
 pub(crate) const FARTHEST: u32 = 1_000_000;
 
-/// The keys of the store, as far as lookups know.
+/// The keys of the store, as far as lookups know, and its kind and place.
 #[derive(Clone, Copy)]
-pub struct StoreContents<'a> {
-    /// Its keys.
+pub(crate) struct StoreContents<'a> {
     pub ring: &'a Ring,
-    /// Its kind and place.
     pub source: &'a str,
 }
 
-/// The name of what is missing: a version of a key, or the key where there is none of that id.
-/// `version` is the one asked for first then.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A version of a key that is missing, or the key where there is none of that id.
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Missing {
-    /// The key.
     pub id: u32,
-    /// The version; `None` where only the key was asked for.
+    /// The version that was asked for first; `None` where only the key was asked for.
     pub version: Option<u32>,
     /// Whether there are other versions of the key.
-    is_known: bool,
+    pub is_known: bool,
 }
 
 impl Missing {
-    /// A key of which no version was named.
-    pub(crate) fn key(id: u32) -> Missing {
-        Missing {
-            id,
-            version: None,
-            is_known: false,
-        }
-    }
-
-    /// A version of a key; `latest` is the latest one that is there.
-    pub(crate) fn version(id: u32, version: u32, latest: Option<u32>) -> Missing {
-        Missing {
-            id,
-            version: Some(version),
-            is_known: latest.is_some(),
-        }
-    }
-
     /// Whether the store has it after all.
     pub(crate) fn is_in(&self, ring: &Ring) -> bool {
         match self.version {
@@ -56,20 +32,9 @@ impl Missing {
         }
     }
 
-    fn identity(self) -> (u32, Option<u32>) {
+    /// What is reported once: the version of a key of which there are others, or else the key.
+    pub(crate) fn what(self) -> (u32, Option<u32>) {
         (self.id, self.version.filter(|_| self.is_known))
-    }
-}
-
-impl Ord for Missing {
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.identity().cmp(&other.identity())
-    }
-}
-
-impl PartialOrd for Missing {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
     }
 }
 

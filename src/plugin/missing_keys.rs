@@ -22,13 +22,14 @@ const SEARCH_AGAIN_AFTER: Duration = Duration::from_secs(5);
 
 /// What was asked for in vain since the start.
 #[derive(Debug, Default)]
-pub struct MissingKeys {
-    state: Mutex<State>,
+pub(crate) struct MissingKeys {
+    asked: Mutex<Asked>,
 }
 
 #[derive(Debug, Default)]
-struct State {
-    reported: BTreeSet<Missing>,
+struct Asked {
+    /// Keys and versions, by [`Missing::what`].
+    reported: BTreeSet<(u32, Option<u32>)>,
     highest: BTreeMap<u32, u32>,
     /// Keys whose data was searched for.
     searched: BTreeSet<u32>,
@@ -41,14 +42,14 @@ struct State {
 /// Something that is missing and was not reported yet.
 #[must_use = "it is reported once"]
 #[derive(Debug)]
-pub struct MissingReport {
+pub(crate) struct MissingReport {
     missing: Missing,
     has_room: bool,
 }
 
 impl MissingReport {
     /// Logs it. `file` is encrypted with the key.
-    pub fn log(self, store: StoreContents<'_>, file: Option<&Path>, server: &dyn Server) {
+    pub(crate) fn log(self, store: StoreContents<'_>, file: Option<&Path>, server: &dyn Server) {
         match self.has_room {
             true => log::missing(server, self.missing, file, store),
             false => log::missing_no_more(server),
@@ -58,38 +59,56 @@ impl MissingReport {
 
 impl MissingKeys {
     /// Adds a version that was asked for and that the store lacks; what is to be reported of it.
-    /// `is_requested`: a refresh of the store may still bring it; it is reported when that did not.
-    pub fn add_version(&self, name: KeyName, ring: &Ring, is_requested: bool) -> Option<MissingReport> {
+    /// With `is_requested` a refresh of the store may still bring it, and it is reported when that
+    /// did not. Waits for nothing and takes little stack.
+    pub(crate) fn add_version(
+        &self,
+        name: KeyName,
+        ring: &Ring,
+        is_requested: bool,
+    ) -> Option<MissingReport> {
         let KeyName { id, version } = name;
         // These are answers, and ask for nothing.
         if id == 0 || version == 0 || version == u32::MAX {
             return None;
         }
         let latest = ring.latest(id);
-        let mut state = self.state();
+        let mut asked = self.asked();
         if !is_implausible(version, latest) {
-            state.keep_highest(name);
+            asked.keep_highest(name);
         }
-        state.report(Missing::version(id, version, latest), is_requested)
+        let (version, is_known) = (Some(version), latest.is_some());
+        let missing = Missing {
+            id,
+            version,
+            is_known,
+        };
+        asked.report(missing, is_requested)
     }
 
     /// Adds a key that was asked for, that the store lacks and that is not made; what is to be
     /// reported of it.
-    pub fn add_key(&self, id: u32, is_requested: bool) -> Option<MissingReport> {
-        self.state().report(Missing::key(id), is_requested)
+    pub(crate) fn add_key(&self, id: u32, is_requested: bool) -> Option<MissingReport> {
+        let (version, is_known) = (None, false);
+        let missing = Missing {
+            id,
+            version,
+            is_known,
+        };
+        self.asked().report(missing, is_requested)
     }
 
     /// Whether to search the data for files that are encrypted with this key, which is not there:
     /// once, or for a statement that names a key for a table when none did so just before.
-    pub fn should_search(&self, id: u32, is_of_statement: bool) -> bool {
-        let mut state = self.state();
-        if state.reported.len() > MOST_LINES || state.reported.contains(&Missing::key(id)) {
+    pub(crate) fn should_search(&self, id: u32, is_of_statement: bool) -> bool {
+        let mut asked = self.asked();
+        if asked.reported.len() > MOST_LINES || asked.reported.contains(&(id, None)) {
             return false;
         }
         if !is_of_statement {
-            return state.searched.len() < MOST_IDS && state.searched.insert(id);
+            return asked.searched.len() < MOST_IDS && asked.searched.insert(id);
         }
-        let searched = &mut state.searched_for_statements;
+        let searched = &mut asked.searched_for_statements;
         searched.retain(|_, at| at.elapsed() < SEARCH_AGAIN_AFTER);
         let is_due = searched.len() < MOST_IDS && !searched.contains_key(&id);
         if is_due {
@@ -100,57 +119,46 @@ impl MissingKeys {
 
     /// Reports what was asked for before the refresh of the store that has ended, and did not come.
     /// The keys to request again, because they may have been asked for while it was under way.
-    pub fn after_refresh(&self, store: StoreContents<'_>, server: &dyn Server) -> Vec<u32> {
-        let mut state = self.state();
+    pub(crate) fn after_refresh(&self, store: StoreContents<'_>, server: &dyn Server) -> Vec<u32> {
+        let mut asked = self.asked();
         let mut gone = Vec::new();
-        for (missing, refreshes) in std::mem::take(&mut state.requested) {
+        for (missing, refreshes) in std::mem::take(&mut asked.requested) {
             if missing.is_in(store.ring) {
-                state.reported.remove(&missing);
+                asked.reported.remove(&missing.what());
             } else if refreshes > 0 {
                 gone.push(missing);
             } else {
-                state.requested.push((missing, 1));
+                asked.requested.push((missing, 1));
             }
         }
-        let again = state.requested.iter().map(|(missing, _)| missing.id).collect();
-        drop(state);
+        let again = asked.requested.iter().map(|(missing, _)| missing.id).collect();
+        drop(asked);
         for missing in gone {
             log::missing(server, missing, None, store);
         }
         again
     }
 
-    /// The highest version of this key that was asked for in vain, but for those that are no
-    /// version's number.
-    #[cfg(test)]
-    fn highest(&self, id: u32) -> Option<u32> {
-        self.state().highest.get(&id).copied()
-    }
-
     /// Raises the highest versions by all that was asked for in vain, but for numbers that are no
     /// version's.
-    pub fn raise(&self, seen: &mut HighestVersions) {
-        for (&id, &version) in &self.state().highest {
+    pub(crate) fn raise(&self, seen: &mut HighestVersions) {
+        for (&id, &version) in &self.asked().highest {
             seen.raise(KeyName { id, version });
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn asked(&self) -> MutexGuard<'_, Asked> {
         // Each change is one call, so that a panic leaves it whole.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
-    /// Whether there is room for one more line; one more than that says that there is none.
-    fn has_room(&self) -> bool {
-        self.reported.len() < MOST_LINES
-    }
-
+impl Asked {
     /// What is to be reported at once of what is missing.
     fn report(&mut self, missing: Missing, is_requested: bool) -> Option<MissingReport> {
-        let has_room = self.has_room();
-        if self.reported.len() > MOST_LINES || !self.reported.insert(missing) {
+        // The last line says that there are no more.
+        let has_room = self.reported.len() < MOST_LINES;
+        if self.reported.len() > MOST_LINES || !self.reported.insert(missing.what()) {
             return None;
         }
         if is_requested && has_room {
@@ -215,6 +223,10 @@ mod tests {
         }
     }
 
+    fn highest(missing: &MissingKeys, id: u32) -> Option<u32> {
+        missing.asked().highest.get(&id).copied()
+    }
+
     fn name(id: u32, version: u32) -> KeyName {
         KeyName { id, version }
     }
@@ -277,16 +289,19 @@ mod tests {
             ring: &keys_ring,
             source: "a store",
         };
-        assert_eq!(missing.highest(1), None);
+        assert_eq!(highest(&missing, 1), None);
         for version in [7, 9, 8, 5 + FARTHEST + 1, u32::MAX, 0] {
             ask_version(&missing, name(1, version), keys, false, &server);
         }
-        assert_eq!(missing.highest(1), Some(9));
+        assert_eq!(highest(&missing, 1), Some(9));
         ask_version(&missing, name(1, 5 + FARTHEST), keys, false, &server);
-        assert_eq!(missing.highest(1), Some(5 + FARTHEST));
+        assert_eq!(highest(&missing, 1), Some(5 + FARTHEST));
         ask_version(&missing, name(3, FARTHEST), keys, true, &server);
         ask_version(&missing, name(0, 4), keys, false, &server);
-        assert_eq!((missing.highest(3), missing.highest(0)), (Some(FARTHEST), None));
+        assert_eq!(
+            (highest(&missing, 3), highest(&missing, 0)),
+            (Some(FARTHEST), None)
+        );
     }
 
     #[test]
@@ -305,11 +320,11 @@ mod tests {
         assert_eq!(told.len(), 101);
         assert!(told[99].contains("version 105 of key 1"), "{}", told[99]);
         assert!(told[100].contains("no more are told"), "{}", told[100]);
-        assert_eq!(missing.highest(1), Some(499), "what is not told is kept");
+        assert_eq!(highest(&missing, 1), Some(499), "what is not told is kept");
         for id in 10..5000 {
             ask_version(&missing, name(id, 1), keys, false, &server);
         }
-        assert!(missing.state().highest.len() <= MOST_IDS);
+        assert!(missing.asked().highest.len() <= MOST_IDS);
     }
 
     #[test]
@@ -322,12 +337,12 @@ mod tests {
                 && missing.should_search(8, true)
         );
         let long_ago = Instant::now() - SEARCH_AGAIN_AFTER;
-        missing.state().searched_for_statements.insert(7, long_ago);
+        missing.asked().searched_for_statements.insert(7, long_ago);
         assert!(missing.should_search(7, true) && !missing.should_search(7, true));
         for id in 10..5000 {
             missing.should_search(id, true);
         }
-        assert!(missing.state().searched_for_statements.len() <= MOST_IDS);
+        assert!(missing.asked().searched_for_statements.len() <= MOST_IDS);
     }
 
     #[test]

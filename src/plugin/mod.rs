@@ -28,7 +28,7 @@ use std::time::{Duration, Instant};
 
 pub use error::PluginError;
 pub use first_use::NewKeys;
-pub use missing_keys::MissingKeys;
+use missing_keys::MissingKeys;
 pub use own_stack::on_own_stack;
 pub use refresher::{RefreshTarget, Refresher};
 pub use server::{Server, Severity, Statement, Wake};
@@ -62,11 +62,11 @@ pub struct Plugin {
     /// Changes of the master key wait here for each other: they ask a key service, and nothing else
     /// shall wait for that.
     master_key_changes: Mutex<()>,
-    missing: Arc<MissingKeys>,
+    pub(crate) missing: Arc<MissingKeys>,
     /// Where the keys live for good.
     source: String,
     /// Whether the store makes keys at their first use.
-    makes_keys: bool,
+    pub(crate) makes_keys: bool,
 }
 
 /// What changes, always as a whole. Rotations of data keys and reloads hold it while they are at
@@ -141,7 +141,7 @@ impl Plugin {
         let new = NewVersions { seen: &seen, ..new };
         let rotated = state.store.rotate_keys(which, new, Some(&state.published.ring))?;
         let added = state.publish(&rotated.keys, server)?;
-        status.count_key_rotation();
+        status.key_rotations.add(1);
         log::keys_rotated(server, &rotated.new, &added, &state.published);
         Ok(())
     }
@@ -158,7 +158,7 @@ impl Plugin {
             (Arc::clone(&state.store), Arc::clone(&state.published.ring))
         };
         let rotated = store.rotate_master_key(Some(&known))?;
-        status.count_master_key_rotation();
+        status.master_key_rotations.add(1);
         let mut state = self.state().map_err(|error| PluginError::NotShown {
             master_key: rotated.master_key.clone(),
             source: Box::new(error),
@@ -203,7 +203,7 @@ impl Plugin {
         let loaded = state.store.load()?;
         log::warnings(server, &loaded.warnings);
         let added = state.publish(&loaded.keys, server)?;
-        status.count_reload();
+        status.reloads.add(1);
         log::reloaded(server, &state.published, added.len());
         Ok(())
     }

@@ -12,108 +12,65 @@ use crate::keys::{Fingerprint, Ring};
 /// Counters and the last error since the plugin was loaded.
 #[derive(Debug, Default)]
 pub struct Status {
-    rotations: AtomicU64,
-    reloads: AtomicU64,
-    created: AtomicU64,
-    master_key_rotations: AtomicU64,
-    last_error: Mutex<Option<LastError>>,
+    /// Statements that rotated keys, however many keys.
+    pub(crate) key_rotations: Counter,
+    pub(crate) master_key_rotations: Counter,
+    pub(crate) reloads: Counter,
+    /// Keys that were made when the server first asked for them.
+    pub(crate) created: Counter,
+    last_error: Mutex<Option<(String, SystemTime)>>,
     store: Mutex<StoreInForce>,
 }
 
+/// A number that only grows.
 #[derive(Debug, Default)]
-struct StoreInForce {
-    source: String,
-    master_key: String,
+pub(crate) struct Counter(AtomicU64);
+
+impl Counter {
+    pub(crate) fn add(&self, more: u64) {
+        self.0.fetch_add(more, Ordering::Relaxed);
+    }
+
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
-#[derive(Debug)]
-struct LastError {
-    text: String,
-    at: SystemTime,
+/// Where the keys live for good, and what wraps them there, or nothing.
+#[derive(Debug, Default)]
+pub(crate) struct StoreInForce {
+    pub(crate) source: String,
+    pub(crate) master_key: String,
 }
 
 impl Status {
-    /// Counts a rotation (one statement, however many keys it rotated).
-    pub fn count_key_rotation(&self) {
-        self.rotations.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Counts a reload.
-    pub fn count_reload(&self) {
-        self.reloads.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Counts keys that were made when the server first asked for them.
-    pub fn count_created(&self, keys: u64) {
-        self.created.fetch_add(keys, Ordering::Relaxed);
-    }
-
-    /// Counts a rotation of the master key.
-    pub fn count_master_key_rotation(&self) {
-        self.master_key_rotations.fetch_add(1, Ordering::Relaxed);
-    }
-
     /// Remembers an error; the text holds no secret.
-    pub fn remember_error(&self, text: &str) {
-        let last = LastError {
-            text: text.to_string(),
-            at: SystemTime::now(),
-        };
-        *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = Some(last);
+    pub(crate) fn remember_error(&self, text: String) {
+        *self.last() = Some((text, SystemTime::now()));
     }
 
-    /// Remembers where the keys live for good and what wraps them there.
-    pub fn tell_store(&self, source: &str, master_key: &str) {
-        let mut store = self.in_force();
-        source.clone_into(&mut store.source);
-        master_key.clone_into(&mut store.master_key);
-    }
-
-    /// Where the keys live for good.
-    pub fn store(&self) -> String {
-        self.in_force().source.clone()
-    }
-
-    /// What wraps the keys there, or nothing.
-    pub fn master_key(&self) -> String {
-        self.in_force().master_key.clone()
-    }
-
-    fn in_force(&self) -> MutexGuard<'_, StoreInForce> {
+    /// The store in force, to be read or changed.
+    pub(crate) fn store(&self) -> MutexGuard<'_, StoreInForce> {
         self.store.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Rotations so far.
-    pub fn key_rotations(&self) -> u64 {
-        self.rotations.load(Ordering::Relaxed)
-    }
-
-    /// Reloads so far.
-    pub fn reloads(&self) -> u64 {
-        self.reloads.load(Ordering::Relaxed)
-    }
-
-    /// Keys made when the server first asked for them, so far.
-    pub fn created(&self) -> u64 {
-        self.created.load(Ordering::Relaxed)
-    }
-
-    /// Rotations of the master key so far.
-    pub fn master_key_rotations(&self) -> u64 {
-        self.master_key_rotations.load(Ordering::Relaxed)
+    fn last(&self) -> MutexGuard<'_, Option<(String, SystemTime)>> {
+        self.last_error.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The last error, or nothing.
-    pub fn last_error(&self) -> String {
-        let last = self.last_error.lock().unwrap_or_else(PoisonError::into_inner);
-        last.as_ref().map(|error| error.text.clone()).unwrap_or_default()
+    pub(crate) fn last_error(&self) -> String {
+        self.last()
+            .as_ref()
+            .map(|(text, _)| text.clone())
+            .unwrap_or_default()
     }
 
     /// When the last error happened, as `2026-01-31 23:59:59` in UTC, or nothing.
-    pub fn last_error_time(&self) -> String {
-        let last = self.last_error.lock().unwrap_or_else(PoisonError::into_inner);
-        last.as_ref()
-            .map(|error| clock::sql(error.at))
+    pub(crate) fn last_error_time(&self) -> String {
+        self.last()
+            .as_ref()
+            .map(|(_, at)| clock::sql(*at))
             .unwrap_or_default()
     }
 }
@@ -162,7 +119,7 @@ mod tests {
             (status.last_error(), status.last_error_time()),
             (String::new(), String::new())
         );
-        status.remember_error("no such key");
+        status.remember_error("no such key".into());
         assert_eq!(status.last_error(), "no such key");
         assert!(status.last_error_time().starts_with("20"));
     }

@@ -1,145 +1,133 @@
-//! Memory for the data keys of a server: it only grows, and is read while it grows.
+//! Memory for the data keys of a server, which only grows, and is read while it grows.
 
 use std::fmt;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use memmap2::{Advice, MmapMut, MmapRaw};
+use memmap2::MmapRaw;
 use zeroize::Zeroizing;
 
-use super::locked_memory::Counted;
+use super::locked_memory::{Counted, map_pages};
 use super::{DataKey, MAX_DATA_KEY_LENGTH};
 
-/// The words of a key's room.
-const WORDS: usize = MAX_DATA_KEY_LENGTH / size_of::<u64>();
+/// A slot, which one key lies in: words, because they are written while the slots beside them are
+/// read.
+type Slot = [AtomicU64; MAX_DATA_KEY_LENGTH / size_of::<u64>()];
 
-/// A key's room: words, because they are written while the rooms beside them are read.
-type Room = [AtomicU64; WORDS];
+/// The number of slots in the first chunk, which is a page of 4 KiB. Each further chunk has twice
+/// as many as the one before.
+const FIRST_SLOTS: usize = 128;
 
-/// The rooms of the first chunk: 4 KiB, a page. Each further chunk has twice as many as the one
-/// before.
-const FIRST_ROOMS: usize = 128;
-
-/// Enough chunks for 2^32 rooms.
+/// Enough chunks for 2^32 slots.
 const CHUNKS: usize = 26;
 
-/// Room for keys of up to 32 bytes, by number, from 0 on.
+/// Slots for keys of up to 32 bytes, numbered from 0 on.
 ///
 /// ```text
-/// chunk 0: rooms 0..128    chunk 1: rooms 128..384    chunk 2: rooms 384..896   ...
+/// chunk 0: slots 0..128    chunk 1: slots 128..384    chunk 2: slots 384..896   ...
 /// ```
 ///
 /// The chunks are left out of core dumps, locked if the limits allow it, not inherited by a forked
 /// process, and wiped before they are given back. Where the system has no such memory to give they
 /// lie on the heap.
 pub struct KeyMemory {
-    chunks: [OnceLock<Chunk>; CHUNKS],
+    chunks: [OnceLock<SlotChunk>; CHUNKS],
 }
 
-struct Chunk {
-    memory: Memory,
+struct SlotChunk {
+    memory: Slots,
     _counted: Counted,
 }
 
-enum Memory {
-    /// Zeroed memory of so many rooms, which nothing else refers to.
-    Own { memory: MmapRaw, rooms: usize },
-    /// On the heap.
-    Heap(Box<[Room]>),
+enum Slots {
+    /// Zeroed memory of `count` slots, which nothing else refers to.
+    Pages {
+        pages: MmapRaw,
+        count: usize,
+    },
+    Heap(Box<[Slot]>),
 }
 
-impl Chunk {
-    /// New memory for so many keys.
-    fn new(rooms: usize) -> Chunk {
-        let length = rooms * size_of::<Room>();
-        let Ok(memory) = MmapMut::map_anon(length) else {
-            return Chunk::on_heap(rooms);
-        };
-        let locked = keep_here(&memory);
-        let memory = memory.into();
-        Chunk {
-            memory: Memory::Own { memory, rooms },
-            _counted: Counted::new(length, locked),
+impl SlotChunk {
+    fn new(count: usize) -> SlotChunk {
+        match map_pages(count * size_of::<Slot>()) {
+            Some((pages, counted)) => SlotChunk {
+                memory: Slots::Pages {
+                    pages: pages.into(),
+                    count,
+                },
+                _counted: counted,
+            },
+            None => SlotChunk::on_heap(count),
         }
     }
 
-    fn on_heap(rooms: usize) -> Chunk {
-        Chunk {
-            memory: Memory::Heap((0..rooms).map(|_| Room::default()).collect()),
-            _counted: Counted::new(rooms * size_of::<Room>(), false),
+    fn on_heap(count: usize) -> SlotChunk {
+        SlotChunk {
+            memory: Slots::Heap((0..count).map(|_| Slot::default()).collect()),
+            _counted: Counted::new(count * size_of::<Slot>(), false),
         }
     }
 
     #[inline(always)]
-    fn rooms(&self) -> &[Room] {
+    fn slots(&self) -> &[Slot] {
         match &self.memory {
             #[allow(unsafe_code, reason = "no safe function reads memory of one's own as atomics")]
-            // SAFETY: the memory begins at a page, is as long as that many rooms (`Chunk::new`), is
+            // SAFETY: the memory begins at a page, is as long as that many slots (`new`), is
             // initialised, and lives as long as `self`. It is used through this function alone, and
             // so through atomics alone.
-            Memory::Own { memory, rooms } => unsafe {
-                std::slice::from_raw_parts(memory.as_mut_ptr().cast::<Room>(), *rooms)
+            Slots::Pages { pages, count } => unsafe {
+                std::slice::from_raw_parts(pages.as_mut_ptr().cast::<Slot>(), *count)
             },
-            Memory::Heap(rooms) => rooms,
+            Slots::Heap(slots) => slots,
         }
     }
 }
 
-/// Asks the system to leave this memory where it is; whether it will never be swapped out.
-fn keep_here(memory: &MmapMut) -> bool {
-    if cfg!(miri) {
-        // Miri has memory of this kind, and neither of these calls.
-        return false;
-    }
-    // Both are refinements that old kernels lack; the keys work without them.
-    let _ = memory.advise(Advice::DontDump);
-    let _ = memory.advise(Advice::DontFork);
-    memory.lock().is_ok()
-}
-
-impl Drop for Chunk {
+impl Drop for SlotChunk {
     fn drop(&mut self) {
-        for word in self.rooms().iter().flatten() {
+        for word in self.slots().iter().flatten() {
             word.store(0, Ordering::SeqCst);
         }
     }
 }
 
-/// The bytes of a key: where a [`KeyMemory`] keeps them, or in memory of their own.
+/// The bytes of a key, wherever they lie.
 #[derive(Clone, Copy)]
 pub struct KeyBytes<'a>(Storage<'a>);
 
 #[derive(Clone, Copy)]
 enum Storage<'a> {
-    Kept(&'a [AtomicU64]),
-    Own(&'a [u8]),
+    /// A slot of a [`KeyMemory`].
+    Slot(&'a [AtomicU64]),
+    Plain(&'a [u8]),
 }
 
 impl KeyMemory {
-    /// Without any key, and without memory for any.
+    /// Memory without any key, which takes none from the system yet.
     pub fn new() -> KeyMemory {
         KeyMemory {
             chunks: [const { OnceLock::new() }; CHUNKS],
         }
     }
 
-    /// Puts a key into a room. Nobody reads it yet, and nobody else writes it.
-    pub fn put(&self, room: u32, key: &DataKey) {
-        let (chunk, at) = place(room);
-        let rooms = self.chunks[chunk].get_or_init(|| Chunk::new(FIRST_ROOMS << chunk));
-        for (word, bytes) in rooms.rooms()[at].iter().zip(key.expose().as_chunks().0) {
+    /// Puts a key into a slot, which nobody reads yet and nobody else writes.
+    pub fn put(&self, slot: u32, key: &DataKey) {
+        let (chunk, at) = place(slot);
+        let slots = self.chunks[chunk].get_or_init(|| SlotChunk::new(FIRST_SLOTS << chunk));
+        for (word, bytes) in slots.slots()[at].iter().zip(key.expose().as_chunks().0) {
             word.store(u64::from_ne_bytes(*bytes), Ordering::Relaxed);
         }
     }
 
-    /// The key of `length` bytes that was put into this room; `None` if none of the rooms beside it
-    /// was ever used.
+    /// The key of `length` bytes that was put into this slot; `None` if no slot of its chunk was
+    /// ever used.
     #[inline(always)]
-    pub fn get(&self, room: u32, length: u8) -> Option<KeyBytes<'_>> {
-        let (chunk, at) = place(room);
-        let words = self.chunks.get(chunk)?.get()?.rooms().get(at)?;
+    pub fn get(&self, slot: u32, length: u8) -> Option<KeyBytes<'_>> {
+        let (chunk, at) = place(slot);
+        let words = self.chunks.get(chunk)?.get()?.slots().get(at)?;
         let length = usize::from(length) / size_of::<u64>();
-        Some(KeyBytes(Storage::Kept(words.get(..length)?)))
+        Some(KeyBytes(Storage::Slot(words.get(..length)?)))
     }
 }
 
@@ -155,38 +143,38 @@ impl fmt::Debug for KeyMemory {
     }
 }
 
-/// The chunk of a room, and its number in there.
+/// The chunk of a slot, and its number in there.
 #[inline(always)]
-fn place(room: u32) -> (usize, usize) {
-    let n = room as usize / FIRST_ROOMS + 1;
+fn place(slot: u32) -> (usize, usize) {
+    let n = slot as usize / FIRST_SLOTS + 1;
     let chunk = n.ilog2() as usize;
-    (chunk, room as usize - ((FIRST_ROOMS << chunk) - FIRST_ROOMS))
+    (chunk, slot as usize - ((FIRST_SLOTS << chunk) - FIRST_SLOTS))
 }
 
 impl<'a> KeyBytes<'a> {
-    /// Bytes in memory of their own.
+    /// The bytes of a key that lies in plain memory.
     pub fn of(bytes: &'a [u8]) -> KeyBytes<'a> {
-        KeyBytes(Storage::Own(bytes))
+        KeyBytes(Storage::Plain(bytes))
     }
 
-    /// Their number.
+    /// The number of bytes.
     #[inline(always)]
     #[expect(clippy::len_without_is_empty, reason = "a key is never empty")]
     pub fn len(self) -> usize {
         match self.0 {
-            Storage::Kept(words) => size_of_val(words),
-            Storage::Own(bytes) => bytes.len(),
+            Storage::Slot(words) => size_of_val(words),
+            Storage::Plain(bytes) => bytes.len(),
         }
     }
 
-    /// Hands them out in order, a few at a time: whoever copies them keeps no other copy. A key's
-    /// length is a multiple of 8.
+    /// Calls `take` with each 8 bytes in order, and their number: so whoever copies a key makes no
+    /// other copy. A key's length is a multiple of 8.
     #[inline(always)]
     pub fn for_each_word(self, mut take: impl FnMut(usize, [u8; 8])) {
         match self.0 {
-            Storage::Kept(words) => {
+            Storage::Slot(words) => {
                 let mut take = |at, word: &AtomicU64| take(at, word.load(Ordering::Relaxed).to_ne_bytes());
-                // The usual lengths without a loop, which takes longer than the lookup.
+                // The usual lengths without a loop, which would take longer than the lookup.
                 match words {
                     [a, b] => {
                         take(0, a);
@@ -201,7 +189,7 @@ impl<'a> KeyBytes<'a> {
                     words => words.iter().enumerate().for_each(|(at, word)| take(at, word)),
                 }
             }
-            Storage::Own(bytes) => {
+            Storage::Plain(bytes) => {
                 for (at, word) in bytes.as_chunks().0.iter().enumerate() {
                     take(at, *word);
                 }
@@ -209,12 +197,12 @@ impl<'a> KeyBytes<'a> {
         }
     }
 
-    /// A copy of them.
+    /// A copy of the key.
     pub fn to_data_key(self) -> Option<DataKey> {
         self.with(DataKey::new)
     }
 
-    /// Does `work` with a copy of them, of at most 32 bytes, which is wiped then.
+    /// Does `work` with a copy of the bytes (32 at most), which is wiped afterwards.
     pub fn with<R>(self, work: impl FnOnce(&[u8]) -> R) -> R {
         let mut copy = Zeroizing::new([0; MAX_DATA_KEY_LENGTH]);
         let (words, _) = copy.as_chunks_mut();
@@ -238,12 +226,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rooms_follow_each_other_in_chunks_of_twice_the_size() {
+    fn slots_follow_each_other_in_chunks_of_twice_the_size() {
         let mut expected = (0, 0);
-        for room in 0..if cfg!(miri) { 1000 } else { 100_000 } {
-            assert_eq!(place(room), expected, "{room}");
+        for slot in 0..if cfg!(miri) { 1000 } else { 100_000 } {
+            assert_eq!(place(slot), expected, "{slot}");
             expected.1 += 1;
-            if expected.1 == FIRST_ROOMS << expected.0 {
+            if expected.1 == FIRST_SLOTS << expected.0 {
                 expected = (expected.0 + 1, 0);
             }
         }
@@ -254,14 +242,14 @@ mod tests {
     fn a_key_is_read_as_it_was_put_and_shown_nowhere() {
         let memory = KeyMemory::new();
         assert!(memory.get(0, 32).is_none());
-        let key = |room: u32| DataKey::new(&vec![room as u8; [16, 24, 32][room as usize % 3]]).unwrap();
-        let rooms = if cfg!(miri) { 200 } else { 1000 };
-        for room in 0..rooms {
-            memory.put(room, &key(room));
+        let key = |slot: u32| DataKey::new(&vec![slot as u8; [16, 24, 32][slot as usize % 3]]).unwrap();
+        let slots = if cfg!(miri) { 200 } else { 1000 };
+        for slot in 0..slots {
+            memory.put(slot, &key(slot));
         }
-        for room in 0..rooms {
-            let expected = key(room);
-            let kept = memory.get(room, expected.len() as u8).unwrap();
+        for slot in 0..slots {
+            let expected = key(slot);
+            let kept = memory.get(slot, expected.len() as u8).unwrap();
             assert_eq!(kept.len(), expected.len());
             kept.with(|bytes| assert!(expected.same_bytes(bytes)));
             assert!(kept.to_data_key().unwrap().same_bytes(expected.expose()));
@@ -272,8 +260,8 @@ mod tests {
 
     #[test]
     fn memory_on_the_heap_holds_keys_too() {
-        let chunk = Chunk::on_heap(3);
-        chunk.rooms()[2][1].store(7, Ordering::Relaxed);
-        assert_eq!(chunk.rooms()[2][1].load(Ordering::Relaxed), 7);
+        let chunk = SlotChunk::on_heap(3);
+        chunk.slots()[2][1].store(7, Ordering::Relaxed);
+        assert_eq!(chunk.slots()[2][1].load(Ordering::Relaxed), 7);
     }
 }

@@ -1,4 +1,4 @@
-//! Memory for secrets that live as long as the server.
+//! Memory for secrets that live as long as the server, and the count of it.
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
@@ -10,11 +10,11 @@ use zeroize::Zeroize;
 /// The smallest page of the processors that this runs on.
 const PAGE: usize = 4096;
 
-/// How many bytes of pages could not be locked in this process, of memory that is there.
-static UNLOCKED: AtomicUsize = AtomicUsize::new(0);
-
-/// How many bytes of pages hold secrets in this process.
+/// Bytes of the pages that hold secrets in this process.
 static HELD: AtomicUsize = AtomicUsize::new(0);
+
+/// Those of [`HELD`] that could not be locked.
+static UNLOCKED: AtomicUsize = AtomicUsize::new(0);
 
 /// The limit that this process needs to lock all its secrets in memory, in KiB (`RLIMIT_MEMLOCK`,
 /// as systemd's `LimitMEMLOCK=` names it with a K behind); `None` where all are locked.
@@ -22,14 +22,14 @@ pub fn needed_limit() -> Option<usize> {
     (UNLOCKED.load(Ordering::Relaxed) > 0).then(|| HELD.load(Ordering::Relaxed).div_ceil(1024))
 }
 
-/// So many bytes of pages that hold secrets, counted for as long as they do.
+/// The entry of a piece of memory in the counts, until it is dropped.
 pub(super) struct Counted {
     pages: usize,
     locked: bool,
 }
 
 impl Counted {
-    /// Memory of this length. The limit counts whole pages.
+    /// Counts memory of this length, in whole pages as the limit does.
     pub(super) fn new(length: usize, locked: bool) -> Counted {
         let pages = length.next_multiple_of(PAGE);
         HELD.fetch_add(pages, Ordering::Relaxed);
@@ -49,36 +49,51 @@ impl Drop for Counted {
     }
 }
 
+/// Maps pages for secrets: left out of core dumps, not inherited by a forked process and locked if
+/// the limits allow it, which the count tells. `None` where the system has none to give.
+pub(super) fn map_pages(length: usize) -> Option<(MmapMut, Counted)> {
+    let memory = MmapMut::map_anon(length).ok()?;
+    if cfg!(miri) {
+        // Miri has memory of this kind, and neither of these calls.
+        return Some((memory, Counted::new(length, false)));
+    }
+    // Both are refinements that old kernels lack; the secrets work without them.
+    let _ = memory.advise(Advice::DontDump);
+    let _ = memory.advise(Advice::DontFork);
+    let locked = memory.lock().is_ok();
+    Some((memory, Counted::new(length, locked)))
+}
+
 /// Memory of its own that holds nothing but secrets: left out of core dumps, locked if the limits
 /// allow it, not inherited by a forked process, wiped before it is given back.
 ///
 /// Where the system has no such memory to give it lies on the heap, which is wiped too.
 pub struct LockedMemory {
-    memory: Memory,
+    memory: Bytes,
     counted: Counted,
 }
 
-enum Memory {
-    Own(MmapMut),
+enum Bytes {
+    Pages(MmapMut),
     Heap(Box<[u8]>),
 }
 
 impl LockedMemory {
     /// This many zeroes.
     pub fn new(length: usize) -> LockedMemory {
-        let Ok(memory) = MmapMut::map_anon(length) else {
-            return LockedMemory {
-                memory: Memory::Heap(vec![0; length].into_boxed_slice()),
-                counted: Counted::new(length, false),
-            };
-        };
-        let locked = memory.lock().is_ok();
-        // Both are refinements that old kernels lack; the secrets work without them.
-        let _ = memory.advise(Advice::DontDump);
-        let _ = memory.advise(Advice::DontFork);
+        match map_pages(length) {
+            Some((pages, counted)) => LockedMemory {
+                memory: Bytes::Pages(pages),
+                counted,
+            },
+            None => LockedMemory::on_heap(length),
+        }
+    }
+
+    fn on_heap(length: usize) -> LockedMemory {
         LockedMemory {
-            memory: Memory::Own(memory),
-            counted: Counted::new(length, locked),
+            memory: Bytes::Heap(vec![0; length].into_boxed_slice()),
+            counted: Counted::new(length, false),
         }
     }
 
@@ -101,8 +116,8 @@ impl Deref for LockedMemory {
     #[inline]
     fn deref(&self) -> &[u8] {
         match &self.memory {
-            Memory::Own(bytes) => bytes,
-            Memory::Heap(bytes) => bytes,
+            Bytes::Pages(bytes) => bytes,
+            Bytes::Heap(bytes) => bytes,
         }
     }
 }
@@ -110,8 +125,8 @@ impl Deref for LockedMemory {
 impl DerefMut for LockedMemory {
     fn deref_mut(&mut self) -> &mut [u8] {
         match &mut self.memory {
-            Memory::Own(bytes) => bytes,
-            Memory::Heap(bytes) => bytes,
+            Bytes::Pages(bytes) => bytes,
+            Bytes::Heap(bytes) => bytes,
         }
     }
 }
@@ -144,10 +159,7 @@ mod tests {
 
     #[test]
     fn memory_on_the_heap_holds_bytes_and_is_not_locked() {
-        let mut memory = LockedMemory {
-            memory: Memory::Heap(vec![0; 3].into_boxed_slice()),
-            counted: Counted::new(3, false),
-        };
+        let mut memory = LockedMemory::on_heap(3);
         memory.copy_from_slice(b"abc");
         assert_eq!((&*memory, memory.is_locked()), (&b"abc"[..], false));
     }

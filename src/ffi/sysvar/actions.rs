@@ -12,25 +12,23 @@ use std::ffi::{CString, c_char, c_int, c_void};
 use std::ptr;
 use std::sync::{Mutex, PoisonError};
 
-use super::super::guard::{Answer, guard};
-use super::super::{abi, instance, services};
+use super::super::guard::guard;
+use super::super::instance::{self, Host, STATUS};
+use super::super::{abi, services};
 use super::values::{self, new_versions};
 use crate::cancel;
+use crate::plugin::Plugin;
 
-/// Whether a SET may go on: 0, or not 0 after its error has been reported.
-struct CheckStatus(c_int);
-impl Answer for CheckStatus {
-    const AFTER_PANIC: Self = CheckStatus(1);
-}
+/// What a check answers where the SET must not go on.
+const REFUSED: c_int = 1;
 
-impl CheckStatus {
-    fn of(result: Result<(), String>) -> CheckStatus {
-        match result {
-            Ok(()) => CheckStatus(0),
-            Err(text) => {
-                services::fail_statement(&text, cancel::is_cancelled());
-                CheckStatus(1)
-            }
+/// The answer of a check: 0, or [`REFUSED`] after the error has been reported.
+fn answer(result: Result<(), String>) -> c_int {
+    match result {
+        Ok(()) => 0,
+        Err(text) => {
+            services::fail_statement(&text, cancel::is_cancelled());
+            REFUSED
         }
     }
 }
@@ -56,17 +54,16 @@ unsafe fn check<T>(
     usage: &str,
     action: impl FnOnce(T) -> Result<(), String>,
 ) -> c_int {
-    guard(|| {
+    guard(REFUSED, || {
         // SAFETY: by this function's contract.
         let request = unsafe { save.cast::<i64>().as_mut() }.and_then(|save| {
             *save = 0;
             request()
         });
-        let act = || CheckStatus::of(request.ok_or_else(|| usage.to_string()).and_then(action));
+        let act = || answer(request.ok_or_else(|| usage.to_string()).and_then(action));
         // SAFETY: by this function's contract.
         unsafe { while_not_killed(thd, act) }
     })
-    .0
 }
 
 /// A check function that does what its variable is named for.
@@ -88,23 +85,34 @@ macro_rules! action {
 
 action!(rotate_key takes "a key id, or -1 for all keys", read by integer: |request| match request {
     0 => Ok(()),
-    request => instance::rotate_keys(request, new_versions()),
+    request => {
+        let doing = match request {
+            -1 => "rotation of all keys".into(),
+            id => format!("rotation of key {id}"),
+        };
+        let new = new_versions();
+        let rotate = |plugin: &Plugin| plugin.rotate_keys(request, new, &Host, &STATUS);
+        instance::run_and_reencrypt(&doing, new.step, rotate)
+    }
 });
 
 action!(reload_keys takes "1", read by switch: |wanted| match wanted {
-    true => instance::reload(new_versions().step),
+    true => {
+        let reload = |plugin: &Plugin| plugin.reload(&Host, &STATUS);
+        instance::run_and_reencrypt("reload of the keys", new_versions().step, reload)
+    }
     false => Ok(()),
 });
 
 action!(rotate_master_key takes "1", read by switch: |wanted| match wanted {
-    true => instance::rotate_master_key(),
+    true => instance::run("rotation of the master key", |plugin| plugin.rotate_master_key(&Host, &STATUS)),
     false => Ok(()),
 });
 
 // An empty text is what the variable shows, and is handed back.
 action!(save_keys takes "PATH, or PATH file:MASTERKEYPATH", read by word: |request: Vec<u8>| match request.is_empty() {
     true => Ok(()),
-    false => instance::save_keys(&request),
+    false => instance::run("saving the keys", |plugin| plugin.save_keys(&request, &Host)),
 });
 
 /// Texts that a SET has put in force, for as long as the server may show one of them.
@@ -116,20 +124,20 @@ pub(super) unsafe extern "C" fn master_key(
     save: *mut c_void,
     value: *mut abi::kr_value,
 ) -> c_int {
-    guard(|| {
-        // SAFETY: by the contract of a check: a place for a pointer, and a value of the server's.
-        let (Some(save), uri) = (unsafe { save.cast::<*const c_char>().as_mut() }, unsafe {
-            word(value)
-        }) else {
-            return CheckStatus(1);
+    guard(REFUSED, || {
+        // SAFETY: by the contract of a check: a place for a pointer, or null.
+        let Some(save) = (unsafe { save.cast::<*const c_char>().as_mut() }) else {
+            return REFUSED;
         };
         *save = ptr::null();
-        let uri = uri.and_then(|uri| CString::new(uri).ok());
-        let Some(uri) = uri else {
-            return CheckStatus::of(Err("keyroll: keyroll_master_key takes a URI".into()));
+        // SAFETY: a value of the server's.
+        let Some(uri) = unsafe { word(value) }.and_then(|uri| CString::new(uri).ok()) else {
+            return answer(Err("keyroll: keyroll_master_key takes a URI".into()));
         };
+        let text = uri.to_string_lossy().into_owned();
         let adopt = || {
-            CheckStatus::of(instance::adopt_master_key(&uri.to_string_lossy()).map(|()| {
+            let adopt = |plugin: &Plugin| plugin.adopt_master_key(&text, &Host);
+            answer(instance::run("change of the master key", adopt).map(|()| {
                 *save = uri.as_ptr();
                 ADOPTED.lock().unwrap_or_else(PoisonError::into_inner).push(uri);
             }))
@@ -137,7 +145,6 @@ pub(super) unsafe extern "C" fn master_key(
         // SAFETY: the server passes the connection whose statement this is.
         unsafe { while_not_killed(thd, adopt) }
     })
-    .0
 }
 
 /// The update function of a text that a check has put in force: the server shows it from now on.
@@ -148,7 +155,7 @@ pub(super) unsafe extern "C" fn show_adopted(
     shown: *mut c_void,
     save: *const c_void,
 ) {
-    guard(|| {
+    guard((), || {
         // SAFETY: the server passes the variable's place and the one that the check has written to.
         let (shown, save) = unsafe {
             (
@@ -172,7 +179,6 @@ pub(super) unsafe extern "C" fn stay_at_rest(
     _value: *mut c_void,
     _save: *const c_void,
 ) {
-    guard(|| ());
 }
 
 /// The update function of a variable that the refresher depends on: stores the value, and tells the
@@ -183,7 +189,7 @@ pub(super) unsafe extern "C" fn tell_refresher<T: Copy>(
     place: *mut c_void,
     save: *const c_void,
 ) {
-    guard(|| {
+    guard((), || {
         // SAFETY: the server passes the variable's place and a checked value of its type.
         let (Some(place), Some(save)) = (unsafe { (place.cast::<T>().as_mut(), save.cast::<T>().as_ref()) })
         else {
