@@ -4,54 +4,39 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+use super::kms::DEFAULT_KEYSTORE;
 use crate::durable::permissions::shell_word;
 use crate::master_key::MasterKeyError;
-use crate::service::aws::DEFAULT_KEYSTORE;
 use crate::store::StoreError;
 
 /// Settings that name no key store, or none that can be opened. Nothing was read or changed.
 #[derive(Debug, Error)]
+#[allow(missing_docs, reason = "the messages and the fields say what they hold")]
 pub enum SettingsError {
     /// An option file's value is none that the variable can have. It may be a secret in the wrong
     /// place, so it is not shown.
     #[error("{name} cannot be this: it takes {values}")]
-    Value {
-        /// The variable, with its prefix.
-        name: String,
-        /// What it takes.
-        values: String,
-    },
+    Value { name: String, values: String },
 
-    /// The settings name more than one key store.
     #[error("{} are both set, but a server has one key store", set.join(" and "))]
-    SeveralStores {
-        /// The variables that are set.
-        set: Vec<&'static str>,
-    },
+    SeveralStores { set: Vec<&'static str> },
 
-    /// The settings name a keystore and no master key.
     #[error("keyroll_keystore is set, but keyroll_master_key is not")]
     NoMasterKey,
 
-    /// A KMS key is named by its id, and a master key by its URI.
     #[error("keyroll_master_key_id and keyroll_master_key are both set, but a keystore has one master key")]
     TwoMasterKeys,
 
-    /// The server has keys of aws_key_management and no keystore yet.
     #[error(
         "there is no keystore {}/{} yet, but {count} keys of aws_key_management are there, and data that needs them",
         directory.display(), DEFAULT_KEYSTORE
     )]
     KeysOfPeer {
-        /// The data directory.
         directory: PathBuf,
-        /// How many key versions.
         count: usize,
-        /// The URI of the master key.
         master_key: String,
     },
 
-    /// The setting names no master key that can be opened.
     #[error("keyroll_master_key: {0}")]
     MasterKey(Box<MasterKeyError>),
 
@@ -62,22 +47,16 @@ pub enum SettingsError {
          {variable} to it"
     )]
     SecretHidden {
-        /// The environment variable that is read instead.
         variable: &'static str,
-        /// The system variable.
         setting: &'static str,
     },
 
-    /// A login at Vault lacks one of its settings.
     #[error("keyroll_vault_login = {login} needs {setting}")]
     LoginLacks {
-        /// The login.
         login: &'static str,
-        /// The variables that are not set.
         setting: &'static str,
     },
 
-    /// A setting is none that the store takes.
     #[error(transparent)]
     Store(#[from] Box<StoreError>),
 }

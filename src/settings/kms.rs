@@ -1,22 +1,39 @@
 //! What a KMS key comes to that is named by `keyroll_master_key_id` alone, as in
 //! aws_key_management: a master key, and a keystore for it.
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::ffi::OsString;
 
+use super::values::text;
 use super::{Settings, SettingsError};
-use crate::service::aws::{DEFAULT_KEYSTORE, KmsSettings};
+use crate::service::aws::{LOG_LEVEL, LOG_LEVELS};
 use crate::store::aws_key_files;
 
+/// The keystore in the data directory of a server that names a KMS key and no keystore. KMS wraps
+/// it, so that it may lie there, as the peer's key files do.
+pub(super) const DEFAULT_KEYSTORE: &str = "keyroll.keystore";
+
 impl Settings {
-    /// How AWS KMS is reached, and which of its keys is named by its id.
-    pub fn kms(&self) -> KmsSettings {
-        // What is not UTF-8 is no key, no region and no URL, and is refused as such.
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        KmsSettings {
-            master_key_id: text(&self.master_key_id),
-            region: text(&self.region),
-            endpoint_url: text(&self.endpoint_url),
-            log_level: self.log_level,
+    /// The URI of the master key that `keyroll_master_key_id` names, if it is set.
+    pub(super) fn kms_master_key(&self) -> Option<String> {
+        (!self.master_key_id.is_empty()).then(|| format!("aws-kms:{}", text(&self.master_key_id)))
+    }
+
+    /// Puts how AWS KMS is reached before what this environment says, which is not the process's
+    /// own. A setting that is empty, or 0, changes nothing.
+    pub fn put_kms_into(&self, environment: &mut BTreeMap<OsString, OsString>) {
+        let log_level = LOG_LEVELS.get(self.log_level).filter(|_| self.log_level > 0);
+        for (name, value) in [
+            ("AWS_REGION", text(&self.region)),
+            ("AWS_ENDPOINT_URL_KMS", text(&self.endpoint_url)),
+            (LOG_LEVEL, log_level.copied().unwrap_or_default().into()),
+        ] {
+            if !value.is_empty() {
+                environment.insert(name.into(), value.into());
+            }
+        }
+        if !self.endpoint_url.is_empty() {
+            environment.remove(&OsString::from("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS"));
         }
     }
 
@@ -26,24 +43,21 @@ impl Settings {
     /// # Errors
     /// [`SettingsError::KeysOfPeer`].
     pub(super) fn refuse_keys_of_peer(&self) -> Result<(), SettingsError> {
-        let Some(uri) = self.kms().master_key().filter(|_| self.keystore.is_empty()) else {
+        let directory = &self.data_directory;
+        let Some(master_key) = self.kms_master_key().filter(|_| self.keystore.is_empty()) else {
             return Ok(());
         };
-        refuse_keys_of_peer(uri, &self.data_directory)
+        // A directory that cannot be read has an error of its own, later.
+        let files = aws_key_files::find(directory).unwrap_or_default();
+        if files.is_empty() || directory.join(DEFAULT_KEYSTORE).symlink_metadata().is_ok() {
+            return Ok(());
+        }
+        Err(SettingsError::KeysOfPeer {
+            directory: directory.clone(),
+            count: files.len(),
+            master_key,
+        })
     }
-}
-
-fn refuse_keys_of_peer(master_key: String, directory: &Path) -> Result<(), SettingsError> {
-    // A directory that cannot be read has an error of its own, later.
-    let files = aws_key_files::find(directory).unwrap_or_default();
-    if files.is_empty() || directory.join(DEFAULT_KEYSTORE).symlink_metadata().is_ok() {
-        return Ok(());
-    }
-    Err(SettingsError::KeysOfPeer {
-        directory: directory.into(),
-        count: files.len(),
-        master_key,
-    })
 }
 
 #[cfg(test)]
@@ -105,5 +119,38 @@ mod tests {
         assert!(refused.hint().contains(&command), "{}", refused.hint());
         fs::write(&keystore, "x").unwrap();
         settings.refuse_keys_of_peer().unwrap();
+    }
+
+    #[test]
+    fn settings_stand_before_the_environment_and_empty_ones_do_not() {
+        let environment = |variables: &[(&str, &str)]| -> BTreeMap<OsString, OsString> {
+            variables
+                .iter()
+                .map(|(name, value)| (name.into(), value.into()))
+                .collect()
+        };
+        let before = environment(&[
+            ("AWS_REGION", "eu-west-1"),
+            ("AWS_ENDPOINT_URL_KMS", "https://other"),
+            ("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "true"),
+        ]);
+        let mut unchanged = before.clone();
+        Settings::default().put_kms_into(&mut unchanged);
+        assert_eq!(unchanged, before);
+        let settings = Settings {
+            region: "us-west-2".into(),
+            endpoint_url: "https://kms.example".into(),
+            log_level: 4,
+            ..Settings::default()
+        };
+        let mut changed = before;
+        settings.put_kms_into(&mut changed);
+        let expected = environment(&[
+            ("AWS_REGION", "us-west-2"),
+            ("AWS_ENDPOINT_URL_KMS", "https://kms.example"),
+            (LOG_LEVEL, "Info"),
+        ]);
+        assert_eq!(changed, expected);
+        assert_eq!(settings.kms_master_key(), None);
     }
 }

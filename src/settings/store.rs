@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::SettingsError;
+use super::kms::DEFAULT_KEYSTORE;
 use super::values::{Settings, path, text};
 use crate::crypto::password::Digest;
 use crate::master_key::DEFAULT_REQUEST_TIMEOUT;
 use crate::master_key::{self, MasterKey, MasterKeyError, ProviderOptions};
-use crate::service::aws::DEFAULT_KEYSTORE;
 use crate::store::StoreConfig;
 use crate::store::key_file::{FileKey, KeyFileConfig};
 use crate::store::keystore::KeystoreConfig;
@@ -150,7 +150,7 @@ impl Settings {
     /// # Errors
     /// More than one, a keystore without a master key, a login that lacks a setting.
     pub fn store(&self) -> Result<StoreSettings, SettingsError> {
-        let kms_key = self.kms().master_key();
+        let kms_key = self.kms_master_key();
         match (self.named_stores().as_slice(), &kms_key) {
             ([] | ["keyroll_keystore"], Some(_)) | (["keyroll_keystore"], None) => {
                 self.keystore_under(kms_key).map(StoreSettings::Keystore)
@@ -183,7 +183,7 @@ impl Settings {
     pub fn key_file(&self) -> Result<KeyFileConfig, SettingsError> {
         Ok(KeyFileConfig {
             path: path(&self.filename).unwrap_or_default(),
-            filekey: FileKey::from_setting(self.given_filekey().setting()?),
+            filekey: FileKey::from_setting(self.given_filekey()?),
             digest: Digest::ALL.get(self.digest).copied().unwrap_or(Digest::Sha1),
             pbkdf2_rounds: self.use_pbkdf2,
             strict_permissions: self.strict_permissions,
@@ -215,7 +215,7 @@ impl Settings {
             milliseconds => Duration::from_millis(milliseconds.into()),
         });
         options.notify = self.notify.clone();
-        self.kms().put_into(&mut options.environment);
+        self.put_kms_into(&mut options.environment);
         options.vault = Some(Box::new(self.vault_access()?));
         Ok(options)
     }

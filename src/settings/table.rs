@@ -174,13 +174,10 @@ macro_rules! document {
             ]
         }
     };
-    (@default text $default:literal) => { $default.to_string() };
-    (@default adopted_text $default:literal) => { $default.to_string() };
-    (@default secret $default:literal) => { $default.to_string() };
     (@default choice [$index:literal of $($name:literal),*]) => { [$($name),*][$index].to_string() };
-    (@default number $default:literal) => { $default.to_string() };
     (@default wide_number $default:literal) => { i64::to_string(&$default) };
     (@default flag $default:literal) => { if $default { "ON" } else { "OFF" }.to_string() };
+    (@default $kind:ident $default:literal) => { $default.to_string() };
     (@default key_action) => { "0".to_string() };
     (@default flag_action) => { "OFF".to_string() };
     (@default text_action) => { String::new() };
@@ -195,8 +192,7 @@ macro_rules! document {
     (@values flag_action) => { "1".to_string() };
     (@values text_action) => { "PATH, or PATH file:MASTERKEYPATH".to_string() };
     (@live start) => { false };
-    (@live live) => { true };
-    (@live refresh) => { true };
+    (@live $when:ident) => { true };
     (@stores key_file) => { "key file" };
     (@stores records_none) => { "key file, Vault KV" };
     (@stores keystore) => { "keystore" };

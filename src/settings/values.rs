@@ -36,19 +36,19 @@ pub struct SecretsOfEnvironment {
     pub vault_secret: SecretBytes,
 }
 
-impl SecretsOfEnvironment {
-    const FILEKEY: &str = "KEYROLL_FILEKEY";
-    const TOKEN: &str = "VAULT_TOKEN";
-    const VAULT_SECRET: &str = "KEYROLL_VAULT_SECRET";
+const FILEKEY: &str = "KEYROLL_FILEKEY";
+const TOKEN: &str = "VAULT_TOKEN";
+const VAULT_SECRET: &str = "KEYROLL_VAULT_SECRET";
 
+impl SecretsOfEnvironment {
     /// Those of this process. To be called while no other thread changes the environment, as when a
     /// server starts.
     pub fn of_this_process() -> SecretsOfEnvironment {
         let read = |name| SecretBytes::new(std::env::var_os(name).unwrap_or_default().into_vec());
         SecretsOfEnvironment {
-            filekey: read(Self::FILEKEY),
-            token: read(Self::TOKEN),
-            vault_secret: read(Self::VAULT_SECRET),
+            filekey: read(FILEKEY),
+            token: read(TOKEN),
+            vault_secret: read(VAULT_SECRET),
         }
     }
 }
@@ -125,60 +125,46 @@ macro_rules! values {
 }
 with_system_variables!(values);
 
-/// A secret as it is set, and what stands in for it.
-pub(super) struct Given<'a> {
-    name: &'static str,
+/// What a secret setting says, or the environment where the setting is empty or hidden by the
+/// server.
+///
+/// # Errors
+/// [`SettingsError::SecretHidden`] if it is hidden and the environment says nothing.
+fn given<'a>(
+    setting: &'static str,
     set: &'a SecretBytes,
     variable: &'static str,
     of_environment: &'a SecretBytes,
-}
-
-impl<'a> Given<'a> {
-    /// What is set, or what the environment says where nothing is, or where the server has hidden
-    /// it.
-    ///
-    /// # Errors
-    /// [`SettingsError::SecretHidden`] if the environment says nothing either.
-    pub(super) fn setting(&self) -> Result<&'a [u8], SettingsError> {
-        let (set, of_environment) = (self.set.expose(), self.of_environment.expose());
-        match (set == HIDDEN.as_bytes(), of_environment.is_empty()) {
-            (true, true) => Err(SettingsError::SecretHidden {
-                variable: self.variable,
-                setting: self.name,
-            }),
-            (true, false) => Ok(of_environment),
-            (false, _) if set.is_empty() => Ok(of_environment),
-            (false, _) => Ok(set),
+) -> Result<&'a [u8], SettingsError> {
+    let (set, of_environment) = (set.expose(), of_environment.expose());
+    let is_hidden = set == HIDDEN.as_bytes();
+    match is_hidden || set.is_empty() {
+        true if is_hidden && of_environment.is_empty() => {
+            Err(SettingsError::SecretHidden { variable, setting })
         }
+        true => Ok(of_environment),
+        false => Ok(set),
     }
 }
 
 impl Settings {
-    pub(super) fn given_filekey(&self) -> Given<'_> {
-        Given {
-            name: "keyroll_filekey",
-            set: &self.filekey,
-            variable: SecretsOfEnvironment::FILEKEY,
-            of_environment: &self.environment.filekey,
-        }
+    pub(super) fn given_filekey(&self) -> Result<&[u8], SettingsError> {
+        let SecretsOfEnvironment { filekey, .. } = &self.environment;
+        given("keyroll_filekey", &self.filekey, FILEKEY, filekey)
     }
 
-    pub(super) fn given_token(&self) -> Given<'_> {
-        Given {
-            name: "keyroll_token",
-            set: &self.token,
-            variable: SecretsOfEnvironment::TOKEN,
-            of_environment: &self.environment.token,
-        }
+    pub(super) fn given_token(&self) -> Result<&[u8], SettingsError> {
+        given("keyroll_token", &self.token, TOKEN, &self.environment.token)
     }
 
-    pub(super) fn given_vault_secret(&self) -> Given<'_> {
-        Given {
-            name: "keyroll_vault_secret",
-            set: &self.vault_secret,
-            variable: SecretsOfEnvironment::VAULT_SECRET,
-            of_environment: &self.environment.vault_secret,
-        }
+    pub(super) fn given_vault_secret(&self) -> Result<&[u8], SettingsError> {
+        let SecretsOfEnvironment { vault_secret, .. } = &self.environment;
+        given(
+            "keyroll_vault_secret",
+            &self.vault_secret,
+            VAULT_SECRET,
+            vault_secret,
+        )
     }
 
     /// Lets the variables of Vault's own command stand in for settings that are empty:
@@ -294,7 +280,7 @@ mod tests {
                 environment,
                 ..Settings::default()
             };
-            let given = settings.given_token().setting().map(<[u8]>::to_vec);
+            let given = settings.given_token().map(<[u8]>::to_vec);
             given.map(|bytes| String::from_utf8(bytes).unwrap())
         };
         for (set, of_environment, wins) in [

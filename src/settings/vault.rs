@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::values::{Given, Settings, path, text};
+use super::values::{Settings, path, text};
 use super::{SettingsError, StoreSettings};
 use crate::net::{ClientCertificate, PlainHttp, TlsOptions};
 use crate::service::vault::config::KUBERNETES_TOKEN;
@@ -122,7 +122,7 @@ impl Settings {
             true => Err(lacks("keyroll_vault_role")),
             false => Ok(text(&self.vault_role)),
         };
-        let given = || source(self.given_vault_secret());
+        let given = || self.given_vault_secret().map(SecretSource::from_setting);
         let secret = || given()?.ok_or_else(|| lacks("keyroll_vault_secret"));
         Ok(Some(match name {
             "approle" => Login::AppRole {
@@ -147,14 +147,10 @@ impl Settings {
                 mount,
                 name: text(&self.vault_role),
             },
-            _ => match source(self.given_token())? {
+            _ => match SecretSource::from_setting(self.given_token()?) {
                 Some(token) => Login::Token(token),
                 None => return Ok(None),
             },
         }))
     }
-}
-
-fn source(given: Given<'_>) -> Result<Option<SecretSource>, SettingsError> {
-    Ok(SecretSource::from_setting(given.setting()?))
 }

@@ -21,198 +21,90 @@ pub(crate) const EXIT_USAGE: u8 = 64;
 /// A failure of the command. `Display` says what failed, on what and why.
 #[derive(Debug, Error)]
 pub(crate) enum Failure {
-    /// The key store refused.
     #[error(transparent)]
-    Store(Box<StoreError>),
-
-    /// The master key's provider refused, outside of a keystore.
+    Store(#[from] StoreError),
     #[error(transparent)]
-    MasterKey(Box<MasterKeyError>),
-
-    /// The store is not the one that the data needs.
+    MasterKey(#[from] MasterKeyError),
     #[error(transparent)]
-    Mark(Box<MarkError>),
-
-    /// The server's option files cannot be read.
+    Mark(#[from] MarkError),
     #[error(transparent)]
     OptionFile(#[from] OptionFileError),
-
-    /// Neither an argument nor an option file names a store.
     #[error("no key store is named, neither as an argument nor in the server's option files")]
     NoStore,
-
-    /// The settings name no store that can be opened.
     #[error(transparent)]
-    Settings(Box<SettingsError>),
-
-    /// What says how AWS KMS is reached.
+    Settings(SettingsError),
     #[error("AWS KMS cannot be asked: {0}")]
     AwsSettings(String),
-
-    /// A directory without keys of aws_key_management.
     #[error("no keys of aws_key_management (aws-kms-key.ID.VERSION) are in {}", .0.display())]
     NoKeysOfAws(PathBuf),
-
-    /// Keys of aws_key_management of which some must have been lost.
     #[error("{} lacks files of aws_key_management: those of {}", directory.display(), named(gaps))]
-    MissingOfAws {
-        /// The directory.
-        directory: PathBuf,
-        /// What is missing: at least one version.
-        gaps: Vec<Gap>,
-    },
-
-    /// A key that was asked for is not there.
+    MissingOfAws { directory: PathBuf, gaps: Vec<Gap> },
     #[error("there is no key {id} in {described}")]
-    NotInSource {
-        /// The key id.
-        id: u32,
-        /// The store, or what else is imported.
-        described: String,
-    },
-
-    /// A second keystore whose master key nothing names.
+    NotInSource { id: u32, described: String },
     #[error("{} is a keystore, and no master key is named for it", .0.display())]
     NoOtherMasterKey(PathBuf),
-
-    /// A directory that cannot be read.
     #[error("cannot read the directory {}: {source}", path.display())]
-    Directory {
-        /// The directory.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-
-    /// A key of aws_key_management that could not be decrypted.
+    Directory { path: PathBuf, source: io::Error },
     #[error("cannot decrypt {}: {error}", path.display())]
     KeyOfAws {
-        /// Its file.
         path: PathBuf,
-        /// What AWS, or the way to it, said.
         error: Box<dyn ServiceError>,
     },
-
-    /// `--filekey` with something that may be a password. It is not repeated.
+    /// `--filekey` with something that may be a password, so it is not repeated.
     #[error("--filekey takes FILE: and a path, never a password")]
     LiteralFilekey,
-
-    /// An algorithm was named for a store that records none.
-    #[error("a {kind} records no algorithm for its keys")]
-    NoAlgorithms {
-        /// The kind of store.
-        kind: &'static str,
-    },
-
-    /// A length was named where the store gives it.
-    #[error("a new version in a {kind} is as long as the one before it")]
-    NoLength {
-        /// The kind of store.
-        kind: &'static str,
-    },
-
-    /// What a subcommand does needs a keystore.
+    #[error("a {0} records no algorithm for its keys")]
+    NoAlgorithms(&'static str),
+    #[error("a new version in a {0} is as long as the one before it")]
+    NoLength(&'static str),
     #[error("{subcommand} is for a keystore, and this is a {kind}")]
     NotAKeystore {
-        /// The subcommand.
         subcommand: &'static str,
-        /// The kind of store.
         kind: &'static str,
     },
-
-    /// A store that is to be made, where an administrator of Vault makes it.
     #[error("a Vault KV store is made in Vault, and not here")]
     MadeInVault,
-
-    /// `export` without the flag.
     #[error("export writes the data keys in clear")]
     NotInsecure,
-
-    /// `import` without a key file.
     #[error("no key store to import is named, neither as an argument nor in the server's option files")]
     NothingToImport,
-
-    /// A key cannot have the algorithm that it is said to have.
     #[error("{name} has {bits} bits and cannot have encrypted with {algorithm}")]
     NotItsAlgorithm {
-        /// The version.
         name: keyroll::keys::KeyName,
-        /// Its length.
         bits: usize,
-        /// The algorithm.
         algorithm: &'static str,
     },
-
-    /// `--owner` names nobody.
     #[error("no user is called '{0}'")]
     NoSuchUser(String),
-
-    /// The system's list of users could not be asked.
     #[error("cannot look up the user '{name}': {source}")]
-    UserLookup {
-        /// The user's name.
-        name: String,
-        /// What the system said.
-        source: nix::Error,
-    },
-
-    /// `man` of a subcommand that there is not.
+    UserLookup { name: String, source: nix::Error },
     #[error("there is no subcommand '{0}'")]
     NoSuchSubcommand(String),
-
-    /// A manual page could not be written.
     #[error("cannot write the manual page {}: {source}", path.display())]
-    ManPage {
-        /// The page.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-
-    /// A relative path, and nothing that it is relative to.
+    ManPage { path: PathBuf, source: io::Error },
     #[error("cannot find out the working directory: {0}")]
     NoWorkingDirectory(io::Error),
-
-    /// Standard output, for another reason than a reader that has gone.
+    /// Standard output failed, and not because its reader has gone.
     #[error("cannot write to standard output: {0}")]
     Output(io::Error),
 }
 
-/// The first of what is missing.
-fn named(gaps: &[Gap]) -> String {
-    const SHOWN: usize = 20;
-    let shown: Vec<String> = gaps.iter().take(SHOWN).map(Gap::to_string).collect();
-    match gaps.len() - shown.len() {
+/// The first 20 of these, and how many more there are.
+pub(crate) fn named(items: &[impl ToString]) -> String {
+    let shown: Vec<String> = items.iter().take(20).map(ToString::to_string).collect();
+    match items.len() - shown.len() {
         0 => shown.join(", "),
         more => format!("{} and {more} more", shown.join(", ")),
-    }
-}
-
-impl From<StoreError> for Failure {
-    fn from(error: StoreError) -> Failure {
-        Failure::Store(error.into())
-    }
-}
-
-impl From<MasterKeyError> for Failure {
-    fn from(error: MasterKeyError) -> Failure {
-        Failure::MasterKey(error.into())
     }
 }
 
 impl From<SettingsError> for Failure {
     fn from(error: SettingsError) -> Failure {
         match error {
-            SettingsError::MasterKey(error) => Failure::MasterKey(error),
-            SettingsError::Store(error) => Failure::Store(error),
-            other => Failure::Settings(other.into()),
+            SettingsError::MasterKey(error) => Failure::MasterKey(*error),
+            SettingsError::Store(error) => Failure::Store(*error),
+            other => Failure::Settings(other),
         }
-    }
-}
-
-impl From<MarkError> for Failure {
-    fn from(error: MarkError) -> Self {
-        Failure::Mark(error.into())
     }
 }
 
@@ -227,8 +119,8 @@ impl Failure {
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Failure::LiteralFilekey
-            | Failure::NoAlgorithms { .. }
-            | Failure::NoLength { .. }
+            | Failure::NoAlgorithms(_)
+            | Failure::NoLength(_)
             | Failure::NoOtherMasterKey(_)
             | Failure::NotInsecure
             | Failure::NoSuchSubcommand(_) => EXIT_USAGE,
@@ -239,10 +131,8 @@ impl Failure {
     /// What a DBA can do about it.
     pub(crate) fn hint(&self) -> String {
         match self {
-            Failure::Store(error) => match &**error {
-                StoreError::UnknownKey { .. } => "name one of these, or --all".into(),
-                error => error.hint(),
-            },
+            Failure::Store(StoreError::UnknownKey { .. }) => "name one of these, or --all".into(),
+            Failure::Store(error) => error.hint(),
             Failure::MasterKey(error) => error.hint(),
             Failure::Mark(error) => error.hint(),
             Failure::OptionFile(error) => error.hint(),
@@ -263,11 +153,11 @@ impl Failure {
             Failure::LiteralFilekey => "write the password into a file of mode 0600 and give --filekey FILE:PATH, or set \
                                         KEYROLL_FILEKEY: other users can read arguments in the list of processes"
                 .into(),
-            Failure::NoAlgorithms { kind } => format!(
+            Failure::NoAlgorithms(kind) => format!(
                 "leave it out: keyroll_encryption_algorithm is what all keys of a {kind} encrypt with; a keystore, which \
                  `keyroll import` makes, records one for each version"
             ),
-            Failure::NoLength { .. } => "leave --key-spec out".into(),
+            Failure::NoLength(_) => "leave --key-spec out".into(),
             Failure::NotAKeystore { kind, .. } => {
                 format!("`keyroll import --keystore PATH --master-key URI` moves the keys of a {kind} into a keystore")
             }

@@ -6,7 +6,8 @@ use keyroll::durable::FileError;
 use keyroll::keys::KeySpec;
 use keyroll::settings::StoreSettings;
 use keyroll::store::StoreError;
-use keyroll::store::key_file::{FileKey, KeyFile, KeyFileConfig, NewKey};
+use keyroll::store::key_file::{self, FileKey, KeyFile, KeyFileConfig};
+use keyroll::store::keystore::NewKey;
 
 use crate::failure::Failure;
 use crate::new_key::{self, NewKeyArg};
@@ -76,12 +77,10 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let next = match chosen.store {
         StoreSettings::KeyFile(config) => {
             if args.id.iter().any(NewKeyArg::names_algorithm) {
-                return Err(Failure::NoAlgorithms { kind });
+                return Err(Failure::NoAlgorithms(kind));
             }
-            let keys: Vec<NewKey> = specs
-                .iter()
-                .map(|(&id, spec)| NewKey { id, bits: spec.bits })
-                .collect();
+            let key = |(&id, spec): (&u32, &KeySpec)| key_file::NewKey { id, bits: spec.bits };
+            let keys: Vec<key_file::NewKey> = specs.iter().map(key).collect();
             make_key_file(config, &keys, owner)?;
             AFTER_KEY_FILE
         }
@@ -91,7 +90,8 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
             if let Some(&KeySpec { algorithm, bits }) = specs.values().find(|spec| !spec.is_possible()) {
                 return Err(StoreError::ImpossibleSpec { bits, algorithm }.into());
             }
-            new_keystore::make_random(&keystore, &specs, owner)?;
+            let keys: Vec<NewKey> = specs.iter().map(|(&id, &spec)| NewKey { id, spec }).collect();
+            new_keystore::make(&keystore, owner, |keystore| keystore.create(&keys, owner))?;
             AFTER_KEYSTORE
         }
     };
@@ -109,7 +109,11 @@ pub(crate) fn refuse_existing(path: &Path) -> Result<(), Failure> {
     }
 }
 
-fn make_key_file(config: KeyFileConfig, keys: &[NewKey], owner: Option<Owner>) -> Result<(), Failure> {
+fn make_key_file(
+    config: KeyFileConfig,
+    keys: &[key_file::NewKey],
+    owner: Option<Owner>,
+) -> Result<(), Failure> {
     if let FileKey::File(path) = &config.filekey
         && password_file::create_if_missing(path, owner)?
     {

@@ -1,50 +1,27 @@
 //! A new keystore, and its master key where that is a file of ours.
 
-use std::collections::BTreeMap;
-
-use keyroll::crypto::Algorithm;
-use keyroll::keys::{KeySet, KeySpec};
+use keyroll::keys::KeySet;
 use keyroll::master_key::file::MasterKeyFile;
 use keyroll::master_key::file_of;
 use keyroll::settings::KeystoreSettings;
 use keyroll::store::StoreError;
-use keyroll::store::keystore::{KeystoreFile, NewKey};
+use keyroll::store::keystore::KeystoreFile;
 
 use crate::failure::Failure;
 use crate::owner::Owner;
 use crate::store::{in_words, open_keystore};
 use crate::terminal;
 
-/// Makes the keystore with version 1 of each of these keys, at random.
-pub(crate) fn make_random(
-    place: &KeystoreSettings,
-    specs: &BTreeMap<u32, KeySpec>,
-    owner: Option<Owner>,
-) -> Result<(), Failure> {
-    let keys: Vec<NewKey> = specs.iter().map(|(&id, &spec)| NewKey { id, spec }).collect();
-    make(place, owner, |envelope| envelope.create(&keys, owner))
-}
-
-/// Makes the keystore with these keys, each of which encrypts with this algorithm.
-pub(crate) fn make_of(
-    place: &KeystoreSettings,
-    keys: &KeySet,
-    algorithm: Algorithm,
-    owner: Option<Owner>,
-) -> Result<(), Failure> {
-    make(place, owner, |envelope| envelope.import(keys, algorithm, owner))
-}
-
 /// Makes the keystore, and its master key file if it names one that does not exist, and tells so.
-fn make(
+pub(crate) fn make(
     place: &KeystoreSettings,
     owner: Option<Owner>,
     create: impl FnOnce(&KeystoreFile) -> Result<KeySet, StoreError>,
 ) -> Result<(), Failure> {
-    let envelope = open_keystore(place)?;
+    let keystore = open_keystore(place)?;
     make_master_key_file(place, owner)?;
     let waiting = format!("waiting for {} ...", in_words(&place.master_key));
-    terminal::while_waiting(&waiting, || create(&envelope))?;
+    terminal::while_waiting(&waiting, || create(&keystore))?;
     terminal::say(&format!("made the keystore {}", place.path.display()));
     Ok(())
 }

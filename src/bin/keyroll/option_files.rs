@@ -54,23 +54,14 @@ pub(crate) struct OptionFileArgs {
 /// Why the option files cannot be read.
 #[derive(Debug, Error)]
 pub(crate) enum OptionFileError {
-    /// A file that an argument names.
     #[error("cannot read the option file {}: {source}", path.display())]
-    NotReadable {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// There is no program that reads option files.
+    NotReadable { path: PathBuf, source: io::Error },
     #[error(
         "the server's option files cannot be read: my_print_defaults, which reads them, cannot be run: {0}"
     )]
     NoProgram(io::Error),
-    /// The program refuses the files: the server would not start with them either.
     #[error("my_print_defaults cannot read the server's option files: {0}")]
     Refused(String),
-    /// More than any server has.
     #[error("the server's option files hold more than 1 MiB")]
     TooLong,
 }

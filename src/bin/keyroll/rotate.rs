@@ -67,9 +67,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let chosen = args.store.choose()?;
     let spec = args.spec.spec(&chosen)?;
     if args.spec.names_length() && !matches!(chosen.store, StoreSettings::Keystore(_)) {
-        return Err(Failure::NoLength {
-            kind: chosen.store.kind(),
-        });
+        return Err(Failure::NoLength(chosen.store.kind()));
     }
     let step = args.version_step.and_then(VersionStep::new);
     let new = NewVersions {
@@ -80,7 +78,8 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let directory = args.datadir.directory(&chosen);
     let store = chosen.open()?;
     let seen = datadir::versions_seen(directory, &store)?;
-    let rotated = store.rotate_keys(which, NewVersions { seen: &seen, ..new })?;
+    let rotated =
+        store.patiently(|store| store.rotate_keys(which, NewVersions { seen: &seen, ..new }, None))?;
 
     let mut sql = String::new();
     for name in rotated.new {

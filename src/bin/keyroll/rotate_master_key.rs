@@ -40,7 +40,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let chosen = args.store.choose()?;
     let keystore = chosen.keystore("rotate-master-key")?;
     let Some(to) = args.to.as_deref().map(absolute_uri).transpose()? else {
-        let rotated = chosen.open()?.rotate_master_key()?;
+        let rotated = chosen.open()?.patiently(|store| store.rotate_master_key(None))?;
         return print(&rotated.master_key, RELOAD);
     };
     let target = keystore.with_master_key(&to);
@@ -48,7 +48,8 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     // The old master key first: no new one is made for a keystore that does not open.
     store.load()?;
     new_keystore::make_master_key_file(&target, args.owner.owner()?)?;
-    let moved = store.move_to(&*target.provider()?)?;
+    let master_key = target.provider()?;
+    let moved = store.patiently_in_keystore(|keystore| keystore.move_to(&*master_key, None))?;
     let line = my_cnf::uri(&to);
     let line = String::from_utf8_lossy(&line);
     terminal::say("put this into the server's configuration:");

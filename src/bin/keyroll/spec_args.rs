@@ -43,9 +43,7 @@ impl SpecArgs {
     pub(crate) fn spec(&self, chosen: &ChosenStore) -> Result<KeySpec, Failure> {
         let is_keystore = matches!(chosen.store, StoreSettings::Keystore(_));
         if self.key_algorithm.is_some() && !is_keystore {
-            return Err(Failure::NoAlgorithms {
-                kind: chosen.store.kind(),
-            });
+            return Err(Failure::NoAlgorithms(chosen.store.kind()));
         }
         let default = chosen.settings.key_spec();
         let algorithm = self.key_algorithm.unwrap_or(default.algorithm);

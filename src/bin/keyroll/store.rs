@@ -3,13 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::absolute;
 
-use keyroll::crypto::Algorithm;
-use keyroll::keys::{KeyName, KeySet, NewVersions};
-use keyroll::master_key::{MasterKey, Provider};
+use keyroll::keys::KeyName;
+use keyroll::master_key::Provider;
 use keyroll::settings::{KeystoreSettings, StoreSettings};
 use keyroll::store::keystore::KeystoreFile;
 use keyroll::store::mark::StoreSeen;
-use keyroll::store::{self, KeyStore, KeysAdded, Loaded, MasterKeyRotated, Rotate, StoreError};
+use keyroll::store::{self, KeyStore, Loaded, StoreError};
 
 use crate::failure::Failure;
 use crate::terminal;
@@ -75,12 +74,15 @@ impl OpenStore {
     }
 
     /// Does the work; where it takes long, it says what it waits for.
-    fn patiently<T>(&self, work: impl FnOnce(&dyn KeyStore) -> Result<T, StoreError>) -> Result<T, Failure> {
+    pub(crate) fn patiently<T>(
+        &self,
+        work: impl FnOnce(&dyn KeyStore) -> Result<T, StoreError>,
+    ) -> Result<T, Failure> {
         Ok(terminal::while_waiting(&self.waiting, || work(self.store()))?)
     }
 
     /// Does work that a keystore alone can do.
-    fn patiently_in_keystore<T>(
+    pub(crate) fn patiently_in_keystore<T>(
         &self,
         work: impl FnOnce(&KeystoreFile) -> Result<T, StoreError>,
     ) -> Result<T, Failure> {
@@ -97,21 +99,6 @@ impl OpenStore {
         self.patiently(|store| store.load())
     }
 
-    /// Makes new versions.
-    pub(crate) fn rotate_keys(&self, which: Rotate, new: NewVersions<'_>) -> Result<KeysAdded, Failure> {
-        self.patiently(|store| store.rotate_keys(which, new, None))
-    }
-
-    /// Adds all versions of another store that this one lacks.
-    pub(crate) fn add_all(
-        &self,
-        other: &StoreSeen,
-        keys: &KeySet,
-        algorithm: Algorithm,
-    ) -> Result<KeysAdded, Failure> {
-        self.patiently_in_keystore(|keystore| keystore.add_all(&other.described, keys, algorithm))
-    }
-
     /// Which store it is, as it was read last.
     pub(crate) fn seen(&self) -> StoreSeen {
         StoreSeen::of(self.store())
@@ -120,16 +107,6 @@ impl OpenStore {
     /// The master key that opened the store, and which version of it; `None` where there is none.
     pub(crate) fn master_key(&self) -> Option<String> {
         self.store().master_key()
-    }
-
-    /// Wraps the keystore anew under a new version of its master key.
-    pub(crate) fn rotate_master_key(&self) -> Result<MasterKeyRotated, Failure> {
-        self.patiently(|store| store.rotate_master_key(None))
-    }
-
-    /// Wraps the keystore anew under another master key.
-    pub(crate) fn move_to(&self, master_key: &dyn MasterKey) -> Result<MasterKeyRotated, Failure> {
-        self.patiently_in_keystore(|keystore| keystore.move_to(master_key, None))
     }
 
     /// When each version was made, where the store records it.

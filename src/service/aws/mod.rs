@@ -9,14 +9,12 @@ mod endpoint;
 pub(crate) mod error;
 mod key;
 mod profile;
-mod settings;
 mod signature;
 mod variables;
 
 pub use client::Kms;
 pub use error::AwsError;
 pub use key::Arn;
-pub use settings::{DEFAULT_KEYSTORE, KmsSettings};
 pub use variables::{LOG_LEVEL, LOG_LEVELS};
 
 /// The most bytes that an answer of a metadata service may have.

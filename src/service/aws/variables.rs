@@ -1,7 +1,7 @@
 //! The variables of the environment that every AWS SDK reads, by their names there.
 //!
 //! "Environment variables" and "Settings reference", AWS SDKs and Tools Reference Guide. What the
-//! server's variables say stands in their place: [`KmsSettings`](super::KmsSettings).
+//! server's variables say stands in their place: `settings/kms.rs`.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;

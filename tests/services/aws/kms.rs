@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use keyroll::master_key::{ProviderOptions, Wrapped, open};
 use keyroll::notify::Notify;
-use keyroll::service::aws::{KmsSettings, LOG_LEVEL};
+use keyroll::service::aws::LOG_LEVEL;
+use keyroll::settings::Settings;
 use serde_json::json;
 
 use super::support::{KEYSTORE, PATIENT, opened, options, refused, with, without, works, wrap};
@@ -197,12 +198,12 @@ fn settings_go_before_the_environment() {
         "http://127.0.0.1:1",
     );
     let mut environment = wrong.iter().map(|(n, v)| (n.into(), v.into())).collect();
-    let settings = KmsSettings {
+    let settings = Settings {
         region: REGION.into(),
-        endpoint_url: moto.url(),
-        ..KmsSettings::default()
+        endpoint_url: moto.url().into(),
+        ..Settings::default()
     };
-    settings.put_into(&mut environment);
+    settings.put_kms_into(&mut environment);
     let options = ProviderOptions::new(Duration::from_secs(10), environment);
     works(&*open(&format!("aws-kms:{key}"), &options).unwrap());
 }

@@ -12,16 +12,13 @@ use keyroll::store::key_file::{FileKey, KeyFileConfig};
 use keyroll::store::mark::{Lost, StoreSeen};
 use keyroll::store::{MarkFile, StoreFile};
 
-use super::report::{Difference, Report};
-use crate::failure::Failure;
+use super::report::{Difference, Outcome, Report};
+use crate::failure::{Failure, named};
 use crate::store::{OpenStore, absolute_uri};
 use crate::store_args::{ChosenStore, FilekeyArg, digest_parser, filekey_parser};
 
 /// Above the options, in the help text.
 const SECOND: &str = "Second store";
-
-/// How many versions are named in one step.
-const SHOWN: usize = 20;
 
 #[derive(clap::Args)]
 pub(super) struct AgainstArgs {
@@ -199,7 +196,11 @@ impl Second {
         for (at, differing) in found.differing.iter().enumerate() {
             let is_last = at + 1 == found.differing.len();
             let hint = if is_last { belongs.clone() } else { String::new() };
-            report.differs(format!("not the same in both: {differing}"), hint);
+            report.add(
+                Outcome::Differs,
+                format!("not the same in both: {differing}"),
+                hint,
+            );
         }
         report.compared(Difference {
             second: second.described,
@@ -231,14 +232,6 @@ fn lacks(one: &StoreSeen, names: &[KeyName], other: &StoreSeen) -> String {
         named(names),
         other.described
     )
-}
-
-fn named(names: &[KeyName]) -> String {
-    let shown: Vec<String> = names.iter().take(SHOWN).map(KeyName::to_string).collect();
-    match names.len() - shown.len() {
-        0 => shown.join(", "),
-        more => format!("{} and {more} more", shown.join(", ")),
-    }
 }
 
 /// Which of two stores, which hold other bytes under one name, the data was worked on with, as far

@@ -104,7 +104,7 @@ fn check(chosen: ChosenStore, second: Result<Option<Second>, Failure>, directory
         leftovers(path, &mut report);
     }
     if let Err(failure) = contents(chosen, second, &files, directory, &mut report) {
-        report.failed(failure.to_string(), failure.hint());
+        report.add(Outcome::Failed, failure.to_string(), failure.hint());
     }
     report
 }
@@ -150,7 +150,7 @@ fn contents(
         None => Ok(()),
     });
     if let Err(failure) = compared {
-        report.not_compared(failure.to_string(), failure.hint());
+        report.add(Outcome::NotCompared, failure.to_string(), failure.hint());
     }
     Ok(())
 }
@@ -185,7 +185,7 @@ fn mark(directory: &Path, store: &OpenStore, keys: &KeySet, report: &mut Report)
                 ..
             }),
         ) => report.warning(error.to_string(), error.hint()),
-        Err(error) => report.failed(error.to_string(), error.hint()),
+        Err(error) => report.add(Outcome::Failed, error.to_string(), error.hint()),
     }
 }
 

@@ -156,24 +156,12 @@ impl Report {
         self.add(Outcome::Warning, what, hint);
     }
 
-    pub(super) fn failed(&mut self, what: String, hint: String) {
-        self.add(Outcome::Failed, what, hint);
-    }
-
-    pub(super) fn not_compared(&mut self, what: String, hint: String) {
-        self.add(Outcome::NotCompared, what, hint);
-    }
-
-    pub(super) fn differs(&mut self, what: String, hint: String) {
-        self.add(Outcome::Differs, what, hint);
-    }
-
     /// Keeps for scripts how a second store differs.
     pub(super) fn compared(&mut self, difference: Difference<'_>) {
         self.against = Some(difference.into_json());
     }
 
-    fn add(&mut self, outcome: Outcome, what: String, hint: String) {
+    pub(super) fn add(&mut self, outcome: Outcome, what: String, hint: String) {
         let (what, hint) = (named(&what).into_owned(), named(&hint).into_owned());
         self.steps.push(Step { outcome, what, hint });
     }

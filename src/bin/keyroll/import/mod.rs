@@ -86,7 +86,9 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         source.keys.len(),
         source.algorithm.name()
     );
-    new_keystore::make_of(keystore, &source.keys, source.algorithm, owner)?;
+    new_keystore::make(keystore, owner, |keystore| {
+        keystore.import(&source.keys, source.algorithm, owner)
+    })?;
     terminal::say(&said);
     terminal::print(&lines)?;
     terminal::say_lines(NEXT_STEPS);
@@ -107,8 +109,9 @@ impl Args {
 /// Adds what the keystore lacks, and says which versions those are and what a server is to be told.
 fn add(chosen: ChosenStore, source: &Source) -> Result<(), Failure> {
     let store = chosen.open()?;
-    let added = store.add_all(&source.store, &source.keys, source.algorithm)?;
     let StoreSeen { described, .. } = &source.store;
+    let added = store
+        .patiently_in_keystore(|keystore| keystore.add_all(described, &source.keys, source.algorithm))?;
     let this = store.seen().described;
     if added.new.is_empty() {
         terminal::say(&format!("{this} lacks nothing of {described}"));
