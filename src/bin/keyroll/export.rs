@@ -78,9 +78,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
              = {name}"
         ));
     }
-    for hindrance in hindrances {
-        terminal::say(&format!("keyroll: warning: {hindrance}"));
-    }
+    hindrances.iter().for_each(terminal::warn);
     Ok(())
 }
 

@@ -22,6 +22,8 @@ use keyroll::secret::SecretBytes;
 use keyroll::settings::ServerOption;
 use thiserror::Error;
 
+use crate::terminal;
+
 /// The program, on the `PATH` or where packages have it.
 const PROGRAMS: [&str; 2] = ["my_print_defaults", "/usr/bin/my_print_defaults"];
 
@@ -91,10 +93,10 @@ impl OptionFileArgs {
     }
 
     /// The options of the server in the files that these and the environment name, in their order:
-    /// the last of a name wins. And what the program warns of.
-    pub(crate) fn read(&self) -> Result<(Vec<ServerOption>, Vec<String>), OptionFileError> {
+    /// the last of a name wins. What the program warns of is told.
+    pub(crate) fn read(&self) -> Result<Vec<ServerOption>, OptionFileError> {
         if self.no_defaults {
-            return Ok(Default::default());
+            return Ok(Vec::new());
         }
         for path in [&self.defaults_file, &self.defaults_extra_file]
             .into_iter()
@@ -105,8 +107,10 @@ impl OptionFileArgs {
                 source,
             })?;
         }
-        let (text, said, succeeded) =
-            output(self.spawn().map_err(OptionFileError::NoProgram)?).map_err(OptionFileError::NoProgram)?;
+        let (text, said, succeeded) = self
+            .spawn()
+            .and_then(output)
+            .map_err(OptionFileError::NoProgram)?;
         let said: Vec<&str> = said.lines().filter(|line| !line.trim().is_empty()).collect();
         if !succeeded {
             return Err(OptionFileError::Refused(said.join("; ")));
@@ -114,11 +118,10 @@ impl OptionFileArgs {
         if text.expose().len() > LIMIT {
             return Err(OptionFileError::TooLong);
         }
-        let warnings = said
-            .iter()
-            .map(|line| line.strip_prefix("Warning: ").unwrap_or(line).to_owned())
-            .collect();
-        Ok((options(text.expose()), warnings))
+        for line in said {
+            terminal::warn(line.strip_prefix("Warning: ").unwrap_or(line));
+        }
+        Ok(options(text.expose()))
     }
 
     fn spawn(&self) -> io::Result<Child> {
@@ -249,7 +252,6 @@ mod tests {
         let found: Vec<(Vec<u8>, Option<Vec<u8>>)> = args
             .read()
             .unwrap()
-            .0
             .into_iter()
             .map(|option| (option.name, option.value.map(|value| value.expose().to_vec())))
             .collect();

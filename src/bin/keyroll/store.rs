@@ -123,7 +123,5 @@ impl OpenStore {
 
 /// Tells what should be mended.
 pub(crate) fn say_warnings(loaded: &Loaded) {
-    for warning in &loaded.warnings {
-        terminal::say(&format!("keyroll: warning: {warning}"));
-    }
+    loaded.warnings.iter().for_each(terminal::warn);
 }

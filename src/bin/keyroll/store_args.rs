@@ -1,17 +1,18 @@
 //! The arguments that choose a key store: the same in every subcommand.
 
-use std::ffi::OsString;
-use std::os::unix::ffi::OsStringExt;
-use std::path::PathBuf;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
 
 use clap::Args;
-use clap::builder::{OsStringValueParser, PossibleValuesParser, TypedValueParser};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use keyroll::crypto::password::Digest;
 use keyroll::notify::Notify;
 use keyroll::secret::SecretBytes;
 use keyroll::settings::{
     KeystoreSettings, PREFIX, SecretsOfEnvironment, ServerOption, Settings, StoreSettings,
 };
+use keyroll::store::key_file::{FileKey, KeyFileConfig};
 
 use crate::failure::Failure;
 use crate::option_files::OptionFileArgs;
@@ -47,7 +48,7 @@ pub(crate) struct StoreArgs {
     /// Without it the environment variable KEYROLL_FILEKEY is read: a password, or FILE: and a
     /// path. No option takes the password itself, because other users could read it in the list of
     /// processes.
-    #[arg(long, value_name = "FILE:PATH", requires = "filename", help_heading = STORE, value_parser = filekey_parser())]
+    #[arg(long, value_name = "FILE:PATH", requires = "filename", help_heading = STORE)]
     filekey: Option<FilekeyArg>,
 
     /// The digest that makes the key from the password, as in keyroll_digest [default: sha1]
@@ -60,40 +61,28 @@ pub(crate) struct StoreArgs {
     use_pbkdf2: Option<u32>,
 
     #[command(flatten)]
-    option_files: OptionFileArgs,
+    pub(crate) option_files: OptionFileArgs,
 }
 
 /// Above the options that name a store, in every help text.
 const STORE: &str = "Key store (without these: as the server's option files say)";
 
-/// `FILE:` and a path; anything else is not kept, because it may be a password.
+/// `FILE:` and a path. Anything else is not kept, because it may be a password; it is refused later,
+/// because clap would print it.
 #[derive(Clone)]
 pub(crate) enum FilekeyArg {
-    /// What names the file with the password.
-    File(Vec<u8>),
-    /// Something else.
+    File(PathBuf),
     Literal,
 }
 
-impl FilekeyArg {
-    /// What `keyroll_filekey` would be.
-    pub(crate) fn setting(&self) -> Result<SecretBytes, Failure> {
-        match self {
-            FilekeyArg::File(setting) => Ok(SecretBytes::new(setting.clone())),
-            FilekeyArg::Literal => Err(Failure::LiteralFilekey),
+impl From<OsString> for FilekeyArg {
+    fn from(text: OsString) -> FilekeyArg {
+        let text = SecretBytes::new(text.into_vec());
+        match text.expose().strip_prefix(b"FILE:") {
+            Some(path) => FilekeyArg::File(OsStr::from_bytes(path).into()),
+            None => FilekeyArg::Literal,
         }
     }
-}
-
-/// Takes `FILE:PATH`. What else is refused later, because clap would print it.
-pub(crate) fn filekey_parser() -> impl TypedValueParser<Value = FilekeyArg> {
-    OsStringValueParser::new().map(|text: OsString| {
-        let text = SecretBytes::new(text.into_vec());
-        match text.expose().starts_with(b"FILE:") {
-            true => FilekeyArg::File(text.expose().to_vec()),
-            false => FilekeyArg::Literal,
-        }
-    })
 }
 
 /// Takes the name of a digest.
@@ -110,60 +99,70 @@ impl StoreArgs {
     pub(crate) fn choose(&self) -> Result<ChosenStore, Failure> {
         let named = self.keystore.is_some() || self.filename.is_some();
         let options = match !named || self.option_files.are_given() {
-            true => Some(read_options(&self.option_files)?),
+            true => Some(self.option_files.read()?),
             false => None,
         };
         let mut settings = settings_of(options.as_deref().unwrap_or_default(), PREFIX)?;
         if named {
             names::show_arguments();
-            self.put_into(&mut settings)?;
-        } else if !settings.name_a_store() {
-            return Err(Failure::NoStore);
+            settings.request_timeout = self.request_timeout.unwrap_or(settings.request_timeout);
+            settings.fill_from_environment_of_vault();
         }
+        let store = match (&self.keystore, &self.filename) {
+            (Some(path), _) => {
+                let master_key = self.master_key.as_deref().unwrap_or_default();
+                StoreSettings::Keystore(keystore_at(path, master_key, &settings)?)
+            }
+            (None, Some(path)) => {
+                let filekey = self.filekey.as_ref();
+                StoreSettings::KeyFile(key_file_at(
+                    path,
+                    filekey,
+                    self.digest,
+                    self.use_pbkdf2,
+                    &settings,
+                )?)
+            }
+            (None, None) if settings.name_a_store() => settings.store()?,
+            (None, None) => return Err(Failure::NoStore),
+        };
         Ok(ChosenStore {
-            store: settings.store()?,
+            store,
             settings,
             options,
         })
     }
-
-    /// Puts what names a store here in the place of what the settings name.
-    fn put_into(&self, settings: &mut Settings) -> Result<(), Failure> {
-        let bytes = |path: &Option<PathBuf>| path.clone().unwrap_or_default().into_os_string().into_vec();
-        settings.keystore = bytes(&self.keystore);
-        settings.filename = bytes(&self.filename);
-        settings.master_key = absolute_uri(self.master_key.as_deref().unwrap_or_default())?.into_bytes();
-        settings.master_key_id = Vec::new();
-        settings.vault_url = Vec::new();
-        settings.request_timeout = self.request_timeout.unwrap_or(settings.request_timeout);
-        settings.filekey = match &self.filekey {
-            Some(filekey) => filekey.setting()?,
-            None => SecretBytes::default(),
-        };
-        settings.digest = self.digest.map_or(0, index_of_digest);
-        settings.use_pbkdf2 = self.use_pbkdf2.unwrap_or(0);
-        settings.fill_from_environment_of_vault();
-        Ok(())
-    }
-
-    /// The arguments that name option files.
-    pub(crate) fn option_files(&self) -> &OptionFileArgs {
-        &self.option_files
-    }
 }
 
-/// The options of the server; what its own reader of them warns of is told.
-pub(crate) fn read_options(files: &OptionFileArgs) -> Result<Vec<ServerOption>, Failure> {
-    let (options, warnings) = files.read()?;
-    for warning in warnings {
-        terminal::say(&format!("keyroll: warning: {warning}"));
-    }
-    Ok(options)
+/// A keystore that arguments name, and what these settings say beside it.
+pub(crate) fn keystore_at(path: &Path, uri: &str, settings: &Settings) -> Result<KeystoreSettings, Failure> {
+    Ok(KeystoreSettings {
+        path: path.into(),
+        master_key: absolute_uri(uri)?,
+        options: settings.master_key_options()?,
+        strict_permissions: settings.strict_permissions,
+    })
 }
 
-/// The index that the setting `digest` has for it.
-pub(crate) fn index_of_digest(digest: Digest) -> usize {
-    Digest::ALL.iter().position(|other| *other == digest).unwrap_or(0)
+/// A key file that arguments name. Without a filekey it is what the environment says.
+pub(crate) fn key_file_at(
+    path: &Path,
+    filekey: Option<&FilekeyArg>,
+    digest: Option<Digest>,
+    pbkdf2_rounds: Option<u32>,
+    settings: &Settings,
+) -> Result<KeyFileConfig, Failure> {
+    Ok(KeyFileConfig {
+        path: path.into(),
+        filekey: match filekey {
+            Some(FilekeyArg::File(path)) => FileKey::File(path.clone()),
+            Some(FilekeyArg::Literal) => return Err(Failure::LiteralFilekey),
+            None => FileKey::from_setting(settings.environment.filekey.expose()),
+        },
+        digest: digest.unwrap_or(Digest::Sha1),
+        pbkdf2_rounds: pbkdf2_rounds.unwrap_or(0),
+        strict_permissions: settings.strict_permissions,
+    })
 }
 
 /// The settings that options with this prefix make, with what the environment gives.
@@ -184,7 +183,6 @@ pub(crate) fn settings_of(options: &[ServerOption], prefix: &str) -> Result<Sett
 /// The store that arguments or option files name, and the settings beside it.
 #[derive(Debug)]
 pub(crate) struct ChosenStore {
-    /// Which store.
     pub(crate) store: StoreSettings,
     /// The settings of the server's option files, or its defaults, and what the arguments put in
     /// their place.

@@ -1,5 +1,6 @@
 //! Standard output for results, standard error for everything else.
 
+use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
 use std::sync::mpsc;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -41,6 +42,11 @@ pub(crate) fn say(line: &str) {
         Some(spinner) => spinner.suspend(write),
         None => write(),
     }
+}
+
+/// Writes a warning to standard error.
+pub(crate) fn warn(warning: impl Display) {
+    say(&format!("keyroll: warning: {warning}"));
 }
 
 fn spinner() -> MutexGuard<'static, Option<ProgressBar>> {

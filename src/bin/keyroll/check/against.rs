@@ -14,8 +14,8 @@ use keyroll::store::{MarkFile, StoreFile};
 
 use super::report::{Difference, Outcome, Report};
 use crate::failure::{Failure, named};
-use crate::store::{OpenStore, absolute_uri};
-use crate::store_args::{ChosenStore, FilekeyArg, digest_parser, filekey_parser};
+use crate::store::OpenStore;
+use crate::store_args::{ChosenStore, FilekeyArg, digest_parser, key_file_at, keystore_at};
 
 /// Above the options, in the help text.
 const SECOND: &str = "Second store";
@@ -35,7 +35,7 @@ pub(super) struct AgainstArgs {
 
     /// The file with the second key file's password [default: that of the first one, or
     /// KEYROLL_FILEKEY]
-    #[arg(long, value_name = "FILE:PATH", requires = "against", help_heading = SECOND, value_parser = filekey_parser())]
+    #[arg(long, value_name = "FILE:PATH", requires = "against", help_heading = SECOND)]
     against_filekey: Option<FilekeyArg>,
 
     /// The second key file's digest [default: that of the first one, or sha1]
@@ -73,20 +73,14 @@ impl AgainstArgs {
     }
 
     fn keystore(&self, path: &Path, chosen: &ChosenStore) -> Result<KeystoreSettings, Failure> {
-        let first = match &chosen.store {
-            StoreSettings::Keystore(first) => Some(first),
-            _ => None,
-        };
-        let master_key = match (&self.against_master_key, first) {
-            (Some(uri), _) => absolute_uri(uri)?,
-            (None, Some(first)) => first.master_key.clone(),
-            (None, None) => return Err(Failure::NoOtherMasterKey(path.into())),
+        let uri = match (&self.against_master_key, &chosen.store) {
+            (Some(uri), _) => uri,
+            (None, StoreSettings::Keystore(first)) => &first.master_key,
+            (None, _) => return Err(Failure::NoOtherMasterKey(path.into())),
         };
         Ok(KeystoreSettings {
-            path: path.into(),
-            master_key,
-            options: chosen.settings.master_key_options()?,
             strict_permissions: false,
+            ..keystore_at(path, uri, &chosen.settings)?
         })
     }
 
@@ -95,27 +89,23 @@ impl AgainstArgs {
             StoreSettings::KeyFile(first) => Some(first),
             _ => None,
         };
-        let filekey = match (&self.against_filekey, first.map(|first| &first.filekey)) {
-            (Some(filekey), _) => FileKey::from_setting(filekey.setting()?.expose()),
-            // What opens the first one is no reason to refuse a plain file.
-            _ if kind == StoreFile::PlainKeyFile => FileKey::None,
-            (None, Some(FileKey::File(path))) => FileKey::File(path.clone()),
-            (None, Some(FileKey::Password(password))) => FileKey::Password(LockedMemory::copy_of(password)),
-            _ => FileKey::from_setting(chosen.settings.environment.filekey.expose()),
-        };
-        Ok(KeyFileConfig {
-            path: path.into(),
-            filekey,
-            digest: self
-                .against_digest
-                .or(first.map(|first| first.digest))
-                .unwrap_or(Digest::Sha1),
-            pbkdf2_rounds: self
-                .against_use_pbkdf2
-                .or(first.map(|first| first.pbkdf2_rounds))
-                .unwrap_or(0),
-            strict_permissions: false,
-        })
+        let filekey = self.against_filekey.as_ref();
+        let digest = self.against_digest.or(first.map(|first| first.digest));
+        let rounds = self.against_use_pbkdf2.or(first.map(|first| first.pbkdf2_rounds));
+        let mut second = key_file_at(path, filekey, digest, rounds, &chosen.settings)?;
+        second.strict_permissions = false;
+        if filekey.is_none() {
+            match first.map(|first| &first.filekey) {
+                // What opens the first one is no reason to refuse a plain file.
+                _ if kind == StoreFile::PlainKeyFile => second.filekey = FileKey::None,
+                Some(FileKey::File(path)) => second.filekey = FileKey::File(path.clone()),
+                Some(FileKey::Password(password)) => {
+                    second.filekey = FileKey::Password(LockedMemory::copy_of(password));
+                }
+                Some(FileKey::None) | None => {}
+            }
+        }
+        Ok(second)
     }
 }
 

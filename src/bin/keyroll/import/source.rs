@@ -1,6 +1,5 @@
 //! What is imported: a key file, a keystore, or the keys of aws_key_management.
 
-use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 use clap::value_parser;
@@ -16,9 +15,7 @@ use crate::failure::Failure;
 use crate::option_files::OptionFileArgs;
 use crate::spec_args::algorithm_parser;
 use crate::store::{OpenStore, absolute_uri, say_warnings};
-use crate::store_args::{
-    FilekeyArg, digest_parser, filekey_parser, index_of_digest, read_options, settings_of,
-};
+use crate::store_args::{FilekeyArg, digest_parser, key_file_at, settings_of};
 use crate::terminal;
 
 /// Above the options that name what is imported, in the help text.
@@ -32,8 +29,7 @@ pub(super) struct SourceArgs {
 
     /// The file with the key file's password, as in file_key_management_filekey; without it
     /// KEYROLL_FILEKEY is read
-    #[arg(long, value_name = "FILE:PATH", requires = "from_filename", help_heading = SOURCE,
-          value_parser = filekey_parser())]
+    #[arg(long, value_name = "FILE:PATH", requires = "from_filename", help_heading = SOURCE)]
     from_filekey: Option<FilekeyArg>,
 
     /// As in file_key_management_digest [default: sha1]
@@ -124,22 +120,15 @@ impl SourceArgs {
         let Some(path) = &self.from_filename else {
             return self.of_option_files(option_files);
         };
-        let mut settings = settings_of(&[], PREFIX)?;
-        settings.filename = path.clone().into_os_string().into_vec();
-        if let Some(filekey) = &self.from_filekey {
-            settings.filekey = filekey.setting()?;
-        }
-        settings.digest = self.from_digest.map_or(0, index_of_digest);
-        settings.use_pbkdf2 = self.from_use_pbkdf2.unwrap_or(0);
-        load(
-            settings.store()?,
-            self.from_encryption_algorithm.unwrap_or(Algorithm::AesCbc),
-        )
+        let (filekey, digest, rounds) = (self.from_filekey.as_ref(), self.from_digest, self.from_use_pbkdf2);
+        let config = key_file_at(path, filekey, digest, rounds, &settings_of(&[], PREFIX)?)?;
+        let algorithm = self.from_encryption_algorithm.unwrap_or(Algorithm::AesCbc);
+        load(StoreSettings::KeyFile(config), algorithm)
     }
 
     /// The store of a server that is not the keystore to be made: a key file, or Vault KV.
     fn of_option_files(&self, option_files: &OptionFileArgs) -> Result<Source, Failure> {
-        let options = read_options(option_files)?;
+        let options = option_files.read()?;
         for prefix in [PREFIX, FILE_KEY_MANAGEMENT] {
             let mut settings = settings_of(&options, prefix)?;
             // They may name the new keystore already.
@@ -170,7 +159,7 @@ impl SourceArgs {
                 gaps,
             };
             match self.allow_missing {
-                true => terminal::say(&format!("keyroll: warning: {missing}")),
+                true => terminal::warn(&missing),
                 false => return Err(missing),
             }
         }
