@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use super::kms::DEFAULT_KEYSTORE;
 use crate::durable::permissions::shell_word;
 use crate::master_key::MasterKeyError;
 use crate::store::StoreError;
@@ -28,11 +27,12 @@ pub enum SettingsError {
     TwoMasterKeys,
 
     #[error(
-        "there is no keystore {}/{} yet, but {count} keys of aws_key_management are there, and data that needs them",
-        directory.display(), DEFAULT_KEYSTORE
+        "there is no keystore {} yet, but {count} keys of aws_key_management are there, and data that needs them",
+        keystore.display()
     )]
     KeysOfPeer {
         directory: PathBuf,
+        keystore: PathBuf,
         count: usize,
         master_key: String,
     },
@@ -84,13 +84,14 @@ impl SettingsError {
             }
             SettingsError::KeysOfPeer {
                 directory,
+                keystore,
                 master_key,
                 ..
             } => format!(
                 "run `keyroll import --from-aws {} --keystore {} --master-key {} --owner mysql`, which decrypts each key once \
                  and leaves the files as they are; then start the server again",
                 shell_word(directory),
-                shell_word(&directory.join(DEFAULT_KEYSTORE)),
+                shell_word(keystore),
                 shell_word(Path::new(master_key))
             ),
             SettingsError::MasterKey(error) => error.hint(),

@@ -49,11 +49,13 @@ impl Settings {
         };
         // A directory that cannot be read has an error of its own, later.
         let files = aws_key_files::find(directory).unwrap_or_default();
-        if files.is_empty() || directory.join(DEFAULT_KEYSTORE).symlink_metadata().is_ok() {
+        let keystore = directory.join(DEFAULT_KEYSTORE);
+        if files.is_empty() || keystore.symlink_metadata().is_ok() {
             return Ok(());
         }
         Err(SettingsError::KeysOfPeer {
             directory: directory.clone(),
+            keystore,
             count: files.len(),
             master_key,
         })

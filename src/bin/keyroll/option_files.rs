@@ -22,8 +22,6 @@ use keyroll::secret::SecretBytes;
 use keyroll::settings::ServerOption;
 use thiserror::Error;
 
-use crate::terminal;
-
 /// The program, on the `PATH` or where packages have it.
 const PROGRAMS: [&str; 2] = ["my_print_defaults", "/usr/bin/my_print_defaults"];
 
@@ -93,8 +91,9 @@ impl OptionFileArgs {
     }
 
     /// The options of the server in the files that these and the environment name, in their order:
-    /// the last of a name wins. What the program warns of is told.
-    pub(crate) fn read(&self) -> Result<Vec<ServerOption>, OptionFileError> {
+    /// the last of a name wins. `warn` is told what the
+    /// program warns of.
+    pub(crate) fn read(&self, warn: impl Fn(&str)) -> Result<Vec<ServerOption>, OptionFileError> {
         if self.no_defaults {
             return Ok(Vec::new());
         }
@@ -119,7 +118,7 @@ impl OptionFileArgs {
             return Err(OptionFileError::TooLong);
         }
         for line in said {
-            terminal::warn(line.strip_prefix("Warning: ").unwrap_or(line));
+            warn(line.strip_prefix("Warning: ").unwrap_or(line));
         }
         Ok(options(text.expose()))
     }
@@ -250,7 +249,7 @@ mod tests {
             ..OptionFileArgs::default()
         };
         let found: Vec<(Vec<u8>, Option<Vec<u8>>)> = args
-            .read()
+            .read(|_| ())
             .unwrap()
             .into_iter()
             .map(|option| (option.name, option.value.map(|value| value.expose().to_vec())))

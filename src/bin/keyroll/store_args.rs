@@ -67,8 +67,8 @@ pub(crate) struct StoreArgs {
 /// Above the options that name a store, in every help text.
 const STORE: &str = "Key store (without these: as the server's option files say)";
 
-/// `FILE:` and a path. Anything else is not kept, because it may be a password; it is refused later,
-/// because clap would print it.
+/// `FILE:` and a path. Anything else is not kept, because it may be a password, and is refused
+/// later, because clap would print it.
 #[derive(Clone)]
 pub(crate) enum FilekeyArg {
     File(PathBuf),
@@ -99,7 +99,7 @@ impl StoreArgs {
     pub(crate) fn choose(&self) -> Result<ChosenStore, Failure> {
         let named = self.keystore.is_some() || self.filename.is_some();
         let options = match !named || self.option_files.are_given() {
-            true => Some(self.option_files.read()?),
+            true => Some(self.option_files.read(|warning| terminal::warn(warning))?),
             false => None,
         };
         let mut settings = settings_of(options.as_deref().unwrap_or_default(), PREFIX)?;

@@ -128,7 +128,7 @@ impl SourceArgs {
 
     /// The store of a server that is not the keystore to be made: a key file, or Vault KV.
     fn of_option_files(&self, option_files: &OptionFileArgs) -> Result<Source, Failure> {
-        let options = option_files.read()?;
+        let options = option_files.read(|warning| terminal::warn(warning))?;
         for prefix in [PREFIX, FILE_KEY_MANAGEMENT] {
             let mut settings = settings_of(&options, prefix)?;
             // They may name the new keystore already.
