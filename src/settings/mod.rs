@@ -20,4 +20,3 @@ pub use store::{KeystoreSettings, StoreSettings};
 pub(crate) use table::with_system_variables;
 pub use table::{PREFIX, Variable, variables};
 pub use values::{HIDDEN, SecretsOfEnvironment, Settings, key_spec, shown_secret};
-pub use vault::RefreshSettings;

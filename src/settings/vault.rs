@@ -17,24 +17,11 @@ const TIMEOUT_OF_ZERO: Duration = Duration::from_secs(300);
 /// The names of `keyroll_vault_login`, each also the usual mount of its method.
 const LOGINS: [&str; 5] = ["token", "approle", "kubernetes", "jwt", "cert"];
 
-/// The values of those variables for Vault KV that count anew from any SET GLOBAL on.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct RefreshSettings {
-    /// `keyroll_timeout` in seconds.
-    pub timeout: u32,
-    /// `keyroll_max_retries`.
-    pub max_retries: u32,
-    /// `keyroll_caching_enabled`.
-    pub caching_enabled: bool,
-    /// `keyroll_cache_timeout` in milliseconds.
-    pub cache_timeout: i64,
-    /// `keyroll_cache_version_timeout` in milliseconds.
-    pub cache_version_timeout: i64,
-}
-
-impl RefreshSettings {
-    /// What they come to.
-    pub fn policy(&self) -> RefreshPolicy {
+impl Settings {
+    /// What the variables come to that count anew from any SET GLOBAL on: `keyroll_timeout`,
+    /// `keyroll_max_retries`, `keyroll_caching_enabled`, `keyroll_cache_timeout` and
+    /// `keyroll_cache_version_timeout`.
+    pub fn refresh_policy(&self) -> RefreshPolicy {
         let milliseconds = |value: i64| Duration::from_millis(value.max(0).unsigned_abs());
         RefreshPolicy {
             // Without caching the peer asks for every page; here no secret is looked at more than
@@ -51,13 +38,11 @@ impl RefreshSettings {
             max_retries: self.max_retries,
         }
     }
-}
 
-impl Settings {
     /// The store that `keyroll_vault_url` names.
     pub(super) fn vault_kv(&self) -> Result<StoreSettings, SettingsError> {
         let (address, path) = parse_url(&text(&self.vault_url)).map_err(StoreError::from)?;
-        let policy = self.refresh().policy();
+        let policy = self.refresh_policy();
         Ok(StoreSettings::VaultKv(Box::new(VaultKvConfig {
             path,
             check_kv_version: self.check_kv_version,
@@ -71,22 +56,12 @@ impl Settings {
         })))
     }
 
-    fn refresh(&self) -> RefreshSettings {
-        RefreshSettings {
-            timeout: self.timeout,
-            max_retries: self.max_retries,
-            caching_enabled: self.caching_enabled,
-            cache_timeout: self.cache_timeout,
-            cache_version_timeout: self.cache_version_timeout,
-        }
-    }
-
     /// How Vault is asked, for the store and for transit.
     ///
     /// # Errors
     /// A login that lacks a setting.
     pub(super) fn vault_access(&self) -> Result<VaultAccess, SettingsError> {
-        let policy = self.refresh().policy();
+        let policy = self.refresh_policy();
         let client_certificate = path(&self.vault_client_cert)
             .zip(path(&self.vault_client_key))
             .map(|(certificate, key)| ClientCertificate { certificate, key });

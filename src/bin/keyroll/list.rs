@@ -55,7 +55,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     say_warnings(&loaded);
     let rows = rows(&loaded.keys, &store.created()?);
     if args.json {
-        return terminal::print(json(&rows)?.as_bytes());
+        return terminal::print_json(&rows);
     }
     let (text, cut) = table(&rows, terminal::width());
     terminal::print(text.as_bytes())?;
@@ -77,12 +77,6 @@ fn rows(keys: &KeySet, created: &BTreeMap<KeyName, String>) -> Vec<Row> {
             created: created.get(&name).cloned(),
         })
         .collect()
-}
-
-fn json(rows: &[Row]) -> Result<String, Failure> {
-    let mut text = serde_json::to_string_pretty(rows).map_err(|error| Failure::Output(error.into()))?;
-    text.push('\n');
-    Ok(text)
 }
 
 fn table(rows: &[Row], width: Option<usize>) -> (String, bool) {

@@ -48,23 +48,19 @@ pub(crate) fn lines(chosen: &ChosenStore, spec: KeySpec) -> io::Result<Vec<u8>> 
 }
 
 fn key_file(text: &mut Vec<u8>, config: &KeyFileConfig, settings: &Settings) -> io::Result<()> {
-    line(text, "keyroll_filename", &value("", &absolute(&config.path)?));
+    line(text, "keyroll_filename", value("", &absolute(&config.path)?));
     match &config.filekey {
         FileKey::None => {}
         FileKey::Password(_) => {
             text.extend(b"# The key file is encrypted with a password, which is not shown:\n#keyroll_filekey = PASSWORD\n");
         }
-        FileKey::File(path) => line(text, "keyroll_filekey", &value("FILE:", &absolute(path)?)),
+        FileKey::File(path) => line(text, "keyroll_filekey", value("FILE:", &absolute(path)?)),
     }
     if config.digest != Digest::Sha1 {
-        line(text, "keyroll_digest", config.digest.name().as_bytes());
+        line(text, "keyroll_digest", config.digest.name());
     }
     if config.pbkdf2_rounds > 0 {
-        line(
-            text,
-            "keyroll_use_pbkdf2",
-            config.pbkdf2_rounds.to_string().as_bytes(),
-        );
+        line(text, "keyroll_use_pbkdf2", config.pbkdf2_rounds.to_string());
     }
     algorithm(text, settings);
     Ok(())
@@ -74,7 +70,7 @@ fn key_file(text: &mut Vec<u8>, config: &KeyFileConfig, settings: &Settings) -> 
 fn algorithm(text: &mut Vec<u8>, settings: &Settings) {
     match settings.algorithm() {
         Algorithm::AesCbc => text.extend(ALGORITHM_ADVICE.bytes()),
-        other => line(text, "keyroll_encryption_algorithm", other.name().as_bytes()),
+        other => line(text, "keyroll_encryption_algorithm", other.name()),
     }
 }
 
@@ -84,21 +80,21 @@ fn keystore_lines(
     settings: &Settings,
     spec: KeySpec,
 ) -> io::Result<()> {
-    line(text, "keyroll_keystore", &value("", &absolute(&keystore.path)?));
-    line(text, "keyroll_master_key", &uri(&keystore.master_key));
+    line(text, "keyroll_keystore", value("", &absolute(&keystore.path)?));
+    line(text, "keyroll_master_key", uri(&keystore.master_key));
     line_if_set(text, "keyroll_region", &settings.region);
     line_if_set(text, "keyroll_endpoint_url", &settings.endpoint_url);
     if spec.algorithm != KeySpec::DEFAULT.algorithm {
-        line(text, "keyroll_key_algorithm", spec.algorithm.name().as_bytes());
+        line(text, "keyroll_key_algorithm", spec.algorithm.name());
     }
     if spec.bits != KeySpec::DEFAULT.bits {
-        line(text, "keyroll_key_spec", format!("AES_{}", spec.bits).as_bytes());
+        line(text, "keyroll_key_spec", format!("AES_{}", spec.bits));
     }
     if settings.request_timeout > 0 {
         line(
             text,
             "keyroll_request_timeout",
-            settings.request_timeout.to_string().as_bytes(),
+            settings.request_timeout.to_string(),
         );
     }
     if Provider::of(&keystore.master_key).is_some_and(|(provider, _)| provider.scheme == "vault-transit") {
@@ -127,11 +123,7 @@ fn login(text: &mut Vec<u8>, settings: &Settings) {
         line_if_set(text, name, setting);
     }
     if settings.vault_login > 0 {
-        line(
-            text,
-            "keyroll_vault_login",
-            settings.vault_login_name().as_bytes(),
-        );
+        line(text, "keyroll_vault_login", settings.vault_login_name());
     }
     for (name, secret) in [
         ("keyroll_token", &settings.token),
@@ -145,20 +137,20 @@ fn login(text: &mut Vec<u8>, settings: &Settings) {
         }
     }
     if settings.vault_allow_http {
-        line(text, "keyroll_vault_allow_http", b"ON");
+        line(text, "keyroll_vault_allow_http", "ON");
     }
 }
 
 fn line_if_set(text: &mut Vec<u8>, name: &str, setting: &[u8]) {
     if !setting.is_empty() {
-        line(text, name, &value("", Path::new(OsStr::from_bytes(setting))));
+        line(text, name, value("", Path::new(OsStr::from_bytes(setting))));
     }
 }
 
-fn line(text: &mut Vec<u8>, name: &str, value: &[u8]) {
+fn line(text: &mut Vec<u8>, name: &str, value: impl AsRef<[u8]>) {
     text.extend(name.bytes());
     text.extend(b" = ");
-    text.extend(value);
+    text.extend(value.as_ref());
     text.push(b'\n');
 }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use indicatif::ProgressBar;
 use keyroll::one_line::one_line;
+use serde::Serialize;
 
 use crate::failure::Failure;
 use crate::names::named;
@@ -26,6 +27,13 @@ pub(crate) fn print(bytes: &[u8]) -> Result<(), Failure> {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::Output(error)),
         _ => Ok(()),
     }
+}
+
+/// Writes a result for scripts to standard output.
+pub(crate) fn print_json(result: &impl Serialize) -> Result<(), Failure> {
+    let mut text = serde_json::to_vec_pretty(result).map_err(|error| Failure::Output(error.into()))?;
+    text.push(b'\n');
+    print(&text)
 }
 
 /// The spinner that turns now.

@@ -197,7 +197,7 @@ pub(super) unsafe extern "C" fn tell_refresher<T: Copy>(
         };
         *place = *save;
         // SAFETY: the server holds its lock of global variables around every update function.
-        instance::set_refresh_policy(unsafe { values::refresh() }.policy());
+        instance::set_refresh_policy(unsafe { values::refresh_policy() });
     });
 }
 

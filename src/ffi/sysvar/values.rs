@@ -9,7 +9,8 @@ use crate::keys::{KeySpec, NewVersions, VersionStep};
 use crate::notify::Notify;
 use crate::plugin::{NewKeys, Severity};
 use crate::secret::SecretBytes;
-use crate::settings::{self, RefreshSettings, SecretsOfEnvironment, Settings, with_system_variables};
+use crate::settings::{self, SecretsOfEnvironment, Settings, with_system_variables};
+use crate::store::RefreshPolicy;
 
 /// Makes one static for each row of the table.
 macro_rules! make_values {
@@ -92,21 +93,23 @@ macro_rules! read_values {
 }
 with_system_variables!(read_values);
 
-/// The variables that the refresher depends on.
+/// What the variables say that the refresher depends on.
 ///
 /// # Safety
 /// Nobody sets variables meanwhile: the caller is init, or an update function.
-pub(super) unsafe fn refresh() -> RefreshSettings {
+pub(super) unsafe fn refresh_policy() -> RefreshPolicy {
     // SAFETY: by this function's contract.
-    unsafe {
-        RefreshSettings {
+    let settings = unsafe {
+        Settings {
             timeout: *value::timeout.get(),
             max_retries: *value::max_retries.get(),
             caching_enabled: *value::caching_enabled.get() != 0,
             cache_timeout: *value::cache_timeout.get(),
             cache_version_timeout: *value::cache_version_timeout.get(),
+            ..Settings::default()
         }
-    }
+    };
+    settings.refresh_policy()
 }
 
 /// # Safety

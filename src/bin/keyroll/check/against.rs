@@ -12,7 +12,7 @@ use keyroll::store::key_file::{FileKey, KeyFileConfig};
 use keyroll::store::mark::{Lost, StoreSeen};
 use keyroll::store::{MarkFile, StoreFile};
 
-use super::report::{Difference, Outcome, Report};
+use super::report::{Outcome, Report};
 use crate::failure::{Failure, named};
 use crate::store::OpenStore;
 use crate::store_args::{ChosenStore, FilekeyArg, digest_parser, key_file_at, keystore_at};
@@ -192,12 +192,7 @@ impl Second {
                 hint,
             );
         }
-        report.compared(Difference {
-            second: second.described,
-            second_keys: &second_keys,
-            first_keys: keys,
-            found,
-        });
+        report.compared(second.described, &found, keys, &second_keys);
         Ok(())
     }
 }

@@ -12,7 +12,8 @@ use crate::names::named;
 use crate::terminal;
 
 /// How a step came out; the highest of all steps is the verdict.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(into = "&str")]
 pub(super) enum Outcome {
     /// As it should be.
     Ok,
@@ -26,16 +27,18 @@ pub(super) enum Outcome {
     Failed,
 }
 
-impl Outcome {
-    fn word(self) -> &'static str {
-        match self {
+impl From<Outcome> for &str {
+    fn from(outcome: Outcome) -> &'static str {
+        match outcome {
             Outcome::Ok => "ok",
             Outcome::Warning => "warning",
             Outcome::Differs => "differs",
             Outcome::NotCompared | Outcome::Failed => "failed",
         }
     }
+}
 
+impl Outcome {
     fn as_verdict(self) -> &'static str {
         match self {
             Outcome::Ok => "ok",
@@ -45,18 +48,6 @@ impl Outcome {
             Outcome::Failed => "refused",
         }
     }
-}
-
-/// How a second store differs from the one that is checked.
-pub(super) struct Difference<'a> {
-    /// Kind and place of the second store.
-    pub(super) second: String,
-    /// What the first one holds.
-    pub(super) first_keys: &'a KeySet,
-    /// What the second one holds.
-    pub(super) second_keys: &'a KeySet,
-    /// What was found.
-    pub(super) found: Comparison,
 }
 
 #[derive(Serialize)]
@@ -100,35 +91,21 @@ impl From<Content> for JsonContent {
     }
 }
 
-impl Difference<'_> {
-    fn into_json(self) -> JsonAgainst {
-        let versions = |names: &[KeyName], keys: &KeySet| {
-            let version = |&name: &KeyName| {
-                let content = Content::of(keys, name)?.into();
-                let KeyName { id, version } = name;
-                Some(JsonVersion { id, version, content })
-            };
-            names.iter().filter_map(version).collect()
-        };
-        let differing = self.found.differing.iter().map(|differing| JsonDiffering {
-            id: differing.name.id,
-            version: differing.name.version,
-            here: differing.first.into(),
-            there: differing.second.into(),
-        });
-        JsonAgainst {
-            store: self.second,
-            same: self.found.same,
-            lacks: versions(&self.found.first_lacks, self.second_keys),
-            lacked: versions(&self.found.second_lacks, self.first_keys),
-            differs: differing.collect(),
-        }
-    }
+fn json_versions(names: &[KeyName], keys: &KeySet) -> Vec<JsonVersion> {
+    let version = |&name: &KeyName| {
+        let content = Content::of(keys, name)?.into();
+        let KeyName { id, version } = name;
+        Some(JsonVersion { id, version, content })
+    };
+    names.iter().filter_map(version).collect()
 }
 
+#[derive(Serialize)]
 struct Step {
+    #[serde(rename = "result")]
     outcome: Outcome,
     what: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
     hint: String,
 }
 
@@ -156,9 +133,28 @@ impl Report {
         self.add(Outcome::Warning, what, hint);
     }
 
-    /// Keeps for scripts how a second store differs.
-    pub(super) fn compared(&mut self, difference: Difference<'_>) {
-        self.against = Some(difference.into_json());
+    /// Keeps for scripts how a second store, which is called so, differs from the one that is
+    /// checked.
+    pub(super) fn compared(
+        &mut self,
+        second: String,
+        found: &Comparison,
+        first_keys: &KeySet,
+        second_keys: &KeySet,
+    ) {
+        let differing = found.differing.iter().map(|differing| JsonDiffering {
+            id: differing.name.id,
+            version: differing.name.version,
+            here: differing.first.into(),
+            there: differing.second.into(),
+        });
+        self.against = Some(JsonAgainst {
+            store: second,
+            same: found.same,
+            lacks: json_versions(&found.first_lacks, second_keys),
+            lacked: json_versions(&found.second_lacks, first_keys),
+            differs: differing.collect(),
+        });
     }
 
     pub(super) fn add(&mut self, outcome: Outcome, what: String, hint: String) {
@@ -174,8 +170,23 @@ impl Report {
 
     /// Prints the steps; `quiet`: only what is not as it should be.
     pub(super) fn print(&self, quiet: bool, json: bool) -> Result<(), Failure> {
-        let text = if json { self.json()? } else { self.lines(quiet) };
-        terminal::print(text.as_bytes())
+        #[derive(Serialize)]
+        struct Json<'a> {
+            store: &'a str,
+            verdict: &'static str,
+            steps: &'a [Step],
+            #[serde(skip_serializing_if = "Option::is_none")]
+            against: Option<&'a JsonAgainst>,
+        }
+        match json {
+            false => terminal::print(self.lines(quiet).as_bytes()),
+            true => terminal::print_json(&Json {
+                store: &self.store,
+                verdict: self.verdict().as_verdict(),
+                steps: &self.steps,
+                against: self.against.as_ref(),
+            }),
+        }
     }
 
     fn lines(&self, quiet: bool) -> String {
@@ -185,7 +196,7 @@ impl Report {
                 continue;
             }
             // Writing to a String cannot fail.
-            let _ = writeln!(text, "{:7}  {}", step.outcome.word(), one_line(&step.what));
+            let _ = writeln!(text, "{:7}  {}", <&str>::from(step.outcome), one_line(&step.what));
             if !step.hint.is_empty() {
                 let _ = writeln!(text, "{:7}  hint: {}", "", one_line(&step.hint));
             }
@@ -205,40 +216,5 @@ impl Report {
             let _ = writeln!(text, "{}: {verdict}", one_line(&self.store));
         }
         text
-    }
-
-    fn json(&self) -> Result<String, Failure> {
-        #[derive(Serialize)]
-        struct JsonStep<'a> {
-            result: &'static str,
-            what: &'a str,
-            #[serde(skip_serializing_if = "str::is_empty")]
-            hint: &'a str,
-        }
-        #[derive(Serialize)]
-        struct Json<'a> {
-            store: &'a str,
-            verdict: &'static str,
-            steps: Vec<JsonStep<'a>>,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            against: Option<&'a JsonAgainst>,
-        }
-        let json = Json {
-            store: &self.store,
-            verdict: self.verdict().as_verdict(),
-            steps: self
-                .steps
-                .iter()
-                .map(|step| JsonStep {
-                    result: step.outcome.word(),
-                    what: &step.what,
-                    hint: &step.hint,
-                })
-                .collect(),
-            against: self.against.as_ref(),
-        };
-        let mut text = serde_json::to_string_pretty(&json).map_err(|error| Failure::Output(error.into()))?;
-        text.push('\n');
-        Ok(text)
     }
 }
