@@ -20,6 +20,6 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let chosen = args.store.choose()?;
-    let lines = my_cnf::lines(&chosen, chosen.settings.key_spec()).map_err(Failure::Output)?;
+    let lines = my_cnf::lines(&chosen, chosen.settings.key_spec())?;
     terminal::print(&lines)
 }

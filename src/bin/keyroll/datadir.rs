@@ -26,42 +26,42 @@ impl DatadirArg {
     }
 }
 
-/// What comparing a store with a mark came to.
-pub(crate) enum Compared {
-    /// There is no mark: a data directory that no server has worked on with keyroll, or one
-    /// restored from a backup.
-    NoMark,
-    /// The store holds everything that the mark knows.
-    Whole {
-        /// How many versions the mark knows.
-        known: usize,
-        /// The store is an older copy: how many times it has been written, and how many times the
-        /// one was that the data has seen.
-        older: Option<(u64, u64)>,
-        /// Numbers that are taken.
-        seen: HighestVersions,
-    },
+/// A mark that says nothing against a store.
+pub(crate) struct Compared {
+    /// How many versions the mark knows.
+    pub(crate) known: usize,
+    /// Where the store is an older copy: how many times it has been written, and how many times the
+    /// one was that the data has seen.
+    pub(crate) older: Option<(u64, u64)>,
+    /// Numbers that are taken.
+    pub(crate) seen: HighestVersions,
 }
 
 /// Compares what a store holds with the mark of this data directory, as a server does at its start.
+/// `None` where there is no mark: no server has worked there with keyroll, or it is a restored
+/// backup.
 ///
 /// # Errors
 /// The store lacks what the data knows; a mark that cannot be read.
-pub(crate) fn compare(directory: &Path, store: &OpenStore, keys: &KeySet) -> Result<Compared, MarkError> {
+pub(crate) fn compare(
+    directory: &Path,
+    store: &OpenStore,
+    keys: &KeySet,
+) -> Result<Option<Compared>, MarkError> {
     let file = MarkFile::read(directory)?;
     if !file.is_there() {
-        return Ok(Compared::NoMark);
+        return Ok(None);
     }
     let (mark, store) = (file.mark(), store.seen());
     let lost = mark.lost_in(keys);
     if !lost.is_empty() {
         return Err(MarkError::store_lacks(file.path(), store, mark, lost));
     }
-    Ok(Compared::Whole {
+    Ok(Some(Compared {
         known: mark.versions().count(),
         older: older(&store, &mark.store),
         seen: mark.highest().clone(),
-    })
+    }))
 }
 
 /// Refuses keys that the data in this directory knows with other bytes under the same names. What
@@ -74,15 +74,15 @@ pub(crate) fn refuse_other_bytes(
     let file = MarkFile::read(directory)?;
     let mut others = file.mark().lost_in(keys);
     others.retain(|lost| lost.found.is_some());
-    match others.is_empty() {
-        true => Ok(()),
-        false => Err(MarkError::store_lacks(
-            file.path(),
-            store.clone(),
-            file.mark(),
-            others,
-        )),
+    if others.is_empty() {
+        return Ok(());
     }
+    Err(MarkError::store_lacks(
+        file.path(),
+        store.clone(),
+        file.mark(),
+        others,
+    ))
 }
 
 fn older(store: &StoreSeen, known: &StoreSeen) -> Option<(u64, u64)> {
@@ -102,8 +102,6 @@ pub(crate) fn versions_seen(
         return Ok(HighestVersions::default());
     };
     let keys = store.load()?.keys;
-    match compare(&directory, store, &keys)? {
-        Compared::NoMark => Ok(HighestVersions::default()),
-        Compared::Whole { seen, .. } => Ok(seen),
-    }
+    let compared = compare(&directory, store, &keys)?;
+    Ok(compared.map(|compared| compared.seen).unwrap_or_default())
 }

@@ -71,12 +71,12 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let chosen = args.store.choose()?;
     let spec = args.spec.spec(&chosen)?;
     refuse_existing(chosen.store.file().ok_or(Failure::MadeInVault)?)?;
-    let lines = my_cnf::lines(&chosen, spec).map_err(Failure::Output)?;
+    let lines = my_cnf::lines(&chosen, spec)?;
     let specs = new_key::specs(&args.id, spec);
     let kind = chosen.store.kind();
     let next = match chosen.store {
         StoreSettings::KeyFile(config) => {
-            if args.id.iter().any(NewKeyArg::names_algorithm) {
+            if args.id.iter().any(|key| key.algorithm.is_some()) {
                 return Err(Failure::NoAlgorithms(kind));
             }
             let key = |(&id, spec): (&u32, &KeySpec)| key_file::NewKey { id, bits: spec.bits };

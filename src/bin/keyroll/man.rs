@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::CommandFactory;
 use clap_mangen::Man;
@@ -30,8 +30,9 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let pages = pages().map_err(Failure::Output)?;
     if let Some(dir) = &args.dir {
-        for page in &pages {
-            write(dir, page)?;
+        for (name, text) in &pages {
+            let path = dir.join(format!("{name}.1"));
+            fs::write(&path, text).map_err(|source| Failure::ManPage { path, source })?;
         }
         return terminal::print(
             format!("{} pages in {}\n", pages.len(), one_line(&dir.to_string_lossy())).as_bytes(),
@@ -41,18 +42,14 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         Some(subcommand) => format!("keyroll-{subcommand}"),
         None => "keyroll".into(),
     };
-    let page = pages.iter().find(|page| page.name == name);
-    let page = page.ok_or_else(|| Failure::NoSuchSubcommand(args.subcommand.clone().unwrap_or_default()))?;
-    terminal::print(&page.text)
+    let page = pages.iter().find(|(known, _)| *known == name);
+    let (_, text) =
+        page.ok_or_else(|| Failure::NoSuchSubcommand(args.subcommand.clone().unwrap_or_default()))?;
+    terminal::print(text)
 }
 
-struct Page {
-    name: String,
-    text: Vec<u8>,
-}
-
-/// The page of the command and of each of its subcommands.
-fn pages() -> io::Result<Vec<Page>> {
+/// Name and text of the page of the command and of each of its subcommands.
+fn pages() -> io::Result<Vec<(String, Vec<u8>)>> {
     let mut command = Cli::command();
     command.build();
     let mut pages = vec![page("keyroll".into(), &command)?];
@@ -62,7 +59,7 @@ fn pages() -> io::Result<Vec<Page>> {
     Ok(pages)
 }
 
-fn page(name: String, command: &clap::Command) -> io::Result<Page> {
+fn page(name: String, command: &clap::Command) -> io::Result<(String, Vec<u8>)> {
     let mut text = Vec::new();
     let version = concat!("keyroll ", env!("CARGO_PKG_VERSION"));
     Man::new(command.clone())
@@ -70,10 +67,5 @@ fn page(name: String, command: &clap::Command) -> io::Result<Page> {
         .source(version)
         .manual("MariaDB encryption")
         .render(&mut text)?;
-    Ok(Page { name, text })
-}
-
-fn write(dir: &Path, page: &Page) -> Result<(), Failure> {
-    let path = dir.join(format!("{}.1", page.name));
-    fs::write(&path, &page.text).map_err(|source| Failure::ManPage { path, source })
+    Ok((name, text))
 }

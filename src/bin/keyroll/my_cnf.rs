@@ -12,6 +12,7 @@ use keyroll::master_key::Provider;
 use keyroll::settings::{KeystoreSettings, Settings, StoreSettings, shown_secret};
 use keyroll::store::key_file::{FileKey, KeyFileConfig};
 
+use crate::failure::Failure;
 use crate::store_args::ChosenStore;
 
 /// What a server needs besides the plugin to encrypt everything that it writes.
@@ -35,14 +36,20 @@ const ALGORITHM_ADVICE: &str = "
 
 /// The lines for a store, ready to be appended to my.cnf, even to one whose last line has no end.
 /// Bytes, because a path may have any.
-pub(crate) fn lines(chosen: &ChosenStore, spec: KeySpec) -> io::Result<Vec<u8>> {
+pub(crate) fn lines(chosen: &ChosenStore, spec: KeySpec) -> Result<Vec<u8>, Failure> {
     let settings = &chosen.settings;
     let mut text = b"\n[mariadb]\nplugin_load_add = keyroll\n".to_vec();
-    match &chosen.store {
-        StoreSettings::KeyFile(config) => key_file(&mut text, config, settings)?,
-        StoreSettings::Keystore(keystore) => keystore_lines(&mut text, keystore, settings, spec)?,
-        StoreSettings::VaultKv(_) => vault_kv(&mut text, settings)?,
-    }
+    let done = match &chosen.store {
+        StoreSettings::KeyFile(config) => key_file(&mut text, config, settings),
+        StoreSettings::Keystore(keystore) => keystore_lines(&mut text, keystore, settings, spec),
+        StoreSettings::VaultKv(_) => {
+            line_if_set(&mut text, "keyroll_vault_url", &settings.vault_url);
+            login(&mut text, settings);
+            algorithm(&mut text, settings);
+            Ok(())
+        }
+    };
+    done.map_err(Failure::NoWorkingDirectory)?;
     text.extend(SERVER_SETTINGS.bytes());
     Ok(text)
 }
@@ -100,13 +107,6 @@ fn keystore_lines(
     if Provider::of(&keystore.master_key).is_some_and(|(provider, _)| provider.scheme == "vault-transit") {
         login(text, settings);
     }
-    Ok(())
-}
-
-fn vault_kv(text: &mut Vec<u8>, settings: &Settings) -> io::Result<()> {
-    line_if_set(text, "keyroll_vault_url", &settings.vault_url);
-    login(text, settings);
-    algorithm(text, settings);
     Ok(())
 }
 

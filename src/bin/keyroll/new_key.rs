@@ -15,7 +15,7 @@ const SYSTEM_DATA: u32 = 1;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct NewKeyArg {
     id: u32,
-    algorithm: Option<Algorithm>,
+    pub(crate) algorithm: Option<Algorithm>,
     bits: Option<u32>,
 }
 
@@ -41,13 +41,6 @@ impl FromStr for NewKeyArg {
             }
         }
         Ok(key)
-    }
-}
-
-impl NewKeyArg {
-    /// Whether an algorithm is asked for.
-    pub(crate) fn names_algorithm(&self) -> bool {
-        self.algorithm.is_some()
     }
 }
 

@@ -15,7 +15,7 @@
 use std::ffi::OsString;
 use std::fs;
 use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use keyroll::secret::SecretBytes;
@@ -133,7 +133,11 @@ impl OptionFileArgs {
                 ("--defaults-extra-file=", &self.defaults_extra_file),
             ];
             for (argument, path) in files {
-                command.args(path.as_deref().map(|path| with_value(argument, path)));
+                if let Some(path) = path {
+                    let mut text = OsString::from(argument);
+                    text.push(path);
+                    command.arg(text);
+                }
             }
             if let Some(suffix) = &self.defaults_group_suffix {
                 command.arg(format!("--defaults-group-suffix={suffix}"));
@@ -150,12 +154,6 @@ impl OptionFileArgs {
         }
         Err(failed)
     }
-}
-
-fn with_value(argument: &str, path: &Path) -> OsString {
-    let mut text = OsString::from(argument);
-    text.push(path);
-    text
 }
 
 /// What the program prints, what it says beside that, and whether it succeeded.

@@ -1,11 +1,9 @@
 //! `keyroll rotate`: new versions of keys, and what a running server is to be told.
 
-use std::fmt::Write;
-
 use clap::value_parser;
-use keyroll::keys::{NewVersions, VersionStep};
+use keyroll::keys::{KeyName, NewVersions, VersionStep};
 use keyroll::settings::StoreSettings;
-use keyroll::store::Rotate;
+use keyroll::store::{KeysAdded, Rotate};
 
 use crate::datadir::{self, DatadirArg};
 use crate::failure::Failure;
@@ -66,7 +64,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let which = args.which.key.map_or(Rotate::All, Rotate::Key);
     let chosen = args.store.choose()?;
     let spec = args.spec.spec(&chosen)?;
-    if args.spec.names_length() && !matches!(chosen.store, StoreSettings::Keystore(_)) {
+    if args.spec.key_spec.is_some() && !matches!(chosen.store, StoreSettings::Keystore(_)) {
         return Err(Failure::NoLength(chosen.store.kind()));
     }
     let step = args.version_step.and_then(VersionStep::new);
@@ -80,20 +78,20 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let seen = datadir::versions_seen(directory, &store)?;
     let rotated =
         store.patiently(|store| store.rotate_keys(which, NewVersions { seen: &seen, ..new }, None))?;
+    let latest = |_| " is the latest now";
+    terminal::print(sql_of(&rotated, latest).as_bytes())
+}
 
+/// What is to be told to a running server after these versions were added, and a comment on each.
+pub(crate) fn sql_of(added: &KeysAdded, what: impl Fn(KeyName) -> &'static str) -> String {
     let mut sql = String::new();
-    for name in rotated.new {
-        let algorithm = rotated.keys.algorithm(name);
+    for &name in &added.new {
+        let (id, version, what) = (name.id, name.version, what(name));
+        let algorithm = added.keys.algorithm(name);
         let with = algorithm.map_or(String::new(), |algorithm| format!(", for {}", algorithm.name()));
-        // Writing to a String cannot fail.
-        let _ = writeln!(
-            sql,
-            "-- key {}: version {} is the latest now{with}",
-            name.id, name.version
-        );
+        sql += &format!("-- key {id}: version {version}{what}{with}\n");
     }
-    sql.push_str(RELOAD);
-    terminal::print(sql.as_bytes())
+    sql + RELOAD
 }
 
 /// What makes a running server take up the keys that the store has now.

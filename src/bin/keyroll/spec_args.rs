@@ -20,7 +20,7 @@ pub(crate) struct SpecArgs {
 
     /// The length of new keys, as in keyroll_key_spec [default: AES_256]
     #[arg(long, value_name = "SPEC", value_parser = key_spec_parser(), ignore_case = true)]
-    key_spec: Option<u32>,
+    pub(crate) key_spec: Option<u32>,
 }
 
 /// Takes the name of an algorithm.
@@ -52,10 +52,5 @@ impl SpecArgs {
             Some(bits) => KeySpec { algorithm, bits },
             None => KeySpec::of(algorithm, default.bits),
         })
-    }
-
-    /// Whether a length is asked for.
-    pub(crate) fn names_length(&self) -> bool {
-        self.key_spec.is_some()
     }
 }

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use keyroll::durable::{permissions, replace};
 use keyroll::master_key::{Provider, file_of};
 use keyroll::settings::StoreSettings;
+use keyroll::store::key_file::FileKey;
 
-use super::password_file;
 use super::report::Report;
 use crate::owner;
 
@@ -23,52 +23,46 @@ const SIGN_OF_DATADIR: &str = "ibdata1";
 struct File {
     kind: &'static str,
     path: PathBuf,
-    /// Whether it opens by nothing that could lie on the same disk.
-    is_sealed_by_service: bool,
 }
 
 /// The files that a store consists of: its own, what opens it, and the copy from before the last
 /// change.
+#[derive(Default)]
 pub(super) struct Files {
     store: Option<File>,
     secret: Option<File>,
     previous: Option<File>,
+    /// Whether they open by nothing that could lie on the same disk.
+    are_sealed_by_service: bool,
 }
 
 impl Files {
-    /// The files that a store consists of.
     pub(super) fn of(store: &StoreSettings) -> Files {
-        let is_sealed_by_service = match store {
-            StoreSettings::Keystore(keystore) => {
-                Provider::of(&keystore.master_key).is_some_and(|(provider, _)| provider.is_service)
-            }
-            _ => false,
-        };
         let file = |kind, path: &Path| File {
             kind,
             path: path.to_owned(),
-            is_sealed_by_service,
         };
-        let (secret, previous) = match store {
+        let mut files = Files {
+            store: store.file().map(|path| file(store.kind(), path)),
+            ..Files::default()
+        };
+        match store {
             StoreSettings::KeyFile(config) => {
-                let password = password_file(&config.filekey);
-                (password.map(|path| file("password file", path)), None)
+                if let FileKey::File(path) = &config.filekey {
+                    files.secret = Some(file("password file", path));
+                }
             }
             StoreSettings::Keystore(keystore) => {
                 let path = keystore.path.canonicalize().unwrap_or(keystore.path.clone());
-                let previous = replace::previous_path(&path);
-                (
-                    file_of(&keystore.master_key).map(|path| file("master key file", path)),
-                    Some(file("keystore before its last change", &previous)),
-                )
+                let previous = file("keystore before its last change", &replace::previous_path(&path));
+                files.previous = Some(previous).filter(|file| file.path.exists());
+                files.secret = file_of(&keystore.master_key).map(|path| file("master key file", path));
+                files.are_sealed_by_service =
+                    Provider::of(&keystore.master_key).is_some_and(|(provider, _)| provider.is_service);
             }
-            StoreSettings::VaultKv(_) => (None, None),
-        };
-        Files {
-            store: store.file().map(|path| file(store.kind(), path)),
-            secret,
-            previous: previous.filter(|file| file.path.exists()),
+            StoreSettings::VaultKv(_) => {}
         }
+        files
     }
 
     fn all(&self) -> impl Iterator<Item = &File> {
@@ -95,7 +89,7 @@ impl Files {
             };
             if !directories.contains(&directory) {
                 check_directory(&directory, &meta, report);
-                if !file.is_sealed_by_service {
+                if !self.are_sealed_by_service {
                     beside_data(file, &directory, report);
                 }
                 directories.push(directory);

@@ -11,7 +11,6 @@ use std::process::ExitCode;
 
 use keyroll::durable::{lock, replace};
 use keyroll::keys::KeySet;
-use keyroll::store::key_file::FileKey;
 use keyroll::store::mark::format::FormatError;
 use keyroll::store::{MarkError, Warning};
 
@@ -159,17 +158,17 @@ fn contents(
 fn mark(directory: &Path, store: &OpenStore, keys: &KeySet, report: &mut Report) {
     let shown = directory.display();
     match datadir::compare(directory, store, keys) {
-        Ok(Compared::NoMark) => {
+        Ok(None) => {
             report.ok(format!("the data directory {shown} has no mark, so any store is accepted for it"));
         }
-        Ok(Compared::Whole { known, older: None, .. }) => {
+        Ok(Some(Compared { known, older: None, .. })) => {
             report.ok(format!("it holds all {known} versions that the data in {shown} knows"));
         }
-        Ok(Compared::Whole {
+        Ok(Some(Compared {
             known,
             older: Some((is, was)),
             ..
-        }) => report.warning(
+        })) => report.warning(
             format!(
                 "it holds all {known} versions that the data in {shown} knows, but is an older copy: it was written {is} \
                  times, and the data has seen {was}"
@@ -208,13 +207,5 @@ fn leftovers(path: &Path, report: &mut Report) {
     }
     if found.is_empty() {
         report.ok("no interrupted change left anything".into());
-    }
-}
-
-/// The file with the password, if one is named.
-fn password_file(filekey: &FileKey) -> Option<&std::path::Path> {
-    match filekey {
-        FileKey::File(path) => Some(path),
-        FileKey::None | FileKey::Password(_) => None,
     }
 }

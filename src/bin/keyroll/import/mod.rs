@@ -3,8 +3,6 @@
 
 mod source;
 
-use std::fmt::Write;
-
 use keyroll::settings::KeystoreSettings;
 use keyroll::store::mark::StoreSeen;
 
@@ -12,7 +10,7 @@ use crate::datadir::{self, DatadirArg};
 use crate::failure::Failure;
 use crate::init::refuse_existing;
 use crate::owner::OwnerArgs;
-use crate::rotate::RELOAD;
+use crate::rotate::sql_of;
 use crate::store_args::{ChosenStore, StoreArgs};
 use crate::{my_cnf, new_keystore, terminal};
 use source::{Source, SourceArgs};
@@ -76,7 +74,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         return add(chosen, &source);
     }
     let owner = args.owner.owner()?;
-    let lines = my_cnf::lines(&chosen, chosen.settings.key_spec()).map_err(Failure::Output)?;
+    let lines = my_cnf::lines(&chosen, chosen.settings.key_spec())?;
     refuse_existing(&keystore.path)?;
     let source = args.load(&chosen, keystore)?;
     let said = format!(
@@ -121,21 +119,9 @@ fn add(chosen: ChosenStore, source: &Source) -> Result<(), Failure> {
         "added to {this} what it lacked of {described}; versions: {}",
         added.new.len()
     ));
-    let mut sql = String::new();
-    for name in added.new {
-        let algorithm = added.keys.algorithm(name);
-        let with = algorithm.map_or(String::new(), |algorithm| format!(", for {}", algorithm.name()));
-        let is_latest = match added.keys.latest(name.id) == Some(name) {
-            true => " and is the latest now",
-            false => "",
-        };
-        // Writing to a String cannot fail.
-        let _ = writeln!(
-            sql,
-            "-- key {}: version {} was added{is_latest}{with}",
-            name.id, name.version
-        );
-    }
-    sql.push_str(RELOAD);
+    let sql = sql_of(&added, |name| match added.keys.latest(name.id) == Some(name) {
+        true => " was added and is the latest now",
+        false => " was added",
+    });
     terminal::print(sql.as_bytes())
 }
