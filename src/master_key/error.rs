@@ -116,18 +116,12 @@ impl MasterKeyError {
         error: impl ServiceError,
     ) -> MasterKeyError {
         let provider = provider.describe();
-        let reason = || error.to_string();
+        let reason = error.to_string();
         match error.kind() {
-            ErrorKind::WrongKey => MasterKeyError::WrongKey {
-                provider,
-                reason: reason(),
-            },
+            ErrorKind::WrongKey => MasterKeyError::WrongKey { provider, reason },
             ErrorKind::Cancelled => MasterKeyError::Cancelled { provider },
             ErrorKind::TimedOut(waited) => MasterKeyError::Timeout { provider, waited },
-            ErrorKind::Away => MasterKeyError::Unreachable {
-                provider,
-                reason: reason(),
-            },
+            ErrorKind::Away => MasterKeyError::Unreachable { provider, reason },
             ErrorKind::Other => MasterKeyError::Service {
                 provider,
                 operation,

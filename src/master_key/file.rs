@@ -140,13 +140,12 @@ fn check_owner(owner: u32, reader: u32, path: &Path) -> Result<(), MasterKeyErro
     })
 }
 
-/// Reads the file anew and compares it with what was meant. Not through the lock, which its writer
-/// holds on it.
+/// Reads the file anew, not through the lock of its writer, and compares it with what was meant.
 fn read_back(path: &Path, text: &SecretBytes, keys: &KeyList) -> Result<(), MasterKeyError> {
     let file = read::open_regular(path)?;
     let bytes = read::whole(&file, path, &KIND)?;
     match KeyList::parse(bytes.expose()) {
-        Ok(read) if read.is_same(keys) && bytes.expose() == text.expose() => Ok(()),
+        Ok(read) if read == *keys && bytes.expose() == text.expose() => Ok(()),
         _ => Err(FileError::NotAsWritten { path: path.into() }.into()),
     }
 }

@@ -37,6 +37,7 @@ const LONGEST_LINE: usize = "4294967295;".len() + DIGITS + 4;
 type Key = Box<Zeroizing<[u8; MASTER_KEY_LENGTH]>>;
 
 /// All versions of a master key; at least one. Wiped on drop.
+#[derive(PartialEq)]
 pub struct KeyList(BTreeMap<u32, Key>);
 
 impl KeyList {
@@ -123,11 +124,6 @@ impl KeyList {
         result
     }
 
-    /// Whether both hold the same versions with the same keys.
-    pub fn is_same(&self, other: &KeyList) -> bool {
-        self.0 == other.0
-    }
-
     /// Wraps with the newest version.
     pub fn wrap(&self, key: &KeystoreKey, keystore: &str) -> Result<Wrapped, MasterKeyError> {
         let version = self.newest();
@@ -211,10 +207,7 @@ type Fault = (KeyListProblem, usize);
 
 /// Reads one line without its line feed; `None` for a blank line or a comment.
 fn parse_line(line: &[u8]) -> Result<Option<(u32, Key)>, Fault> {
-    let start = line
-        .iter()
-        .position(|byte| !byte.is_ascii_whitespace())
-        .unwrap_or(line.len());
+    let start = line.len() - line.trim_ascii_start().len();
     if matches!(line.get(start), None | Some(b'#')) {
         return Ok(None);
     }
@@ -234,31 +227,29 @@ fn parse_line(line: &[u8]) -> Result<Option<(u32, Key)>, Fault> {
         .ok_or((KeyListProblem::Version, start))?;
     at += 1;
 
-    let (key, length) = parse_key(&line[at..]).map_err(|(problem, byte)| (problem, at + byte))?;
-    at += length;
-    match line[at..].iter().position(|byte| !byte.is_ascii_whitespace()) {
-        Some(behind) => Err((KeyListProblem::Trailing, at + behind)),
-        None => Ok(Some((version, key))),
+    let key = parse_key(&line[at..]).map_err(|(problem, byte)| (problem, at + byte))?;
+    match line[at + DIGITS..].trim_ascii_start() {
+        [] => Ok(Some((version, key))),
+        behind => Err((KeyListProblem::Trailing, line.len() - behind.len())),
     }
 }
 
-/// Reads the digits of a key from the start of `text`; the key and how many bytes of `text` it
-/// took.
-fn parse_key(text: &[u8]) -> Result<(Key, usize), Fault> {
+/// Reads the digits of a key from the start of `text`.
+fn parse_key(text: &[u8]) -> Result<Key, Fault> {
     let digits = text.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
     if digits != DIGITS {
         return Err((KeyListProblem::Key, digits.min(DIGITS)));
     }
     let mut key = new_key();
     hex::decode_to_slice(&text[..DIGITS], &mut key[..]).map_err(|_| (KeyListProblem::Key, 0))?;
-    Ok((key, DIGITS))
+    Ok(key)
 }
 
-/// A key in 64 hexadecimal digits on a single line, as version 1; `None` if the text is anything
-/// else.
+/// A key in 64 hexadecimal digits and nothing else, as version 1.
 pub fn parse_bare_key(text: &[u8]) -> Option<KeyList> {
-    let (key, _) = parse_key(text.trim_ascii()).ok()?;
-    (text.trim_ascii().len() == DIGITS).then(|| KeyList(BTreeMap::from([(1, key)])))
+    let text = text.trim_ascii();
+    let key = parse_key(text).ok().filter(|_| text.len() == DIGITS)?;
+    Some(KeyList(BTreeMap::from([(1, key)])))
 }
 
 #[cfg(test)]
@@ -306,7 +297,7 @@ mod tests {
             for added in 1..=count as u32 {
                 prop_assert_eq!(keys.add_random().unwrap(), Some(first + added));
                 text = keys.with_newest_line(&text).expose().to_vec();
-                prop_assert!(KeyList::parse(&text).unwrap().is_same(&keys));
+                prop_assert!(KeyList::parse(&text).unwrap() == keys);
             }
         }
     }

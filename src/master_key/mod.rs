@@ -21,8 +21,7 @@ pub use options::{DEFAULT_REQUEST_TIMEOUT, FORMS, ProviderOptions};
 use crate::durable::LoosePermissions;
 use crate::secret::{KEYSTORE_KEY_LENGTH, KeystoreKey};
 
-/// The most bytes that a wrapped keystore key may have. AWS KMS answers with some 200, an RSA key
-/// with 512.
+/// The most bytes of a wrapped keystore key. AWS KMS answers with some 200, an RSA key with 512.
 pub const MAX_WRAPPED: usize = 16 * 1024;
 
 /// The most characters that the name of a master key's version may have.
@@ -31,8 +30,7 @@ pub const MAX_KEY_VERSION: usize = 512;
 /// A keystore key as a master key has wrapped it. It is no secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wrapped {
-    /// What the provider made of the key; only the provider understands it. At most [`MAX_WRAPPED`]
-    /// bytes.
+    /// What the provider alone understands: at most [`MAX_WRAPPED`] bytes.
     pub bytes: Vec<u8>,
     /// Which version of the master key wrapped it, in the provider's words: at most
     /// [`MAX_KEY_VERSION`] printable ASCII characters, none where the provider names no version.
@@ -51,10 +49,9 @@ impl Wrapped {
         key: &KeystoreKey,
     ) -> Result<Wrapped, MasterKeyError> {
         let wrapped = Wrapped { bytes, key_version };
-        match wrapped.check(key) {
-            Ok(()) => Ok(wrapped),
-            Err(reason) => Err(MasterKeyError::bad_answer(provider, "wrap", reason)),
-        }
+        let checked = wrapped.check(key);
+        checked.map_err(|reason| MasterKeyError::bad_answer(provider, "wrap", reason))?;
+        Ok(wrapped)
     }
 
     /// Whether it can be what a provider made of this key. What ends in the keystore must not be

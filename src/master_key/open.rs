@@ -7,8 +7,8 @@ use super::error::MasterKeyError;
 use super::options::{FORMS, ProviderOptions};
 use super::{MasterKey, aws_kms, credential, exec, file, vault_transit};
 
-/// What a statement may do with a kind of master key: whoever may set variables may not thereby run
-/// programs as the server, nor have its token for Vault.
+/// What a statement may name. Who may set variables may not thereby run programs as the server, nor
+/// have its token for Vault.
 #[derive(Debug)]
 pub enum ByStatement {
     /// Name any.
@@ -127,8 +127,7 @@ pub fn check_by_statement(uri: &str, in_force: &str) -> Result<(), &'static BySt
     }
 }
 
-/// The provider that a URI names, such as `file:/etc/keyroll/master`. Nothing is read or called
-/// yet.
+/// The provider that a URI names, such as `file:/etc/keyroll/master`. Reads and calls nothing yet.
 ///
 /// # Errors
 /// [`MasterKeyError::BadUri`] for another scheme (it lists the known ones), a relative path or a

@@ -12,8 +12,7 @@ use crate::service::vault::VaultAccess;
 /// The time that a provider is given for one call unless told.
 pub const DEFAULT_REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// What names a master key, for messages and help: the forms of all
-/// [`PROVIDERS`](super::PROVIDERS).
+/// What names a master key, for messages: the forms of all [`PROVIDERS`](super::PROVIDERS).
 pub const FORMS: &str =
     "file:PATH, credential:NAME, exec:PATH, aws-kms:KEY or vault-transit:https://HOST:PORT/MOUNT/KEY";
 

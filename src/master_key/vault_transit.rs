@@ -63,21 +63,20 @@ pub(super) fn open(text: &str, options: &ProviderOptions) -> Result<Box<dyn Mast
     }))
 }
 
-/// The Vault that `https://HOST:PORT/MOUNT/KEY` is at: whether TLS protects the way there, and its
-/// host.
+/// Whether TLS protects the way to the Vault of `https://HOST:PORT/MOUNT/KEY`, and its host.
 pub(super) fn service(text: &str) -> Option<(bool, String)> {
     let url = Url::parse(text).ok()?;
     Some((url.is_https(), url.authority().to_owned()))
 }
 
 impl VaultTransit {
-    /// Posts to `MOUNT/VERB/KEY` what may be posted twice. The certificates are read at the first
-    /// call.
+    /// Posts to `MOUNT/VERB/KEY` what may be posted twice.
     fn compute(&self, verb: &str, body: &SecretBytes) -> Result<Answer, VaultError> {
         let path = format!("{}/{verb}/{}", self.mount, self.key);
         self.client()?.compute(&path, body, self.deadline())
     }
 
+    /// The certificates are read at the first call.
     fn client(&self) -> Result<&VaultClient, VaultError> {
         self.client
             .get_or_try_init(|| VaultClient::new(self.config.clone()))

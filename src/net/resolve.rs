@@ -19,8 +19,7 @@ type Known = HashMap<(String, u16), (Vec<SocketAddr>, Instant)>;
 pub(super) struct Names(Mutex<Known>);
 
 impl Names {
-    /// The addresses of a host, which is a name or an address itself; none if there is no such
-    /// host.
+    /// The addresses of a host, a name or itself an address; none if there is no such host.
     pub(super) fn addresses(&self, host: &str, port: u16) -> Vec<SocketAddr> {
         let name = (host.to_owned(), port);
         let remembered = self.known().get(&name).cloned();

@@ -14,8 +14,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(50);
 
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
-/// The moment at which a call has to be over, all its retries together. A clock that is set does
-/// not move it.
+/// The moment at which a call, all its retries together, has to be over. No set clock moves it.
 #[derive(Clone, Copy, Debug)]
 pub struct Deadline {
     start: Instant,
@@ -64,13 +63,13 @@ impl Deadline {
 /// Makes attempts until one succeeds, one fails for good, [`MOST_ATTEMPTS`] were made or the next
 /// pause would not end before the deadline. The answer is that of the last attempt.
 ///
-/// `attempt` is given the time that is left and must not take longer; the first one is always made.
+/// `attempt` must not take longer than the deadline; the first one is always made.
 /// Between two attempts lies a random pause from zero up to a bound that doubles ("full jitter",
 /// Brooker, Exponential Backoff And Jitter, AWS Architecture Blog, 2015), so that many servers that
 /// lost one service do not come back at one moment.
 pub fn retry<T, E>(
     deadline: Deadline,
-    attempt: impl FnMut(Duration) -> Result<T, E>,
+    attempt: impl FnMut() -> Result<T, E>,
     is_retryable: impl Fn(&E) -> bool,
 ) -> Result<T, E> {
     retry_pausing(deadline, attempt, is_retryable, cancel::sleep)
@@ -78,13 +77,13 @@ pub fn retry<T, E>(
 
 fn retry_pausing<T, E>(
     deadline: Deadline,
-    mut attempt: impl FnMut(Duration) -> Result<T, E>,
+    mut attempt: impl FnMut() -> Result<T, E>,
     is_retryable: impl Fn(&E) -> bool,
     mut pause: impl FnMut(Duration),
 ) -> Result<T, E> {
     let mut made = 0;
     loop {
-        let result = attempt(deadline.remaining());
+        let result = attempt();
         made += 1;
         match &result {
             Err(error) if made < MOST_ATTEMPTS && is_retryable(error) => {
@@ -127,7 +126,7 @@ mod tests {
         let (mut attempts, mut pauses) = (0, Vec::new());
         let result: Result<(), u32> = retry_pausing(
             deadline,
-            |_| {
+            || {
                 attempts += 1;
                 Err(attempts)
             },
@@ -167,8 +166,8 @@ mod tests {
         let mut told = Vec::new();
         let result: Result<(), ()> = retry(
             deadline,
-            |remaining| {
-                told.push(remaining);
+            || {
+                told.push(deadline.remaining());
                 Err(())
             },
             |()| true,
@@ -181,7 +180,7 @@ mod tests {
         let mut attempts = 0;
         let result = retry(
             Deadline::after(LONG),
-            |_| {
+            || {
                 attempts += 1;
                 if attempts < 3 { Err("away") } else { Ok(attempts) }
             },

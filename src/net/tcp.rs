@@ -13,8 +13,7 @@ use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, SockaddrStorage,
 
 use crate::cancel;
 
-/// One connection. Reads and writes wait until a set time, and no longer than their caller is
-/// wanted.
+/// One connection, which waits until a set time and no longer than its caller is wanted.
 #[derive(Debug)]
 pub(super) struct TcpConnection {
     socket: Arc<Socket>,
@@ -143,8 +142,7 @@ fn come_about(stream: &TcpStream, until: Option<Instant>) -> io::Result<()> {
     }
 }
 
-/// Waits until the socket is ready for this or has failed, for as long as it may and the work is
-/// wanted.
+/// Waits until the socket is ready for this or has failed, while the work is wanted.
 fn wait(stream: &TcpStream, ready: PollFlags, until: Option<Instant>) -> io::Result<()> {
     loop {
         if cancel::is_cancelled() {

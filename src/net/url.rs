@@ -16,8 +16,7 @@ pub enum PlainHttp {
     Anywhere,
 }
 
-/// An absolute `https` or `http` URL without user, password and fragment. It is no secret: messages
-/// may show it.
+/// An absolute `https` or `http` URL, no secret: without user, password and fragment.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Url(Uri);
 
@@ -59,8 +58,7 @@ impl Url {
         Ok(Url(uri))
     }
 
-    /// The same scheme, host and port with another path, which begins with a slash and may have a
-    /// query.
+    /// The same with another path, which begins with a slash and may have a query.
     ///
     /// # Errors
     /// [`NetError::BadUrl`] for a path that a URL cannot have.
@@ -94,11 +92,16 @@ impl Url {
         self.0.query()
     }
 
+    /// The address, where it names one.
+    pub(crate) fn address(&self) -> Option<IpAddr> {
+        let host = self.host().trim_start_matches('[').trim_end_matches(']');
+        host.parse().ok()
+    }
+
     /// Whether it is this machine: `localhost` or an address of the loopback.
     pub fn is_loopback(&self) -> bool {
-        let host = self.host().trim_start_matches('[').trim_end_matches(']');
-        host.eq_ignore_ascii_case("localhost")
-            || host.parse().is_ok_and(|address: IpAddr| address.is_loopback())
+        self.host().eq_ignore_ascii_case("localhost")
+            || self.address().is_some_and(|address| address.is_loopback())
     }
 
     /// Whether a request with secrets may go there.

@@ -59,8 +59,8 @@ impl Exec {
         understand: impl Fn(&[u8]) -> Result<T, String>,
     ) -> Result<T, MasterKeyError> {
         let deadline = Deadline::after(self.request_timeout);
-        let attempt = |remaining| {
-            let outcome = self.run(request, remaining)?;
+        let attempt = || {
+            let outcome = self.run(request, deadline)?;
             outcome.said.iter().for_each(|line| self.tell(line));
             let answer = self.judge(operation, &outcome)?;
             understand(answer).map_err(|reason| MasterKeyError::bad_answer(self, operation, reason))
@@ -68,13 +68,11 @@ impl Exec {
         retry(deadline, attempt, MasterKeyError::is_retryable)
     }
 
-    fn run(&self, request: &SecretBytes, remaining: Duration) -> Result<Outcome, MasterKeyError> {
+    fn run(&self, request: &SecretBytes, deadline: Deadline) -> Result<Outcome, MasterKeyError> {
         let program = trust::resolve(&self.path)?;
-        client::run(self, &program, request, Deadline::after(remaining)).map_err(|source| {
-            MasterKeyError::CannotRun {
-                path: self.path.clone(),
-                source,
-            }
+        client::run(self, &program, request, deadline).map_err(|source| MasterKeyError::CannotRun {
+            path: self.path.clone(),
+            source,
         })
     }
 

@@ -17,6 +17,7 @@ use std::borrow::Cow;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use crate::master_key::Wrapped;
 use crate::secret::{KEYSTORE_KEY_LENGTH, KeystoreKey, SecretBytes};
@@ -60,14 +61,11 @@ struct WrapAnswer<'a> {
 /// The ciphertext and the version of the master key in the answer to a request to wrap; an error
 /// says what is wrong with it, without its text.
 pub(super) fn wrap_answer(answer: &[u8]) -> Result<(Vec<u8>, String), String> {
-    let WrapAnswer {
-        ciphertext,
-        key_version,
-    } = parsed(answer)?;
+    let answer: WrapAnswer<'_> = parsed(answer)?;
     let bytes = BASE64_STANDARD
-        .decode(&*ciphertext)
+        .decode(&*answer.ciphertext)
         .map_err(|_| "its ciphertext is not base64 with padding (RFC 4648, 4)")?;
-    Ok((bytes, key_version.into_owned()))
+    Ok((bytes, answer.key_version.into_owned()))
 }
 
 #[derive(Deserialize)]
@@ -86,11 +84,8 @@ pub(super) fn unwrap_answer(answer: &[u8]) -> Result<KeystoreKey, String> {
         .ok_or_else(|| format!("its plaintext is not {KEYSTORE_KEY_LENGTH} bytes in base64 with padding"))
 }
 
-#[derive(Deserialize)]
-struct RotateAnswer {}
-
 pub(super) fn rotate_answer(answer: &[u8]) -> Result<(), String> {
-    parsed(answer).map(|RotateAnswer {}| ())
+    parsed::<IgnoredAny>(answer).map(drop)
 }
 
 /// Only the kind and the place of an error are told: the parser's own words quote the text.

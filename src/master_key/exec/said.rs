@@ -75,8 +75,7 @@ fn is_separator(c: char) -> bool {
     " \t:,;.-_\\x".contains(c)
 }
 
-/// Replaces each row of [`LONG`] or more characters that `counts`, with any that are `between`
-/// them.
+/// Replaces each row of [`LONG`] or more characters that `counts`, with any `between` them.
 fn hide(line: &str, counts: impl Fn(char) -> bool, between: impl Fn(char) -> bool) -> String {
     let mut out = String::with_capacity(line.len());
     let mut row = String::new();

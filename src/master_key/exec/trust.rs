@@ -147,8 +147,7 @@ fn check(path: &Path, meta: &Metadata, we: u32) -> Result<(), MasterKeyError> {
     }
 }
 
-/// Beside the command nobody else may have files at all: an interpreter may load them, as Python
-/// does.
+/// Nobody else may have files beside the command: an interpreter may load them, as Python does.
 fn check_folder_of_command(folder: &Step) -> Result<(), MasterKeyError> {
     let mode = folder.meta.mode() & 0o7777;
     match mode & GROUP_OR_OTHERS_WRITE {

@@ -29,8 +29,7 @@ use crate::secret::SecretBytes;
 /// The most bytes of an answer unless told.
 pub(crate) const DEFAULT_MAX_BODY: u64 = 1024 * 1024;
 
-/// How long a connection that nobody uses is kept. Servers close theirs sooner or later; that is
-/// noticed.
+/// How long an idle connection is kept. That a server closes its own is noticed.
 const KEEP_IDLE: Duration = Duration::from_secs(300);
 
 /// How a client is set up.
@@ -40,8 +39,7 @@ pub struct HttpOptions {
     pub tls: TlsOptions,
     /// Where requests may go without TLS.
     pub plain_http: PlainHttp,
-    /// The longest time for one connection to come about, TLS included. The deadline of a request
-    /// may be nearer.
+    /// The longest time for a connection to come about, TLS included, within a request's deadline.
     pub connect_timeout: Duration,
     /// The most bytes of an answer's body.
     pub max_body: u64,
@@ -213,10 +211,6 @@ impl HttpClient {
         if deadline.is_over() {
             return Err(NetFailure::TimedOut(deadline.allowed()));
         }
-        let call = Call {
-            client: self,
-            deadline,
-        };
         let mut builder = http::Request::builder()
             .method(&request.method)
             .uri(request.url.uri());
@@ -227,8 +221,8 @@ impl HttpClient {
         let has_body = !request.body.expose().is_empty()
             || matches!(request.method, Method::POST | Method::PUT | Method::PATCH);
         match has_body {
-            true => call.run(builder.body(request.body.expose()).map_err(invalid)?),
-            false => call.run(builder.body(()).map_err(invalid)?),
+            true => self.run(builder.body(request.body.expose()).map_err(invalid)?, deadline),
+            false => self.run(builder.body(()).map_err(invalid)?, deadline),
         }
     }
 
@@ -238,24 +232,24 @@ impl HttpClient {
         self.is_interrupted.store(true, Ordering::Release);
         self.agent.clone().shutdown();
     }
-}
 
-struct Call<'a> {
-    client: &'a HttpClient,
-    deadline: Deadline,
-}
-
-impl Call<'_> {
-    fn run<B: ureq::AsSendBody>(&self, request: http::Request<B>) -> Result<Response, NetFailure> {
-        let remaining = self.deadline.remaining();
-        let agent = &self.client.agent;
-        let request = agent
+    fn run<B: ureq::AsSendBody>(
+        &self,
+        request: http::Request<B>,
+        deadline: Deadline,
+    ) -> Result<Response, NetFailure> {
+        let remaining = deadline.remaining();
+        let request = self
+            .agent
             .configure_request(request)
             .timeout_global(Some(remaining))
-            .timeout_connect(Some(remaining.min(self.client.options.connect_timeout)))
+            .timeout_connect(Some(remaining.min(self.options.connect_timeout)))
             .build();
-        let mut answer = agent.run(request).map_err(|error| self.failed(error))?;
-        let body = self.read_body(&mut answer)?;
+        let mut answer = self
+            .agent
+            .run(request)
+            .map_err(|error| self.failed(error, deadline))?;
+        let body = self.read_body(&mut answer, deadline)?;
         Ok(Response {
             status: answer.status().as_u16(),
             headers: std::mem::take(answer.headers_mut()),
@@ -263,8 +257,12 @@ impl Call<'_> {
         })
     }
 
-    fn read_body(&self, answer: &mut http::Response<ureq::Body>) -> Result<SecretBytes, NetFailure> {
-        let limit = self.client.options.max_body;
+    fn read_body(
+        &self,
+        answer: &mut http::Response<ureq::Body>,
+        deadline: Deadline,
+    ) -> Result<SecretBytes, NetFailure> {
+        let limit = self.options.max_body;
         let told = answer.body().content_length();
         if told.is_some_and(|length| length > limit) {
             return Err(NetFailure::TooLarge(limit));
@@ -283,7 +281,7 @@ impl Call<'_> {
                 Ok(count) => body.expose_mut().extend_from_slice(&chunk[..count]),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => {
-                    return Err(match self.failed(ureq::Error::from(error)) {
+                    return Err(match self.failed(ureq::Error::from(error), deadline) {
                         // The connection had come about, or there would be no body.
                         NetFailure::Unreachable(_) => NetFailure::CutOff,
                         other => other,
@@ -293,10 +291,9 @@ impl Call<'_> {
         }
     }
 
-    /// Our words for the client's error. Those of the client that could quote an answer are left
-    /// out.
-    fn failed(&self, error: ureq::Error) -> NetFailure {
-        if self.client.is_interrupted.load(Ordering::Acquire) {
+    /// Our words for the client's error, whose own could quote an answer.
+    fn failed(&self, error: ureq::Error, deadline: Deadline) -> NetFailure {
+        if self.is_interrupted.load(Ordering::Acquire) {
             return NetFailure::Interrupted;
         }
         if cancel::is_cancelled() {
@@ -304,14 +301,14 @@ impl Call<'_> {
         }
         let unreachable = |reason: &str| NetFailure::Unreachable(reason.into());
         match error {
-            ureq::Error::Timeout(ureq::Timeout::Connect) if !self.deadline.is_over() => {
+            ureq::Error::Timeout(ureq::Timeout::Connect) if !deadline.is_over() => {
                 unreachable("no connection came about in time")
             }
-            ureq::Error::Timeout(_) => NetFailure::TimedOut(self.deadline.allowed()),
+            ureq::Error::Timeout(_) => NetFailure::TimedOut(deadline.allowed()),
             ureq::Error::HostNotFound => unreachable("there is no such host"),
-            ureq::Error::BodyExceedsLimit(_) => NetFailure::TooLarge(self.client.options.max_body),
+            ureq::Error::BodyExceedsLimit(_) => NetFailure::TooLarge(self.options.max_body),
             ureq::Error::LargeResponseHeader(..) => NetFailure::NotHttp("the headers are too long"),
-            ureq::Error::Io(error) => self.io_failed(&error),
+            ureq::Error::Io(error) => io_failed(&error, deadline),
             ureq::Error::BodyStalled => NetFailure::CutOff,
             ureq::Error::Protocol(_) | ureq::Error::Http(_) => {
                 NetFailure::NotHttp("the answer cannot be read")
@@ -319,21 +316,19 @@ impl Call<'_> {
             _ => unreachable("the connection failed"),
         }
     }
+}
 
-    fn io_failed(&self, error: &io::Error) -> NetFailure {
-        let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
-        if let Some(error) = inner {
-            return NetFailure::Tls(tls::reason(error));
-        }
-        match error.kind() {
-            io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => {
-                NetFailure::TimedOut(self.deadline.allowed())
-            }
-            io::ErrorKind::UnexpectedEof
-            | io::ErrorKind::ConnectionReset
-            | io::ErrorKind::ConnectionAborted
-            | io::ErrorKind::BrokenPipe => NetFailure::CutOff,
-            _ => NetFailure::Unreachable(error.to_string()),
-        }
+fn io_failed(error: &io::Error, deadline: Deadline) -> NetFailure {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
+    if let Some(error) = inner {
+        return NetFailure::Tls(tls::reason(error));
+    }
+    match error.kind() {
+        io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => NetFailure::TimedOut(deadline.allowed()),
+        io::ErrorKind::UnexpectedEof
+        | io::ErrorKind::ConnectionReset
+        | io::ErrorKind::ConnectionAborted
+        | io::ErrorKind::BrokenPipe => NetFailure::CutOff,
+        _ => NetFailure::Unreachable(error.to_string()),
     }
 }

@@ -1,7 +1,7 @@
 //! What an answer of AWS says: an error by its name, in JSON or in XML, and texts out of XML.
 
 use std::borrow::Cow;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::Deserialize;
 
@@ -142,11 +142,10 @@ pub(super) fn xml_text<'a>(xml: &'a str, name: &str) -> Option<Cow<'a, str>> {
 fn plain_name(name: String) -> String {
     let name = name.split(':').next().unwrap_or_default();
     let name = name.rsplit('#').next().unwrap_or_default();
-    if is_plain(name) {
-        name.to_owned()
-    } else {
-        String::new()
-    }
+    Some(name)
+        .filter(|name| is_plain(name))
+        .unwrap_or_default()
+        .to_owned()
 }
 
 /// Whether a text can be a name or an id, and nothing else.
@@ -158,28 +157,19 @@ fn is_plain(text: &str) -> bool {
 }
 
 fn quotable(message: &str) -> String {
-    message
-        .chars()
-        .take(MESSAGE_LIMIT)
-        .collect::<String>()
-        .escape_debug()
-        .to_string()
+    let start = message.chars().take(MESSAGE_LIMIT);
+    start.flat_map(char::escape_debug).collect()
 }
 
 /// The seconds that our clock is ahead of theirs, if it is too many either way.
 fn clock_off(ours: SystemTime, theirs: SystemTime) -> Option<i64> {
-    let (behind, off) = match ours.duration_since(theirs) {
-        Ok(ahead) => (false, ahead),
-        Err(error) => (true, error.duration()),
-    };
-    let seconds = i64::try_from(off.as_secs()).ok()?;
-    (off >= CLOCK_TOLERANCE).then_some(if behind { -seconds } else { seconds })
+    let seconds = |time: SystemTime| Some(time.duration_since(UNIX_EPOCH).ok()?.as_secs().cast_signed());
+    let off = seconds(ours)? - seconds(theirs)?;
+    (off.unsigned_abs() >= CLOCK_TOLERANCE.as_secs()).then_some(off)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::UNIX_EPOCH;
-
     use super::*;
 
     #[test]

@@ -141,8 +141,7 @@ fn region(key: &KmsKey, variables: &Variables, profiles: &Profiles) -> Result<St
     }
 }
 
-/// The endpoint that someone names: the service's own before one for all services, the environment
-/// before the profile.
+/// The endpoint that someone names: the service's own before all services', the profile last.
 fn named_endpoint<'a>(service: Service, variables: &'a Variables, profiles: &'a Profiles) -> Option<&'a str> {
     variables
         .text(service.endpoint_variable)

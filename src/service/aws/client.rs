@@ -108,8 +108,7 @@ impl Kms {
         encrypted(response.body()).map_err(bad_answer)
     }
 
-    /// Decrypts what this key, or the one that the ciphertext names, has encrypted with this
-    /// context.
+    /// Decrypts with this key, or the one that the ciphertext names, and this context.
     pub(crate) fn decrypt(
         &self,
         ciphertext: &[u8],
@@ -121,8 +120,7 @@ impl Kms {
         decrypted(response.body()).map_err(bad_answer)
     }
 
-    /// The file with access keys, if others may read or change it. Tokens that Kubernetes puts into
-    /// a pod have the modes that Kubernetes gives them.
+    /// The file with access keys, if others may read or change it.
     pub(crate) fn loose_files(&self) -> Vec<LoosePermissions> {
         let file = profile::credentials_file(&self.variables);
         let loose = file.and_then(|path| permissions::check_path(&path));
@@ -142,21 +140,18 @@ impl Kms {
             body,
         };
         let session = self.session()?;
-        let attempt = |remaining| {
-            let deadline = Deadline::after(remaining);
-            match self.attempt(&session, &call, deadline) {
-                // They were taken back before their end: others may be had. Once: the next answer
-                // counts.
-                Err(AwsError::Answered(refused))
-                    if is_refusal(refused.class()) && session.credentials.source.renews() =>
-                {
-                    session.credentials.forget(deadline)?;
-                    self.attempt(&session, &call, deadline)
-                }
-                answer => answer,
+        let attempt = || match self.attempt(&session, &call, deadline) {
+            // They were taken back before their end: others may be had. Once: the next answer
+            // counts.
+            Err(AwsError::Answered(refused))
+                if is_refusal(refused.class()) && session.credentials.source.renews() =>
+            {
+                session.credentials.forget(deadline)?;
+                self.attempt(&session, &call, deadline)
             }
+            answer => answer,
         };
-        retry(deadline, attempt, AwsError::is_retryable).map_err(|error| error.within(self.request_timeout))
+        retry(deadline, attempt, AwsError::is_retryable)
     }
 
     fn attempt(
@@ -202,7 +197,8 @@ fn bad_answer(reason: &'static str) -> AwsError {
 }
 
 fn encrypt_request(key: &str, plaintext: &[u8], context: Context<'_>) -> SecretBytes {
-    let request = json!({ "KeyId": key, "EncryptionContext": object(context) }).to_string();
+    let request = json!({ "KeyId": key, "EncryptionContext": BTreeMap::from_iter(context.iter().copied()) })
+        .to_string();
     let without_brace = request.strip_suffix('}').unwrap_or(&request);
     with_secret(&format!("{without_brace},\"Plaintext\":\""), plaintext, "\"}")
 }
@@ -213,17 +209,9 @@ fn decrypt_request(key: Option<&str>, ciphertext: &[u8], context: Context<'_>) -
         request["KeyId"] = key.into();
     }
     if !context.is_empty() {
-        request["EncryptionContext"] = object(context);
+        request["EncryptionContext"] = json!(BTreeMap::from_iter(context.iter().copied()));
     }
     SecretBytes::new(request.to_string().into_bytes())
-}
-
-fn object(context: Context<'_>) -> serde_json::Value {
-    context
-        .iter()
-        .map(|(name, value)| ((*name).to_owned(), (*value).into()))
-        .collect::<serde_json::Map<_, _>>()
-        .into()
 }
 
 #[derive(Deserialize)]

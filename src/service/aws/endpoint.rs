@@ -68,8 +68,7 @@ pub(super) fn url(service: Service, region: &str, variant: Variant) -> String {
     format!("https://{}{fips}.{region}.{domain}", service.name)
 }
 
-/// Whether the text can be a region's name: a label of a host name, so that no other host can be
-/// meant.
+/// Whether the text can be a region: a label of a host name, so that no other host can be meant.
 pub(super) fn is_region(text: &str) -> bool {
     let label = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-';
     !text.is_empty()

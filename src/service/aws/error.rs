@@ -2,7 +2,6 @@
 //! what helps.
 
 use std::fmt;
-use std::time::Duration;
 
 use thiserror::Error;
 
@@ -42,8 +41,7 @@ pub struct Answered {
     pub message: Option<String>,
     /// What AWS finds the request by.
     pub request_id: Option<String>,
-    /// How far this machine's clock is off, where it is by more than AWS allows for: positive =
-    /// fast.
+    /// By how many seconds this machine's clock is ahead, where AWS does not allow for it.
     pub clock_off: Option<i64>,
 }
 
@@ -149,34 +147,41 @@ impl Answered {
         }
     }
 
-    fn hint(&self) -> String {
+    fn hint(&self) -> &'static str {
         match self.class() {
-            Class::TryAgain => "it was tried again until ‹request_timeout› was over; see AWS's health dashboard, \
+            Class::TryAgain => {
+                "it was tried again until ‹request_timeout› was over; see AWS's health dashboard, \
                                 and the request quotas of KMS"
-                .into(),
-            Class::WrongKey => "name the KMS key that wrapped this keystore in ‹master_key›; the keystore says \
+            }
+            Class::WrongKey => {
+                "name the KMS key that wrapped this keystore in ‹master_key›; the keystore says \
                                 under \"key_version\" which one that was"
-                .into(),
-            Class::Disabled => "enable the KMS key: aws kms enable-key --key-id KEY".into(),
-            Class::PendingDeletion => "AT ONCE: aws kms cancel-key-deletion --key-id KEY, then aws kms enable-key \
+            }
+            Class::Disabled => "enable the KMS key: aws kms enable-key --key-id KEY",
+            Class::PendingDeletion => {
+                "AT ONCE: aws kms cancel-key-deletion --key-id KEY, then aws kms enable-key \
                                        --key-id KEY. When the waiting period is over, nothing brings the data back"
-                .into(),
-            Class::InvalidState => "see the state of the KMS key: aws kms describe-key --key-id KEY".into(),
-            Class::NotFound => "check the key's id or alias, the region (‹region›) and the account of the \
+            }
+            Class::InvalidState => "see the state of the KMS key: aws kms describe-key --key-id KEY",
+            Class::NotFound => {
+                "check the key's id or alias, the region (‹region›) and the account of the \
                                 credentials: aws kms describe-key --key-id KEY"
-                .into(),
-            Class::AccessDenied => "the credentials need kms:Encrypt and kms:Decrypt on the KMS key, by an IAM policy \
+            }
+            Class::AccessDenied => {
+                "the credentials need kms:Encrypt and kms:Decrypt on the KMS key, by an IAM policy \
                                     or by its key policy; docs/aws-kms.md has the statement"
-                .into(),
-            Class::Expired => "get new credentials; those of a role, a container or an instance are renewed by \
+            }
+            Class::Expired => {
+                "get new credentials; those of a role, a container or an instance are renewed by \
                                themselves, those in the environment or in a file are not"
-                .into(),
-            Class::BadCredentials => "check the access key and its secret: aws sts get-caller-identity".into(),
-            Class::ClockSkew => "set this machine's clock: chronyc tracking, timedatectl".into(),
-            Class::WrongUsage => "a master key must be a symmetric KMS key for encryption: key spec \
+            }
+            Class::BadCredentials => "check the access key and its secret: aws sts get-caller-identity",
+            Class::ClockSkew => "set this machine's clock: chronyc tracking, timedatectl",
+            Class::WrongUsage => {
+                "a master key must be a symmetric KMS key for encryption: key spec \
                                   SYMMETRIC_DEFAULT, key usage ENCRYPT_DECRYPT"
-                .into(),
-            Class::Other => "look the error up in the AWS KMS API Reference; AWS finds the request by its id".into(),
+            }
+            Class::Other => "look the error up in the AWS KMS API Reference; AWS finds the request by its id",
         }
     }
 }
@@ -205,7 +210,7 @@ impl ServiceError for AwsError {
                                                profile in a shared credentials file, or a role by its instance or \
                                                container; docs/aws-kms.md has all ways"
                 .into(),
-            AwsError::Answered(answered) => answered.hint(),
+            AwsError::Answered(answered) => answered.hint().into(),
             AwsError::BadAnswer { .. } => "check that the endpoint is AWS's: ‹endpoint_url› and AWS_ENDPOINT_URL".into(),
             AwsError::Net(error) if matches!(error.failure(), Some(NetFailure::Tls(_))) => {
                 format!("{}: AWS_CA_BUNDLE names its file", error.hint())
@@ -229,18 +234,6 @@ impl AwsError {
             from: from.into(),
             reason: reason.into(),
         }
-    }
-
-    /// The same, with the time that all tries together were given.
-    pub(super) fn within(mut self, allowed: Duration) -> AwsError {
-        if let AwsError::Net(NetError::At {
-            failure: NetFailure::TimedOut(waited),
-            ..
-        }) = &mut self
-        {
-            *waited = allowed;
-        }
-        self
     }
 }
 
@@ -312,7 +305,7 @@ mod tests {
 
     #[test]
     fn each_class_has_a_hint_of_its_own() {
-        let mut hints: Vec<String> = [
+        let mut hints: Vec<&str> = [
             "DisabledException",
             "NotFoundException",
             "AccessDeniedException",

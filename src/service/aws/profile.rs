@@ -84,14 +84,10 @@ impl Profiles {
                 all.read_file(kind, &path)?;
             }
         }
-        match &all.chosen {
-            Some(name) => all.named(name).map(drop)?,
-            None => {
-                all.chosen = all
-                    .profiles
-                    .contains_key(DEFAULT_PROFILE)
-                    .then(|| DEFAULT_PROFILE.into())
-            }
+        if let Some(name) = &all.chosen {
+            all.named(name)?;
+        } else if all.profiles.contains_key(DEFAULT_PROFILE) {
+            all.chosen = Some(DEFAULT_PROFILE.into());
         }
         Ok(all)
     }

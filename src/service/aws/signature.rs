@@ -39,8 +39,7 @@ pub(super) struct Signable<'a> {
     pub(super) body: &'a [u8],
 }
 
-/// The headers that have to be sent beside those of the request: the time, the session token if
-/// there is one, and the signature over all of it.
+/// The headers to send beside the request's: time, session token and the signature over all.
 pub(super) fn sign(
     request: &Signable<'_>,
     region: &str,

@@ -1,18 +1,15 @@
 //! Which Vault, and who we are there.
 
 use std::ffi::OsStr;
-use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::VaultError;
-use crate::durable::{LoosePermissions, permissions, read};
+use crate::durable::{LoosePermissions, permissions};
 use crate::net::{ClientCertificate, PlainHttp, TlsOptions, Url};
 use crate::secret::SecretBytes;
-
-/// The most bytes of a token, a secret id or a JWT.
-const MAX_SECRET: u64 = 64 * 1024;
+use crate::service::body::{copy, read_secret};
 
 /// Where a service account's token lies in a pod of Kubernetes.
 pub(crate) const KUBERNETES_TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
@@ -44,9 +41,8 @@ pub struct VaultAccess {
 }
 
 impl VaultAccess {
-    /// Finds fault with the files that hold what we log in with, where others may read or change
-    /// them. The token that Kubernetes itself puts into a pod has the mode that Kubernetes gives
-    /// it.
+    /// The files with what we log in with that others may read or change. The token that Kubernetes
+    /// puts into a pod has the mode that Kubernetes gives it.
     pub fn loose_files(&self) -> Vec<LoosePermissions> {
         let secret = match &self.login {
             Some(Login::Token(source))
@@ -91,46 +87,34 @@ impl VaultAccess {
     }
 }
 
-/// How a token is had.
+/// How a token is had. `mount` is where the method of the login is mounted.
 #[derive(Clone, Debug)]
+#[allow(missing_docs, reason = "the fields are parts of the request that is told")]
 pub enum Login {
-    /// It is given.
     Token(SecretSource),
     /// The role of a machine: POST `auth/MOUNT/login` with `role_id` and `secret_id`.
     AppRole {
-        /// Where the method is mounted: `approle`.
         mount: String,
-        /// The role id.
         role_id: String,
-        /// The secret id.
         secret_id: SecretSource,
     },
     /// A JSON web token that someone else vouches for, as Kubernetes does for service accounts:
-    /// POST `auth/MOUNT/login` with `role` and `jwt`.
+    /// POST `auth/MOUNT/login` with `role` and `jwt`. A file is read anew for each login, for it is
+    /// replaced before it ends.
     Jwt {
-        /// Where the method is mounted: `kubernetes` or `jwt`.
         mount: String,
-        /// The role.
         role: String,
-        /// The JWT. A file is read anew for each login, for it is replaced before it ends.
         jwt: SecretSource,
     },
-    /// The client certificate of the TLS connection: POST `auth/MOUNT/login` with `name`.
+    /// The client certificate of the TLS connection: POST `auth/MOUNT/login` with `name`, the role,
+    /// or without one for any that fits.
     Certificate {
-        /// Where the method is mounted: `cert`.
         mount: String,
-        /// The role, or nothing for any that fits.
         name: String,
     },
 }
 
 impl Login {
-    /// Whether a token that is no longer valid can be replaced: by logging in anew, or by reading a
-    /// file anew.
-    pub(super) fn can_repeat(&self) -> bool {
-        !matches!(self, Login::Token(SecretSource::Value(_)))
-    }
-
     /// What the login is with, for messages.
     pub fn name(&self) -> &'static str {
         match self {
@@ -180,28 +164,6 @@ impl SecretSource {
             }),
         }
     }
-}
-
-fn read_secret(path: &Path) -> io::Result<SecretBytes> {
-    let invalid = |reason: &str| io::Error::new(io::ErrorKind::InvalidData, reason);
-    let file = read::regular(path)?;
-    // All the room at once: a vector that grows leaves an unwiped copy behind.
-    let mut bytes = SecretBytes::with_capacity(MAX_SECRET as usize + 1);
-    let length = file.take(MAX_SECRET + 1).read_to_end(bytes.expose_mut())?;
-    if length as u64 > MAX_SECRET {
-        return Err(invalid("it is too long for a secret"));
-    }
-    let text = bytes.expose().trim_ascii();
-    match text.is_empty() {
-        true => Err(invalid("it is empty")),
-        false => Ok(copy(text)),
-    }
-}
-
-pub(super) fn copy(bytes: &[u8]) -> SecretBytes {
-    let mut copy = SecretBytes::with_capacity(bytes.len());
-    copy.expose_mut().extend_from_slice(bytes);
-    copy
 }
 
 #[cfg(test)]

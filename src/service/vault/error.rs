@@ -82,33 +82,31 @@ impl Refusal {
     }
 
     fn hint(&self, host: &str, path: &str) -> String {
-        match self {
+        let hint = match self {
             Refusal::Sealed => {
-                "unseal it (`vault operator unseal`); keys that the server holds go on working".into()
+                "unseal it (`vault operator unseal`); keys that the server holds go on working"
             }
             Refusal::Forbidden => {
                 let (rule, capability) = rule_of(path);
-                format!("add to the policy: path \"{rule}\" {{ capabilities = [{capability}] }}")
+                return format!("add to the policy: path \"{rule}\" {{ capabilities = [{capability}] }}");
             }
             Refusal::TokenInvalid => {
                 "set ‹token› to a valid token, best as FILE:path, which is read anew, or let the server log in \
                  itself (‹vault_login›)"
-                    .into()
             }
-            Refusal::NoToken => "set ‹token› = FILE:path, or another ‹vault_login›".into(),
-            Refusal::Login(..) => {
-                "check ‹vault_login›, ‹vault_login_mount›, ‹vault_role› and ‹vault_secret›".into()
-            }
+            Refusal::NoToken => "set ‹token› = FILE:path, or another ‹vault_login›",
+            Refusal::Login(..) => "check ‹vault_login›, ‹vault_login_mount›, ‹vault_role› and ‹vault_secret›",
             Refusal::NoSuchMount => {
-                "check the path in the URL and ‹vault_namespace›; `vault secrets list` shows what there is".into()
+                "check the path in the URL and ‹vault_namespace›; `vault secrets list` shows what there is"
             }
-            Refusal::NotFound => "check the path".into(),
-            Refusal::CasMismatch => "try again".into(),
-            Refusal::Busy => "try again later, or raise its rate limit".into(),
-            Refusal::Fails(_) => "look into Vault's log".into(),
-            Refusal::Other(..) => "look into Vault's audit log".into(),
-            Refusal::BadAnswer(..) => format!("check that {host} is Vault and not something else"),
-        }
+            Refusal::NotFound => "check the path",
+            Refusal::CasMismatch => "try again",
+            Refusal::Busy => "try again later, or raise its rate limit",
+            Refusal::Fails(_) => "look into Vault's log",
+            Refusal::Other(..) => "look into Vault's audit log",
+            Refusal::BadAnswer(..) => return format!("check that {host} is Vault and not something else"),
+        };
+        hint.into()
     }
 }
 
@@ -177,10 +175,7 @@ fn rule_of(path: &str) -> (String, &'static str) {
     let (path, query) = path.split_once('?').unwrap_or((path, ""));
     let parts: Vec<&str> = path.split('/').collect();
     // A secret's id stands last.
-    let of_all = || {
-        let above = parts.iter().take(parts.len() - 1).copied().collect::<Vec<_>>();
-        format!("{}/*", above.join("/"))
-    };
+    let of_all = || format!("{}/*", path.rsplit_once('/').map_or("", |(above, _)| above));
     if query.contains("list=true") {
         (path.into(), "\"list\"")
     } else if parts.contains(&"data") {

@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 
-use super::config::copy;
 use super::{Login, Method, Refusal, Repeat, SecretText, VaultClient, VaultError};
 use crate::net::Deadline;
 use crate::secret::SecretBytes;
+use crate::service::body::copy;
 
 /// A renewal that failed is not tried again sooner.
 const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
@@ -69,7 +69,7 @@ struct Auth {
 
 /// The answer to `auth/token/lookup-self`.
 #[derive(Deserialize)]
-struct TokenInfo {
+pub(super) struct TokenInfo {
     ttl: u64,
     #[serde(default)]
     renewable: bool,
@@ -98,16 +98,8 @@ impl VaultClient {
         Ok(true)
     }
 
-    /// Whether Vault takes the token at all.
-    pub(super) fn is_valid(&self, token: &SecretBytes, deadline: Deadline) -> Result<bool, VaultError> {
-        match self.look_up(token, deadline) {
-            Ok(_) => Ok(true),
-            Err(error) if error.is(Refusal::Forbidden) => Ok(false),
-            Err(error) => Err(error),
-        }
-    }
-
-    fn look_up(&self, token: &SecretBytes, deadline: Deadline) -> Result<TokenInfo, VaultError> {
+    /// What Vault knows of the token; [`Refusal::Forbidden`] if it does not take it.
+    pub(super) fn look_up(&self, token: &SecretBytes, deadline: Deadline) -> Result<TokenInfo, VaultError> {
         let path = "auth/token/lookup-self";
         let answer = self.send(&Method::GET, path, &[], Some(token), Repeat::Harmless, deadline)?;
         answer.data()

@@ -15,7 +15,6 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use config::copy;
 pub use config::{Login, SecretSource, VaultAccess, VaultConfig};
 pub use error::{Refusal, VaultError};
 use login::VaultToken;
@@ -25,6 +24,7 @@ use crate::net::retry::MOST_ATTEMPTS;
 use crate::net::{Deadline, HttpClient, HttpOptions, Method, NetError, Request, Response, Url, retry};
 use crate::secret::SecretBytes;
 use crate::service::ServiceError;
+use crate::service::body::copy;
 
 /// Text of an answer that may be secret; wiped.
 pub type SecretText = zeroize::Zeroizing<String>;
@@ -52,8 +52,7 @@ enum Repeat {
     NotBlindly,
 }
 
-/// What Vault says with status 400, and what we say then. Its own words may quote what it was
-/// given.
+/// What Vault says with status 400, and what we say then: its own words may quote the request.
 const KNOWN_REASONS: [(&str, &str); 5] = [
     (
         "disallowed by policy (too old)",
@@ -76,8 +75,7 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// Whether the status was 404: a version that is deleted or destroyed is told so, with its
-    /// metadata.
+    /// Whether the status was 404: so a version is told that is deleted or destroyed.
     pub fn is_gone(&self) -> bool {
         self.response.status == 404
     }
@@ -149,16 +147,14 @@ impl VaultClient {
         self.config.address.authority()
     }
 
-    /// The time that a call of several requests is given: that of one request, as often as it may
-    /// be tried.
+    /// The time for a call of several requests: that of one, as often as it may be tried.
     pub fn allowance(&self) -> Deadline {
         let RetryPolicy { timeout, max_retries } = self.policy();
         let tries = max_retries.saturating_add(1).min(MOST_ATTEMPTS);
         Deadline::after(timeout.saturating_mul(tries))
     }
 
-    /// Has all later requests, also those of calls under way, wait for so long and be sent again so
-    /// often, in place of what the settings say.
+    /// Has later requests, those of calls under way too, go by this in place of the settings.
     pub fn set_retry_policy(&self, timeout: Duration, max_retries: u32) {
         *self.policy.lock().unwrap_or_else(PoisonError::into_inner) = RetryPolicy { timeout, max_retries };
     }
@@ -182,8 +178,7 @@ impl VaultClient {
         self.with_token(&Method::POST, path, body.expose(), Repeat::NotBlindly, deadline)
     }
 
-    /// Renews the token or logs in anew where that is due, and says when to call this next; `None`
-    /// where the token has no end or nothing can be done about it.
+    /// Renews the token or logs in anew where due; when to call this next, `None` for never.
     pub fn keep_token(&self, deadline: Deadline) -> Result<Option<Duration>, VaultError> {
         let mut token = self.token(deadline)?;
         self.ensure_token(&mut token, deadline)?;
@@ -195,8 +190,10 @@ impl VaultClient {
         self.http.interrupt();
     }
 
+    /// Whether a token that is no longer valid can be replaced: by a login or by reading a file.
     fn can_log_in_again(&self) -> bool {
-        self.config.access.login.as_ref().is_some_and(Login::can_repeat)
+        let login = self.config.access.login.as_ref();
+        login.is_some_and(|login| !matches!(login, Login::Token(SecretSource::Value(_))))
     }
 
     /// Whoever has it may be logging in.
@@ -225,8 +222,10 @@ impl VaultClient {
                 return result;
             }
             // 403 is both: a token that is not (or no longer) valid, and one that may not do this.
-            if self.is_valid(&token, deadline)? {
-                return result;
+            match self.look_up(&token, deadline) {
+                Ok(_) => return result,
+                Err(error) if error.is(Refusal::Forbidden) => {}
+                Err(error) => return Err(error),
             }
             self.token(deadline)?.take();
             if had_new_token || !self.can_log_in_again() {
@@ -248,9 +247,9 @@ impl VaultClient {
         let left = Cell::new(self.policy().max_retries);
         retry(
             deadline,
-            |remaining| {
+            || {
                 let request = self.request(method, path, body, token)?;
-                let deadline = Deadline::after(remaining.min(self.policy().timeout));
+                let deadline = Deadline::after(deadline.remaining().min(self.policy().timeout));
                 let response = self.http.send(request, deadline)?;
                 self.classify(path, response)
             },

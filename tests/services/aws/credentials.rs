@@ -41,7 +41,7 @@ fn a_container_is_given_credentials_with_a_token_of_a_file() {
     works(&*opened(&moto.create_key(), &environment, PATIENT));
     fs::write(&token, "").unwrap();
     let error = refused(wrap_with(moto, &environment));
-    assert!(error.to_string().contains("holds no token"), "{error}");
+    assert!(error.to_string().contains("token: it is empty"), "{error}");
 }
 
 #[test]
@@ -62,7 +62,7 @@ fn a_service_account_takes_its_role_on_with_its_token() {
     ));
     fs::remove_file(&token).unwrap();
     let error = refused(wrap_with(moto, &with(&environment, "AWS_ROLE_ARN", ROLE)));
-    assert!(error.to_string().contains("not found"), "{error}");
+    assert!(error.to_string().contains("No such file"), "{error}");
 }
 
 #[test]

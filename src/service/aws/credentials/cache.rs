@@ -15,13 +15,13 @@ const REFRESH_BEFORE_END: Duration = Duration::from_secs(5 * 60);
 const FROM: &str = "the source of AWS credentials";
 
 /// A source, and the credentials that it gave last.
-pub(in crate::service::aws) struct CredentialCache {
-    pub(in crate::service::aws) source: Source,
+pub(crate) struct CredentialCache {
+    pub(crate) source: Source,
     held: Mutex<Option<Credentials>>,
 }
 
 impl CredentialCache {
-    pub(in crate::service::aws) fn new(source: Source) -> CredentialCache {
+    pub(crate) fn new(source: Source) -> CredentialCache {
         CredentialCache {
             source,
             held: Mutex::new(None),
@@ -30,11 +30,7 @@ impl CredentialCache {
 
     /// Credentials that do not end within the next minutes, as far as such are to be had: the ones
     /// in hand, or new ones. Errors: none could be got, and those in hand have ended.
-    pub(in crate::service::aws) fn current(
-        &self,
-        api: &ApiClient,
-        deadline: Deadline,
-    ) -> Result<Credentials, AwsError> {
+    pub(crate) fn current(&self, api: &ApiClient, deadline: Deadline) -> Result<Credentials, AwsError> {
         let mut held = deadline.lock(&self.held, FROM)?;
         let now = SystemTime::now();
         if let Some(credentials) = held.as_ref().filter(|c| c.last(now, REFRESH_BEFORE_END)) {
@@ -51,7 +47,7 @@ impl CredentialCache {
     }
 
     /// Forgets them, because they were refused.
-    pub(in crate::service::aws) fn forget(&self, deadline: Deadline) -> Result<(), AwsError> {
+    pub(crate) fn forget(&self, deadline: Deadline) -> Result<(), AwsError> {
         *deadline.lock(&self.held, FROM)? = None;
         Ok(())
     }

@@ -2,7 +2,6 @@
 //! provider", AWS SDKs and Tools Reference Guide).
 
 use std::fmt;
-use std::net::IpAddr;
 use std::path::PathBuf;
 
 use zeroize::Zeroizing;
@@ -25,7 +24,7 @@ const ECS_AGENT: &str = "http://169.254.170.2";
 const AGENTS: [&str; 3] = ["169.254.170.2", "169.254.170.23", "fd00:ec2::23"];
 
 /// Where a container's credentials are.
-pub(in crate::service::aws) struct Endpoint {
+pub(crate) struct Endpoint {
     url: Url,
     authorization: Authorization,
 }
@@ -53,10 +52,8 @@ impl Endpoint {
             (None, Some(url)) => Url::parse(url)?,
             (None, None) => return Ok(None),
         };
-        let host = url.host().trim_start_matches('[').trim_end_matches(']');
-        let is_agent = host
-            .parse()
-            .is_ok_and(|address: IpAddr| AGENTS.iter().any(|agent| agent.parse() == Ok(address)));
+        let address = url.address();
+        let is_agent = address.is_some() && AGENTS.iter().any(|agent| agent.parse().ok() == address);
         if !is_agent {
             url.check_protection(PlainHttp::ToLoopback)?;
         }
@@ -78,7 +75,7 @@ impl Endpoint {
             Authorization::Token(token) => request = request.header("authorization", token.as_bytes()),
             Authorization::File(file) => {
                 let token = sts::token_of(file)?;
-                request = request.header("authorization", token.expose().trim_ascii());
+                request = request.header("authorization", token.expose());
             }
         }
         let response = if self.url.is_https() {

@@ -17,7 +17,7 @@ use crate::service::aws::variables::Variables;
 const LONGEST_CHAIN: usize = 8;
 
 #[derive(Debug)]
-pub(in crate::service::aws) enum Source {
+pub(crate) enum Source {
     /// In the environment or in a profile.
     Fixed(Credentials),
     /// A role, taken on with other credentials.
@@ -33,10 +33,7 @@ pub(in crate::service::aws) enum Source {
 impl Source {
     /// The first source that is set up. Nothing is asked yet. Errors: there is none, or one that is
     /// half set up or of a kind that is not spoken here.
-    pub(in crate::service::aws) fn find(
-        variables: &Variables,
-        profiles: &Profiles,
-    ) -> Result<Source, AwsError> {
+    pub(crate) fn find(variables: &Variables, profiles: &Profiles) -> Result<Source, AwsError> {
         if let Some(fixed) = of_environment(variables)? {
             return Ok(Source::Fixed(fixed));
         }
@@ -87,7 +84,7 @@ impl Source {
     }
 
     /// Whether it can give other credentials than those that were refused.
-    pub(in crate::service::aws) fn renews(&self) -> bool {
+    pub(crate) fn renews(&self) -> bool {
         !matches!(self, Source::Fixed(_))
     }
 }

@@ -5,7 +5,6 @@ use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::{Credentials, answer};
-use crate::durable::read;
 use crate::net::Deadline;
 use crate::secret::SecretBytes;
 use crate::service::aws::AwsError;
@@ -13,12 +12,11 @@ use crate::service::aws::api::{ApiCall, ApiClient};
 use crate::service::aws::endpoint::Service;
 use crate::service::aws::profile::Properties;
 use crate::service::aws::signature::push_encoded;
-
-const TOKEN_LIMIT: u64 = 64 * 1024;
+use crate::service::body::read_secret;
 
 /// A role to be taken on.
 #[derive(Clone, Debug, Default)]
-pub(in crate::service::aws) struct Role {
+pub(crate) struct Role {
     pub(super) arn: String,
     pub(super) session_name: Option<String>,
     pub(super) external_id: Option<String>,
@@ -44,8 +42,7 @@ impl Role {
         api: &ApiClient,
         deadline: Deadline,
     ) -> Result<Credentials, AwsError> {
-        let body = self.form("AssumeRole", None);
-        self.ask("AssumeRole", body, Some(with), api, deadline)
+        self.ask("AssumeRole", None, Some(with), api, deadline)
     }
 
     /// Takes it on with the token that the file holds now: others replace it every now and then.
@@ -56,14 +53,14 @@ impl Role {
         deadline: Deadline,
     ) -> Result<Credentials, AwsError> {
         let token = token_of(file)?;
-        let body = self.form("AssumeRoleWithWebIdentity", Some(token.expose().trim_ascii()));
-        self.ask("AssumeRoleWithWebIdentity", body, None, api, deadline)
+        let token = Some(token.expose());
+        self.ask("AssumeRoleWithWebIdentity", token, None, api, deadline)
     }
 
     fn ask(
         &self,
         operation: &'static str,
-        body: SecretBytes,
+        token: Option<&[u8]>,
         credentials: Option<&Credentials>,
         api: &ApiClient,
         deadline: Deadline,
@@ -72,7 +69,7 @@ impl Role {
             service: Service::STS,
             operation,
             headers: &[("content-type", "application/x-www-form-urlencoded; charset=utf-8")],
-            body,
+            body: self.form(operation, token),
         };
         let response = api.call(&call, credentials, deadline)?;
         answer::of_xml(response.body()).map_err(|reason| AwsError::bad_answer(call.service.title, reason))
@@ -86,33 +83,27 @@ impl Role {
                 format!("keyroll-{}", now.as_secs())
             }
         };
-        let mut fields = vec![
-            ("Action", action.as_bytes()),
-            ("Version", b"2011-06-15"),
-            ("RoleArn", self.arn.as_bytes()),
-            ("RoleSessionName", session_name.as_bytes()),
-        ];
-        let more = [
+        let external_id = self.external_id.as_deref().filter(|_| token.is_none());
+        let fields = [
+            ("Action", Some(action.as_bytes())),
+            ("Version", Some(b"2011-06-15")),
+            ("RoleArn", Some(self.arn.as_bytes())),
+            ("RoleSessionName", Some(session_name.as_bytes())),
             (
                 "DurationSeconds",
                 self.duration_seconds.as_deref().map(str::as_bytes),
             ),
-            (
-                "ExternalId",
-                self.external_id
-                    .as_deref()
-                    .map(str::as_bytes)
-                    .filter(|_| token.is_none()),
-            ),
+            ("ExternalId", external_id.map(str::as_bytes)),
             ("WebIdentityToken", token),
         ];
-        fields.extend(more.into_iter().filter_map(|(name, value)| Some((name, value?))));
+        let fields = fields
+            .into_iter()
+            .filter_map(|(name, value)| Some((name, value?)));
         // All the room at once: a text that grows leaves an unwiped copy of the token behind.
         let room = fields
-            .iter()
-            .map(|(name, value)| name.len() + 3 * value.len() + 2)
-            .sum();
-        let mut form = String::with_capacity(room);
+            .clone()
+            .map(|(name, value)| name.len() + 3 * value.len() + 2);
+        let mut form = String::with_capacity(room.sum());
         for (name, value) in fields {
             if !form.is_empty() {
                 form.push('&');
@@ -125,17 +116,15 @@ impl Role {
     }
 }
 
-/// The contents of a file that holds a token.
+/// The token that a file holds now.
 pub(super) fn token_of(file: &Path) -> Result<SecretBytes, AwsError> {
-    let token = read::up_to(&read::open_regular(file)?, file, TOKEN_LIMIT)?;
-    token
-        .filter(|token| !token.expose().trim_ascii().is_empty())
-        .ok_or_else(|| {
-            AwsError::settings(
-                format!("{} holds no token: it is empty or too large", file.display()),
-                "see what writes the file",
-            )
-        })
+    read_secret(file).map_err(|error| {
+        let reason = format!("cannot read the token in {}: {error}", file.display());
+        AwsError::settings(
+            reason,
+            "see what writes the file, and that the server's user may read it",
+        )
+    })
 }
 
 #[cfg(test)]
