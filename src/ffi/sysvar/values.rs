@@ -208,7 +208,7 @@ pub(in crate::ffi) fn new_keys() -> NewKeys {
 /// Whether an unknown key is to be made at this moment.
 pub(in crate::ffi) fn auto_create_keys() -> bool {
     // SAFETY: as in `new_versions`.
-    unsafe { AtomicI8::from_ptr(value::auto_create_keys.get()) }.load(Ordering::Relaxed) != 0
+    unsafe { AtomicI8::from_ptr(value::auto_create_keys.get().cast()) }.load(Ordering::Relaxed) != 0
 }
 
 #[cfg(test)]
