@@ -1,12 +1,11 @@
-//! Who may replace a file, and when a reader may trust what it sees.
+//! The lock of a file: exclusive for who replaces it, shared for who reads it.
 //!
-//! The lock (flock) is on the file itself. A replacement puts another one in its place that it has
-//! locked as well, so whoever comes later waits on the new file and whoever waited on the old one
-//! notices that it is no longer the one the path names.
+//! It is a flock on the file itself. The file that a replacement puts in its place is locked as
+//! well: whoever comes later waits for that one, and whoever waited for the old one notices that the
+//! path no longer names it.
 //!
-//! The threads of this process take turns before they ask for it: flock knows no end of a wait, so
-//! the lock is tried for again and again, and whoever came in the right moment would overtake those
-//! who wait.
+//! flock has no timeout, so the lock is tried again and again. The threads of this process queue up
+//! before that, so that none overtakes those that wait.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -14,7 +13,7 @@ use std::io;
 use std::ops::Deref;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -28,20 +27,20 @@ pub const TIMEOUT: Duration = Duration::from_secs(10);
 
 const RETRY: Duration = Duration::from_millis(20);
 
-/// What a wait has at least, however long others have been away with the lock: it may have come
-/// free just now.
+/// The shortest wait for another process, however long it has held the lock: it may just have
+/// released it.
 const LEAST_PATIENCE: Duration = Duration::from_millis(100);
 
 /// The threads of this process that want to lock one path.
 #[derive(Default)]
 struct LockQueue {
     queue: Queue,
-    /// Since when another process has had the lock, as far as whoever tried last knows.
-    away_since: Mutex<Option<Instant>>,
+    /// Since when another process has held the lock, by the last attempt to get it.
+    held_elsewhere_since: Mutex<Option<Instant>>,
 }
 
 impl LockQueue {
-    /// That of a path. It stays, as there are few: the files of one server.
+    /// The queue of a path. It is never freed, as there are few: one for each file of a server.
     fn of(path: &Path) -> &'static LockQueue {
         static QUEUES: Mutex<BTreeMap<PathBuf, &'static LockQueue>> = Mutex::new(BTreeMap::new());
         let mut queues = QUEUES.lock().unwrap_or_else(PoisonError::into_inner);
@@ -53,30 +52,30 @@ impl LockQueue {
     fn turn(&'static self, timeout: Duration) -> Result<Turn<'static>, Unlocked> {
         self.queue.turn(timeout).map_err(|why| match why {
             NotLocked::Cancelled => Unlocked::Cancelled,
-            NotLocked::TimedOut => Unlocked::TimedOut(match self.away_since() {
+            NotLocked::TimedOut => Unlocked::TimedOut(match *self.since() {
                 Some(_) => LockHolder::AnotherProcess,
                 None => LockHolder::ThisProcess,
             }),
         })
     }
 
-    fn away_since(&self) -> Option<Instant> {
-        *self.away_since.lock().unwrap_or_else(PoisonError::into_inner)
+    fn since(&self) -> MutexGuard<'_, Option<Instant>> {
+        let locked = self.held_elsewhere_since.lock();
+        locked.unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes whether another process has the lock now.
-    fn set_away(&self, is_away: bool) {
-        let mut since = self.away_since.lock().unwrap_or_else(PoisonError::into_inner);
-        *since = is_away.then(|| since.unwrap_or_else(Instant::now));
+    /// Notes whether another process holds the lock now.
+    fn set_held_elsewhere(&self, is_held: bool) {
+        let mut since = self.since();
+        *since = is_held.then(|| since.unwrap_or_else(Instant::now));
     }
 
-    /// How long whoever's turn it is waits for other processes: of many statements that wait for
-    /// one that waits in vain, none has the whole time once more when its turn comes, and all fail
-    /// together.
+    /// How long the thread whose turn it is waits for another process: what the timeout leaves of
+    /// the time that its statement has seen that process hold the lock. So statements that queued
+    /// up behind one that waits in vain fail together with it.
     fn patience(&self, timeout: Duration) -> Duration {
-        let waited = self
-            .away_since()
-            .map_or(Duration::ZERO, |since| since.max(cancel::begun()).elapsed());
+        let since = *self.since();
+        let waited = since.map_or(Duration::ZERO, |since| since.max(cancel::begun()).elapsed());
         timeout.saturating_sub(waited).max(LEAST_PATIENCE.min(timeout))
     }
 }
@@ -84,7 +83,7 @@ impl LockQueue {
 /// A file that nobody else can replace while this lives.
 #[derive(Debug)]
 pub struct Exclusive {
-    // Closed before the next one's turn comes.
+    // Dropped first, so that it is closed when the next turn begins.
     file: File,
     _turn: Turn<'static>,
 }
@@ -103,12 +102,14 @@ pub(super) enum Unlocked {
     TimedOut(LockHolder),
     /// Nobody wants it any more.
     Cancelled,
-    /// The system refused it.
+    /// The system refused the lock.
     Refused(io::Error),
+    /// It could not be opened.
+    NotOpened(FileError),
 }
 
 impl Unlocked {
-    /// The error of a wait that took this long; `refused` makes that of a refusal.
+    /// The error of a wait that took this long; `refused` makes the one of a refusal.
     pub(super) fn error(
         self,
         path: &Path,
@@ -120,6 +121,7 @@ impl Unlocked {
             Unlocked::Cancelled => FileError::Cancelled { path },
             Unlocked::TimedOut(by) => FileError::Locked { path, by, waited },
             Unlocked::Refused(source) => refused(source),
+            Unlocked::NotOpened(error) => error,
         }
     }
 }
@@ -142,23 +144,20 @@ pub fn exclusive(path: &Path, kind: &'static FileKind, timeout: Duration) -> Res
     let turn = queue
         .turn(timeout)
         .map_err(|why| why.error(path, timeout, failed))?;
-    let locked = match open_locked(path, queue, timeout, read::open_regular, File::try_lock)? {
-        Err(Unlocked::Refused(error)) if is_for_writers(&error) => open_locked(
-            path,
-            queue,
-            timeout,
-            |path| open_to_write(path).map_err(failed),
-            File::try_lock,
-        )?,
+    let locked = match open_locked(path, queue, timeout, read::open_regular, File::try_lock) {
+        Err(Unlocked::Refused(error)) if is_for_writers(&error) => {
+            let open = |path: &Path| open_to_write(path).map_err(failed);
+            open_locked(path, queue, timeout, open, File::try_lock)
+        }
         locked => locked,
     };
     let file = locked.map_err(|why| why.error(path, timeout, failed))?;
     Ok(Exclusive { file, _turn: turn })
 }
 
-/// Opens the file that the path names when no replacement is at work on it: a reader must not take
-/// up what the replacement may yet take back. Where the file system has no locks, no replacement is
-/// at work either, and the file is opened without: a server that can read its keys must start.
+/// Opens the file that the path names when no replacement is at work on it, which may yet be undone.
+/// Where the file system has no locks, nothing can replace the file either, and it is opened
+/// without: a server that can read its keys must start.
 ///
 /// # Errors
 /// [`FileError::Locked`] after `timeout`; [`FileError::Cancelled`]; a file that is not there or is
@@ -169,19 +168,19 @@ pub fn shared_if_possible(path: &Path, timeout: Duration) -> Result<File, FileEr
         source,
     };
     let queue = LockQueue::of(path);
-    // Over when the file is locked: readers read side by side.
+    // It ends with this function: readers read side by side.
     let _turn = queue
         .turn(timeout)
         .map_err(|why| why.error(path, timeout, failed))?;
-    match open_locked(path, queue, timeout, read::open_regular, File::try_lock_shared)? {
+    match open_locked(path, queue, timeout, read::open_regular, File::try_lock_shared) {
         Ok(file) => Ok(file),
         Err(Unlocked::Refused(source)) if has_no_locks(&source) => read::open_regular(path),
         Err(why) => Err(why.error(path, timeout, failed)),
     }
 }
 
-/// Whether the error says that this file system has no locks, and not that one cannot be had now
-/// (ENOLCK: the kernel has no room for it, or an NFS server's lock service is away).
+/// Whether the error says that this file system has no locks. ENOLCK is no such error: the kernel
+/// has no room for a lock now, or an NFS server's lock service cannot be reached.
 fn has_no_locks(error: &io::Error) -> bool {
     const NO_LOCKS: [i32; 3] = [libc::EOPNOTSUPP, libc::ENOSYS, libc::EINVAL];
     error.raw_os_error().is_some_and(|code| NO_LOCKS.contains(&code))
@@ -205,14 +204,12 @@ pub(super) fn wait_for(
     }
 }
 
-/// Whether the error says that only who has the file open for writing may lock it, as on NFS:
-/// flock(2).
+/// Whether the error says that a file must be open for writing to be locked, as on NFS: flock(2).
 fn is_for_writers(error: &io::Error) -> bool {
     error.raw_os_error() == Some(libc::EBADF)
 }
 
-/// Opens a file, which was a regular one a moment ago, for reading and writing. Nobody writes into
-/// it: it is replaced.
+/// Opens a file, which was a regular one a moment ago, for reading and writing, to lock it alone.
 fn open_to_write(path: &Path) -> io::Result<File> {
     OpenOptions::new()
         .read(true)
@@ -221,27 +218,25 @@ fn open_to_write(path: &Path) -> io::Result<File> {
         .open(path)
 }
 
-/// Opens and locks the file whose turn it is.
+/// Opens and locks a file. The caller's turn in the queue has come.
 fn open_locked(
     path: &Path,
     queue: &LockQueue,
     timeout: Duration,
     open: impl Fn(&Path) -> Result<File, FileError>,
     try_lock: impl Fn(&File) -> Result<(), TryLockError>,
-) -> Result<Result<File, Unlocked>, FileError> {
+) -> Result<File, Unlocked> {
     let (start, patience) = (Instant::now(), queue.patience(timeout));
     let noted = |file: &File| {
         let tried = try_lock(file);
-        queue.set_away(matches!(tried, Err(TryLockError::WouldBlock)));
+        queue.set_held_elsewhere(matches!(tried, Err(TryLockError::WouldBlock)));
         tried
     };
     loop {
-        let file = open(path)?;
-        if let Err(why) = wait_for(&file, patience.saturating_sub(start.elapsed()), noted) {
-            return Ok(Err(why));
-        }
+        let file = open(path).map_err(Unlocked::NotOpened)?;
+        wait_for(&file, patience.saturating_sub(start.elapsed()), noted)?;
         if is_named_by(&file, path) {
-            return Ok(Ok(file));
+            return Ok(file);
         }
     }
 }

@@ -1,16 +1,6 @@
 //! Files that hold secrets: read whole into memory that is wiped, made and replaced so that neither
 //! a crash nor a failing disk loses a byte, and seen by nobody half-written.
 //!
-//! | module | holds |
-//! |---|---|
-//! | [`lock`] | who may replace a file, and when a reader may trust what it sees |
-//! | [`permissions`] | who else may read or change it |
-//! | [`put`] | making or replacing a file that one process alone writes |
-//! | [`read`] | its bytes |
-//! | [`replace`] | making it, replacing it, keeping the one before |
-//! | [`step`] | which step failed, and what the disk holds then |
-//! | [`failpoint`] | the places where tests kill a process or make a step fail |
-//!
 //! Nothing here knows what is in a file. What a DBA calls it, and what helps when it cannot be
 //! written, comes along as a [`FileKind`].
 
@@ -27,8 +17,8 @@ mod target;
 pub use error::{FileError, LockHolder};
 pub use permissions::LoosePermissions;
 
-/// What a file is to those who look after it: its name and its limit, and the words of messages and
-/// hints that differ from one kind to the next.
+/// A kind of file: its name, its limit, and the words of messages and hints that differ from one
+/// kind to the next.
 #[derive(Debug, PartialEq, Eq)]
 pub struct FileKind {
     /// What messages call it: `key file`.

@@ -45,15 +45,11 @@ struct Reader {
 
 impl Reader {
     fn us() -> Reader {
-        let mut groups: Vec<u32> = getgroups()
-            .unwrap_or_default()
-            .into_iter()
-            .map(Gid::as_raw)
-            .collect();
-        groups.push(getegid().as_raw());
+        let mut groups = getgroups().unwrap_or_default();
+        groups.push(getegid());
         Reader {
             user: geteuid().as_raw(),
-            groups,
+            groups: groups.into_iter().map(Gid::as_raw).collect(),
         }
     }
 }
@@ -74,8 +70,8 @@ pub fn check(meta: &Metadata, path: &Path) -> Option<LoosePermissions> {
     check_for(&Reader::us(), meta, path)
 }
 
-/// The same of a file that someone else reads: what is not there or cannot be seen is found out
-/// then.
+/// Finds fault like [`check`] with a file that someone else reads; none with one that is not there
+/// or cannot be seen.
 pub fn check_path(path: &Path) -> Option<LoosePermissions> {
     check(&fs::metadata(path).ok()?, path)
 }

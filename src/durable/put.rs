@@ -46,14 +46,12 @@ pub fn put(path: &Path, kind: &'static FileKind, bytes: &[u8]) -> Result<(), Fil
 
 fn read_back(target: &Target, kind: &'static FileKind, bytes: &[u8]) -> Result<(), StepFailure> {
     let found = read::open_regular(&target.path).and_then(|file| read::whole(&file, &target.path, kind));
-    let same = found.map(|found| found.expose() == bytes);
-    match same {
-        Ok(true) => Ok(()),
-        Ok(false) => Err(target.failure(Step::ReadBack)(io::Error::other(
-            "it does not hold what was written",
-        ))),
-        Err(error) => Err(target.failure(Step::ReadBack)(io::Error::other(error))),
-    }
+    let source = match found {
+        Ok(found) if found.expose() == bytes => return Ok(()),
+        Ok(_) => io::Error::other("it does not hold what was written"),
+        Err(error) => io::Error::other(error),
+    };
+    Err(target.failure(Step::ReadBack)(source))
 }
 
 #[cfg(test)]

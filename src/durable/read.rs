@@ -31,10 +31,7 @@ const LEAST_ROOM: u64 = 4096;
 /// # Errors
 /// [`FileError::FileNotFound`].
 pub fn resolve(path: &Path) -> Result<PathBuf, FileError> {
-    fs::canonicalize(path).map_err(|source| FileError::FileNotFound {
-        path: path.into(),
-        source,
-    })
+    fs::canonicalize(path).map_err(not_found(path))
 }
 
 /// Opens a regular file for reading; never waits, as a named pipe would for someone to write into
@@ -43,16 +40,12 @@ pub fn resolve(path: &Path) -> Result<PathBuf, FileError> {
 /// # Errors
 /// [`FileError::FileNotFound`]; [`FileError::ReadFailed`] for a directory, a pipe or a device.
 pub fn open_regular(path: &Path) -> Result<File, FileError> {
-    let not_found = |source| FileError::FileNotFound {
-        path: path.into(),
-        source,
-    };
-    let file = open(path).map_err(not_found)?;
+    let file = open(path).map_err(not_found(path))?;
     check_regular(&file).map_err(failed(path))?;
     Ok(file)
 }
 
-/// The same, with the system's error.
+/// Opens a regular file like [`open_regular`], with the system's error.
 ///
 /// # Errors
 /// What cannot be opened; a directory, a pipe or a device.
@@ -68,11 +61,7 @@ pub fn regular(path: &Path) -> io::Result<File> {
 /// # Errors
 /// [`FileError::FileNotFound`]; [`FileError::ReadFailed`] for a directory.
 pub fn open_any(path: &Path) -> Result<File, FileError> {
-    let not_found = |source| FileError::FileNotFound {
-        path: path.into(),
-        source,
-    };
-    let file = open(path).map_err(not_found)?;
+    let file = open(path).map_err(not_found(path))?;
     match file.metadata() {
         Ok(meta) if meta.is_dir() => Err(failed(path)(io::Error::from_raw_os_error(libc::EISDIR))),
         _ => Ok(file),
@@ -97,9 +86,8 @@ fn check_regular(file: &File) -> io::Result<()> {
 /// Reads an open file of this kind to its end. `path` is for messages alone.
 ///
 /// An allocation that fails ends the process. So the memory that work on so large a file takes is
-/// asked for first, and given back: whoever lacks it is told so. That is no promise, as another
-/// thread may take it in the next moment, and a system that promises more memory than it has may
-/// still end the process when it is used.
+/// asked for first, and given back, to report a lack of it. That is no promise: another thread may
+/// take it in the next moment, and the system may have promised more than it has.
 ///
 /// # Errors
 /// [`FileError::FileTooLarge`]; [`FileError::NoMemory`]; [`FileError::ReadFailed`], also when the
@@ -178,6 +166,13 @@ fn wait_for_writer(pipe: &File, path: &Path, deadline: Instant) -> Result<(), Fi
     match poll(&mut [PollFd::new(pipe.as_fd(), PollFlags::POLLIN)], wait) {
         Ok(_) | Err(Errno::EINTR) => Ok(()),
         Err(error) => Err(failed(path)(error.into())),
+    }
+}
+
+fn not_found(path: &Path) -> impl Fn(io::Error) -> FileError {
+    move |source| FileError::FileNotFound {
+        path: path.into(),
+        source,
     }
 }
 

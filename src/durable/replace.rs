@@ -1,5 +1,5 @@
-//! Putting a file on disk so that at every moment, and after a crash at any, the path names either
-//! the whole old file or the whole new one.
+//! Making and replacing a file that several processes use: at every moment, and after a crash at
+//! any, the path names either the whole old file or the whole new one.
 //!
 //! ```text
 //! .NAME.keyroll-new     made, locked, given owner, attributes and mode of NAME, written, fsync
@@ -9,12 +9,11 @@
 //!                 └─ rename ─> NAME.previous, fsync of the directory
 //! ```
 //!
-//! In this order NAME.previous is older than NAME at every moment: a file that is as old as its
-//! copy is itself an old copy that someone has put there.
+//! In this order NAME.previous is older than NAME at every moment: where both are the same, someone
+//! has put an old copy in the place of NAME.
 //!
-//! NAME.previous is a copy, not another name of the old file: that would need a file system with
-//! hard links, a crash before the last rename would leave a file of two names, and what an editor
-//! then wrote into the one would change the other.
+//! NAME.previous is a copy and no hard link to the old file: not every file system has links, and
+//! after a crash before the last rename an editor would change both names at once.
 
 use std::error::Error;
 use std::ffi::OsString;
@@ -53,32 +52,30 @@ pub enum Previous {
     None,
     /// The old bytes take its place.
     Keep,
-    /// It is removed, for what it holds is not to be had any more.
+    /// It is removed, because its keys must not be recovered any more.
     Remove,
 }
 
-/// What a replacement came to: the new file is in place, durably.
+/// The outcome of a replacement: the new file is in place, durably.
 #[derive(Debug)]
 pub struct Replaced<T> {
-    /// The answer of reading it back.
+    /// What `read_back` returned.
     pub read_back: T,
-    /// Whether the copy beside it is as it was to be.
+    /// Whether the copy beside it was kept or removed as asked.
     pub copy: Result<(), FileError>,
 }
 
 /// Replaces the file by one with the new bytes, which has the same owner, mode and extended
 /// attributes, and returns when it is durable.
 ///
-/// `read_back` reads the path again, without its lock, and judges it; its answer is returned. If it
-/// or anything else after the rename fails, the old bytes are put back. Nobody reads the new file
-/// before that is decided, for it is locked. What is kept of the old file is durable, under another
-/// name, before the file is replaced.
+/// `read_back` reads the path again, without its lock, and checks it; its answer is returned. If it
+/// or anything else after the rename fails, the old bytes are put back. The new file is locked until
+/// then, so that nobody reads it before. A copy to be kept is durable before the file is replaced.
 ///
 /// # Errors
 /// [`FileError::FileTooLarge`] for new bytes beyond the kind's limit; [`FileError::HardLinked`];
 /// [`FileError::Cancelled`]; [`FileError::NotWritten`], with what the disk holds then, also for a
-/// failure of `read_back`. A copy that is not as it was to be when the new file is in place is no
-/// error of the replacement.
+/// failure of `read_back`. What fails with the copy afterwards is in [`Replaced::copy`].
 pub fn replace<T, E>(
     replacement: &Replacement<'_>,
     read_back: impl FnOnce() -> Result<T, E>,
@@ -116,7 +113,7 @@ where
 
     // Opened before anything is changed, because it may be what fails.
     let directory = target.open_directory().map_err(as_it_was)?;
-    // Both files stay open, and thereby locked, to the end: nobody reads what may be taken back.
+    // Both files stay open, and so locked, to the end: nobody reads what may be undone.
     let staged = target
         .stage(new, |file| target.make_like(file, locked))
         .map_err(as_it_was)?;
@@ -126,7 +123,7 @@ where
             as_it_was(failure)
         })?;
     }
-    // The last moment: from here on it is done.
+    // The last moment to give up.
     still_wanted(path).inspect_err(|_| {
         target.discard();
         copy.discard();
@@ -152,7 +149,6 @@ where
         copy.discard();
         failure.with(state, kind)
     })?;
-    // The file is as it was to be. What becomes of the copy now changes nothing in that.
     let copy = match previous {
         Previous::None => Ok(()),
         Previous::Keep => copy
@@ -167,8 +163,7 @@ where
     })
 }
 
-/// Fails where the statement that asked for the file was killed, which may have been in any of the
-/// waits before.
+/// Fails where the statement that asked for the file was killed.
 fn still_wanted(path: &Path) -> Result<(), FileError> {
     match cancel::is_cancelled() {
         true => Err(FileError::Cancelled { path: path.into() }),
@@ -176,7 +171,7 @@ fn still_wanted(path: &Path) -> Result<(), FileError> {
     }
 }
 
-/// Writes the copy of the file as it was, durably, under a name of its own.
+/// Writes the copy of the old file, durably, under its temporary name.
 fn stage_copy(copy: &Target, locked: &File, old: &[u8]) -> Result<(), StepFailure> {
     failpoint::reach("replace:previous").map_err(copy.failure(Step::Create))?;
     // Nothing takes the place of a folder.
@@ -188,9 +183,7 @@ fn stage_copy(copy: &Target, locked: &File, old: &[u8]) -> Result<(), StepFailur
     copy.stage(old, |file| copy.make_like(file, locked)).map(drop)
 }
 
-/// Removes the copy of a file as it was, durably; what is not there is removed.
-///
-/// Only under the file's lock.
+/// Removes the copy of an older file, durably, if there is one. Call it under the file's lock.
 ///
 /// # Errors
 /// [`FileError::NotWritten`]: the copy is still there, or may be after a power failure.
@@ -201,7 +194,7 @@ pub fn remove_previous(path: &Path, kind: &'static FileKind) -> Result<(), FileE
         .map_err(|failure| failure.with(DiskState::AsItWas, kind))
 }
 
-/// Puts the old bytes back. The file that it answers is locked while it is open.
+/// Puts the old bytes back; the file with them, which is locked while it is open.
 fn put_back(path: &Path, old: &[u8], staged: &File, directory: &File) -> Result<File, StepFailure> {
     let target = Target::new(path, "back");
     let back = target.stage(old, |file| target.make_like(file, staged))?;
@@ -213,9 +206,9 @@ fn put_back(path: &Path, old: &[u8], staged: &File, directory: &File) -> Result<
 }
 
 /// Makes a new file of mode 0600, never over another one: after a crash it is there as a whole or
-/// not at all. Without `owner` (user id, group id) it belongs to who makes it.
+/// not at all. Without `owner` (user id, group id) it belongs to this process's user.
 ///
-/// `read_back` reads the path, without its lock, and judges it; its answer is returned. There is no
+/// `read_back` reads the path, without its lock, and checks it; its answer is returned. There is no
 /// new file after an error.
 ///
 /// # Errors
@@ -278,18 +271,16 @@ fn link(target: &Target) -> Result<(), StepFailure> {
         .inspect_err(|_| target.discard())
 }
 
-/// Where a replacement keeps the file as it was: `NAME.previous` beside it. It is always a whole
-/// file, and an older one than the file itself, unless someone has put an older file in its place.
+/// Where a replacement keeps the old file: `NAME.previous` beside it. It is a whole file, and older
+/// than the file itself, unless someone has put an older file in its place.
 pub fn previous_path(path: &Path) -> PathBuf {
     let mut previous = OsString::from(path);
     previous.push(".previous");
     previous.into()
 }
 
-/// The temporary files of a process that was killed at work on this file, of those that are there.
-/// They may hold secrets; the next replacement removes them.
-///
-/// Only under the file's lock: otherwise they may be those of a process that is at work.
+/// The temporary files that a killed process has left of this file. They may hold secrets; the next
+/// replacement removes them. Call it under the file's lock, or they may be in use.
 pub fn leftovers(path: &Path) -> Vec<PathBuf> {
     [path, &previous_path(path)]
         .map(|path| Target::new(path, "replace").temporary)
@@ -298,12 +289,11 @@ pub fn leftovers(path: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-/// Makes durable what was read, where that can be had: whoever wrote the file may have been killed,
-/// or may have been an editor, and nobody must use what a power failure would take away.
+/// Makes durable what was read, where the file system can: the writer may have been an editor, or
+/// was killed, and keys must not be used that a power failure would take away.
 ///
 /// # Errors
-/// [`FileError::ReadFailed`]: the disk does not take what was read, so that it may be gone after a
-/// power failure.
+/// [`FileError::ReadFailed`]: the disk does not store it.
 pub fn settle(file: &File, path: &Path) -> Result<(), FileError> {
     let failed = |source| FileError::ReadFailed {
         path: path.into(),
@@ -320,9 +310,8 @@ pub fn settle(file: &File, path: &Path) -> Result<(), FileError> {
     unless_not_here(synced).map_err(failed)
 }
 
-/// Passes what says that nothing can be synced here: a file system without it, a pipe. EROFS is
-/// another matter: a disk that is mounted read-only syncs, one that was made so after an error does
-/// not, and shows what it has not stored.
+/// Passes the errors of a file system or a pipe that cannot sync. EROFS is none of them: a disk that
+/// was mounted read-only syncs, one that became so after an error shows what it has not stored.
 fn unless_not_here(synced: io::Result<()>) -> io::Result<()> {
     const NOT_HERE: [i32; 3] = [libc::EINVAL, libc::ENOSYS, libc::EOPNOTSUPP];
     match synced {

@@ -23,6 +23,8 @@ macro_rules! line {
     };
 }
 
+pub(super) use line;
+
 /// What should be mended in the key store.
 pub(crate) fn warnings(server: &dyn Server, warnings: &[Warning]) {
     for warning in warnings {

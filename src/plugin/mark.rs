@@ -1,95 +1,77 @@
-//! The mark beside the data, as the running plugin keeps it: looked at before a key store is
-//! accepted, written after each change of the keys and before they are published.
+//! The mark, a file in the data directory that names the newest version of each key: it is compared
+//! with a key store before that is accepted, and written whenever keys are added, before they are
+//! published.
 
 use std::path::Path;
 
+use super::log::line;
 use super::{MissingKeys, PluginError, Server, Severity};
 use crate::keys::{Additions, KeySet, Ring};
 use crate::store::mark::format::FormatError;
 use crate::store::mark::{Lost, Mark, StoreSeen};
 use crate::store::{KeyStore, MarkError, MarkFile};
 
-/// How many lost versions are told one by one.
+/// How many lost versions are logged one by one.
 const TOLD: usize = 20;
 
-/// A key store that was compared with the mark, and what of the mark is given up.
-#[derive(Default)]
-pub(super) struct Accepted {
-    file: Option<MarkFile>,
-    lost: Vec<Lost>,
-}
-
-/// Compares what a store holds with the mark in the data directory. Without a data directory or a
-/// mark there is nothing to compare. With `accept_lost` what is lost is told and given up.
+/// Compares what a store holds with the mark in the data directory, and writes the mark for it. With
+/// `accept_lost` lost versions are told and forgotten. `None` where there is no data directory, or a
+/// damaged mark that cannot be moved away.
 ///
 /// # Errors
-/// The store lacks what the mark knows; a mark that is there and cannot be read.
+/// The store lacks what the mark knows; a mark that is there and cannot be read. A data directory
+/// that cannot be written to does not keep a server from its data.
 pub(super) fn accept(
     store: &dyn KeyStore,
     keys: &KeySet,
+    ring: &Ring,
     accept_lost: bool,
     server: &dyn Server,
-) -> Result<Accepted, MarkError> {
+) -> Result<Option<MarkFile>, MarkError> {
     let Some(directory) = server.data_directory() else {
-        return Ok(Accepted::default());
+        return Ok(None);
     };
-    let file = match MarkFile::read(&directory) {
-        // One of another version of the format is whole, and says what this one cannot read: it is
-        // not passed over.
+    let mut file = match MarkFile::read(&directory) {
+        // A mark of another version of the format is whole, and says what this one cannot read: it
+        // is not passed over.
         Err(MarkError::Unreadable {
             path,
             source: FormatError::Damaged,
         }) => match set_aside(&path, store, server) {
             Some(file) => file,
-            None => return Ok(Accepted::default()),
+            None => return Ok(None),
         },
         file => file?,
     };
     let lost = file.mark().lost_in(keys);
-    if !lost.is_empty() && !accept_lost {
-        return Err(MarkError::store_lacks(
-            file.path(),
-            StoreSeen::of(store),
-            file.mark(),
-            lost,
-        ));
-    }
     if accept_lost {
         tell_given_up(&lost, store, server);
+    } else if !lost.is_empty() {
+        let seen = StoreSeen::of(store);
+        return Err(MarkError::store_lacks(file.path(), seen, file.mark(), lost));
     }
     warn_of_older(file.mark(), store, server);
-    Ok(Accepted {
-        file: Some(file),
-        lost,
-    })
-}
-
-impl Accepted {
-    /// Writes the mark for these keys. A data directory that cannot be written to does not keep a
-    /// server from its data.
-    pub(super) fn write(self, ring: &Ring, store: &dyn KeyStore, server: &dyn Server) -> Option<MarkFile> {
-        let mut file = self.file?;
-        let written = file.change(|mark| {
-            mark.forget(&self.lost);
-            mark.learn(ring.each_key());
-            mark.store = StoreSeen::of(store);
-        });
-        if let Err(error) = written {
-            let text = format!(
-                "keyroll: the mark could not be written: {error}; an older key store would not be noticed. Hint: {}",
-                error.hint()
-            );
-            server.log(Severity::Warning, &text);
-        }
-        Some(file)
+    let written = file.change(|mark| {
+        mark.forget(&lost);
+        mark.learn(ring.each_key());
+        mark.store = StoreSeen::of(store);
+    });
+    if let Err(error) = written {
+        line!(
+            server,
+            Warning,
+            "keyroll: the mark could not be written: {error}; an older key store would not be noticed. Hint: {}",
+            error.hint()
+        );
     }
+    Ok(Some(file))
 }
 
-/// Writes what comes to the ring, before it does. Where that is no version, a failure is told and
-/// nothing more.
+/// Writes into the mark which versions are to be added to the ring. Without new versions a failure
+/// is only logged.
 ///
 /// # Errors
-/// The mark does not know the new versions: they are in the store, and must not be used.
+/// The mark could not be written: the new versions are in the store, and must not be used.
 pub(super) fn note(
     file: &mut MarkFile,
     ring: &Ring,
@@ -112,18 +94,16 @@ pub(super) fn note(
             source: error,
         });
     }
-    server.log(
-        Severity::Warning,
-        &format!(
-            "keyroll: the mark could not be written: {error}. Hint: {}",
-            error.hint()
-        ),
+    line!(
+        server,
+        Warning,
+        "keyroll: the mark could not be written: {error}. Hint: {}",
+        error.hint()
     );
     Ok(())
 }
 
-/// Moves a damaged mark out of the way. `None` where that cannot be: then there is none, and the
-/// damaged one stays.
+/// Moves a damaged mark away and begins a new one; `None` where it cannot be moved and stays.
 fn set_aside(path: &Path, store: &dyn KeyStore, server: &dyn Server) -> Option<MarkFile> {
     let (text, file) = match MarkFile::set_aside(path) {
         Ok((aside, file)) => (format!("is kept as {}", aside.display()), Some(file)),
@@ -132,51 +112,57 @@ fn set_aside(path: &Path, store: &dyn KeyStore, server: &dyn Server) -> Option<M
             None,
         ),
     };
-    server.log(
-        Severity::Warning,
-        &format!(
-            "keyroll: the mark {} was damaged and {text}; {} is accepted as it is. Make sure that it is the newest",
-            path.display(),
-            store.describe()
-        ),
+    line!(
+        server,
+        Warning,
+        "keyroll: the mark {} was damaged and {text}; {} is accepted as it is. Make sure that it is the newest",
+        path.display(),
+        store.describe()
     );
     file
 }
 
 fn tell_given_up(lost: &[Lost], store: &dyn KeyStore, server: &dyn Server) {
     if lost.is_empty() {
-        server.log(
-            Severity::Warning,
-            "keyroll: keyroll_accept_lost_keys is ON and nothing is lost: take it out of my.cnf, for it hides losses",
+        line!(
+            server,
+            Warning,
+            "keyroll: keyroll_accept_lost_keys is ON and nothing is lost: take it out of my.cnf, for it hides losses"
         );
     }
     for lost in lost.iter().take(TOLD) {
-        let text = format!(
+        line!(
+            server,
+            Warning,
             "keyroll: given up, as keyroll_accept_lost_keys says: {lost} is not in {}; data that needs it cannot be read",
             store.describe()
         );
-        server.log(Severity::Warning, &text);
     }
     if lost.len() > TOLD {
-        let text = format!("keyroll: given up are {} more versions", lost.len() - TOLD);
-        server.log(Severity::Warning, &text);
+        line!(
+            server,
+            Warning,
+            "keyroll: given up are {} more versions",
+            lost.len() - TOLD
+        );
     }
 }
 
-/// An older copy that lacks no data key does no harm to data, but may be opened by a master key of
-/// the past.
+/// Logs that the keystore is an older copy of the one that the data has seen. It lacks no data key,
+/// so it is used, but a master key that was replaced may still open it.
 fn warn_of_older(mark: &Mark, store: &dyn KeyStore, server: &dyn Server) {
     if let (Some(is), Some(was)) = (store.identity(), &mark.store.identity)
         && is.uuid == was.uuid
         && is.generation < was.generation
     {
-        let text = format!(
+        line!(
+            server,
+            Warning,
             "keyroll: {} is an older copy, written {} times, and this data has seen {}; no key is missing in it. Put the \
              newest one back if there is one",
             store.describe(),
             is.generation,
             was.generation
         );
-        server.log(Severity::Warning, &text);
     }
 }

@@ -40,8 +40,7 @@ use crate::master_key::{self, ByStatement};
 use crate::settings::Settings;
 use crate::store::{self, ChangeSource, Changes, KeyStore, MarkFile, Rotate};
 
-/// How long a statement waits for the others that work on the keys. Each has bounds of its own for
-/// what it waits for.
+/// How long a statement waits for others that work on the keys.
 const TURN_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The keys in force, and where they come from.
@@ -59,8 +58,7 @@ pub struct Published {
 /// from any thread.
 pub struct Plugin {
     state: Mutex<State>,
-    /// Changes of the master key wait here for each other: they ask a key service, and nothing else
-    /// shall wait for that.
+    /// Held while the master key is changed: that asks a key service, which nothing else waits for.
     master_key_changes: Mutex<()>,
     pub(crate) missing: Arc<MissingKeys>,
     /// Where the keys live for good.
@@ -69,8 +67,7 @@ pub struct Plugin {
     pub(crate) makes_keys: bool,
 }
 
-/// What changes, always as a whole. Rotations of data keys and reloads hold it while they are at
-/// work.
+/// What changes, always as a whole. Rotations of data keys and reloads hold it to their end.
 struct State {
     store: Arc<dyn KeyStore>,
     published: Published,
@@ -96,8 +93,7 @@ impl Plugin {
         let loaded = store.load()?;
         log::warnings(server, &loaded.warnings);
         let ring = Ring::new(&loaded.keys, algorithm)?;
-        let accepted = mark::accept(store.as_ref(), &loaded.keys, accept_lost, server)?;
-        let mark = accepted.write(&ring, store.as_ref(), server);
+        let mark = mark::accept(store.as_ref(), &loaded.keys, &ring, accept_lost, server)?;
         let source = store.describe();
         let published = Published {
             ring: Arc::new(ring),
@@ -208,7 +204,7 @@ impl Plugin {
         Ok(())
     }
 
-    /// What reads the changes of others, where the store is one that others add keys to.
+    /// The reader of what others add, where the store is one that others add keys to.
     pub fn change_source(&self) -> Option<Box<dyn ChangeSource>> {
         self.state.lock_without_end().store.change_source()
     }
@@ -218,7 +214,7 @@ impl Plugin {
         self.state.lock_without_end().published.clone()
     }
 
-    /// Publishes what a refresh of the store has brought. `true` if there were new versions.
+    /// Publishes what a refresh of the store has read; whether there were new versions.
     ///
     /// # Errors
     /// A version that has other bytes in the store; the keys in use stay as they are.
@@ -262,24 +258,21 @@ impl State {
         seen
     }
 
-    /// Publishes what a store held that was not locked all the while: keys that were made meanwhile
-    /// stay.
+    /// Publishes what a store held a while ago: keys that were made since then stay.
     fn publish_more(&mut self, keys: &KeySet, server: &dyn Server) -> Result<(), PluginError> {
         let all = self.published.ring.keys_with(keys)?;
         self.publish(&all, server).map(drop)
     }
 
-    /// Has lookups answer from what these keys add, which is returned.
+    /// Publishes these keys to the lookups; what they add.
     fn publish(&mut self, keys: &KeySet, server: &dyn Server) -> Result<Vec<Added>, PluginError> {
         let ring = &self.published.ring;
         let with_gone;
-        let keys = match self.store.keeps_versions_that_are_gone() {
-            true => {
-                with_gone = ring.keys_with(keys)?;
-                &with_gone
-            }
-            false => keys,
-        };
+        let mut keys = keys;
+        if self.store.keeps_versions_that_are_gone() {
+            with_gone = ring.keys_with(keys)?;
+            keys = &with_gone;
+        }
         let additions = ring.additions(keys)?;
         // The data must know a version before a page can be encrypted with it.
         if let Some(file) = &mut self.mark {

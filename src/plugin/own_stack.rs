@@ -15,13 +15,11 @@ use crate::crypto::scrub;
 /// Stack for reading, writing and asking for keys, and for wiping it afterwards, in bytes.
 const STACK: usize = 1024 * 1024;
 
-/// How old the answer may be whether the work is still wanted: only the calling thread may ask the
-/// server.
+/// How often the calling thread, which alone may, asks the server whether the work is still wanted.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 /// Does `work` in a thread of its own and waits for it; what it leaves of keys on its stack is
-/// wiped. It is given up when the work of the calling thread is, whose server alone may be asked
-/// for that.
+/// wiped. It is cancelled when the work of the calling thread is.
 ///
 /// # Errors
 /// There is no thread to be had; nothing was done.
@@ -35,7 +33,7 @@ pub fn on_own_stack<T: Send>(work: impl FnOnce() -> T + Send) -> io::Result<T> {
     answer.ok_or(io::ErrorKind::Other.into())
 }
 
-/// In frames that no caller's grow by.
+// A function of its own, so that its frame is not part of the caller's.
 #[inline(never)]
 fn run(work: &mut (dyn FnMut() + Send)) -> io::Result<()> {
     let given_up = Arc::new(AtomicBool::new(cancel::is_cancelled()));

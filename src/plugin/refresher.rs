@@ -1,5 +1,4 @@
-//! The refresher: the thread that takes up keys which others add to the store. It alone waits for
-//! such a store while nobody has asked for anything; the server's threads read the ring.
+//! The refresher: the thread that takes up keys which others add to the store.
 
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -23,11 +22,10 @@ pub trait RefreshTarget: Send + Sync + 'static {
     /// The keys that are published; `None` once the plugin has ended.
     fn published(&self) -> Option<Published>;
 
-    /// Publishes what a refresh has brought. `true` if there were new versions.
+    /// Publishes what a refresh has read; whether there were new versions.
     fn apply(&self, changes: &Changes) -> Result<bool, PluginError>;
 
-    /// Has the server's background threads take up new versions. `false`: not yet, because the
-    /// server is still starting.
+    /// Makes the server's background threads take up new versions; `false` while it is starting.
     fn start_reencryption(&self) -> bool;
 
     /// A refresh failed, for another reason than the one before.
@@ -144,9 +142,8 @@ fn run(mut source: Box<dyn ChangeSource>, shared: &Shared, target: &impl Refresh
                     .and_then(|changes| target.apply(&changes)),
             )
         };
-        // A thread that ended here would keep all new keys out, and nobody would notice. What a
-        // refresh leaves half done is its own list of warnings; keys are published as a whole or
-        // not at all.
+        // A thread that ended here would keep all new keys out, and nobody would notice. Keys are
+        // published as a whole or not at all, so a panic leaves nothing torn.
         let refreshed = catch_unwind(AssertUnwindSafe(|| scrub::around(refresh)))
             .unwrap_or(Some(Err(PluginError::RefreshPanicked)));
         let Some(refreshed) = refreshed else {
@@ -209,7 +206,7 @@ mod tests {
     use crate::store::StoreError;
 
     /// What a refresh does.
-    enum Step {
+    enum Outcome {
         Succeeds,
         Fails,
         Panics,
@@ -218,7 +215,7 @@ mod tests {
     }
 
     struct Script {
-        steps: VecDeque<Step>,
+        steps: VecDeque<Outcome>,
         interval: Arc<Mutex<Duration>>,
         is_interrupted: Arc<AtomicBool>,
     }
@@ -230,11 +227,11 @@ mod tests {
                 store: "the script".into(),
                 ids: Vec::new(),
             };
-            match self.steps.pop_front().unwrap_or(Step::Succeeds) {
-                Step::Succeeds => {}
-                Step::Fails => return Err(failure()),
-                Step::Panics => panic!("of the script"),
-                Step::Hangs => {
+            match self.steps.pop_front().unwrap_or(Outcome::Succeeds) {
+                Outcome::Succeeds => {}
+                Outcome::Fails => return Err(failure()),
+                Outcome::Panics => panic!("of the script"),
+                Outcome::Hangs => {
                     while !self.is_interrupted.load(Ordering::SeqCst) {
                         thread::sleep(Duration::from_millis(1));
                     }
@@ -321,7 +318,7 @@ mod tests {
         }
     }
 
-    fn refreshing(steps: impl IntoIterator<Item = Step>, interval: Duration) -> (Refresher, Told) {
+    fn refreshing(steps: impl IntoIterator<Item = Outcome>, interval: Duration) -> (Refresher, Told) {
         let told = Told::default();
         let script = Script {
             steps: steps.into_iter().collect(),
@@ -351,7 +348,7 @@ mod tests {
 
     #[test]
     fn a_failure_is_told_once_and_so_is_its_end() {
-        let (_refresher, told) = refreshing([Step::Fails, Step::Fails, Step::Fails], SOON);
+        let (_refresher, told) = refreshing([Outcome::Fails, Outcome::Fails, Outcome::Fails], SOON);
         let told = told.first(4);
         assert!(told[0].starts_with("failed: "), "{told:?}");
         assert_eq!(told[1..4], ["[]", "well again", "[]"]);
@@ -359,7 +356,7 @@ mod tests {
 
     #[test]
     fn a_panic_in_a_refresh_is_told_and_the_next_one_comes() {
-        let (_refresher, told) = refreshing([Step::Succeeds, Step::Panics, Step::Succeeds], SOON);
+        let (_refresher, told) = refreshing([Outcome::Succeeds, Outcome::Panics, Outcome::Succeeds], SOON);
         let told = told.first(4);
         assert_eq!(told[0], "[]");
         assert!(told[1].starts_with("failed: a bug of keyroll"), "{told:?}");
@@ -375,7 +372,7 @@ mod tests {
 
     #[test]
     fn the_end_does_not_wait_for_a_refresh_under_way_nor_for_the_next() {
-        for (steps, interval) in [(Some(Step::Hangs), SOON), (None, NEVER)] {
+        for (steps, interval) in [(Some(Outcome::Hangs), SOON), (None, NEVER)] {
             let (refresher, told) = refreshing(steps, interval);
             thread::sleep(Duration::from_millis(100));
             let start = Instant::now();

@@ -17,11 +17,11 @@ const MOST: usize = 1000;
 /// The reloads so far, and what they were made for.
 #[derive(Debug, Default)]
 pub(crate) struct ReloadThrottle {
-    state: Mutex<State>,
+    reloads: Mutex<Reloads>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct Reloads {
     /// When the last reload began, and whether it succeeded.
     last: Option<(Instant, bool)>,
     /// The versions that reloads were made for.
@@ -30,30 +30,29 @@ struct State {
 
 impl ReloadThrottle {
     /// Reloads the store by `read`, which tells whether it succeeded, for a version that is not
-    /// there; whether it may be there now. A server makes a version before it uses it, so a reload
-    /// that began after it was asked for decides: one that another thread has made meanwhile
-    /// serves, and a version that was reloaded for in vain has to wait for a second to pass. The
-    /// first one to ask for another version waits for it here.
+    /// there; whether it may be there now. A reload by another thread serves too if it began after
+    /// this call. Within [`PAUSE`] of the last one a version that was reloaded for already is not
+    /// there; for any other one this waits for the pause to end.
     pub(crate) fn reload_for(&self, name: KeyName, read: impl FnOnce() -> bool) -> bool {
         let asked = Instant::now();
         // Each change is one assignment, so that a panic leaves it whole.
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((began, succeeded)) = state.last {
+        let mut reloads = self.reloads.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((began, succeeded)) = reloads.last {
             if began >= asked {
                 return succeeded;
             }
             let left = PAUSE.saturating_sub(began.elapsed());
-            if !left.is_zero() && state.requested.contains(&name) {
+            if !left.is_zero() && reloads.requested.contains(&name) {
                 return false;
             }
             thread::sleep(left);
         }
-        if state.requested.len() < MOST {
-            state.requested.insert(name);
+        if reloads.requested.len() < MOST {
+            reloads.requested.insert(name);
         }
         let began = Instant::now();
         let succeeded = read();
-        state.last = Some((began, succeeded));
+        reloads.last = Some((began, succeeded));
         succeeded
     }
 }

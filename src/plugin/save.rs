@@ -19,19 +19,19 @@ const FILE: &str = "file:";
 
 /// Where keys are to be saved.
 #[derive(Debug, PartialEq, Eq)]
-struct Request {
+struct SaveRequest {
     keystore: PathBuf,
     /// A master key file; `None`: the master key stays the one of the server's keystore.
     master_key: Option<PathBuf>,
 }
 
-impl Request {
+impl SaveRequest {
     /// Reads `PATH` or `PATH file:MASTERKEYPATH`. A path may have spaces in it.
     ///
     /// # Errors
     /// Whoever may set variables may not thereby have keys sent to another host, nor run programs:
     /// any other master key.
-    fn parse(text: &[u8]) -> Result<Request, PluginError> {
+    fn parse(text: &[u8]) -> Result<SaveRequest, PluginError> {
         let text = std::str::from_utf8(text).map_err(|_| PluginError::SaveTo {
             path: String::from_utf8_lossy(text).into_owned(),
         })?;
@@ -46,7 +46,7 @@ impl Request {
                 None => return Err(PluginError::SaveUnder { uri: uri.into() }),
             },
         };
-        Ok(Request {
+        Ok(SaveRequest {
             keystore: absolute(keystore)?,
             master_key,
         })
@@ -54,15 +54,12 @@ impl Request {
 }
 
 fn has_scheme(text: &str) -> bool {
-    text.split_once(':').is_some_and(|(scheme, _)| {
-        !scheme.is_empty()
-            && scheme
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b))
-    })
+    let of_scheme = |byte| u8::is_ascii_alphanumeric(&byte) || b"+-.".contains(&byte);
+    text.split_once(':')
+        .is_some_and(|(scheme, _)| !scheme.is_empty() && scheme.bytes().all(of_scheme))
 }
 
-/// A path in it would be one below the data directory, and be taken for another in my.cnf.
+/// Refuses a relative path: it would be one below the data directory, and another one in my.cnf.
 fn absolute(path: &str) -> Result<PathBuf, PluginError> {
     let path = path.trim();
     match Path::new(path) {
@@ -78,31 +75,31 @@ impl Plugin {
     /// There is no new keystore then. A master key file that was made stays, and the next try takes
     /// it.
     pub fn save_keys(&self, request: &[u8], server: &dyn Server) -> Result<(), PluginError> {
-        let request = Request::parse(request)?;
+        let request = SaveRequest::parse(request)?;
         let mut state = self.state()?;
         let keys = state.published.ring.keys_with(&KeySet::default())?;
         match &request.master_key {
             None => state.store.save(&keys, &request.keystore).map_err(in_the_way)?,
             Some(file) => save_under(file, &request.keystore, &keys)?,
         }
-        state.mark_again(server);
+        let State {
+            mark,
+            published,
+            store,
+            missing,
+            ..
+        } = &mut *state;
+        if let Some(file) = mark {
+            // The store may have been written anew. Without new versions a failure is only logged.
+            let nothing = Additions::default();
+            let _ = mark::note(file, &published.ring, &nothing, store.as_ref(), missing, server);
+        }
         let master_key = match &request.master_key {
             Some(file) => format!("{FILE}{}", file.display()),
             None => state.master_key.clone(),
         };
         log::saved(server, &request.keystore, &master_key, &state.published);
         Ok(())
-    }
-}
-
-impl State {
-    /// Writes the mark for the same keys in a store that may have been written anew.
-    fn mark_again(&mut self, server: &dyn Server) {
-        if let Some(file) = &mut self.mark {
-            // Without new versions a failure is told, and nothing more.
-            let (ring, nothing) = (&self.published.ring, Additions::default());
-            let _ = mark::note(file, ring, &nothing, self.store.as_ref(), &self.missing, server);
-        }
     }
 }
 
@@ -153,7 +150,7 @@ mod tests {
     #[test]
     fn a_request_names_a_keystore_and_at_most_a_master_key_file() {
         let parsed = |text: &str| {
-            let request = Request::parse(text.as_bytes()).unwrap();
+            let request = SaveRequest::parse(text.as_bytes()).unwrap();
             let master_key = request.master_key.map(|path| path.display().to_string());
             (request.keystore.display().to_string(), master_key)
         };
@@ -175,7 +172,7 @@ mod tests {
             "EXEC:/bin/sh",
             "exec:/bin/sh file:/m",
         ] {
-            let error = Request::parse(format!("/a/keystore {uri}").as_bytes()).unwrap_err();
+            let error = SaveRequest::parse(format!("/a/keystore {uri}").as_bytes()).unwrap_err();
             assert!(matches!(error, PluginError::SaveUnder { .. }), "{uri}: {error}");
         }
     }
@@ -183,7 +180,7 @@ mod tests {
     #[test]
     fn paths_are_absolute() {
         for text in ["keystore", "./k", "file:/m", " ", "/k file:m", "/k file:"] {
-            let error = Request::parse(text.as_bytes()).unwrap_err();
+            let error = SaveRequest::parse(text.as_bytes()).unwrap_err();
             assert!(matches!(error, PluginError::SaveTo { .. }), "{text}: {error}");
         }
     }

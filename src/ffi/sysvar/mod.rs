@@ -1,10 +1,4 @@
 //! The system variables, as the server knows them.
-//!
-//! | module | holds |
-//! |---|---|
-//! | [`values`] | the statics that the server writes to, and what is read from them |
-//! | `actions` | what a SET does |
-//! | `declarations` | name, type, default and functions of each variable |
 
 mod actions;
 mod declarations;
