@@ -1,5 +1,5 @@
-//! Work that somebody may give up while a thread does it: a statement that is killed, a server that
-//! ends. What waits below looks now and then whether it is still wanted.
+//! Work that may be cancelled while a thread does it, when its statement is killed or the server
+//! ends. Whatever waits looks now and then whether the work is still wanted.
 
 mod mutex;
 mod queue;
@@ -31,9 +31,8 @@ pub enum NotLocked {
     TimedOut,
 }
 
-/// Does `work` in this thread, whose waits end early once `is_cancelled` says so. What gives up
-/// fails as it does when it has waited too long; it never leaves anything half done that it would
-/// not leave then.
+/// Does `work` in this thread, whose waits end early once `is_cancelled` says so, and then fail as
+/// after a timeout.
 pub fn while_wanted<T>(is_cancelled: impl Fn() -> bool + 'static, work: impl FnOnce() -> T) -> T {
     /// Puts back what counted before, after a panic, too.
     struct Before(Option<IsCancelled>, Option<Instant>);
@@ -60,8 +59,8 @@ pub fn begun() -> Instant {
     BEGUN.get().unwrap_or_else(Instant::now)
 }
 
-/// How long to wait before looking again, of the time that is left (`None`: without a bound). All
-/// of it where nobody can give the work up.
+/// How long to wait before looking again, of the time that is left (`None`: no limit): all of it
+/// where nobody can cancel the work.
 pub fn slice(left: Option<Duration>) -> Option<Duration> {
     match CURRENT.with_borrow(Option::is_some) {
         true => Some(left.unwrap_or(LOOK_EVERY).min(LOOK_EVERY)),
@@ -81,8 +80,8 @@ pub fn sleep(duration: Duration) {
     }
 }
 
-/// Waits for a lock that `attempt` tries to get. `pause` waits a little between two tries, for so
-/// long at most.
+/// Waits for a lock that `attempt` tries to get; `pause` waits between two tries, at most as long as
+/// it is told.
 ///
 /// # Errors
 /// The work is no longer wanted, even where the lock came free in that moment; `timeout` is over.

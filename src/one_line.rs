@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-/// The text with all of it escaped that would end the line, steer a terminal or change the order in
-/// which it is read. A name with a line feed in it could forge lines of a log.
+/// Escapes what would end the line (and could forge lines of a log), steer a terminal or change the
+/// order in which text is read.
 pub fn one_line(text: &str) -> Cow<'_, str> {
     if !text.contains(is_no_part_of_a_line) {
         return Cow::Borrowed(text);
@@ -18,7 +18,7 @@ pub fn one_line(text: &str) -> Cow<'_, str> {
     Cow::Owned(line)
 }
 
-/// Control characters, the separators of lines and paragraphs, and what turns the direction of text
+/// Control characters, separators of lines and paragraphs, and what turns the direction of text
 /// (UAX #9).
 fn is_no_part_of_a_line(c: char) -> bool {
     c.is_control()

@@ -1,5 +1,5 @@
-//! A mutex for what is held while the disk or a key service is waited for. A plain one would be
-//! waited for without an end, and whatever was killed.
+//! A mutex for what is held during work on the disk or with a key service: waits for it have a
+//! timeout and can be cancelled.
 
 use std::ops::{Deref, DerefMut};
 use std::sync;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::NotLocked;
 use super::queue::{Queue, Turn, unpoisoned};
 
-/// A value that one thread at a time works on, in the order in which they came.
+/// A value that one thread at a time has, in the order in which they came.
 #[derive(Debug, Default)]
 pub struct Mutex<T> {
     /// Only whose turn it is locks it.
@@ -18,13 +18,13 @@ pub struct Mutex<T> {
 
 /// The value, for as long as this lives.
 pub struct MutexGuard<'a, T> {
-    // Dropped in this order: whose turn comes finds it free.
+    // Dropped in this order, so that the next one finds it free.
     value: sync::MutexGuard<'a, T>,
     _turn: Turn<'a>,
 }
 
 impl<T> Mutex<T> {
-    /// A value that nobody works on yet. A panic while somebody does leaves it as it is.
+    /// A mutex with this value. A panic of whoever has it leaves the value as it is.
     pub fn new(value: T) -> Mutex<T> {
         Mutex {
             value: sync::Mutex::new(value),
@@ -40,7 +40,7 @@ impl<T> Mutex<T> {
         self.queue.turn(timeout).map(|turn| self.guard(turn))
     }
 
-    /// Waits until nobody else has it, whatever becomes of the work: for threads that nobody kills.
+    /// Waits until nobody else has it, without a timeout: for threads that nobody kills.
     pub fn lock_without_end(&self) -> MutexGuard<'_, T> {
         self.guard(self.queue.turn_without_end())
     }

@@ -7,8 +7,7 @@ use std::time::Duration;
 
 use super::{NotLocked, wait_for_lock};
 
-/// Threads that wait for each other. Nobody who comes later overtakes: under load, none waits for
-/// ever.
+/// Threads that wait for each other. None overtakes another, so that none waits for ever.
 #[derive(Debug, Default)]
 pub struct Queue {
     waiters: Mutex<Waiters>,
@@ -43,8 +42,7 @@ impl Waiters {
     }
 }
 
-/// A place among the waiters. It is given up when this is dropped: by whoever's turn has begun, or
-/// who waits no more, after a panic, too.
+/// A place among the waiters, given up when this is dropped, after a panic, too.
 struct Ticket<'a> {
     queue: &'a Queue,
     number: u64,
@@ -52,10 +50,9 @@ struct Ticket<'a> {
 
 impl Drop for Ticket<'_> {
     fn drop(&mut self) {
-        self.queue
-            .waiters()
-            .waiting
-            .retain(|waiting| *waiting != self.number);
+        let mut waiters = self.queue.waiters();
+        waiters.waiting.retain(|waiting| *waiting != self.number);
+        drop(waiters);
         self.queue.moved.notify_all();
     }
 }
@@ -73,12 +70,7 @@ impl Queue {
         let waiters = RefCell::new(Some(self.waiters()));
         wait_for_lock(
             timeout,
-            || {
-                waiters
-                    .borrow_mut()
-                    .as_mut()
-                    .and_then(|waiters| waiters.begin(number))
-            },
+            || waiters.borrow_mut().as_mut()?.begin(number),
             |pause| {
                 let held = waiters.take();
                 waiters.replace(held.map(|held| unpoisoned(self.moved.wait_timeout(held, pause)).0));
@@ -87,7 +79,8 @@ impl Queue {
         Ok(Turn(self))
     }
 
-    /// The same, whatever becomes of the work: for threads that nobody kills.
+    /// Waits without a timeout until those who came before have had their turns: for threads that
+    /// nobody kills.
     pub fn turn_without_end(&self) -> Turn<'_> {
         let number = self.waiters().join();
         let _ticket = Ticket { queue: self, number };
@@ -110,7 +103,7 @@ impl Drop for Turn<'_> {
     }
 }
 
-/// What a panic leaves is whole: it comes from outside, between the changes.
+/// The lock, even after a panic: that comes from outside, between the changes.
 pub(super) fn unpoisoned<G>(locked: Result<G, PoisonError<G>>) -> G {
     locked.unwrap_or_else(PoisonError::into_inner)
 }

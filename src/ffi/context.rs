@@ -151,8 +151,8 @@ impl Context {
 /// The most that a finish writes: one block.
 const MAX_FINISH: usize = 16;
 
-/// A context whose memory is zeroed when this is dropped, instead of dropping the cipher: that owns
-/// nothing but this memory, and would wipe its parts one by one.
+/// A context whose memory is zeroed when this is dropped. The cipher owns nothing else, and is not
+/// dropped itself, as it would wipe its parts one by one.
 struct Ending(*mut Context);
 
 impl Drop for Ending {
@@ -167,8 +167,8 @@ impl Drop for Ending {
             // Might read the zeroes, for all that the compiler knows: so they must be written.
             asm!("/* {0} */", in(reg) place, options(nostack, preserves_flags, readonly));
         }
-        // Init, updates and finish are called from one function of the server, so that what they
-        // called had its frames in one place.
+        // One function of the server calls init, updates and finish, so their frames lay in one
+        // place of the stack.
         scrub::after_message();
         scrub::registers();
     }

@@ -21,8 +21,7 @@ use crate::store::{Changes, RefreshPolicy};
 /// The plugin between init and deinit.
 static PLUGIN: Mutex<Option<Arc<Plugin>>> = Mutex::new(None);
 
-/// What it tells about itself; it outlives the plugin, so that status variables need no lock of the
-/// plugin.
+/// What the plugin tells about itself. It outlives the plugin, so that status variables take no lock.
 pub(super) static STATUS: Lazy<Status> = Lazy::new(Status::default);
 
 /// The plugin, if it runs. Lookups, ciphers and status variables do without it.
@@ -67,8 +66,7 @@ fn refresher_slot() -> MutexGuard<'static, Option<Refresher>> {
     REFRESHER.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Requests a key that the server asks for and the ring lacks; `false` where there is no refresher.
-/// Never waits for the store.
+/// Requests a key that the ring lacks; `false` where there is no refresher. Never waits.
 #[cold]
 pub(super) fn request_key(id: u32) -> bool {
     let refresher = refresher_slot();
@@ -78,8 +76,7 @@ pub(super) fn request_key(id: u32) -> bool {
     refresher.is_some()
 }
 
-/// Sets how often and how patiently the store is refreshed, where there is a refresher. Never waits
-/// for the store.
+/// Sets how often and how patiently the store is refreshed, where it is. Never waits.
 pub(super) fn set_refresh_policy(policy: RefreshPolicy) {
     if let Some(refresher) = refresher_slot().as_ref() {
         refresher.set_policy(policy);

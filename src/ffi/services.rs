@@ -1,11 +1,9 @@
 //! What the server does for plugins: the error log, errors of statements, and SQL.
 //!
-//! A service is had by exporting a pointer that is named like it and preset to the version wanted.
-//! The server puts the service's structure there at load; where it has no such service the number
-//! stays. A service whose major version differs makes the server refuse the library: so it is with
-//! `my_print_error_service`, 1.0 in MariaDB 10.5 to 10.11 and 2.0 in 11.8. One library for all of
-//! them takes the function behind it by its own name instead, which the server exports for plugins
-//! that link against it.
+//! The server puts a service's structure into an exported pointer of the service's name, which is
+//! preset to the version wanted; where it has no such service the number stays. It refuses a library
+//! that wants another major version. `my_print_error_service` is 1.0 in MariaDB 10.5 to 10.11 and
+//! 2.0 in 11.8, so the function behind it is looked up by its own name instead.
 
 use std::ffi::{CStr, CString, OsStr, c_char, c_uint, c_ulong, c_void};
 use std::os::unix::ffi::OsStrExt;
@@ -96,8 +94,7 @@ macro_rules! server_function {
 }
 
 fn print(nr: c_uint, text: &str, flags: c_ulong) {
-    // One line, and no NUL, which would cut it: our texts are that, but what they quote may be
-    // anything.
+    // What the text quotes may hold line feeds or a NUL.
     let text = CString::new(shorten(&one_line(&as_variables(text)))).unwrap_or_default();
     match server_function!(c"my_printf_error": abi::kr_printf_error) {
         // SAFETY: the format takes one string, and both live until the call returns.
@@ -110,8 +107,7 @@ fn print(nr: c_uint, text: &str, flags: c_ulong) {
     }
 }
 
-/// Tells whether the statement that this connection runs was killed, or its connection, or the
-/// server ends.
+/// Whether this connection or its statement was killed, or the server ends.
 ///
 /// # Safety
 /// `thd` is the server's connection whose statement this thread runs, for as long as the answer is
@@ -163,8 +159,8 @@ fn symbol(name: &CStr) -> *mut c_void {
     unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) }
 }
 
-/// The text with its middle left out where it is too long for the server, which would cut off the
-/// end: the reason is in front and the hint behind, and what is long is a path between them.
+/// The text, without its middle where it is too long for the server, which would cut off the hint at
+/// its end. What is long is a path in the middle.
 fn shorten(text: &str) -> String {
     const LEFT_OUT: &str = "...";
     if text.len() < MESSAGE_ROOM {
@@ -179,19 +175,17 @@ fn shorten(text: &str) -> String {
     [&text[..head], LEFT_OUT, &text[tail..]].concat()
 }
 
+/// A variable of the server that is exported for plugins from 10.5 to 11.8.
+const HAS_STARTED: &CStr = c"mysqld_server_started";
+
 /// Whether the server has started up. One that does not tell has not.
 pub(super) fn is_server_up() -> bool {
-    has_server_started() == Some(true)
+    flag(HAS_STARTED) == Some(true)
 }
 
 /// Whether this is a server that has not started up yet; mariadb-backup is none.
 pub(super) fn is_server_starting() -> bool {
-    has_server_started() == Some(false) && !is_backup_tool()
-}
-
-/// Exported for plugins from 10.5 to 11.8.
-fn has_server_started() -> Option<bool> {
-    flag(c"mysqld_server_started")
+    flag(HAS_STARTED) == Some(false) && !is_backup_tool()
 }
 
 /// Ends the process at once, as a failed one: nothing of it runs any more.
@@ -213,8 +207,7 @@ fn flag(name: &CStr) -> Option<bool> {
 }
 
 /// The server's data directory; `None` where the server does not tell it as an absolute path, and
-/// in mariadb-backup, which works on a server's or on a copy. The working directory, which is
-/// mostly the same, is not trusted: it need not be.
+/// in mariadb-backup, which works on a server's or on a copy. The working directory may be another.
 pub(super) fn data_directory() -> Option<PathBuf> {
     // `mysql_real_data_home`, an array of characters (FN_REFLEN) of the server, exported for
     // plugins from 10.5 to 11.8.
@@ -229,7 +222,7 @@ pub(super) fn data_directory() -> Option<PathBuf> {
     home.is_absolute().then(|| home.into())
 }
 
-/// Runs this in a thread of ours that is a thread of the server's for as long: it may use SQL.
+/// Does `work` while this thread of ours is registered as one of the server's, so that it may use SQL.
 pub(super) fn with_server_thread(work: impl FnOnce()) {
     let begin = server_function!(c"my_thread_init": Option<extern "C" fn() -> c_char>);
     let end = server_function!(c"my_thread_end": Option<extern "C" fn()>);
@@ -251,9 +244,8 @@ pub(super) fn is_backup_tool() -> bool {
     *ANSWER
 }
 
-/// Asks for all that a wake needs in one statement: reading INNODB_TABLESPACES_ENCRYPTION makes
-/// InnoDB compare each tablespace's versions with the latest ones and wake its threads where there
-/// is work.
+/// Wakes the threads and asks for their settings: reading INNODB_TABLESPACES_ENCRYPTION makes InnoDB
+/// compare each tablespace's key version with the latest one.
 const WAKE: &CStr = c"SELECT @@GLOBAL.innodb_encryption_threads, @@GLOBAL.innodb_encryption_rotate_key_age, \
     (SELECT COUNT(*) FROM information_schema.INNODB_TABLESPACES_ENCRYPTION)";
 

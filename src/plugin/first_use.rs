@@ -1,8 +1,7 @@
-//! What is asked for and not there: a key is made at its first use, or told to be missing.
+//! The first use of a key that is not there: it is made, or reported as missing.
 //!
-//! A key is made for a statement that makes or alters a table alone, and only where no data is
-//! encrypted with another key of this id: an older copy of a key store beside newer data lacks keys
-//! that the data needs, and another key under their id would make both unreadable in turn.
+//! A key is made only for a statement that makes or alters a table, and only where no data is
+//! encrypted with a key of this id: an older copy of a key store may lack keys that the data needs.
 
 use std::time::{Duration, Instant};
 
@@ -12,18 +11,17 @@ use crate::cancel;
 use crate::datadir::{self, WalkError};
 use crate::keys::{KeySpec, Ring};
 
-/// The key of the redo log and all else that is not a table's own; the server's number. Its data
-/// need not name it.
+/// The server's id of the key for the redo log and all else that is no table. Its data need not
+/// name it.
 const OF_SYSTEM_DATA: u32 = 1;
 
-/// The key that temporary data is encrypted with where it exists; the server's number.
+/// The server's id of the key for temporary data, which is encrypted where there is this key.
 const OF_TEMPORARY_DATA: u32 = 2;
 
-/// How long a key that could not be made is not tried again: the server may ask for it many times a
-/// second.
+/// The pause after a key could not be made: the server may ask for it many times a second.
 pub(super) const CREATE_AGAIN_AFTER: Duration = Duration::from_secs(5);
 
-/// What [`State::not_created`] has a failure under that holds for every key; no key has this id.
+/// The id in [`State::not_created`] of a failure that holds for every key; no key has it.
 const EVERY_KEY: u32 = 0;
 
 /// How keys are made at their first use.
@@ -36,10 +34,9 @@ pub struct NewKeys {
 }
 
 impl Plugin {
-    /// The latest version of a key that is not in the ring, after it was made in the store and
-    /// published; `None` where it failed just now, or nobody waits for it any more. Call it for a
-    /// statement that makes or alters a table alone, where the store [makes
-    /// keys](Self::makes_keys).
+    /// Makes a key that is not in the ring, and publishes it; its latest version, or `None` where
+    /// making it failed just now, or nobody waits for it any more. Only for a statement that makes
+    /// or alters a table, where the store [makes keys](Self::makes_keys).
     ///
     /// # Errors
     /// It failed; the text is for the statement.
@@ -64,18 +61,16 @@ impl Plugin {
         server: &dyn Server,
         status: &Status,
     ) -> Result<Option<u32>, PluginError> {
-        {
-            let state = self.state()?;
-            // Another thread may have been faster.
-            let latest = state.published.ring.latest(id);
-            if latest.is_some() || state.has_failed_just_now(id) {
-                return Ok(latest);
-            }
+        // Another thread may have been faster, here and below.
+        let state = self.state()?;
+        let latest = state.published.ring.latest(id);
+        if latest.is_some() || state.has_failed_just_now(id) {
+            return Ok(latest);
         }
-        // Reads files, so it holds nothing.
+        // Reading files takes long.
+        drop(state);
         let in_use = self.data_under(id, server);
         let mut state = self.state()?;
-        // The file that was found may be that of a thread that was faster.
         if let Some(latest) = state.published.ring.latest(id) {
             return Ok(Some(latest));
         }
@@ -90,20 +85,19 @@ impl Plugin {
             }
             Err(_) if cancel::is_cancelled() => {}
             Err(error) => {
-                let of_each = matches!(error, PluginError::TooManyCreated { .. });
-                state
-                    .not_created
-                    .retain(|_, at| at.elapsed() < CREATE_AGAIN_AFTER);
-                state
-                    .not_created
-                    .insert(if of_each { EVERY_KEY } else { id }, Instant::now());
+                let id = match error {
+                    PluginError::TooManyCreated { .. } => EVERY_KEY,
+                    _ => id,
+                };
+                let failed = &mut state.not_created;
+                failed.retain(|_, at| at.elapsed() < CREATE_AGAIN_AFTER);
+                failed.insert(id, Instant::now());
             }
         }
         used.map(|()| state.published.ring.latest(id))
     }
 
-    /// What existing data is encrypted with a key of this id, for people. A key that data knows is
-    /// never made.
+    /// Words for existing data that is encrypted with a key of this id, which is never made then.
     pub(super) fn data_under(&self, id: u32, server: &dyn Server) -> Result<Option<String>, PluginError> {
         if id == OF_SYSTEM_DATA {
             return Ok(Some("System data (redo log, binary logs)".into()));
@@ -124,8 +118,8 @@ impl Plugin {
         }
     }
 
-    /// Whether to [report](Self::report_missing_key) a key that this statement asked for, that
-    /// these keys lack and that is not to be made now. It waits for nothing and takes little stack.
+    /// Whether to [report](Self::report_missing_key) a key that this statement asked for and that is
+    /// not made now. Waits for nothing and takes little stack.
     pub fn should_report_key(&self, id: u32, statement: Statement) -> bool {
         self.missing
             .should_search(id, id != OF_TEMPORARY_DATA && may_be_question(id, statement))
@@ -150,7 +144,7 @@ impl Plugin {
         }
     }
 
-    /// The keys of the store. It waits for nothing.
+    /// These keys, with the place of the store. Waits for nothing.
     pub(crate) fn contents<'a>(&'a self, ring: &'a Ring) -> StoreContents<'a> {
         StoreContents {
             ring,
@@ -174,8 +168,9 @@ fn may_be_question(id: u32, statement: Statement) -> bool {
 
 impl State {
     fn has_failed_just_now(&self, id: u32) -> bool {
-        let at = [id, EVERY_KEY].map(|id| self.not_created.get(&id));
-        at.into_iter()
+        let failed = [id, EVERY_KEY].map(|id| self.not_created.get(&id));
+        failed
+            .iter()
             .flatten()
             .any(|at| at.elapsed() < CREATE_AGAIN_AFTER)
     }

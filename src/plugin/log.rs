@@ -57,8 +57,7 @@ pub(crate) fn loaded(server: &dyn Server, published: &Published) {
     }
 }
 
-/// Keys that may be swapped out: told once, at the start or with the first key for which the limit
-/// is too low.
+/// Warns once that keys could not be locked in memory.
 fn if_not_locked(server: &dyn Server) {
     static IS_TOLD: AtomicBool = AtomicBool::new(false);
     if let Some(kib) = needed_limit()
@@ -96,7 +95,7 @@ pub(crate) fn noticed(server: &dyn Server, added: &[Added], now: &Published) {
     }
 }
 
-/// A refresh of the store that failed, and was not logged for the same reason before.
+/// A failed refresh of the store.
 pub(crate) fn refresh_failed(server: &dyn Server, status: &super::Status, error: &PluginError) {
     line!(
         server,
@@ -231,8 +230,7 @@ pub(crate) fn failed(
 ) -> String {
     let (failed, hint) = (format!("keyroll: {doing} failed: {error}"), error.hint());
     let text = format!("{failed}. Hint: {hint}");
-    // A statement's message loses its middle then, perhaps in a command; the log has room for all
-    // of it.
+    // A longer message would lose its middle, perhaps in a command.
     if as_variables(&text).len() < MESSAGE_ROOM {
         server.log(Severity::Error, &text);
     } else {
@@ -248,8 +246,7 @@ pub(crate) fn not_made(server: &dyn Server, status: &super::Status, id: u32, err
     failed(server, status, &format!("making key {id}"), error)
 }
 
-/// What a DBA must not do, and must. At the end of a message, where a long path in the middle
-/// cannot cut it off.
+/// What a DBA must do and must not, for the end of a message, which is never cut off.
 const REMEDY: &str =
     "Put the right store back; until then drop and repair nothing: the data is locked, not damaged";
 

@@ -1,6 +1,5 @@
-//! The keys and versions that the server asked for in vain since the start. Each is reported once,
-//! and the highest version of each key is kept, so that no new version gets a number that data may
-//! already have.
+//! The keys and versions that the server asked for in vain since the start: each is reported once,
+//! and no new version gets a number up to the highest that was asked for, as data may have it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -86,8 +85,7 @@ impl MissingKeys {
         asked.report(missing, is_requested)
     }
 
-    /// Adds a key that was asked for, that the store lacks and that is not made; what is to be
-    /// reported of it.
+    /// Adds a key that the store lacks and that is not made; what is to be reported of it.
     pub(crate) fn add_key(&self, id: u32, is_requested: bool) -> Option<MissingReport> {
         let (version, is_known) = (None, false);
         let missing = Missing {
@@ -98,8 +96,8 @@ impl MissingKeys {
         self.asked().report(missing, is_requested)
     }
 
-    /// Whether to search the data for files that are encrypted with this key, which is not there:
-    /// once, or for a statement that names a key for a table when none did so just before.
+    /// Whether to search the data for files under this key, which is not there: once, and for
+    /// statements again after a pause.
     pub(crate) fn should_search(&self, id: u32, is_of_statement: bool) -> bool {
         let mut asked = self.asked();
         if asked.reported.len() > MOST_LINES || asked.reported.contains(&(id, None)) {
@@ -117,8 +115,8 @@ impl MissingKeys {
         is_due
     }
 
-    /// Reports what was asked for before the refresh of the store that has ended, and did not come.
-    /// The keys to request again, because they may have been asked for while it was under way.
+    /// Reports what the refresh that has ended did not bring. Returns the keys to request again,
+    /// which may have been asked for while it was under way.
     pub(crate) fn after_refresh(&self, store: StoreContents<'_>, server: &dyn Server) -> Vec<u32> {
         let mut asked = self.asked();
         let mut gone = Vec::new();
@@ -139,8 +137,7 @@ impl MissingKeys {
         again
     }
 
-    /// Raises the highest versions by all that was asked for in vain, but for numbers that are no
-    /// version's.
+    /// Raises the highest versions by all that was asked for in vain and is plausible.
     pub(crate) fn raise(&self, seen: &mut HighestVersions) {
         for (&id, &version) in &self.asked().highest {
             seen.raise(KeyName { id, version });

@@ -10,8 +10,7 @@ use super::{PluginError, Published};
 use crate::crypto::scrub;
 use crate::store::{ChangeSource, Changes, RefreshPolicy};
 
-/// The shortest time between the beginnings of two refreshes, however often unknown keys are asked
-/// for.
+/// The shortest time between the beginnings of two refreshes.
 const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// The most unknown ids that are remembered.
@@ -90,8 +89,7 @@ impl Refresher {
         }
     }
 
-    /// Refreshes by another policy from now on: at once where that makes a refresh due. Never
-    /// waits.
+    /// Refreshes by another policy from now on, perhaps at once. Never waits.
     pub fn set_policy(&self, policy: RefreshPolicy) {
         (self.set_policy)(policy);
         // The lock, so that the thread is not between reading the policy and waiting.
@@ -146,17 +144,15 @@ fn run(mut source: Box<dyn ChangeSource>, shared: &Shared, target: &impl Refresh
         // published as a whole or not at all, so a panic leaves nothing torn.
         let refreshed = catch_unwind(AssertUnwindSafe(|| scrub::around(refresh)))
             .unwrap_or(Some(Err(PluginError::RefreshPanicked)));
-        let Some(refreshed) = refreshed else {
-            return;
-        };
         match refreshed {
-            Ok(is_new) => {
+            None => return,
+            Some(Ok(is_new)) => {
                 is_reencryption_due |= is_new;
                 if last_failure.take().is_some() {
                     target.refresh_succeeded();
                 }
             }
-            Err(error) => {
+            Some(Err(error)) => {
                 let text = error.to_string();
                 if last_failure.as_ref() != Some(&text) {
                     target.refresh_failed(&error);
@@ -170,8 +166,7 @@ fn run(mut source: Box<dyn ChangeSource>, shared: &Shared, target: &impl Refresh
     }
 }
 
-/// Waits for the interval to pass, which may change meanwhile, for a request, or for the end
-/// (`None`).
+/// Waits for the interval, which may change meanwhile, or for a request; `None` at the end.
 fn wait(shared: &Shared, began: Instant, interval: impl Fn() -> Duration) -> Option<BTreeSet<u32>> {
     let mut requests = shared.requests();
     loop {

@@ -1,12 +1,10 @@
-//! What a SET of a system variable does: the check functions, named like their variables, because
-//! only a check can make the statement fail, and the update functions.
+//! What a SET of a system variable does: the check functions, named like their variables, which do
+//! the actions, and the update functions.
 //!
-//! The server calls the checks of all assignments of a SET, one after the other, and then, if none
-//! failed, their updates. So an action is done before any assignment of its statement is in force,
-//! and stays done where a later one fails. It cannot be helped. An update cannot refuse, and runs
-//! under the server's lock of all global variables, for which every new connection would wait as
-//! long as a key service takes. And no check is told what else its statement assigns:
-//! docs/rotation.md says what that means.
+//! The server calls the checks of all assignments of a SET and then, if none failed, their updates.
+//! So an action is done before the other assignments are in force, and stays done where a later one
+//! fails (docs/rotation.md). An update cannot act instead: it cannot refuse, and holds the server's
+//! lock of global variables, for which every new connection would wait.
 
 use std::ffi::{CString, c_char, c_int, c_void};
 use std::ptr;
