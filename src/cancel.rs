@@ -80,8 +80,8 @@ pub fn sleep(duration: Duration) {
     }
 }
 
-/// Waits for a lock that `attempt` tries to get; `pause` waits between two tries, at most as long as
-/// it is told.
+/// Waits for a lock that `attempt` tries to get; `pause` waits between two tries, at most as long
+/// as it is told.
 ///
 /// # Errors
 /// The work is no longer wanted, even where the lock came free in that moment; `timeout` is over.

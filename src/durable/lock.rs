@@ -1,8 +1,8 @@
 //! The lock of a file: exclusive for who replaces it, shared for who reads it.
 //!
 //! It is a flock on the file itself. The file that a replacement puts in its place is locked as
-//! well: whoever comes later waits for that one, and whoever waited for the old one notices that the
-//! path no longer names it.
+//! well: whoever comes later waits for that one, and whoever waited for the old one notices that
+//! the path no longer names it.
 //!
 //! flock has no timeout, so the lock is tried again and again. The threads of this process queue up
 //! before that, so that none overtakes those that wait.
@@ -155,9 +155,9 @@ pub fn exclusive(path: &Path, kind: &'static FileKind, timeout: Duration) -> Res
     Ok(Exclusive { file, _turn: turn })
 }
 
-/// Opens the file that the path names when no replacement is at work on it, which may yet be undone.
-/// Where the file system has no locks, nothing can replace the file either, and it is opened
-/// without: a server that can read its keys must start.
+/// Opens the file that the path names when no replacement is at work on it, which may yet be
+/// undone. Where the file system has no locks, nothing can replace the file either, and it is
+/// opened without: a server that can read its keys must start.
 ///
 /// # Errors
 /// [`FileError::Locked`] after `timeout`; [`FileError::Cancelled`]; a file that is not there or is

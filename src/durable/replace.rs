@@ -69,8 +69,9 @@ pub struct Replaced<T> {
 /// attributes, and returns when it is durable.
 ///
 /// `read_back` reads the path again, without its lock, and checks it; its answer is returned. If it
-/// or anything else after the rename fails, the old bytes are put back. The new file is locked until
-/// then, so that nobody reads it before. A copy to be kept is durable before the file is replaced.
+/// or anything else after the rename fails, the old bytes are put back. The new file is locked
+/// until then, so that nobody reads it before. A copy to be kept is durable before the file is
+/// replaced.
 ///
 /// # Errors
 /// [`FileError::FileTooLarge`] for new bytes beyond the kind's limit; [`FileError::HardLinked`];
@@ -310,8 +311,9 @@ pub fn settle(file: &File, path: &Path) -> Result<(), FileError> {
     unless_not_here(synced).map_err(failed)
 }
 
-/// Passes the errors of a file system or a pipe that cannot sync. EROFS is none of them: a disk that
-/// was mounted read-only syncs, one that became so after an error shows what it has not stored.
+/// Passes the errors of a file system or a pipe that cannot sync. EROFS is none of them: a disk
+/// that was mounted read-only syncs, one that became so after an error shows what it has not
+/// stored.
 fn unless_not_here(synced: io::Result<()>) -> io::Result<()> {
     const NOT_HERE: [i32; 3] = [libc::EINVAL, libc::ENOSYS, libc::EOPNOTSUPP];
     match synced {

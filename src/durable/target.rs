@@ -147,13 +147,10 @@ impl Target {
     }
 
     pub(super) fn open_directory(&self) -> Result<File, StepFailure> {
-        File::open(&self.directory).map_err(|source| {
-            let path = self.directory.clone();
-            StepFailure {
-                step: Step::Examine,
-                path,
-                source,
-            }
+        File::open(&self.directory).map_err(|source| StepFailure {
+            step: Step::Examine,
+            path: self.directory.clone(),
+            source,
         })
     }
 

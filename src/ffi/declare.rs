@@ -2,7 +2,6 @@
 
 use std::ffi::c_int;
 use std::mem::size_of;
-use std::ptr;
 
 use super::cell::ServerCell;
 use super::{abi, entry, status, sysvar};
@@ -39,21 +38,9 @@ pub(super) static _maria_plugin_declarations_: ServerCell<[abi::kr_plugin; 2]> =
         version_info: concat!(env!("CARGO_PKG_VERSION"), "\0").as_ptr().cast(),
         maturity: abi::KR_MATURITY_STABLE,
     },
-    abi::kr_plugin {
-        type_: 0,
-        info: ptr::null_mut(),
-        name: ptr::null(),
-        author: ptr::null(),
-        descr: ptr::null(),
-        license: 0,
-        init: None,
-        deinit: None,
-        version: 0,
-        status_vars: ptr::null_mut(),
-        system_vars: ptr::null_mut(),
-        version_info: ptr::null(),
-        maturity: 0,
-    },
+    // SAFETY: its fields are numbers, pointers and optional functions, for all of which 0 is a
+    // value.
+    unsafe { std::mem::zeroed() },
 ]);
 
 /// The functions of an encryption plugin. Public for benchmarks and tests, which call them as the

@@ -21,7 +21,8 @@ use crate::store::{Changes, RefreshPolicy};
 /// The plugin between init and deinit.
 static PLUGIN: Mutex<Option<Arc<Plugin>>> = Mutex::new(None);
 
-/// What the plugin tells about itself. It outlives the plugin, so that status variables take no lock.
+/// What the plugin tells about itself. It outlives the plugin, so that status variables take no
+/// lock.
 pub(super) static STATUS: Lazy<Status> = Lazy::new(Status::default);
 
 /// The plugin, if it runs. Lookups, ciphers and status variables do without it.

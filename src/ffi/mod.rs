@@ -1,11 +1,9 @@
 //! The C boundary, with `unsafe` for the server's pointers.
 //!
 //! The server calls in here from many threads. Every entry goes through `guard`, which lets no
-//! panic out; it checks every pointer for null and decides nothing: what is to be done is in
-//! `plugin`, `keystore` and `crypto`.
-//!
-//! Lookups and ciphers read one atomic pointer (`published`) and take no lock. Only init, deinit
-//! and the two variables that act take the lock of `instance`.
+//! panic out; it checks every pointer for null and decides nothing: the work is in `plugin`, `keys`
+//! and `crypto`. Lookups of keys that are there, and ciphers, read one atomic pointer (`published`)
+//! and take no lock.
 
 // The names of exported symbols are the server's, not ours.
 #![allow(unsafe_code)]

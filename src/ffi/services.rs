@@ -1,9 +1,9 @@
 //! What the server does for plugins: the error log, errors of statements, and SQL.
 //!
 //! The server puts a service's structure into an exported pointer of the service's name, which is
-//! preset to the version wanted; where it has no such service the number stays. It refuses a library
-//! that wants another major version. `my_print_error_service` is 1.0 in MariaDB 10.5 to 10.11 and
-//! 2.0 in 11.8, so the function behind it is looked up by its own name instead.
+//! preset to the version wanted; where it has no such service the number stays. It refuses a
+//! library that wants another major version. `my_print_error_service` is 1.0 in MariaDB 10.5 to
+//! 10.11 and 2.0 in 11.8, so the function behind it is looked up by its own name instead.
 
 use std::ffi::{CStr, CString, OsStr, c_char, c_uint, c_ulong, c_void};
 use std::os::unix::ffi::OsStrExt;
@@ -134,12 +134,10 @@ pub(super) fn current_thd() -> *mut c_void {
 pub(super) fn statement() -> Statement {
     let tablespace_op = server_function!(c"thd_tablespace_op": abi::kr_sql_command);
     let thd = current_thd();
-    let Some(command) = server_function!(c"thd_sql_command": abi::kr_sql_command) else {
+    let command = server_function!(c"thd_sql_command": abi::kr_sql_command);
+    let Some(command) = command.filter(|_| !thd.is_null()) else {
         return Statement::None;
     };
-    if thd.is_null() {
-        return Statement::None;
-    }
     // SAFETY: the connection is this thread's own.
     if tablespace_op.is_some_and(|is_at_it| unsafe { is_at_it(thd) } != 0) {
         return Statement::ImportsTablespace;
@@ -159,8 +157,8 @@ fn symbol(name: &CStr) -> *mut c_void {
     unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) }
 }
 
-/// The text, without its middle where it is too long for the server, which would cut off the hint at
-/// its end. What is long is a path in the middle.
+/// The text, without its middle where it is too long for the server, which would cut off the hint
+/// at its end. What is long is a path in the middle.
 fn shorten(text: &str) -> String {
     const LEFT_OUT: &str = "...";
     if text.len() < MESSAGE_ROOM {
@@ -222,7 +220,8 @@ pub(super) fn data_directory() -> Option<PathBuf> {
     home.is_absolute().then(|| home.into())
 }
 
-/// Does `work` while this thread of ours is registered as one of the server's, so that it may use SQL.
+/// Does `work` while this thread of ours is registered as one of the server's, so that it may use
+/// SQL.
 pub(super) fn with_server_thread(work: impl FnOnce()) {
     let begin = server_function!(c"my_thread_init": Option<extern "C" fn() -> c_char>);
     let end = server_function!(c"my_thread_end": Option<extern "C" fn()>);
@@ -244,8 +243,8 @@ pub(super) fn is_backup_tool() -> bool {
     *ANSWER
 }
 
-/// Wakes the threads and asks for their settings: reading INNODB_TABLESPACES_ENCRYPTION makes InnoDB
-/// compare each tablespace's key version with the latest one.
+/// Wakes the threads and asks for their settings: reading INNODB_TABLESPACES_ENCRYPTION makes
+/// InnoDB compare each tablespace's key version with the latest one.
 const WAKE: &CStr = c"SELECT @@GLOBAL.innodb_encryption_threads, @@GLOBAL.innodb_encryption_rotate_key_age, \
     (SELECT COUNT(*) FROM information_schema.INNODB_TABLESPACES_ENCRYPTION)";
 

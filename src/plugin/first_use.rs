@@ -118,8 +118,8 @@ impl Plugin {
         }
     }
 
-    /// Whether to [report](Self::report_missing_key) a key that this statement asked for and that is
-    /// not made now. Waits for nothing and takes little stack.
+    /// Whether to [report](Self::report_missing_key) a key that this statement asked for and that
+    /// is not made now. Waits for nothing and takes little stack.
     pub fn should_report_key(&self, id: u32, statement: Statement) -> bool {
         self.missing
             .should_search(id, id != OF_TEMPORARY_DATA && may_be_question(id, statement))

@@ -1,6 +1,5 @@
-//! The mark, a file in the data directory that names the newest version of each key: it is compared
-//! with a key store before that is accepted, and written whenever keys are added, before they are
-//! published.
+//! The mark, a file in the data directory that says which key versions the data may need: it is
+//! compared with a key store before that is accepted, and written before new keys are published.
 
 use std::path::Path;
 
@@ -14,9 +13,10 @@ use crate::store::{KeyStore, MarkError, MarkFile};
 /// How many lost versions are logged one by one.
 const TOLD: usize = 20;
 
-/// Compares what a store holds with the mark in the data directory, and writes the mark for it. With
-/// `accept_lost` lost versions are told and forgotten. `None` where there is no data directory, or a
-/// damaged mark that cannot be moved away.
+/// Compares what a store holds with the mark in the data directory, and writes the mark for it.
+/// With
+/// `accept_lost` lost versions are told and forgotten. `None` where there is no data directory, or
+/// a damaged mark that cannot be moved away.
 ///
 /// # Errors
 /// The store lacks what the mark knows; a mark that is there and cannot be read. A data directory

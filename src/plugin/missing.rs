@@ -2,8 +2,8 @@
 
 use crate::keys::Ring;
 
-/// How far above the latest version a plausible one may lie: no rotation goes farther at once, but a
-/// damaged page asks for any number.
+/// How far above the latest version a plausible one may lie: no rotation goes farther at once, but
+/// a damaged page asks for any number.
 pub(crate) const FARTHEST: u32 = 1_000_000;
 
 /// The keys of the store, as far as lookups know, and its kind and place.

@@ -73,8 +73,10 @@ impl MissingKeys {
         }
         let latest = ring.latest(id);
         let mut asked = self.asked();
-        if !is_implausible(version, latest) {
-            asked.keep_highest(name);
+        let has_room = asked.highest.len() < MOST_IDS || asked.highest.contains_key(&id);
+        if has_room && !is_implausible(version, latest) {
+            let highest = asked.highest.entry(id).or_default();
+            *highest = version.max(*highest);
         }
         let (version, is_known) = (Some(version), latest.is_some());
         let missing = Missing {
@@ -163,13 +165,6 @@ impl Asked {
             return None;
         }
         Some(MissingReport { missing, has_room })
-    }
-
-    fn keep_highest(&mut self, KeyName { id, version }: KeyName) {
-        if self.highest.len() < MOST_IDS || self.highest.contains_key(&id) {
-            let highest = self.highest.entry(id).or_default();
-            *highest = version.max(*highest);
-        }
     }
 }
 

@@ -56,6 +56,7 @@ pub trait Server: Sync {
     /// Whether the server has started up, so that it can run SQL.
     fn is_up(&self) -> bool;
 
-    /// The absolute path of the data directory; `None` where that is unknown, and in mariadb-backup.
+    /// The absolute path of the data directory; `None` where that is unknown, and in
+    /// mariadb-backup.
     fn data_directory(&self) -> Option<PathBuf>;
 }

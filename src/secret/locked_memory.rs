@@ -70,7 +70,7 @@ pub(super) fn map_pages(length: usize) -> Option<(MmapMut, Counted)> {
 /// Where the system has no such memory to give it lies on the heap, which is wiped too.
 pub struct LockedMemory {
     memory: Bytes,
-    counted: Counted,
+    _counted: Counted,
 }
 
 enum Bytes {
@@ -84,7 +84,7 @@ impl LockedMemory {
         match map_pages(length) {
             Some((pages, counted)) => LockedMemory {
                 memory: Bytes::Pages(pages),
-                counted,
+                _counted: counted,
             },
             None => LockedMemory::on_heap(length),
         }
@@ -93,7 +93,7 @@ impl LockedMemory {
     fn on_heap(length: usize) -> LockedMemory {
         LockedMemory {
             memory: Bytes::Heap(vec![0; length].into_boxed_slice()),
-            counted: Counted::new(length, false),
+            _counted: Counted::new(length, false),
         }
     }
 
@@ -102,11 +102,6 @@ impl LockedMemory {
         let mut memory = LockedMemory::new(bytes.len());
         memory.copy_from_slice(bytes);
         memory
-    }
-
-    /// Whether it is locked, so that it is never swapped out.
-    pub fn is_locked(&self) -> bool {
-        self.counted.locked
     }
 }
 
@@ -161,6 +156,6 @@ mod tests {
     fn memory_on_the_heap_holds_bytes_and_is_not_locked() {
         let mut memory = LockedMemory::on_heap(3);
         memory.copy_from_slice(b"abc");
-        assert_eq!((&*memory, memory.is_locked()), (&b"abc"[..], false));
+        assert_eq!((&*memory, memory._counted.locked), (&b"abc"[..], false));
     }
 }
