@@ -11,7 +11,7 @@ pub(crate) fn check(bytes: &[u8]) {
         Ok(text) => text,
         Err(error) => return check_place(bytes, &error),
     };
-    let keys = text.keys();
+    let keys = &text.keys;
     assert!(keys.latest(1).is_some());
 
     let new: Vec<(KeyName, DataKey)> = keys
@@ -26,11 +26,11 @@ pub(crate) fn check(bytes: &[u8]) {
         .collect();
     let changed = text.with_new_versions(&new);
     let again = KeyText::parse(SecretBytes::new(changed.expose().to_vec())).expect("the new text parses");
-    assert_eq!(again.keys().len(), keys.len() + new.len());
+    assert_eq!(again.keys.len(), keys.len() + new.len());
     for (name, key) in keys.iter().chain(new.iter().map(|(name, key)| (*name, key))) {
         assert!(
             again
-                .keys()
+                .keys
                 .get(name)
                 .is_some_and(|found| found.same_bytes(key.expose())),
             "{name}"

@@ -17,16 +17,13 @@ use std::path::{Path, PathBuf};
 
 use crate::durable::read;
 
-/// What an index file begins with.
 const MAGIC: [u8; 3] = [0xFE, 0xFE, 0x09];
 
-/// Where the header's length stands.
 const LENGTH_AT: usize = 6;
 
-/// The last bytes of an encrypted table's header.
 const CRYPT_DATA_LENGTH: usize = 22;
 
-/// What they begin with: kind and length.
+/// Kind and length.
 const CRYPT_DATA: [u8; 2] = [1, 20];
 
 /// A header's length has two bytes.

@@ -10,7 +10,6 @@
 //! longer wanted ([`crate::cancel`]).
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::ffi::OsStr;
 use std::fs::{self, DirEntry, File, OpenOptions};
 use std::io::{self, Read};
@@ -50,14 +49,9 @@ pub enum WalkError {
 pub fn key_ids_in_use(directory: &Path) -> Result<BTreeMap<u32, PathBuf>, WalkError> {
     let mut found: BTreeMap<u32, PathBuf> = BTreeMap::new();
     let end = walk(directory, |id, path| {
-        match found.entry(id) {
-            Entry::Occupied(first) if *first.get() <= path => {}
-            Entry::Occupied(mut first) => {
-                first.insert(path);
-            }
-            Entry::Vacant(first) => {
-                first.insert(path);
-            }
+        let first = found.entry(id).or_insert_with(|| path.clone());
+        if path < *first {
+            *first = path;
         }
         ControlFlow::Continue(())
     })?;
@@ -66,9 +60,6 @@ pub fn key_ids_in_use(directory: &Path) -> Result<BTreeMap<u32, PathBuf>, WalkEr
 }
 
 /// A file of this data directory that is encrypted with this key; `None` where there is none.
-///
-/// # Errors
-/// Those of [`key_ids_in_use`].
 pub fn file_in_use(directory: &Path, id: u32) -> Result<Option<PathBuf>, WalkError> {
     walk(directory, |found, path| match found == id {
         true => ControlFlow::Break(path),

@@ -89,10 +89,8 @@ impl Comparison {
                 found.second_lacks.push(name);
                 continue;
             };
-            let is_for_another = match (one.algorithm, two.algorithm) {
-                (Some(first), Some(second)) => first != second,
-                _ => false,
-            };
+            let algorithms = one.algorithm.zip(two.algorithm);
+            let is_for_another = algorithms.is_some_and(|(one, two)| one != two);
             // The bytes themselves decide, not the 8 bytes that are shown.
             if key.same_bytes(other.expose()) && !is_for_another {
                 found.same += 1;

@@ -22,10 +22,9 @@ impl VersionStep {
 
     /// A step of `step` versions; `None` unless it is between 1 and [`VersionStep::MAX`].
     pub const fn new(step: u32) -> Option<Self> {
-        if step >= 1 && step <= Self::MAX {
-            Some(VersionStep(step))
-        } else {
-            None
+        match step {
+            1..=Self::MAX => Some(VersionStep(step)),
+            _ => None,
         }
     }
 

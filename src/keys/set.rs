@@ -88,11 +88,17 @@ impl KeySet {
 
     /// The highest version of the key, or `None` if there is no such key.
     pub fn latest(&self, id: u32) -> Option<KeyName> {
-        let range = KeyName { id, version: 0 }..=KeyName {
-            id,
-            version: u32::MAX,
-        };
-        self.keys.range(range).next_back().map(|(&name, _)| name)
+        let name = |version| KeyName { id, version };
+        self.keys
+            .range(name(0)..=name(u32::MAX))
+            .next_back()
+            .map(|(&name, _)| name)
+    }
+
+    /// The length of the key's latest version in bits; 0 if there is no such key.
+    pub fn latest_bits(&self, id: u32) -> u32 {
+        let latest = self.latest(id).and_then(|name| self.get(name));
+        latest.map_or(0, |key| key.len() as u32 * 8)
     }
 
     /// The key ids in ascending order.

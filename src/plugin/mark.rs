@@ -88,7 +88,7 @@ pub(super) fn note(
     let Err(error) = written else {
         return Ok(());
     };
-    if !additions.is_empty() {
+    if !additions.list.is_empty() {
         return Err(PluginError::NotMarked {
             store: store.describe(),
             source: error,

@@ -283,7 +283,7 @@ impl State {
         }
         self.published.master_key = self.store.master_key().unwrap_or_default();
         server.publish(&self.published);
-        Ok(additions.iter().map(|addition| addition.added).collect())
+        Ok(additions.list.iter().map(|addition| addition.added).collect())
     }
 }
 

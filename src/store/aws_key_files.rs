@@ -28,9 +28,6 @@ pub struct DataKeyFile {
 }
 
 /// The files in this directory, in the order of their ids and versions.
-///
-/// # Errors
-/// The directory cannot be read.
 pub fn find(directory: &Path) -> io::Result<Vec<DataKeyFile>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(directory)? {
@@ -107,18 +104,14 @@ pub fn gaps(files: &[DataKeyFile]) -> Vec<Gap> {
     found
 }
 
-/// Decrypts the files of a directory. The KMS key of the settings is for messages: each file names
-/// the one that made it, and an old file another one than a new file, where
-/// aws_key_management_master_key_id was changed between them.
+/// Decrypts the files of a directory. The KMS key of the settings is for messages alone: each file
+/// names the one that made it.
 pub struct DataKeyReader(Kms);
 
 impl DataKeyReader {
     /// A reader with the credentials and the endpoint that a provider of master keys would be
     /// opened with; reads and asks nothing yet. A master key in KMS says in which region KMS is
     /// asked.
-    ///
-    /// # Errors
-    /// What is wrong with the settings.
     pub fn new(master_key: &str, options: &ProviderOptions) -> Result<DataKeyReader, String> {
         let key = match Provider::of(master_key) {
             Some((provider, key)) if provider.scheme == "aws-kms" => key,
@@ -128,10 +121,8 @@ impl DataKeyReader {
         Kms::new(key, environment, timeout, options.notify.clone()).map(DataKeyReader)
     }
 
-    /// The data key in a file; the file stays. KMS is asked once.
-    ///
-    /// # Errors
-    /// Also if it has not the length of a data key.
+    /// The data key in a file, which stays; an error also if it has another length. KMS is asked
+    /// once.
     pub fn read(&self, file: &DataKeyFile) -> Result<DataKey, Box<dyn ServiceError>> {
         self.decrypted(file)
             .map_err(|error| Box::new(error) as Box<dyn ServiceError>)

@@ -19,9 +19,6 @@ pub enum StoreFile {
 
 impl StoreFile {
     /// Looks at the beginning of the file's text.
-    ///
-    /// # Errors
-    /// A file that is not there, cannot be read or is too large.
     pub fn at(path: &Path) -> Result<StoreFile, FileError> {
         let bytes = read::whole(&read::open_regular(path)?, path, &keystore::KIND)?;
         Ok(StoreFile::of(bytes.expose()))

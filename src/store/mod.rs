@@ -9,7 +9,7 @@ pub mod key_file;
 pub mod keystore;
 pub(crate) mod kind;
 pub mod mark;
-mod next_names;
+mod new_keys;
 pub(crate) mod open;
 pub(crate) mod refresh;
 pub mod vault_kv;

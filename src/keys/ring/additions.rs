@@ -8,9 +8,8 @@ use crate::secret::{DataKey, KeyBytes};
 /// Versions that a ring [lacks](Ring::additions), in ascending order of id, then version.
 #[derive(Default)]
 pub struct Additions<'k> {
-    list: Vec<Addition<'k>>,
-    /// How many keys (ids) of them it lacks altogether.
-    new_keys: usize,
+    /// Each of them.
+    pub list: Vec<Addition<'k>>,
 }
 
 /// One version that a ring lacks.
@@ -38,7 +37,7 @@ pub struct Added {
 impl<'k> Additions<'k> {
     pub(super) fn of(ring: &Ring, keys: &'k KeySet) -> Additions<'k> {
         let lacking = keys.iter().filter(|(name, _)| ring.find(*name).is_none());
-        let list: Vec<Addition<'k>> = lacking
+        let list = lacking
             .map(|(name, key)| {
                 let before = ring.latest(name.id);
                 let added = Added {
@@ -50,41 +49,19 @@ impl<'k> Additions<'k> {
                 Addition { added, key }
             })
             .collect();
-        // All versions of a key follow each other.
-        let mut new: Vec<u32> = list
-            .iter()
-            .filter(|addition| addition.added.before.is_none())
-            .map(|addition| addition.added.name.id)
-            .collect();
-        new.dedup();
-        Additions {
-            list,
-            new_keys: new.len(),
-        }
-    }
-
-    /// Each of them.
-    pub fn iter(&self) -> impl Iterator<Item = &Addition<'k>> {
-        self.list.iter()
+        Additions { list }
     }
 
     /// The bytes of each of them.
     pub fn each_key(&self) -> impl Iterator<Item = (KeyName, KeyBytes<'k>)> {
-        self.iter()
-            .map(|addition| (addition.added.name, addition.key.bytes()))
+        let keys = self.list.iter();
+        keys.map(|addition| (addition.added.name, addition.key.bytes()))
     }
 
-    /// Their number.
-    pub fn len(&self) -> usize {
-        self.list.len()
-    }
-
-    /// Whether the ring lacks nothing.
-    pub fn is_empty(&self) -> bool {
-        self.list.is_empty()
-    }
-
+    /// How many keys (ids) the ring lacks altogether.
     pub(super) fn new_keys(&self) -> usize {
-        self.new_keys
+        // All versions of a key follow each other.
+        let keys = self.list.chunk_by(|a, b| a.added.name.id == b.added.name.id);
+        keys.filter(|versions| versions[0].added.before.is_none()).count()
     }
 }

@@ -15,7 +15,7 @@ mod additions;
 mod table;
 
 use std::fmt;
-use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub(crate) use additions::Addition;
@@ -35,9 +35,8 @@ pub struct Ring {
     /// The [`VersionWord`] of each version.
     versions: Table,
     memory: Arc<KeyMemory>,
-    /// VersionInfo by whoever adds.
+    /// Held by whoever adds.
     adding: Mutex<()>,
-    keys: AtomicUsize,
     /// The cipher of versions of a store that records none.
     default_algorithm: Algorithm,
     /// The cipher of all versions, where it is one: then none has to be looked up to know it.
@@ -91,16 +90,12 @@ pub struct VersionInfo {
 
 impl Ring {
     /// A ring of these keys. Versions whose store records no algorithm have this one.
-    ///
-    /// # Errors
-    /// A key that is too short for its cipher.
     pub fn new(keys: &KeySet, default_algorithm: Algorithm) -> Result<Ring, KeysError> {
         let empty = Ring {
             latest: Table::with_room_for(0),
             versions: Table::with_room_for(0),
             memory: Arc::default(),
             adding: Mutex::new(()),
-            keys: AtomicUsize::new(0),
             default_algorithm,
             only_algorithm: AtomicU8::new(default_algorithm.number()),
             id: RingId::new(),
@@ -110,9 +105,6 @@ impl Ring {
     }
 
     /// What these keys add to the ring, of which they must have all.
-    ///
-    /// # Errors
-    /// Those of [`check_successor`](Self::check_successor).
     pub fn additions<'k>(&self, keys: &'k KeySet) -> Result<Additions<'k>, KeysError> {
         self.check_successor(keys)?;
         Ok(Additions::of(self, keys))
@@ -124,7 +116,7 @@ impl Ring {
     pub fn add(&self, additions: &Additions<'_>) -> Option<Ring> {
         let _alone = self.adding.lock().unwrap_or_else(PoisonError::into_inner);
         let keys = self.keys() + additions.new_keys();
-        let versions = self.versions() + additions.len();
+        let versions = self.versions() + additions.list.len();
         if self.latest.has_room_for(keys) && self.versions.has_room_for(versions) {
             self.put(additions);
             return None;
@@ -134,7 +126,6 @@ impl Ring {
             versions: self.versions.copy_with_room_for(versions),
             memory: Arc::clone(&self.memory),
             adding: Mutex::new(()),
-            keys: AtomicUsize::new(self.keys()),
             default_algorithm: self.default_algorithm,
             only_algorithm: AtomicU8::new(self.only_algorithm.load(Ordering::Acquire)),
             id: self.id,
@@ -146,7 +137,7 @@ impl Ring {
     /// In this order: what is found is whole, and no version is told to be the latest before it is
     /// found.
     fn put(&self, additions: &Additions<'_>) {
-        for Addition { added, key } in additions.iter() {
+        for Addition { added, key } in &additions.list {
             let Added { name, algorithm, .. } = *added;
             self.mix(algorithm);
             let place = VersionWord {
@@ -156,9 +147,6 @@ impl Ring {
             };
             self.memory.put(place.room, key);
             self.versions.insert(of_version(name), place.to_word());
-            if self.latest(name.id).is_none() {
-                self.keys.fetch_add(1, Ordering::Relaxed);
-            }
             if self.latest(name.id) < Some(name.version) {
                 self.latest.insert(of_id(name.id), name.version.into());
             }
@@ -241,9 +229,6 @@ impl Ring {
     }
 
     /// All keys of the ring and those that it lacks.
-    ///
-    /// # Errors
-    /// [`KeysError::KnownVersionDiffers`] if a version that both have differs.
     pub fn keys_with(&self, more: &KeySet) -> Result<KeySet, KeysError> {
         let mut all = KeySet::default();
         let own = self.held().into_iter().filter_map(|held| {
@@ -264,7 +249,7 @@ impl Ring {
 
     /// The number of keys (ids).
     pub fn keys(&self) -> usize {
-        self.keys.load(Ordering::Relaxed)
+        self.latest.len()
     }
 
     /// The number of key versions.
@@ -425,7 +410,7 @@ mod tests {
         let mut keys = mixed();
         keys.insert_for(name(2, 3), key(4, 32), Algorithm::Aes256Xts);
         let additions = ring.additions(&keys).unwrap();
-        let added: Vec<Added> = additions.iter().map(|addition| addition.added).collect();
+        let added: Vec<Added> = additions.list.iter().map(|addition| addition.added).collect();
         let expected = Added {
             name: name(2, 3),
             algorithm: Algorithm::Aes256Xts,
@@ -474,7 +459,7 @@ mod tests {
                 }
                 ring.check_successor(&keys).unwrap();
                 assert_eq!((ring.keys(), ring.versions()), (keys.ids().len(), keys.len()));
-                assert!(ring.additions(&keys).unwrap().is_empty());
+                assert!(ring.additions(&keys).unwrap().list.is_empty());
             }
         }
         assert!((3..=10).contains(&replaced), "{replaced}");

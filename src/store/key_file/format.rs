@@ -19,6 +19,7 @@ use zeroize::Zeroizing;
 
 use crate::keys::set::{Inserted, KeyName, KeySet, LAST_VERSION};
 use crate::secret::{DataKey, MAX_DATA_KEY_LENGTH, SecretBytes};
+use crate::store::new_keys::push_hex;
 
 /// The key id that every key file must have: the server encrypts system data with it.
 const SYSTEM_KEY_ID: u32 = 1;
@@ -109,7 +110,8 @@ impl ParseError {
 #[derive(Debug)]
 pub struct KeyText {
     text: SecretBytes,
-    keys: KeySet,
+    /// The keys.
+    pub keys: KeySet,
     /// Where in the text the last line of each key id stands, its line end included.
     last_lines: BTreeMap<u32, Range<usize>>,
 }
@@ -151,16 +153,6 @@ impl KeyText {
         })
     }
 
-    /// The keys.
-    pub fn keys(&self) -> &KeySet {
-        &self.keys
-    }
-
-    /// The keys, without the text.
-    pub fn into_keys(self) -> KeySet {
-        self.keys
-    }
-
     /// The text with each new version on a line of its own, right after the last line of its key
     /// and with the same line end. Every other byte stays.
     pub fn with_new_versions(&self, new: &[(KeyName, DataKey)]) -> SecretBytes {
@@ -196,10 +188,9 @@ pub fn render(header: &str, keys: &KeySet) -> SecretBytes {
     let out = result.expose_mut();
     out.extend_from_slice(header.as_bytes());
     for (KeyName { id, version }, key) in keys.iter() {
-        let name = if version == 1 {
-            format!("{id};")
-        } else {
-            format!("{id};{version};")
+        let name = match version {
+            1 => format!("{id};"),
+            _ => format!("{id};{version};"),
         };
         push_line(out, &name, key, b"\n");
     }
@@ -208,13 +199,7 @@ pub fn render(header: &str, keys: &KeySet) -> SecretBytes {
 
 fn push_line(out: &mut Vec<u8>, name: &str, key: &DataKey, line_end: &[u8]) {
     out.extend_from_slice(name.as_bytes());
-    let digits = out.len();
-    out.resize(digits + 2 * key.len(), b'0');
-    #[expect(
-        clippy::expect_used,
-        reason = "the room was made for exactly this many digits, one line above"
-    )]
-    hex::encode_to_slice(key.expose(), &mut out[digits..]).expect("two digits a byte");
+    push_hex(out, key);
     out.extend_from_slice(line_end);
 }
 

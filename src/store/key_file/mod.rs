@@ -15,13 +15,13 @@ pub(super) use encrypted::is_encrypted;
 
 use self::format::KeyText;
 use super::error::{StoreError, Warning};
-use super::next_names::next_names;
+use super::new_keys::{named_twice, next_names, not_an_id, random_key};
 use super::{KeyStore, KeysAdded, Loaded, Rotate};
 use crate::durable::replace::{Previous, Replacement};
 use crate::durable::{FileError, FileKind, lock, read, replace};
 use crate::keys::set::{Inserted, KeyName, KeySet};
 use crate::keys::{NewVersions, Ring};
-use crate::secret::{DataKey, SecretBytes};
+use crate::secret::SecretBytes;
 
 /// The largest key file, in bytes, encrypted or not: it has room for the versions of the largest
 /// keystore. (file_key_management reads 1 MiB.)
@@ -64,9 +64,6 @@ pub struct KeyFile {
 
 impl KeyFile {
     /// A key file with these settings; reads nothing yet.
-    ///
-    /// # Errors
-    /// [`StoreError::FilenameNotSet`] if the path is empty.
     pub fn new(config: KeyFileConfig) -> Result<KeyFile, StoreError> {
         if config.path.as_os_str().is_empty() {
             return Err(StoreError::FilenameNotSet);
@@ -100,9 +97,6 @@ impl KeyFile {
 
     /// Like [`create`](Self::create), with these keys. What the set records beside their bytes is
     /// not in the file.
-    ///
-    /// # Errors
-    /// Those of [`create`](Self::create).
     pub fn create_with(
         config: KeyFileConfig,
         meant: KeySet,
@@ -123,9 +117,13 @@ impl KeyFile {
 
     /// Reads the file's bytes as they are on disk.
     fn read(&self, file: &File, warnings: &mut Vec<Warning>) -> Result<SecretBytes, StoreError> {
-        let path = &self.config.path;
-        self.check_permissions(file, path, warnings)?;
-        Ok(read::whole(file, path, &KIND)?)
+        let Self { config, .. } = self;
+        warnings.extend(Warning::of_permissions(
+            file,
+            &config.path,
+            config.strict_permissions,
+        )?);
+        Ok(read::whole(file, &config.path, &KIND)?)
     }
 
     /// Decrypts, if there is a password, and parses the file's bytes.
@@ -141,7 +139,7 @@ impl KeyFile {
                 let text = encrypted::open(bytes.expose(), &SecretBytes::default(), &self.config);
                 return KeyText::parse(text.ok_or_else(wrong_key)?).map_err(|_| wrong_key());
             }
-            None => copy_of(bytes),
+            None => SecretBytes::new(bytes.expose().to_vec()),
             Some(_) if !encrypted::is_encrypted(bytes.expose()) => {
                 return Err(StoreError::NotEncrypted { path: path.clone() });
             }
@@ -176,7 +174,7 @@ impl KeyFile {
         // Not through the lock, which a rotation holds on this very file.
         let file = read::open_regular(path)?;
         let bytes = self.read(&file, &mut Vec::new())?;
-        let keys = self.understand(&bytes, password)?.into_keys();
+        let keys = self.understand(&bytes, password)?.keys;
         let same_keys = keys.len() == meant.len()
             && meant
                 .iter()
@@ -196,7 +194,11 @@ impl KeyFile {
         };
         // A shell passes the output of a command as a pipe.
         let file = read::open_any(path)?;
-        self.check_permissions(&file, path, warnings)?;
+        warnings.extend(Warning::of_permissions(
+            &file,
+            path,
+            self.config.strict_permissions,
+        )?);
         let too_long = || StoreError::FilekeyTooLong { path: path.clone() };
         // Two more, for a line end.
         let mut password = read::up_to(&file, path, FILEKEY_LIMIT + 2)?.ok_or_else(too_long)?;
@@ -218,38 +220,6 @@ impl KeyFile {
         replace::settle(&file, path)?;
         Ok(Some(password))
     }
-
-    /// Warns of a file that others may read or change, or refuses it.
-    fn check_permissions(
-        &self,
-        file: &File,
-        path: &Path,
-        warnings: &mut Vec<Warning>,
-    ) -> Result<(), StoreError> {
-        warnings.extend(Warning::of_permissions(
-            file,
-            path,
-            self.config.strict_permissions,
-        )?);
-        Ok(())
-    }
-
-    /// The new versions that a rotation of `keys` makes.
-    fn new_versions(
-        &self,
-        keys: &KeySet,
-        which: Rotate,
-        new: NewVersions<'_>,
-    ) -> Result<Vec<(KeyName, DataKey)>, StoreError> {
-        next_names(keys, which, new, || self.describe())?
-            .into_iter()
-            .map(|name| {
-                // A key has a latest version, or it would have got no next name.
-                let latest = keys.latest(name.id).and_then(|latest| keys.get(latest));
-                Ok((name, random_key(name.id, latest.map_or(0, DataKey::len))?))
-            })
-            .collect()
-    }
 }
 
 impl KeyStore for KeyFile {
@@ -263,7 +233,7 @@ impl KeyStore for KeyFile {
         let path = &self.config.path;
         let file = lock::shared_if_possible(path, self.lock_timeout)?;
         let bytes = self.read(&file, &mut warnings)?;
-        let keys = self.understand(&bytes, password.as_ref())?.into_keys();
+        let keys = self.understand(&bytes, password.as_ref())?.keys;
         replace::settle(&file, path)?;
         Ok(Loaded { keys, warnings })
     }
@@ -281,15 +251,16 @@ impl KeyStore for KeyFile {
         let old = self.read(&file, &mut Vec::new())?;
         let text = self.understand(&old, password.as_ref())?;
         if let Some(ring) = known {
-            ring.check_successor(text.keys())?;
+            ring.check_successor(&text.keys)?;
         }
 
         // What was encrypted stays encrypted, also with an empty password.
         let password = password.or_else(|| encrypted::is_encrypted(old.expose()).then(SecretBytes::default));
-        let new = self.new_versions(text.keys(), which, new)?;
-        let names = new.iter().map(|(name, _)| *name).collect();
+        let names = next_names(&text.keys, which, new, || self.describe())?;
+        let random = |&name: &KeyName| Ok((name, random_key(name.id, text.keys.latest_bits(name.id))?));
+        let new: Vec<_> = names.iter().map(random).collect::<Result<_, StoreError>>()?;
         let bytes = self.seal(text.with_new_versions(&new), password.as_ref())?;
-        let mut meant = text.into_keys();
+        let mut meant = text.keys;
         for (name, key) in new {
             meant.insert(name, key);
         }
@@ -315,38 +286,21 @@ impl KeyStore for KeyFile {
 fn new_keys(wanted: &[NewKey]) -> Result<KeySet, StoreError> {
     let mut keys = KeySet::default();
     for &NewKey { id, bits } in wanted {
-        let invalid = |reason| StoreError::InvalidNewKey { id, reason };
         if id == 0 {
-            return Err(invalid("a key id is a number from 1 to 4294967295"));
+            return Err(not_an_id(id));
         }
-        if ![128, 192, 256].contains(&bits) {
-            return Err(invalid("a key has 128, 192 or 256 bits"));
-        }
-        let key = random_key(id, bits as usize / 8)?;
+        let key = random_key(id, bits)?;
         if keys.insert(KeyName { id, version: 1 }, key) != Inserted::New {
-            return Err(invalid("it is named twice"));
+            return Err(named_twice(id));
         }
     }
     Ok(keys)
 }
 
-fn random_key(id: u32, length: usize) -> Result<DataKey, StoreError> {
-    match DataKey::random(length) {
-        Some(key) => key.map_err(StoreError::NoRandomBytes),
-        None => Err(StoreError::InvalidNewKey {
-            id,
-            reason: "a key has 128, 192 or 256 bits",
-        }),
-    }
-}
-
-fn copy_of(secret: &SecretBytes) -> SecretBytes {
-    SecretBytes::new(secret.expose().to_vec())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::secret::DataKey;
 
     #[test]
     fn what_is_read_back_must_be_the_text_and_the_keys_that_were_meant() {

@@ -79,10 +79,9 @@ impl KeystoreFile {
         let created = clock::rfc3339(SystemTime::now());
         let keys = new.iter().map(|(name, key, algorithm)| (*name, key, *algorithm));
         add_wrapped(&mut locked.document, &locked.derived, &created, keys)?;
-        let mut names = Vec::with_capacity(new.len());
+        let names = new.iter().map(|(name, ..)| *name).collect();
         for (name, key, algorithm) in new {
             locked.data_keys.insert_for(name, key, algorithm);
-            names.push(name);
         }
         let keys = self.write(&mut locked, Previous::Keep)?;
         self.remembered().remember(&locked.document);

@@ -10,11 +10,11 @@ use super::write::{NewKeystoreKey, add_wrapped, random_key, read_back, spec_of, 
 use crate::clock;
 use crate::crypto::Algorithm;
 use crate::durable::{FileError, replace};
-use crate::keys::KeysError;
 use crate::keys::set::Inserted;
-use crate::keys::{KeyName, KeySet, KeySpec};
+use crate::keys::{KeyName, KeySet, KeySpec, KeysError};
 use crate::secret::DataKey;
 use crate::store::StoreError;
+use crate::store::new_keys::{named_twice, not_an_id};
 
 /// A key that [`KeystoreFile::create`] makes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,10 +41,7 @@ impl KeystoreFile {
             }
             let name = KeyName { id, version: 1 };
             if meant.insert_for(name, random_key(spec)?, spec.algorithm) != Inserted::New {
-                return Err(StoreError::InvalidNewKey {
-                    id,
-                    reason: "it is named twice",
-                });
+                return Err(named_twice(id));
             }
         }
         self.make(&meant, owner)
@@ -53,9 +50,6 @@ impl KeystoreFile {
     /// Makes the keystore's file, as [`create`](Self::create) does, of keys that there are: ids,
     /// versions and bytes stay as they are. Versions whose store records no algorithm get this one;
     /// each is recorded as made now.
-    ///
-    /// # Errors
-    /// Those of [`create`](Self::create); a key whose length its algorithm cannot have.
     pub fn import(
         &self,
         keys: &KeySet,
@@ -91,9 +85,6 @@ impl KeystoreFile {
 }
 
 /// A copy of keys in which each version has an algorithm; this one where none is recorded.
-///
-/// # Errors
-/// A key whose length its algorithm cannot have.
 pub(super) fn for_keystore(keys: &KeySet, algorithm: Algorithm) -> Result<KeySet, StoreError> {
     let mut meant = KeySet::default();
     for (name, key) in keys.iter() {
@@ -113,12 +104,4 @@ pub(super) fn for_keystore(keys: &KeySet, algorithm: Algorithm) -> Result<KeySet
         }
     }
     Ok(meant)
-}
-
-/// The error of an id that is 0.
-pub(super) fn not_an_id(id: u32) -> StoreError {
-    StoreError::InvalidNewKey {
-        id,
-        reason: "a key id is a number from 1 to 4294967295",
-    }
 }

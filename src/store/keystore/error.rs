@@ -183,10 +183,7 @@ impl KeystoreError {
             KeystoreError::Changed { path } | KeystoreError::DataKey { path, .. } => {
                 format!("find out who can write there: this was no accident; then {}", restore(path))
             }
-            KeystoreError::WrongMasterKey { source, .. } => {
-                format!("the keystore is whole, as its checksum shows; {}", source.hint())
-            }
-            KeystoreError::NoMasterKey { source, .. } => {
+            KeystoreError::WrongMasterKey { source, .. } | KeystoreError::NoMasterKey { source, .. } => {
                 format!("the keystore is whole, as its checksum shows; {}", source.hint())
             }
             KeystoreError::UnusableProvider { .. } => {

@@ -1,13 +1,14 @@
 //! A keystore's file with its settings, and what this process remembers of it.
 
+use std::fmt;
+use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::config::KeystoreConfig;
 use super::error::KeystoreError;
 use super::remembered::Remembered;
 use crate::durable::{FileError, FileKind, lock};
-use crate::master_key;
+use crate::master_key::{self, MasterKey};
 use crate::store::StoreError;
 
 /// What a keystore's file is to those who look after files.
@@ -21,6 +22,30 @@ pub const KIND: FileKind = FileKind {
     when_not_put_back: "what was to be written, which does no harm as it holds all keys",
 };
 
+/// The settings of a keystore. `Debug` shows no secret.
+pub struct KeystoreConfig {
+    /// The keystore's file (the setting `keystore`).
+    pub path: PathBuf,
+    /// What wraps and unwraps its key (the setting `master_key`).
+    pub master_key: Box<dyn MasterKey>,
+    /// What another master key is opened with, once the keystore has moved to it.
+    pub options: master_key::ProviderOptions,
+    /// Refuse a file that others may read or change, instead of a warning (the setting
+    /// `strict_permissions`).
+    pub strict_permissions: bool,
+}
+
+impl fmt::Debug for KeystoreConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeystoreConfig")
+            .field("path", &self.path)
+            .field("master_key", &self.master_key.describe())
+            .field("strict_permissions", &self.strict_permissions)
+            // The environment may hold secrets of others.
+            .finish_non_exhaustive()
+    }
+}
+
 /// A keystore as a key store.
 #[derive(Debug)]
 pub struct KeystoreFile {
@@ -31,9 +56,6 @@ pub struct KeystoreFile {
 
 impl KeystoreFile {
     /// A keystore with these settings; reads nothing yet.
-    ///
-    /// # Errors
-    /// [`KeystoreError::PathNotSet`] if the path is empty.
     pub fn new(config: KeystoreConfig) -> Result<KeystoreFile, StoreError> {
         if config.path.as_os_str().is_empty() {
             return Err(KeystoreError::PathNotSet.into());
@@ -53,20 +75,14 @@ impl KeystoreFile {
 
     /// The same file, to be opened with another master key.
     pub(super) fn opened_by(&self, uri: &str) -> Result<KeystoreFile, StoreError> {
-        let KeystoreConfig {
-            path,
-            options,
-            strict_permissions,
-            ..
-        } = &self.config;
-        let master_key =
-            master_key::open(uri, options).map_err(|error| KeystoreError::MasterKey(Box::new(error)))?;
+        let master_key = master_key::open(uri, &self.config.options)
+            .map_err(|error| KeystoreError::MasterKey(Box::new(error)))?;
         Ok(KeystoreFile {
             config: KeystoreConfig {
-                path: path.clone(),
+                path: self.config.path.clone(),
                 master_key,
-                options: options.clone(),
-                strict_permissions: *strict_permissions,
+                options: self.config.options.clone(),
+                ..self.config
             },
             lock_timeout: self.lock_timeout,
             remembered: Mutex::new(self.remembered().without_key()),

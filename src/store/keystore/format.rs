@@ -38,13 +38,10 @@ const UNRELEASED: &[u8] = b"{\n  \"format\": \"keyroll keystore\"";
 /// The byte order mark that some editors put before a text in UTF-8.
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
-/// What the last line but one begins with.
 const MAC: &str = "mac ";
 
-/// What the last line begins with.
 const CHECKSUM: &str = "checksum ";
 
-/// The most digits of a version's number.
 const MAX_VERSION_DIGITS: usize = 9;
 
 /// The most characters of what a parser says, which may quote the file.

@@ -12,7 +12,6 @@
 
 mod add;
 mod change;
-pub(crate) mod config;
 mod create;
 pub mod derived_keys;
 pub(crate) mod error;
@@ -22,12 +21,10 @@ mod open;
 pub mod records;
 mod remembered;
 mod rotate_master_key;
-mod save;
 mod store;
 mod write;
 
-pub use config::KeystoreConfig;
 pub use create::NewKey;
 pub use error::KeystoreError;
-pub use file::{KIND, KeystoreFile};
+pub use file::{KIND, KeystoreConfig, KeystoreFile};
 pub use rotate_master_key::FAILPOINTS;

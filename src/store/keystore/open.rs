@@ -46,9 +46,6 @@ impl KeystoreFile {
 
     /// What the file tells now without its master key. Its checksum is right; that nobody has
     /// changed it shows only in a [`load`](crate::store::KeyStore::load) of the same generation.
-    ///
-    /// # Errors
-    /// A file that is not there, cannot be read or is damaged.
     pub fn document(&self) -> Result<Document, StoreError> {
         Document::read(&self.config.path)
     }

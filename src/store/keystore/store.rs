@@ -1,11 +1,15 @@
 //! The keystore as a key store.
 
 use std::path::Path;
+use std::time::SystemTime;
 
-use super::create::not_an_id;
-use super::file::KeystoreFile;
+use super::file::{KIND, KeystoreFile};
+use super::open::{check_older, kept_beside};
+use super::write::{add_wrapped, read_back, with_algorithms};
+use crate::clock;
+use crate::durable::{read, replace};
 use crate::keys::{KeyName, KeySet, KeySpec, NewVersions, Ring};
-use crate::store::next_names::next_names;
+use crate::store::new_keys::{next_names, not_an_id};
 use crate::store::{Identity, KeyStore, KeysAdded, Loaded, MasterKeyRotated, Rotate, StoreError};
 
 impl KeyStore for KeystoreFile {
@@ -46,12 +50,11 @@ impl KeyStore for KeystoreFile {
             return Err(not_an_id(id));
         }
         self.add_random(spec, known, |keys| {
-            // Someone else may have made it meanwhile.
-            let missing = keys.latest(id).is_none();
-            Ok(missing
-                .then_some(KeyName { id, version: 1 })
-                .into_iter()
-                .collect())
+            Ok(match keys.latest(id) {
+                None => vec![KeyName { id, version: 1 }],
+                // Someone else has made it meanwhile.
+                Some(_) => Vec::new(),
+            })
         })
     }
 
@@ -59,8 +62,28 @@ impl KeyStore for KeystoreFile {
         Ok(Box::new(self.opened_by(uri)?))
     }
 
+    /// The new file is the next generation of this keystore, under the same keystore key, which its
+    /// master key has wrapped.
     fn save(&self, keys: &KeySet, path: &Path) -> Result<(), StoreError> {
-        self.save_from_memory(keys, path)
+        let from_memory = self.remembered().in_memory();
+        let (mut document, derived) = from_memory.ok_or_else(|| StoreError::NoMasterKeyHeld {
+            store: self.describe(),
+        })?;
+        let now = clock::rfc3339(SystemTime::now());
+        add_wrapped(&mut document, &derived, &now, with_algorithms(keys))?;
+        let text = document.sign(&derived);
+        replace::create(path, &KIND, &text, None, self.lock_timeout, || {
+            // It would be refused beside a copy of a later change, which may hold more.
+            check_older(kept_beside(path).as_ref(), path, &document)?;
+            read_back(path, &text, &derived, keys)
+        })?;
+        // A file elsewhere is not the one that this store goes on with.
+        if let (Ok(saved), Ok(own)) = (read::resolve(path), read::resolve(&self.config.path))
+            && saved == own
+        {
+            self.remembered().remember(&document);
+        }
+        Ok(())
     }
 
     fn rotate_master_key(&self, known: Option<&Ring>) -> Result<MasterKeyRotated, StoreError> {

@@ -89,19 +89,11 @@ pub(super) fn spec_of(key: &DataKey, algorithm: Algorithm) -> KeySpec {
 }
 
 /// A random key as the spec says.
-///
-/// # Errors
-/// A spec that is not possible; no random bytes.
 pub(super) fn random_key(spec: KeySpec) -> Result<DataKey, StoreError> {
     let KeySpec { algorithm, bits } = spec;
-    let impossible = StoreError::ImpossibleSpec { bits, algorithm };
-    match spec
-        .is_possible()
-        .then(|| DataKey::random(bits as usize / 8))
-        .flatten()
-    {
-        Some(key) => key.map_err(StoreError::NoRandomBytes),
-        None => Err(impossible),
+    match DataKey::random(bits as usize / 8) {
+        Some(key) if spec.is_possible() => key.map_err(StoreError::NoRandomBytes),
+        _ => Err(StoreError::ImpossibleSpec { bits, algorithm }),
     }
 }
 

@@ -30,64 +30,48 @@ pub struct MarkFile {
 
 impl MarkFile {
     /// Reads the mark of this data directory; one that is not there knows nothing.
-    ///
-    /// # Errors
-    /// [`MarkError::File`] for a file that cannot be read, [`MarkError::Unreadable`] for a text
-    /// that is no mark.
     pub fn read(data_directory: &Path) -> Result<MarkFile, MarkError> {
         let path = data_directory.join(FILE_NAME);
         let file = match read::open_regular(&path) {
             Err(FileError::FileNotFound { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
-                return Ok(MarkFile {
-                    path,
-                    mark: Mark::default(),
-                    written: None,
-                });
+                return Ok(MarkFile::without_file(path));
             }
             file => file?,
         };
         let bytes = read::whole(&file, &path, &KIND)?;
-        match Mark::parse(bytes.expose()) {
-            // What is in it already is not written again, and whoever wrote it may have been killed
-            // before it was durable.
-            Ok(mark) => {
-                replace::settle(&file, &path)?;
-                Ok(MarkFile {
-                    path,
-                    written: Some(mark.clone()),
-                    mark,
-                })
-            }
-            Err(source) => Err(MarkError::Unreadable { path, source }),
+        let mark = match Mark::parse(bytes.expose()) {
+            Ok(mark) => mark,
+            Err(source) => return Err(MarkError::Unreadable { path, source }),
+        };
+        // What is in it already is not written again, and whoever wrote it may have been killed
+        // before it was durable.
+        replace::settle(&file, &path)?;
+        Ok(MarkFile {
+            path,
+            written: Some(mark.clone()),
+            mark,
+        })
+    }
+
+    fn without_file(path: PathBuf) -> MarkFile {
+        MarkFile {
+            path,
+            mark: Mark::default(),
+            written: None,
         }
     }
 
     /// Moves a mark that is none out of the way, under a name that says so and that nothing has,
     /// and begins a new one.
-    ///
-    /// # Errors
-    /// The file cannot be renamed.
     pub fn set_aside(path: &Path) -> io::Result<(PathBuf, MarkFile)> {
-        let named = |number: u32| {
-            let number = if number == 0 {
-                String::new()
-            } else {
-                format!(".{number}")
-            };
-            path.with_extension(format!("mark.unreadable{number}"))
-        };
-        // There is an end of names long before the numbers end.
-        let free = (0..u32::MAX)
-            .map(named)
-            .find(|aside| aside.symlink_metadata().is_err());
-        let aside = free.unwrap_or_else(|| named(u32::MAX));
+        let mut aside = path.with_extension("mark.unreadable");
+        let mut number = 0_u64;
+        while aside.symlink_metadata().is_ok() {
+            number += 1;
+            aside = path.with_extension(format!("mark.unreadable.{number}"));
+        }
         fs::rename(path, &aside)?;
-        let file = MarkFile {
-            path: path.into(),
-            mark: Mark::default(),
-            written: None,
-        };
-        Ok((aside, file))
+        Ok((aside, MarkFile::without_file(path.into())))
     }
 
     /// Where it is.
@@ -105,11 +89,8 @@ impl MarkFile {
         self.written.is_some()
     }
 
-    /// Changes what it knows, and returns when that is durable. Nothing is written where nothing
-    /// changes.
-    ///
-    /// # Errors
-    /// It is not written; it knows what it knew before.
+    /// Changes what it knows, and returns when that is durable; after an error it knows what it knew
+    /// before. Nothing is written where nothing changes.
     pub fn change(&mut self, change: impl FnOnce(&mut Mark)) -> Result<(), FileError> {
         let mut mark = self.mark.clone();
         change(&mut mark);

@@ -29,7 +29,6 @@ pub const FORMAT: &str = "keyroll mark";
 /// The version of the format that is read and written.
 pub const VERSION: u32 = 1;
 
-/// What the last line begins with.
 const CHECKSUM: &str = "\"checksum\":\"";
 
 /// Why a text is no mark.
@@ -117,10 +116,7 @@ impl Mark {
         keys
     }
 
-    /// Reads a text.
-    ///
-    /// # Errors
-    /// Anything but what [`render`](Self::render) writes.
+    /// Reads a text, which must be what [`render`](Self::render) writes.
     pub fn parse(text: &[u8]) -> Result<Mark, FormatError> {
         let text = std::str::from_utf8(text).map_err(|_| FormatError::Damaged)?;
         let any: AnyVersion = serde_json::from_str(text).map_err(|_| FormatError::Damaged)?;
@@ -133,11 +129,9 @@ impl Mark {
         let read: Text = serde_json::from_str(text).map_err(|_| FormatError::Damaged)?;
         let mark = read.into_mark().ok_or(FormatError::Damaged)?;
         // The one way of writing it: whatever was changed shows here, the checksum among it.
-        if mark.render() == text {
-            Ok(mark)
-        } else {
-            Err(FormatError::Damaged)
-        }
+        (mark.render() == text)
+            .then_some(mark)
+            .ok_or(FormatError::Damaged)
     }
 }
 

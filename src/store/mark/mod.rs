@@ -4,12 +4,6 @@
 //! A small file, `keyroll.mark`, in the server's data directory. It travels with the data, so that
 //! a key store that is older than the data, or another one, shows at the start, and not when a page
 //! cannot be read. It holds no secret.
-//!
-//! | module | holds |
-//! |---|---|
-//! | `file` | the file in the data directory |
-//! | [`format`](mod@format) | its text |
-//! | `error` | why a store is refused, and what helps |
 
 mod error;
 mod file;

@@ -13,6 +13,7 @@ use super::{KvError, VaultKvConfig};
 use crate::keys::{KeyName, LAST_VERSION};
 use crate::secret::{DataKey, MAX_DATA_KEY_LENGTH, SecretBytes};
 use crate::service::vault::{Refusal, SecretText, VaultClient, VaultError};
+use crate::store::new_keys::push_hex;
 
 /// The versions that Vault keeps where neither the secret nor the mount says.
 const KEPT_BY_DEFAULT: u64 = 10;
@@ -81,14 +82,8 @@ impl SecretMetadata {
         self.versions
             .iter()
             .filter(|(version, _)| (1..=LAST_VERSION).contains(*version))
-            .map(|(version, about)| {
-                let gone = match about {
-                    VersionMetadata { destroyed: true, .. } => Some(Gone::Destroyed),
-                    // A time to come is a deletion to come: the answer to a read tells.
-                    _ => None,
-                };
-                (*version, gone)
-            })
+            // A time to come is a deletion to come: the answer to a read tells.
+            .map(|(version, about)| (*version, about.destroyed.then_some(Gone::Destroyed)))
     }
 
     /// What became of a version that was there once.
@@ -176,9 +171,8 @@ impl KvClient {
             Err(error) => return Err(error.into()),
         };
         let id = |name: &String| {
-            name.parse()
-                .ok()
-                .filter(|id: &u32| *id > 0 && id.to_string() == *name)
+            let id = name.parse().ok();
+            id.filter(|id: &u32| *id > 0 && id.to_string() == *name)
         };
         let mut ids: Vec<u32> = keys.iter().filter_map(id).collect();
         ids.sort_unstable();
@@ -227,16 +221,12 @@ impl KvClient {
     /// Writes the version after `current`, if `current` is still the latest one.
     pub(super) fn put(&self, id: u32, current: u32, key: &DataKey) -> Result<u32, KvError> {
         let path = self.path_of("data", id)?;
-        let mut digits = zeroize::Zeroizing::new([0; 2 * MAX_DATA_KEY_LENGTH]);
-        let digits = &mut digits[..2 * key.len()];
-        #[expect(clippy::expect_used, reason = "there are two digits for each byte")]
-        hex::encode_to_slice(key.expose(), digits).expect("two digits a byte");
         let start = format!("{{\"options\":{{\"cas\":{current}}},\"data\":{{\"data\":\"");
-        let parts = [start.as_bytes(), digits, b"\"}}"];
-        let mut body = SecretBytes::with_capacity(parts.iter().map(|part| part.len()).sum());
-        parts
-            .iter()
-            .for_each(|part| body.expose_mut().extend_from_slice(part));
+        let end = b"\"}}";
+        let mut body = SecretBytes::with_capacity(start.len() + 2 * key.len() + end.len());
+        body.expose_mut().extend_from_slice(start.as_bytes());
+        push_hex(body.expose_mut(), key);
+        body.expose_mut().extend_from_slice(end);
         let answer = self.vault.write(&path, &body, self.vault.allowance())?;
         Ok(answer.data::<Written>()?.version)
     }
@@ -282,19 +272,17 @@ impl KvClient {
                 Err(error) => return Err(error.into()),
             };
             let version = info.options.as_ref().and_then(|options| options.get("version"));
+            let mount = info.path.trim_matches('/').to_owned();
             if info.r#type != "kv" || version.is_none_or(|version| version == "1") {
-                return Err(KvError::KvVersion1 {
-                    mount: info.path.trim_matches('/').to_owned(),
-                });
+                return Err(KvError::KvVersion1 { mount });
             }
-            let mount = info.path.trim_matches('/');
-            match self.path.strip_prefix(mount) {
-                Some(rest) => Ok(Folder {
-                    mount: mount.into(),
+            Ok(match self.path.strip_prefix(&mount) {
+                Some(rest) => Folder {
                     path: with_slash(rest.trim_matches('/')),
-                }),
-                None => Ok(assumed),
-            }
+                    mount,
+                },
+                None => assumed,
+            })
         })
     }
 }

@@ -30,16 +30,11 @@ pub struct VaultKvConfig {
 }
 
 /// Takes the setting `vault_url` apart: Vault's address, and the path after `/v1/`.
-///
-/// # Errors
-/// With the words of hashicorp_key_management.
+/// Errors have the words of hashicorp_key_management.
 pub fn parse_url(text: &str) -> Result<(Url, String), KvError> {
-    let shown = text
-        .rsplit('@')
-        .next()
-        .unwrap_or_default()
-        .escape_debug()
-        .to_string();
+    // Without what may be a password.
+    let shown = text.rsplit_once('@').map_or(text, |(_, rest)| rest);
+    let shown = shown.escape_debug().to_string();
     let after_scheme = text.split_once("://").map_or(text, |(_, rest)| rest);
     let Some((host, path)) = after_scheme.split_once('/') else {
         return Err(KvError::NoPrefix { url: shown });

@@ -18,10 +18,8 @@ pub use error::KvError;
 
 use super::refresh::ChangeSource;
 use super::{KeyStore, KeysAdded, Loaded, Rotate, StoreError, Warning};
-use crate::keys::set::Inserted;
 use crate::keys::{KeyName, KeySet, NewVersions, Ring};
-use crate::secret::DataKey;
-use client::{KvClient, SecretMetadata};
+use client::KvClient;
 
 /// Versions are consecutive in Vault, so a step of n writes n secrets; no rotation writes more.
 const MOST_AT_ONCE: u32 = 16;
@@ -36,37 +34,14 @@ pub struct VaultKv {
 
 impl VaultKv {
     /// Reads certificates; asks nobody yet.
-    ///
-    /// # Errors
-    /// Certificates that cannot be used, or a Vault that would be asked without TLS.
     pub fn new(config: VaultKvConfig) -> Result<VaultKv, StoreError> {
-        let intervals = refresh::Intervals::new(config.version_interval, config.key_interval);
+        let intervals = Arc::<refresh::Intervals>::default();
+        intervals.set(config.version_interval, config.key_interval);
         Ok(VaultKv {
             strict_permissions: config.strict_permissions,
             client: Arc::new(KvClient::new(config)?),
-            intervals: Arc::new(intervals),
+            intervals,
         })
-    }
-
-    /// Adds all live versions of a key, and a warning for each version that is gone.
-    fn load_key(&self, id: u32, metadata: &SecretMetadata, loaded: &mut Loaded) -> Result<(), StoreError> {
-        for (version, gone) in metadata.versions() {
-            let name = KeyName { id, version };
-            let found = match gone {
-                Some(gone) => Err(gone),
-                None => self.client.key(name)?,
-            };
-            match found {
-                Ok(key) => {
-                    loaded.keys.insert(name, key);
-                }
-                Err(gone) => loaded.warnings.push(Warning::VersionGone {
-                    name,
-                    how: gone.name(),
-                }),
-            }
-        }
-        Ok(())
     }
 }
 
@@ -76,18 +51,32 @@ impl KeyStore for VaultKv {
     }
 
     fn load(&self) -> Result<Loaded, StoreError> {
-        let loose = self.client.vault.access().loose_files().into_iter();
         let mut loaded = Loaded {
             keys: KeySet::default(),
-            warnings: loose
-                .map(|loose| Warning::of_loose(loose, self.strict_permissions))
-                .collect::<Result<_, _>>()?,
+            warnings: Vec::new(),
         };
+        for loose in self.client.vault.access().loose_files() {
+            let warning = Warning::of_loose(loose, self.strict_permissions)?;
+            loaded.warnings.push(warning);
+        }
         for id in self.client.ids()? {
             let Some(metadata) = self.client.metadata(id)? else {
                 continue;
             };
-            self.load_key(id, &metadata, &mut loaded)?;
+            for (version, gone) in metadata.versions() {
+                let name = KeyName { id, version };
+                let key = match gone {
+                    Some(gone) => Err(gone),
+                    None => self.client.key(name)?,
+                };
+                match key {
+                    Ok(key) => _ = loaded.keys.insert(name, key),
+                    Err(gone) => {
+                        let how = gone.name();
+                        loaded.warnings.push(Warning::VersionGone { name, how });
+                    }
+                }
+            }
         }
         if loaded.keys.is_empty() {
             let store = self.describe();
@@ -116,18 +105,7 @@ impl KeyStore for VaultKv {
         if let Some(ring) = known {
             ring.check_successor(&ring.keys_with(&before)?)?;
         }
-        let ids = match which {
-            Rotate::All => before.ids(),
-            Rotate::Key(id) if before.latest(id).is_some() => vec![id],
-            Rotate::Key(id) => {
-                return Err(StoreError::UnknownKey {
-                    id,
-                    store: self.describe(),
-                    ids: before.ids(),
-                });
-            }
-        };
-        self.rotate_keys(&ids, &before, new)
+        self.write_versions(which, &before, new)
     }
 
     fn keeps_versions_that_are_gone(&self) -> bool {
@@ -140,9 +118,4 @@ impl KeyStore for VaultKv {
             Arc::clone(&self.intervals),
         )))
     }
-}
-
-/// Adds a version that was read; the same name twice is the same version.
-fn add(keys: &mut KeySet, name: KeyName, key: DataKey) -> bool {
-    keys.insert(name, key) == Inserted::New
 }

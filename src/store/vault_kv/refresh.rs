@@ -6,47 +6,41 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use super::KvError;
 use super::client::{Gone, KvClient};
 use super::config::SHORTEST_INTERVAL;
-use super::{KvError, add};
-use crate::keys::{KeyName, KeySet, Ring};
+use crate::keys::{KeyName, Ring};
 use crate::store::refresh::{ChangeSource, Changes, RefreshPolicy};
 use crate::store::{StoreError, Warning};
 
-/// How old answers may become, as wall-clock maxima, in milliseconds. They may be set anew while a
-/// look is under way.
-#[derive(Debug)]
+/// How old answers may become. They may be set anew while a look is under way.
+#[derive(Debug, Default)]
 pub(super) struct Intervals {
-    versions: AtomicU64,
-    keys: AtomicU64,
+    versions: Interval,
+    keys: Interval,
 }
+
+/// A time in milliseconds.
+#[derive(Debug, Default)]
+struct Interval(AtomicU64);
 
 impl Intervals {
-    pub(super) fn new(versions: Duration, keys: Duration) -> Intervals {
-        Intervals {
-            versions: AtomicU64::new(milliseconds(versions)),
-            keys: AtomicU64::new(milliseconds(keys)),
-        }
-    }
-
-    fn set(&self, policy: RefreshPolicy) {
-        self.versions
-            .store(milliseconds(policy.version_interval), Ordering::Relaxed);
-        self.keys
-            .store(milliseconds(policy.key_interval), Ordering::Relaxed);
-    }
-
-    fn versions(&self) -> Duration {
-        Duration::from_millis(self.versions.load(Ordering::Relaxed))
-    }
-
-    fn keys(&self) -> Duration {
-        Duration::from_millis(self.keys.load(Ordering::Relaxed))
+    pub(super) fn set(&self, versions: Duration, keys: Duration) {
+        self.versions.set(versions);
+        self.keys.set(keys);
     }
 }
 
-fn milliseconds(interval: Duration) -> u64 {
-    u64::try_from(interval.max(SHORTEST_INTERVAL).as_millis()).unwrap_or(u64::MAX)
+impl Interval {
+    fn set(&self, interval: Duration) {
+        let milliseconds = interval.max(SHORTEST_INTERVAL).as_millis();
+        self.0
+            .store(u64::try_from(milliseconds).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    fn get(&self) -> Duration {
+        Duration::from_millis(self.0.load(Ordering::Relaxed))
+    }
 }
 
 /// The state of the refreshes: what was seen, without key bytes.
@@ -101,32 +95,27 @@ impl KvChanges {
                 found => found?,
             };
             match found {
-                Ok(key) => {
-                    add(&mut changes.keys, name, key);
-                }
-                Err(gone) if !is_held => {
-                    self.gone.insert(name, gone);
-                }
+                Ok(key) => _ = changes.keys.insert(name, key),
+                Err(gone) if !is_held => _ = self.gone.insert(name, gone),
                 Err(_) => {}
             }
         }
-        let held = ring.versions_of(id);
-        for name in held {
+        for name in ring.versions_of(id) {
             match metadata.fate(name.version) {
-                Some(how) if self.gone.insert(name, how) != Some(how) => {
-                    changes.warnings.push(Warning::HeldVersionGone {
-                        name,
-                        how: how.name(),
-                    });
-                }
-                Some(_) => {}
+                Some(how) => self.tell_of_gone(name, how, changes),
                 // Brought back.
-                None => {
-                    self.gone.remove(&name);
-                }
+                None => _ = self.gone.remove(&name),
             }
         }
         Ok(())
+    }
+
+    /// Warns, once, of a version that the ring holds and that is gone.
+    fn tell_of_gone(&mut self, name: KeyName, gone: Gone, changes: &mut Changes) {
+        if self.gone.insert(name, gone) != Some(gone) {
+            let how = gone.name();
+            changes.warnings.push(Warning::HeldVersionGone { name, how });
+        }
     }
 }
 
@@ -138,29 +127,21 @@ impl ChangeSource for KvChanges {
             .keep_token(self.client.vault.allowance())
             .map_err(KvError::from)?;
         self.token_due = token_due.map(|left| Instant::now() + left);
-        let mut changes = Changes {
-            keys: KeySet::default(),
-            warnings: Vec::new(),
-        };
-        let compare = self.compared.elapsed() >= self.intervals.keys();
+        let mut changes = Changes::default();
+        let compare = self.compared.elapsed() >= self.intervals.keys.get();
         // Ids that someone waits for come first.
         let listed = self.client.ids()?;
-        let known = ring.ids();
-        let mut ids: Vec<u32> = requested
-            .iter()
-            .copied()
-            .filter(|id| listed.contains(id))
-            .collect();
-        ids.extend(listed.iter().filter(|id| !requested.contains(id)));
-        for id in &ids {
-            self.refresh_key(*id, ring, compare, &mut changes)?;
+        let (first, rest): (Vec<u32>, Vec<u32>) = listed.iter().partition(|id| requested.contains(id));
+        for id in first.into_iter().chain(rest) {
+            self.refresh_key(id, ring, compare, &mut changes)?;
         }
-        for id in known.into_iter().filter(|id| listed.binary_search(id).is_err()) {
+        for id in ring
+            .ids()
+            .into_iter()
+            .filter(|id| listed.binary_search(id).is_err())
+        {
             for name in ring.versions_of(id) {
-                if self.gone.insert(name, Gone::Missing) != Some(Gone::Missing) {
-                    let how = Gone::Missing.name();
-                    changes.warnings.push(Warning::HeldVersionGone { name, how });
-                }
+                self.tell_of_gone(name, Gone::Missing, &mut changes);
             }
         }
         if compare {
@@ -173,7 +154,7 @@ impl ChangeSource for KvChanges {
         let token = self
             .token_due
             .map(|at| at.saturating_duration_since(Instant::now()));
-        let versions = self.intervals.versions();
+        let versions = self.intervals.versions.get();
         token
             .map_or(versions, |token| token.min(versions))
             .max(SHORTEST_INTERVAL)
@@ -188,7 +169,7 @@ impl ChangeSource for KvChanges {
         let (client, intervals) = (Arc::clone(&self.client), Arc::clone(&self.intervals));
         Arc::new(move |policy| {
             client.vault.set_retry_policy(policy.timeout, policy.max_retries);
-            intervals.set(policy);
+            intervals.set(policy.version_interval, policy.key_interval);
         })
     }
 }

@@ -1,12 +1,11 @@
 //! Rotation: what could hinder it is looked at for all keys before anything is written; each
 //! version is written by check-and-set and read back.
 
-use super::client::SecretMetadata;
 use super::{KvError, MOST_AT_ONCE, VaultKv};
 use crate::keys::{KeyName, KeySet, LAST_VERSION, NewVersions};
-use crate::secret::DataKey;
 use crate::service::vault::{Refusal, VaultError};
-use crate::store::{KeyStore, KeysAdded, StoreError};
+use crate::store::new_keys::{latest_of, random_key};
+use crate::store::{KeyStore, KeysAdded, Rotate, StoreError};
 
 /// What is to be done for one key.
 struct Part {
@@ -15,8 +14,8 @@ struct Part {
     current: u32,
     /// How many versions are to be written: the last one shall lie above all that were seen.
     count: u32,
-    /// Bytes of the new versions.
-    length: usize,
+    /// The length of the new versions.
+    bits: u32,
 }
 
 impl VaultKv {
@@ -25,15 +24,15 @@ impl VaultKv {
     ///
     /// # Errors
     /// Nothing was written, unless it is [`StoreError::KeyRotationUnfinished`].
-    pub(super) fn rotate_keys(
+    pub(super) fn write_versions(
         &self,
-        ids: &[u32],
+        which: Rotate,
         before: &KeySet,
         new: NewVersions<'_>,
     ) -> Result<KeysAdded, StoreError> {
-        let parts: Vec<Part> = ids
-            .iter()
-            .map(|id| self.part(*id, before, new))
+        let parts: Vec<Part> = latest_of(before, which, || self.describe())?
+            .into_iter()
+            .map(|latest| self.part(latest.id, before, new))
             .collect::<Result<_, _>>()?;
         let mut written = Vec::new();
         let wanted = parts.iter().map(|part| part.count as usize).sum();
@@ -82,31 +81,23 @@ impl VaultKv {
             let latest = KeyName { id, version: current };
             return Err(StoreError::VersionsUsedUp { latest, step });
         }
-        self.check_room(id, &metadata, count)?;
-        let length = before
-            .latest(id)
-            .and_then(|name| before.get(name))
-            .map_or(32, DataKey::len);
+        // Vault drops the oldest versions of a secret, and the data that needs them would be lost.
+        let kept = self.client.kept_versions(&metadata)?;
+        if let Some(version) = metadata.first_lost(kept, count) {
+            return Err(KvError::WouldLose {
+                store: self.describe(),
+                kept,
+                new: count,
+                lost: KeyName { id, version },
+            }
+            .into());
+        }
         Ok(Part {
             id,
             current,
             count,
-            length,
+            bits: before.latest_bits(id),
         })
-    }
-
-    /// Vault drops the oldest versions of a secret, and the data that needs them would be lost.
-    fn check_room(&self, id: u32, metadata: &SecretMetadata, new: u32) -> Result<(), KvError> {
-        let kept = self.client.kept_versions(metadata)?;
-        match metadata.first_lost(kept, new) {
-            None => Ok(()),
-            Some(version) => Err(KvError::WouldLose {
-                store: self.describe(),
-                kept,
-                new,
-                lost: KeyName { id, version },
-            }),
-        }
     }
 
     /// The last of the new versions; `written` gets each as soon as it is in Vault.
@@ -116,12 +107,7 @@ impl VaultKv {
             version: part.current,
         };
         for _ in 0..part.count {
-            let key = DataKey::random(part.length)
-                .ok_or(StoreError::InvalidNewKey {
-                    id: part.id,
-                    reason: "no such key length",
-                })?
-                .map_err(StoreError::NoRandomBytes)?;
+            let key = random_key(part.id, part.bits)?;
             name.version = self.client.put(part.id, name.version, &key)?;
             written.push(name);
             let found = self.client.key(name)?;

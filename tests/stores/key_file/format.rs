@@ -21,7 +21,7 @@ fn parse(text: impl AsRef<[u8]>) -> Result<KeyText, ParseError> {
 }
 
 fn names(text: impl AsRef<[u8]>) -> Vec<(u32, u32)> {
-    plain_keys(parse(text).unwrap().keys()).into_keys().collect()
+    plain_keys(&parse(text).unwrap().keys).into_keys().collect()
 }
 
 fn message(text: impl AsRef<[u8]>) -> String {
@@ -42,7 +42,7 @@ fn a_line_without_a_version_is_version_1() {
 fn keys_of_digits_alone_are_keys_and_not_versions() {
     let digits = "12345678".repeat(4);
     let text = parse(format!("1;{digits};whatever")).unwrap();
-    assert_eq!(plain_keys(text.keys())[&(1, 1)], hex::decode(digits).unwrap());
+    assert_eq!(plain_keys(&text.keys)[&(1, 1)], hex::decode(digits).unwrap());
 }
 
 #[test]
@@ -60,7 +60,7 @@ fn keys_have_16_24_or_32_bytes_and_no_digit_more() {
         match parse(&text) {
             Ok(found) => {
                 assert!([16, 24, 32].contains(&pairs), "{pairs}");
-                assert_eq!(plain_keys(found.keys())[&(1, 1)], vec![0xAB; pairs]);
+                assert_eq!(plain_keys(&found.keys)[&(1, 1)], vec![0xAB; pairs]);
             }
             Err(_) => {
                 assert!(![16, 24, 32].contains(&pairs), "{pairs}");
@@ -224,7 +224,7 @@ proptest! {
     #[test]
     fn what_is_rendered_parses_to_the_same_keys(keys in any_keys()) {
         let text = render("# header\n", &key_set(&keys));
-        prop_assert_eq!(plain_keys(parse(text.expose()).unwrap().keys()), keys);
+        prop_assert_eq!(plain_keys(&parse(text.expose()).unwrap().keys), keys);
     }
 
     #[test]

@@ -184,7 +184,7 @@ fn an_encrypted_file_gets_a_fresh_salt_and_stays_one_that_openssl_reads() {
         assert_ne!(place.bytes()[8..16], sealed[8..16], "the salt");
         let text = openssl(&["-d", "-in", path]);
         let text = KeyText::parse(SecretBytes::new(text)).unwrap();
-        assert_eq!(plain_keys(text.keys()), plain_keys(&rotated.keys));
+        assert_eq!(plain_keys(&text.keys), plain_keys(&rotated.keys));
         place.assert_nothing_left_behind();
     }
 }
