@@ -5,6 +5,7 @@
 
 pub mod aws_key_files;
 pub(crate) mod error;
+mod hex_digits;
 pub mod key_file;
 pub mod keystore;
 pub(crate) mod kind;

@@ -1,5 +1,4 @@
-//! What all stores need to make keys: names of new versions, random bytes, hex digits, and what is
-//! refused.
+//! What all stores need to make keys: names of new versions, random bytes, and what is refused.
 
 use super::{Rotate, StoreError};
 use crate::keys::{KeyName, KeySet, LAST_VERSION, NewVersions};
@@ -71,12 +70,4 @@ pub(super) fn named_twice(id: u32) -> StoreError {
         id,
         reason: "it is named twice",
     }
-}
-
-/// Appends a key's bytes as hex digits.
-pub(super) fn push_hex(out: &mut Vec<u8>, key: &DataKey) {
-    let start = out.len();
-    out.resize(start + 2 * key.len(), b'0');
-    #[expect(clippy::expect_used, reason = "room was just made for two digits a byte")]
-    hex::encode_to_slice(key.expose(), &mut out[start..]).expect("two digits a byte");
 }

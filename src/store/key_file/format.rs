@@ -19,7 +19,7 @@ use zeroize::Zeroizing;
 
 use crate::keys::set::{Inserted, KeyName, KeySet, LAST_VERSION};
 use crate::secret::{DataKey, MAX_DATA_KEY_LENGTH, SecretBytes};
-use crate::store::new_keys::push_hex;
+use crate::store::hex_digits::push_hex;
 
 /// The key id that every key file must have: the server encrypts system data with it.
 const SYSTEM_KEY_ID: u32 = 1;

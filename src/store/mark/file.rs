@@ -89,8 +89,8 @@ impl MarkFile {
         self.written.is_some()
     }
 
-    /// Changes what it knows, and returns when that is durable; after an error it knows what it knew
-    /// before. Nothing is written where nothing changes.
+    /// Changes what it knows, and returns when that is durable; after an error it knows what it
+    /// knew before. Nothing is written where nothing changes.
     pub fn change(&mut self, change: impl FnOnce(&mut Mark)) -> Result<(), FileError> {
         let mut mark = self.mark.clone();
         change(&mut mark);

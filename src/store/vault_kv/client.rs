@@ -13,7 +13,7 @@ use super::{KvError, VaultKvConfig};
 use crate::keys::{KeyName, LAST_VERSION};
 use crate::secret::{DataKey, MAX_DATA_KEY_LENGTH, SecretBytes};
 use crate::service::vault::{Refusal, SecretText, VaultClient, VaultError};
-use crate::store::new_keys::push_hex;
+use crate::store::hex_digits::push_hex;
 
 /// The versions that Vault keeps where neither the secret nor the mount says.
 const KEPT_BY_DEFAULT: u64 = 10;
