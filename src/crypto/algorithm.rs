@@ -30,7 +30,7 @@ impl Algorithm {
         }
     }
 
-    /// Whether data keys must have [`DATA_KEY_LENGTH`](super::derive::DATA_KEY_LENGTH) bytes,
+    /// Whether data keys must have `DATA_KEY_LENGTH` bytes,
     /// because keys are derived from them.
     pub fn derives_keys(self) -> bool {
         self == Algorithm::Aes256Xts

@@ -6,7 +6,7 @@
 //! | [`Algorithm::AesCtr`] | GCM (NIST SP 800-38D), tag appended | CTR (NIST SP 800-38A), 128-bit counter |
 //! | [`Algorithm::Aes256Xts`] | GCM as above | XTS-AES-256 (NIST SP 800-38E) over the whole blocks, the tail masked |
 //!
-//! aes_256_xts derives its keys from the data key itself ([`mod@derive`]); the others use the key
+//! aes_256_xts derives its keys from the data key itself (`derive`); the others use the key
 //! that the server passes. `docs/ciphers.md` has all of it, byte for byte.
 //!
 //! ```text

@@ -60,7 +60,7 @@ impl Deadline {
     }
 }
 
-/// Makes attempts until one succeeds, one fails for good, [`MOST_ATTEMPTS`] were made or the next
+/// Makes attempts until one succeeds, one fails for good, `MOST_ATTEMPTS` were made or the next
 /// pause would not end before the deadline. The answer is that of the last attempt.
 ///
 /// `attempt` must not take longer than the deadline; the first one is always made.

@@ -36,7 +36,7 @@ pub struct NewKeys {
 impl Plugin {
     /// Makes a key that is not in the ring, and publishes it; its latest version, or `None` where
     /// making it failed just now, or nobody waits for it any more. Only for a statement that makes
-    /// or alters a table, where the store [makes keys](Self::makes_keys).
+    /// or alters a table, where the store makes keys.
     ///
     /// # Errors
     /// It failed; the text is for the statement.
