@@ -3,9 +3,10 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, ExitCode, Output};
 use std::sync::OnceLock;
 
 use keyroll::keys::{KeyName, KeySet};
@@ -15,6 +16,18 @@ use keyroll::keys::{KeyName, KeySet};
 pub fn program(name: &str) -> PathBuf {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(build).join(name)
+}
+
+/// Prints the versions as `ID;VERSION`, in one write: a test reads what several processes print.
+pub fn print_names(names: &[KeyName]) -> ExitCode {
+    let lines: String = names
+        .iter()
+        .map(|name| format!("{};{}\n", name.id, name.version))
+        .collect();
+    match std::io::stdout().write_all(lines.as_bytes()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::from(3),
+    }
 }
 
 /// The directory with all programs.

@@ -26,6 +26,7 @@ use keyroll::master_key::{self, ProviderOptions};
 use keyroll::secret::DataKey;
 use keyroll::store::keystore::{KeystoreConfig, KeystoreError, KeystoreFile, NewKey};
 use keyroll::store::{KeyStore, Rotate, StoreError};
+use test_support::programs::print_names;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -38,17 +39,7 @@ fn main() -> ExitCode {
     };
     match act(path, uri, timeout, action) {
         Ok(None) => usage(),
-        Ok(Some(names)) => {
-            let lines: String = names
-                .iter()
-                .map(|n| format!("{};{}\n", n.id, n.version))
-                .collect();
-            // In one write: a test reads what several processes print.
-            match std::io::stdout().write_all(lines.as_bytes()) {
-                Ok(()) => ExitCode::SUCCESS,
-                Err(_) => ExitCode::from(3),
-            }
-        }
+        Ok(Some(names)) => print_names(&names),
         Err(error) => {
             let _ = writeln!(std::io::stderr(), "change_keystore: {error} ({})", error.hint());
             ExitCode::from(2)

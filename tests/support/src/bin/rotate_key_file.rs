@@ -17,6 +17,7 @@ use std::time::Duration;
 use keyroll::keys::{KeyName, NewVersions};
 use keyroll::store::key_file::{Digest, FileKey, KeyFile, KeyFileConfig, NewKey};
 use keyroll::store::{KeyStore, Rotate, StoreError};
+use test_support::programs::print_names;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -36,17 +37,7 @@ fn main() -> ExitCode {
     };
     match act(config, Duration::from_millis(timeout), action) {
         None => usage(),
-        Some(Ok(names)) => {
-            let lines: String = names
-                .iter()
-                .map(|n| format!("{};{}\n", n.id, n.version))
-                .collect();
-            // In one write: a test reads what several processes print.
-            match std::io::stdout().write_all(lines.as_bytes()) {
-                Ok(()) => ExitCode::SUCCESS,
-                Err(_) => ExitCode::from(3),
-            }
-        }
+        Some(Ok(names)) => print_names(&names),
         Some(Err(error)) => {
             let _ = writeln!(std::io::stderr(), "rotate_key_file: {error} ({})", error.hint());
             ExitCode::from(2)
