@@ -29,7 +29,7 @@ const RETRY: Duration = Duration::from_millis(20);
 
 /// The shortest wait for another process, however long it has held the lock: it may just have
 /// released it.
-const LEAST_PATIENCE: Duration = Duration::from_millis(100);
+const LEAST_TIME: Duration = Duration::from_millis(100);
 
 /// The threads of this process that want to lock one path.
 #[derive(Default)]
@@ -73,10 +73,10 @@ impl LockQueue {
     /// How long the thread whose turn it is waits for another process: what the timeout leaves of
     /// the time that its statement has seen that process hold the lock. So statements that queued
     /// up behind one that waits in vain fail together with it.
-    fn patience(&self, timeout: Duration) -> Duration {
+    fn time_limit(&self, timeout: Duration) -> Duration {
         let since = *self.since();
         let waited = since.map_or(Duration::ZERO, |since| since.max(cancel::begun()).elapsed());
-        timeout.saturating_sub(waited).max(LEAST_PATIENCE.min(timeout))
+        timeout.saturating_sub(waited).max(LEAST_TIME.min(timeout))
     }
 }
 
@@ -226,7 +226,7 @@ fn open_locked(
     open: impl Fn(&Path) -> Result<File, FileError>,
     try_lock: impl Fn(&File) -> Result<(), TryLockError>,
 ) -> Result<File, Unlocked> {
-    let (start, patience) = (Instant::now(), queue.patience(timeout));
+    let (start, limit) = (Instant::now(), queue.time_limit(timeout));
     let noted = |file: &File| {
         let tried = try_lock(file);
         queue.set_held_elsewhere(matches!(tried, Err(TryLockError::WouldBlock)));
@@ -234,7 +234,7 @@ fn open_locked(
     };
     loop {
         let file = open(path).map_err(Unlocked::NotOpened)?;
-        wait_for(&file, patience.saturating_sub(start.elapsed()), noted)?;
+        wait_for(&file, limit.saturating_sub(start.elapsed()), noted)?;
         if is_named_by(&file, path) {
             return Ok(file);
         }
@@ -287,7 +287,7 @@ mod tests {
             for waiter in [(); 3].map(|()| scope.spawn(wait)) {
                 let waited = waiter.join().unwrap();
                 assert!(
-                    waited >= TIMEOUT && waited < TIMEOUT + 5 * LEAST_PATIENCE,
+                    waited >= TIMEOUT && waited < TIMEOUT + 5 * LEAST_TIME,
                     "{waited:?}"
                 );
             }
@@ -319,22 +319,22 @@ mod tests {
     fn a_wait_for_this_process_says_so_and_readers_read_side_by_side() {
         let (_directory, path, other) = locked_by_another();
         drop(other);
-        let patience = Duration::from_millis(50);
+        let limit = Duration::from_millis(50);
         let held = exclusive(&path, &KIND, TIMEOUT).unwrap();
         assert_eq!(
-            holder(exclusive(&path, &KIND, patience)),
+            holder(exclusive(&path, &KIND, limit)),
             Some(LockHolder::ThisProcess)
         );
-        assert!(shared_if_possible(&path, patience).is_err());
+        assert!(shared_if_possible(&path, limit).is_err());
         drop(held);
-        let readers = [(); 3].map(|()| shared_if_possible(&path, patience).unwrap());
+        let readers = [(); 3].map(|()| shared_if_possible(&path, limit).unwrap());
         // A lock of one's own as a reader is as good as another process's.
         assert_eq!(
-            holder(exclusive(&path, &KIND, patience)),
+            holder(exclusive(&path, &KIND, limit)),
             Some(LockHolder::AnotherProcess)
         );
         drop(readers);
-        exclusive(&path, &KIND, patience).unwrap();
+        exclusive(&path, &KIND, limit).unwrap();
     }
 
     #[test]

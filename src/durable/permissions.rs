@@ -13,10 +13,9 @@ use crate::one_line::one_line;
 /// Others may read a secret file, or change it.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("others may read or change {}: its mode is {mode:04o}", path.display())]
+#[allow(missing_docs, reason = "the message says what path and mode are")]
 pub struct LoosePermissions {
-    /// The file.
     pub path: PathBuf,
-    /// Its permission bits.
     pub mode: u32,
     /// The command that mends it, ready for a shell. Whoever reads the file now can read it
     /// afterwards.

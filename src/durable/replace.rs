@@ -353,11 +353,7 @@ mod tests {
     fn whoever_makes_a_file_waits_for_who_is_at_work_in_its_folder() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("file");
-        let make = |patience| {
-            create(&path, &KIND, b"made", None, patience, || {
-                read::open_regular(&path)
-            })
-        };
+        let make = |limit| create(&path, &KIND, b"made", None, limit, || read::open_regular(&path));
         let at_work = File::open(directory.path()).unwrap();
         at_work.lock().unwrap();
         let error = make(Duration::from_millis(10)).unwrap_err();

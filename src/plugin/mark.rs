@@ -6,7 +6,7 @@ use std::path::Path;
 use super::log::line;
 use super::{MissingKeys, PluginError, Server, Severity};
 use crate::keys::{Additions, KeySet, Ring};
-use crate::store::mark::format::FormatError;
+use crate::store::mark::format::MarkFormatError;
 use crate::store::mark::{Lost, Mark, StoreSeen};
 use crate::store::{KeyStore, MarkError, MarkFile};
 
@@ -36,7 +36,7 @@ pub(super) fn accept(
         // is not passed over.
         Err(MarkError::Unreadable {
             path,
-            source: FormatError::Damaged,
+            source: MarkFormatError::Damaged,
         }) => match set_aside(&path, store, server) {
             Some(file) => file,
             None => return Ok(None),

@@ -91,8 +91,7 @@ impl OptionFileArgs {
     }
 
     /// The options of the server in the files that these and the environment name, in their order:
-    /// the last of a name wins. `warn` is told what the
-    /// program warns of.
+    /// the last of a name wins. `warn` is told what the program warns of.
     pub(crate) fn read(&self, warn: impl Fn(&str)) -> Result<Vec<ServerOption>, OptionFileError> {
         if self.no_defaults {
             return Ok(Vec::new());

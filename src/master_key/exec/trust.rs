@@ -50,7 +50,7 @@ impl Program {
 }
 
 /// One step of the walk: a folder, a link or a file, opened to name it.
-struct Step {
+struct PathEntry {
     file: File,
     meta: Metadata,
     path: PathBuf,
@@ -68,11 +68,11 @@ fn resolve_for(we: u32, path: &Path) -> Result<Program, MasterKeyError> {
         path: path.into(),
         source,
     };
-    let step = |opened: nix::Result<OwnedFd>, path: PathBuf| -> Result<Step, MasterKeyError> {
+    let step = |opened: nix::Result<OwnedFd>, path: PathBuf| -> Result<PathEntry, MasterKeyError> {
         let file = File::from(opened.map_err(|error| failed(error.into()))?);
         let meta = file.metadata().map_err(failed)?;
         check(&path, &meta, we)?;
-        Ok(Step { file, meta, path })
+        Ok(PathEntry { file, meta, path })
     };
     let named = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     let root = || step(open("/", named, Mode::empty()), "/".into());
@@ -102,7 +102,7 @@ fn resolve_for(we: u32, path: &Path) -> Result<Program, MasterKeyError> {
             return Err(failed(Errno::ENOTDIR.into()));
         } else if next.meta.is_file() {
             check_folder_of_command(&folder)?;
-            let Step { file, path, .. } = next;
+            let PathEntry { file, path, .. } = next;
             return Ok(Program { file, path });
         } else {
             break;
@@ -148,7 +148,7 @@ fn check(path: &Path, meta: &Metadata, we: u32) -> Result<(), MasterKeyError> {
 }
 
 /// Nobody else may have files beside the command: an interpreter may load them, as Python does.
-fn check_folder_of_command(folder: &Step) -> Result<(), MasterKeyError> {
+fn check_folder_of_command(folder: &PathEntry) -> Result<(), MasterKeyError> {
     let mode = folder.meta.mode() & 0o7777;
     match mode & GROUP_OR_OTHERS_WRITE {
         0 => Ok(()),

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use super::format::FormatError;
+use super::format::MarkFormatError;
 use super::{Lost, Mark, StoreSeen};
 use crate::durable::FileError;
 use crate::durable::permissions::shell_word;
@@ -20,7 +20,7 @@ pub enum MarkError {
     File(#[from] FileError),
 
     #[error("the mark {} cannot be read: {source}", path.display())]
-    Unreadable { path: PathBuf, source: FormatError },
+    Unreadable { path: PathBuf, source: MarkFormatError },
 
     #[error("{} {}", .0.store.described, problem(&.0.lost))]
     StoreLacks(Box<Mismatch>),
@@ -56,7 +56,7 @@ impl MarkError {
             MarkError::File(error) => error.hint(),
             MarkError::Unreadable {
                 path,
-                source: FormatError::UnknownVersion(_),
+                source: MarkFormatError::UnknownVersion(_),
             } => {
                 let path = shell_word(path);
                 format!(
@@ -65,7 +65,7 @@ impl MarkError {
                 )
             }
             MarkError::Unreadable {
-                source: FormatError::Damaged,
+                source: MarkFormatError::Damaged,
                 ..
             } => {
                 "a start sets it aside and accepts the store as it is: make sure that it is the newest".into()
@@ -268,7 +268,7 @@ mod tests {
             path: "/my data/keyroll.mark".into(),
             source,
         };
-        let hint = error(FormatError::UnknownVersion(2)).hint();
+        let hint = error(MarkFormatError::UnknownVersion(2)).hint();
         assert!(
             hint.contains(
                 "`mv --backup=numbered '/my data/keyroll.mark' '/my data/keyroll.mark'.unreadable`"
@@ -276,7 +276,7 @@ mod tests {
             "{hint}"
         );
         // A start does it by itself.
-        assert!(!error(FormatError::Damaged).hint().contains("mv "));
+        assert!(!error(MarkFormatError::Damaged).hint().contains("mv "));
     }
 
     #[test]

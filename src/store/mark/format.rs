@@ -34,7 +34,7 @@ const CHECKSUM: &str = "\"checksum\":\"";
 /// Why a text is no mark.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[allow(missing_docs, reason = "the messages and the fields say what they are")]
-pub enum FormatError {
+pub enum MarkFormatError {
     /// It is not what was written.
     #[error("it is damaged or no mark")]
     Damaged,
@@ -117,21 +117,21 @@ impl Mark {
     }
 
     /// Reads a text, which must be what [`render`](Self::render) writes.
-    pub fn parse(text: &[u8]) -> Result<Mark, FormatError> {
-        let text = std::str::from_utf8(text).map_err(|_| FormatError::Damaged)?;
-        let any: AnyVersion = serde_json::from_str(text).map_err(|_| FormatError::Damaged)?;
+    pub fn parse(text: &[u8]) -> Result<Mark, MarkFormatError> {
+        let text = std::str::from_utf8(text).map_err(|_| MarkFormatError::Damaged)?;
+        let any: AnyVersion = serde_json::from_str(text).map_err(|_| MarkFormatError::Damaged)?;
         if any.format != FORMAT {
-            return Err(FormatError::Damaged);
+            return Err(MarkFormatError::Damaged);
         }
         if any.version != VERSION {
-            return Err(FormatError::UnknownVersion(any.version));
+            return Err(MarkFormatError::UnknownVersion(any.version));
         }
-        let read: Text = serde_json::from_str(text).map_err(|_| FormatError::Damaged)?;
-        let mark = read.into_mark().ok_or(FormatError::Damaged)?;
+        let read: Text = serde_json::from_str(text).map_err(|_| MarkFormatError::Damaged)?;
+        let mark = read.into_mark().ok_or(MarkFormatError::Damaged)?;
         // The one way of writing it: whatever was changed shows here, the checksum among it.
         (mark.render() == text)
             .then_some(mark)
-            .ok_or(FormatError::Damaged)
+            .ok_or(MarkFormatError::Damaged)
     }
 }
 
@@ -221,7 +221,10 @@ mod tests {
     #[test]
     fn another_version_of_the_format_is_named() {
         let text = mark().render().replace("\"version\":1,", "\"version\":2,");
-        assert_eq!(Mark::parse(text.as_bytes()), Err(FormatError::UnknownVersion(2)));
+        assert_eq!(
+            Mark::parse(text.as_bytes()),
+            Err(MarkFormatError::UnknownVersion(2))
+        );
     }
 
     #[test]

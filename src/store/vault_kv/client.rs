@@ -132,7 +132,7 @@ struct Secret {
 }
 
 #[derive(Deserialize)]
-struct Content {
+struct SecretContent {
     data: Fields,
 }
 
@@ -212,7 +212,7 @@ impl KvClient {
         if !fields.contains_key("data") {
             return Err(not_a_key("it has no field data"));
         }
-        let content: Content = answer
+        let content: SecretContent = answer
             .data()
             .map_err(|_| not_a_key("its field data is no text"))?;
         parse_key(&content.data.data).map_err(not_a_key).map(Ok)

@@ -11,7 +11,7 @@ use std::process::ExitCode;
 
 use keyroll::durable::{lock, replace};
 use keyroll::keys::KeySet;
-use keyroll::store::mark::format::FormatError;
+use keyroll::store::mark::format::MarkFormatError;
 use keyroll::store::{MarkError, Warning};
 
 use crate::datadir::{self, Compared, DatadirArg};
@@ -180,7 +180,7 @@ fn mark(directory: &Path, store: &OpenStore, keys: &KeySet, report: &mut Report)
         Err(
             error @ (MarkError::File(_)
             | MarkError::Unreadable {
-                source: FormatError::Damaged,
+                source: MarkFormatError::Damaged,
                 ..
             }),
         ) => report.warning(error.to_string(), error.hint()),

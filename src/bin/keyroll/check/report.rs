@@ -101,7 +101,7 @@ fn json_versions(names: &[KeyName], keys: &KeySet) -> Vec<JsonVersion> {
 }
 
 #[derive(Serialize)]
-struct Step {
+struct CheckStep {
     #[serde(rename = "result")]
     outcome: Outcome,
     what: String,
@@ -112,7 +112,7 @@ struct Step {
 /// All steps of a check.
 pub(super) struct Report {
     store: String,
-    steps: Vec<Step>,
+    steps: Vec<CheckStep>,
     against: Option<JsonAgainst>,
 }
 
@@ -159,7 +159,7 @@ impl Report {
 
     pub(super) fn add(&mut self, outcome: Outcome, what: String, hint: String) {
         let (what, hint) = (named(&what).into_owned(), named(&hint).into_owned());
-        self.steps.push(Step { outcome, what, hint });
+        self.steps.push(CheckStep { outcome, what, hint });
     }
 
     /// The worst of the steps.
@@ -174,7 +174,7 @@ impl Report {
         struct Json<'a> {
             store: &'a str,
             verdict: &'static str,
-            steps: &'a [Step],
+            steps: &'a [CheckStep],
             #[serde(skip_serializing_if = "Option::is_none")]
             against: Option<&'a JsonAgainst>,
         }
