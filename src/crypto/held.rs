@@ -26,6 +26,9 @@ pub(super) trait BlockMode {
 }
 
 /// A message in a mode that works on whole blocks.
+// In this order, so that the held block begins at a multiple of 16: one that lies across two cache
+// lines made short updates up to 10 % slower.
+#[repr(C)]
 pub(super) struct InBlocks<B> {
     blocks: B,
     /// Input that came but is not worked on yet.
