@@ -124,6 +124,11 @@ impl SecretBytes {
         SecretBytes(Zeroizing::new(bytes))
     }
 
+    /// The same bytes, in memory of their own.
+    pub fn copy_of(bytes: &[u8]) -> Self {
+        SecretBytes::new(bytes.to_vec())
+    }
+
     /// An empty buffer with room for `capacity` bytes, so that filling it leaves no unwiped copy
     /// behind.
     pub fn with_capacity(capacity: usize) -> Self {

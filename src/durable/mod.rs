@@ -11,11 +11,13 @@ pub mod permissions;
 pub mod put;
 pub mod read;
 pub mod replace;
+pub mod secret_source;
 pub(crate) mod step;
 mod target;
 
 pub use error::{FileError, LockHolder};
 pub use permissions::LoosePermissions;
+pub use secret_source::SecretSource;
 
 /// A kind of file: its name, its limit, and the words of messages and hints that differ from one
 /// kind to the next.

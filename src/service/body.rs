@@ -1,41 +1,19 @@
 //! Secrets in files, and in the texts of requests and answers, in memory that is wiped.
 
-use std::io::{self, Read};
-use std::path::Path;
-
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
-use crate::durable::read;
+use crate::durable::secret_source::SecretKind;
 use crate::secret::SecretBytes;
 
-/// The most bytes of a token, a secret id or a JWT.
-const MAX_SECRET: u64 = 64 * 1024;
-
-/// The secret in a file, without the white space around it.
-pub(crate) fn read_secret(path: &Path) -> io::Result<SecretBytes> {
-    let invalid = |reason: &str| io::Error::new(io::ErrorKind::InvalidData, reason);
-    let file = read::regular(path)?;
-    // All the room at once: a vector that grows leaves an unwiped copy behind.
-    let mut bytes = SecretBytes::with_capacity(MAX_SECRET as usize + 1);
-    let length = file.take(MAX_SECRET + 1).read_to_end(bytes.expose_mut())?;
-    if length as u64 > MAX_SECRET {
-        return Err(invalid("it is too long for a secret"));
-    }
-    match bytes.expose().trim_ascii() {
-        [] => Err(invalid("it is empty")),
-        text => Ok(copy(text)),
-    }
-}
-
-/// The same bytes, in memory of their own that is wiped.
-pub(crate) fn copy(bytes: &[u8]) -> SecretBytes {
-    let mut copy = SecretBytes::with_capacity(bytes.len());
-    copy.expose_mut().extend_from_slice(bytes);
-    copy
-}
+/// A token, a secret id or a JWT. The white space around it in a file is no part of it.
+pub(crate) static CREDENTIAL: SecretKind = SecretKind {
+    limit: 64 * 1024,
+    may_be_pipe: false,
+    trim: <[u8]>::trim_ascii,
+};
 
 /// The text `before`, the secret in base64, and the text `after`.
 pub(crate) fn with_secret(before: &str, secret: &[u8], after: &str) -> SecretBytes {

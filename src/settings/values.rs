@@ -8,6 +8,7 @@ use super::SettingsError;
 use super::option::TextValue;
 use super::table::with_system_variables;
 use crate::crypto::Algorithm;
+use crate::durable::secret_source::FILE_PREFIX;
 use crate::keys::{KeySpec, VersionStep};
 use crate::notify::Notify;
 use crate::secret::SecretBytes;
@@ -20,7 +21,7 @@ pub const HIDDEN: &str = "(hidden)";
 
 /// What a secret variable shows for this value: a secret never, the path of a file as it is.
 pub fn shown_secret(value: &[u8]) -> Option<&'static str> {
-    let hide = !value.is_empty() && !value.starts_with(b"FILE:");
+    let hide = !value.is_empty() && !value.starts_with(FILE_PREFIX.as_bytes());
     hide.then_some(HIDDEN)
 }
 

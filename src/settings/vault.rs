@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use super::values::{Settings, path, text};
 use super::{SettingsError, StoreSettings};
+use crate::durable::SecretSource;
 use crate::net::{ClientCertificate, PlainHttp, TlsOptions};
 use crate::service::vault::config::KUBERNETES_TOKEN;
-use crate::service::vault::{Login, SecretSource, VaultAccess, VaultConfig};
+use crate::service::vault::{Login, VaultAccess, VaultConfig};
 use crate::store::vault_kv::{VaultKvConfig, parse_url};
 use crate::store::{RefreshPolicy, StoreError};
 

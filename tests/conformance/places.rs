@@ -6,12 +6,13 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
+use keyroll::durable::SecretSource;
 use keyroll::keys::KeySpec;
 use keyroll::master_key::file::MasterKeyFile;
 use keyroll::master_key::{self, ProviderOptions};
 use keyroll::secret::DataKey;
 use keyroll::store::KeyStore;
-use keyroll::store::key_file::{Digest, FileKey, KeyFile, KeyFileConfig, NewKey};
+use keyroll::store::key_file::{Digest, KeyFile, KeyFileConfig, NewKey};
 use keyroll::store::keystore::{KeystoreConfig, KeystoreFile, NewKey as NewWrappedKey};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -80,7 +81,7 @@ fn key_file(filekey: &'static str) -> FilePlace {
         let path = path.clone();
         move || KeyFileConfig {
             path: path.clone(),
-            filekey: FileKey::from_setting(filekey.as_bytes()),
+            filekey: SecretSource::from_setting(filekey.as_bytes()),
             digest: Digest::Sha1,
             pbkdf2_rounds: 0,
             strict_permissions: false,

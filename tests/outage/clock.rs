@@ -9,10 +9,10 @@ use std::thread::sleep;
 use std::time::{Duration, SystemTime};
 
 use keyroll::crypto::Algorithm;
+use keyroll::durable::SecretSource;
 use keyroll::keys::Ring;
 use keyroll::net::TlsOptions;
-use keyroll::secret::SecretBytes;
-use keyroll::service::vault::{Login, SecretSource};
+use keyroll::service::vault::Login;
 use keyroll::store::KeyStore;
 use serde_json::json;
 
@@ -202,7 +202,7 @@ fn renewals_and_looks_go_on(clock: &Path) {
     // Without TLS: certificates are meant to end.
     let store = kv_store(
         &format!("http://127.0.0.1:{}/v1/{mount}", bao.plain_port),
-        Login::Token(SecretSource::Value(SecretBytes::new(token.into()))),
+        Login::Token(SecretSource::value(token.as_bytes())),
         TlsOptions::default(),
         PATIENT,
     );

@@ -10,13 +10,14 @@ use std::time::Duration;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use keyroll::crypto::Algorithm;
+use keyroll::durable::SecretSource;
 use keyroll::keys::{NewVersions, Ring};
 use keyroll::master_key::{MasterKey, ProviderOptions, Wrapped, open};
 use keyroll::net::{PlainHttp, TlsOptions};
 use keyroll::notify::Notify;
-use keyroll::secret::{KeystoreKey, SecretBytes};
+use keyroll::secret::KeystoreKey;
 use keyroll::service::aws::LOG_LEVEL;
-use keyroll::service::vault::{Login, SecretSource, VaultAccess, VaultConfig};
+use keyroll::service::vault::{Login, VaultAccess, VaultConfig};
 use keyroll::store::vault_kv::{KvError, VaultKv, VaultKvConfig, parse_url};
 use keyroll::store::{ChangeSource, KeyStore, Rotate, StoreError};
 use serde_json::json;
@@ -243,10 +244,9 @@ const DATA_KEY: &str = "00112233445566778899aabbccddeeff";
 
 impl Kv {
     pub(crate) fn store(&self, request_timeout: Duration) -> VaultKv {
-        let token = SecretBytes::new(Bao::shared().root_token.clone().into());
         kv_store(
             &format!("{}/v1/{}", self.proxy.url(), self.path),
-            Login::Token(SecretSource::Value(token)),
+            Login::Token(SecretSource::value(Bao::shared().root_token.as_bytes())),
             TlsOptions {
                 ca: Some(self.proxy.ca()),
                 client_certificate: None,

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use keyroll::crypto::Algorithm;
 use keyroll::crypto::password::Digest;
 use keyroll::keys::KeySet;
-use keyroll::store::key_file::{FileKey, KeyFile, KeyFileConfig};
+use keyroll::store::key_file::{KeyFile, KeyFileConfig};
 
 use crate::failure::Failure;
 use crate::owner::OwnerArgs;
@@ -58,7 +58,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let mut hindrances = hindrances(&keys, &algorithms);
     let config = KeyFileConfig {
         path: args.to.clone(),
-        filekey: FileKey::None,
+        filekey: None,
         digest: Digest::Sha1,
         pbkdf2_rounds: 0,
         strict_permissions: false,

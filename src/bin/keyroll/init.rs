@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use keyroll::durable::FileError;
+use keyroll::durable::{FileError, SecretSource};
 use keyroll::keys::KeySpec;
 use keyroll::settings::StoreSettings;
 use keyroll::store::StoreError;
-use keyroll::store::key_file::{self, FileKey, KeyFile, KeyFileConfig};
+use keyroll::store::key_file::{self, KeyFile, KeyFileConfig};
 use keyroll::store::keystore::NewKey;
 
 use crate::failure::Failure;
@@ -114,7 +114,7 @@ fn make_key_file(
     keys: &[key_file::NewKey],
     owner: Option<Owner>,
 ) -> Result<(), Failure> {
-    if let FileKey::File(path) = &config.filekey
+    if let Some(path) = config.filekey.as_ref().and_then(SecretSource::file)
         && password_file::create_if_missing(path, owner)?
     {
         terminal::say(&format!("made the password file {}", path.display()));

@@ -7,10 +7,12 @@ use std::path::{Path, absolute};
 
 use keyroll::crypto::Algorithm;
 use keyroll::crypto::password::Digest;
+use keyroll::durable::SecretSource;
+use keyroll::durable::secret_source::FILE_PREFIX;
 use keyroll::keys::KeySpec;
 use keyroll::master_key::Provider;
 use keyroll::settings::{KeystoreSettings, Settings, StoreSettings, shown_secret};
-use keyroll::store::key_file::{FileKey, KeyFileConfig};
+use keyroll::store::key_file::KeyFileConfig;
 
 use crate::failure::Failure;
 use crate::store_args::ChosenStore;
@@ -57,11 +59,11 @@ pub(crate) fn lines(chosen: &ChosenStore, spec: KeySpec) -> Result<Vec<u8>, Fail
 fn key_file(text: &mut Vec<u8>, config: &KeyFileConfig, settings: &Settings) -> io::Result<()> {
     line(text, "keyroll_filename", value("", &absolute(&config.path)?));
     match &config.filekey {
-        FileKey::None => {}
-        FileKey::Password(_) => {
+        None => {}
+        Some(SecretSource::Value(_)) => {
             text.extend(b"# The key file is encrypted with a password, which is not shown:\n#keyroll_filekey = PASSWORD\n");
         }
-        FileKey::File(path) => line(text, "keyroll_filekey", value("FILE:", &absolute(path)?)),
+        Some(SecretSource::File(path)) => line(text, "keyroll_filekey", value(FILE_PREFIX, &absolute(path)?)),
     }
     if config.digest != Digest::Sha1 {
         line(text, "keyroll_digest", config.digest.name());

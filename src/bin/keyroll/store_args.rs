@@ -1,18 +1,19 @@
 //! The arguments that choose a key store: the same in every subcommand.
 
-use std::ffi::{OsStr, OsString};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use keyroll::crypto::password::Digest;
+use keyroll::durable::SecretSource;
 use keyroll::notify::Notify;
 use keyroll::secret::SecretBytes;
 use keyroll::settings::{
     KeystoreSettings, PREFIX, SecretsOfEnvironment, ServerOption, Settings, StoreSettings,
 };
-use keyroll::store::key_file::{FileKey, KeyFileConfig};
+use keyroll::store::key_file::KeyFileConfig;
 
 use crate::failure::Failure;
 use crate::option_files::OptionFileArgs;
@@ -78,9 +79,9 @@ pub(crate) enum FilekeyArg {
 impl From<OsString> for FilekeyArg {
     fn from(text: OsString) -> FilekeyArg {
         let text = SecretBytes::new(text.into_vec());
-        match text.expose().strip_prefix(b"FILE:") {
-            Some(path) => FilekeyArg::File(OsStr::from_bytes(path).into()),
-            None => FilekeyArg::Literal,
+        match SecretSource::from_setting(text.expose()) {
+            Some(SecretSource::File(path)) => FilekeyArg::File(path),
+            _ => FilekeyArg::Literal,
         }
     }
 }
@@ -155,9 +156,9 @@ pub(crate) fn key_file_at(
     Ok(KeyFileConfig {
         path: path.into(),
         filekey: match filekey {
-            Some(FilekeyArg::File(path)) => FileKey::File(path.clone()),
+            Some(FilekeyArg::File(path)) => Some(SecretSource::File(path.clone())),
             Some(FilekeyArg::Literal) => return Err(Failure::LiteralFilekey),
-            None => FileKey::from_setting(settings.environment.filekey.expose()),
+            None => SecretSource::from_setting(settings.environment.filekey.expose()),
         },
         digest: digest.unwrap_or(Digest::Sha1),
         pbkdf2_rounds: pbkdf2_rounds.unwrap_or(0),

@@ -5,11 +5,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::VaultError;
-use crate::durable::{LoosePermissions, permissions};
+use crate::durable::{LoosePermissions, SecretSource, permissions};
 use crate::net::{ClientCertificate, PlainHttp, TlsOptions, Url};
-use crate::secret::SecretBytes;
-use crate::service::body::{copy, read_secret};
 
 /// Where a service account's token lies in a pod of Kubernetes.
 pub(crate) const KUBERNETES_TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
@@ -52,13 +49,11 @@ impl VaultAccess {
             | Some(Login::Jwt { jwt: source, .. }) => Some(source),
             Some(Login::Certificate { .. }) | None => None,
         };
-        let secret = secret.and_then(|source| match source {
-            SecretSource::File(path) if path != Path::new(KUBERNETES_TOKEN) => Some(path),
-            _ => None,
-        });
-        let key = self.tls.client_certificate.as_ref().map(|files| &files.key);
+        let secret = secret.and_then(SecretSource::file);
+        let secret = secret.filter(|path| *path != Path::new(KUBERNETES_TOKEN));
+        let key = self.tls.client_certificate.as_ref().map(|files| &*files.key);
         let files = secret.into_iter().chain(key);
-        files.filter_map(|path| permissions::check_path(path)).collect()
+        files.filter_map(permissions::check_path).collect()
     }
 
     /// What the environment says, in the variables of Vault's own command: `VAULT_TOKEN`,
@@ -126,46 +121,6 @@ impl Login {
     }
 }
 
-/// A secret, or the file that holds it.
-#[derive(Debug)]
-pub enum SecretSource {
-    /// The secret itself.
-    Value(SecretBytes),
-    /// A file, whose line ends are not part of the secret.
-    File(PathBuf),
-}
-
-impl Clone for SecretSource {
-    fn clone(&self) -> Self {
-        match self {
-            SecretSource::Value(secret) => SecretSource::Value(copy(secret.expose())),
-            SecretSource::File(path) => SecretSource::File(path.clone()),
-        }
-    }
-}
-
-impl SecretSource {
-    /// What a setting says: the secret, or `FILE:path`; `None` if it is empty.
-    pub fn from_setting(setting: &[u8]) -> Option<SecretSource> {
-        match setting.strip_prefix(b"FILE:") {
-            _ if setting.is_empty() => None,
-            Some(path) => Some(SecretSource::File(PathBuf::from(OsStr::from_bytes(path)))),
-            None => Some(SecretSource::Value(copy(setting))),
-        }
-    }
-
-    /// The secret. Errors: [`VaultError::SecretFile`].
-    pub(super) fn get(&self) -> Result<SecretBytes, VaultError> {
-        match self {
-            SecretSource::Value(secret) => Ok(copy(secret.expose())),
-            SecretSource::File(path) => read_secret(path).map_err(|source| VaultError::SecretFile {
-                path: path.clone(),
-                source,
-            }),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs::{self, Permissions};
@@ -225,19 +180,7 @@ mod tests {
         let mut access = VaultAccess::from_environment(|_| None, Duration::ZERO);
         access.login = Some(Login::Token(SecretSource::File(directory.path().join("none"))));
         assert!(access.loose_files().is_empty());
-        access.login = Some(Login::Token(SecretSource::Value(copy(b"x"))));
+        access.login = Some(Login::Token(SecretSource::value(b"x")));
         assert!(access.loose_files().is_empty());
-    }
-
-    #[test]
-    fn a_secret_is_read_from_a_file_and_a_pipe_is_not_waited_for() {
-        let directory = tempfile::tempdir().unwrap();
-        let (file, pipe) = (directory.path().join("file"), directory.path().join("pipe"));
-        std::fs::write(&file, " s.token\r\n").unwrap();
-        let secret = SecretSource::File(file).get().unwrap();
-        assert_eq!(secret.expose(), b"s.token");
-        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
-        let error = SecretSource::File(pipe).get().unwrap_err().to_string();
-        assert!(error.ends_with("pipe: not a regular file"), "{error}");
     }
 }

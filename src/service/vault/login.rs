@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 use serde::Deserialize;
 
 use super::{Login, Method, Refusal, Repeat, SecretText, VaultClient, VaultError};
+use crate::durable::SecretSource;
 use crate::net::Deadline;
 use crate::secret::SecretBytes;
-use crate::service::body::copy;
+use crate::service::body::CREDENTIAL;
 
 /// A renewal that failed is not tried again sooner.
 const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
@@ -40,7 +41,7 @@ impl VaultToken {
     }
 
     pub(super) fn copy(&self) -> SecretBytes {
-        copy(self.value.expose())
+        SecretBytes::copy_of(self.value.expose())
     }
 
     /// The time until [`VaultClient::keep_token`] has something to do.
@@ -110,18 +111,18 @@ impl VaultClient {
             return Err(self.refused("", Refusal::NoToken));
         };
         let (mount, body) = match login {
-            Login::Token(source) => return self.adopt(source.get()?, deadline),
+            Login::Token(source) => return self.adopt(secret_of(source)?, deadline),
             Login::AppRole {
                 mount,
                 role_id,
                 secret_id,
             } => {
-                let secret_id = secret_id.get()?;
+                let secret_id = secret_of(secret_id)?;
                 let secret_id = String::from_utf8_lossy(secret_id.expose());
                 (mount, body_of(&[("role_id", role_id), ("secret_id", &secret_id)]))
             }
             Login::Jwt { mount, role, jwt } => {
-                let jwt = jwt.get()?;
+                let jwt = secret_of(jwt)?;
                 let jwt = String::from_utf8_lossy(jwt.expose());
                 (mount, body_of(&[("role", role), ("jwt", &jwt)]))
             }
@@ -149,7 +150,7 @@ impl VaultClient {
                 };
             }
         };
-        let value = copy(auth.client_token.as_bytes());
+        let value = SecretBytes::copy_of(auth.client_token.as_bytes());
         Ok(VaultToken::new(value, auth.lease_duration, auth.renewable))
     }
 
@@ -207,6 +208,17 @@ impl VaultClient {
     }
 }
 
+/// What we log in with.
+fn secret_of(source: &SecretSource) -> Result<SecretBytes, VaultError> {
+    match source {
+        SecretSource::Value(secret) => Ok(SecretBytes::copy_of(secret)),
+        SecretSource::File(path) => CREDENTIAL.read_at(path).map_err(|error| VaultError::SecretFile {
+            path: path.clone(),
+            source: error.into(),
+        }),
+    }
+}
+
 /// A JSON object of texts.
 fn body_of(members: &[(&str, &str)]) -> SecretBytes {
     let length: usize = members.iter().map(|(name, value)| name.len() + value.len()).sum();
@@ -216,4 +228,21 @@ fn body_of(members: &[(&str, &str)]) -> SecretBytes {
     // Strings cannot fail to serialise.
     let _ = serde_json::to_writer(body.expose_mut(), &members);
     body
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_read_from_a_file_and_a_pipe_is_not_waited_for() {
+        let directory = tempfile::tempdir().unwrap();
+        let (file, pipe) = (directory.path().join("file"), directory.path().join("pipe"));
+        std::fs::write(&file, " s.token\r\n").unwrap();
+        let secret = secret_of(&SecretSource::File(file)).unwrap();
+        assert_eq!(secret.expose(), b"s.token");
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let error = secret_of(&SecretSource::File(pipe)).unwrap_err().to_string();
+        assert!(error.ends_with("pipe: not a regular file"), "{error}");
+    }
 }

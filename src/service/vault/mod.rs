@@ -15,16 +15,16 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-pub use config::{Login, SecretSource, VaultAccess, VaultConfig};
+pub use config::{Login, VaultAccess, VaultConfig};
 pub use error::{Refusal, VaultError};
 use login::VaultToken;
 
 use crate::cancel::{Mutex, MutexGuard};
+use crate::durable::SecretSource;
 use crate::net::retry::MOST_ATTEMPTS;
 use crate::net::{Deadline, HttpClient, HttpOptions, Method, NetError, Request, Response, Url, retry};
 use crate::secret::SecretBytes;
 use crate::service::ServiceError;
-use crate::service::body::copy;
 
 /// Text of an answer that may be secret; wiped.
 pub type SecretText = zeroize::Zeroizing<String>;
@@ -284,7 +284,7 @@ impl VaultClient {
         if !body.is_empty() {
             request = request
                 .header("Content-Type", b"application/json")
-                .body(copy(body));
+                .body(SecretBytes::copy_of(body));
         }
         Ok(request)
     }

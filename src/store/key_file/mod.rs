@@ -10,7 +10,7 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-pub use config::{Digest, FileKey, KeyFileConfig};
+pub use config::{Digest, KeyFileConfig};
 pub(super) use encrypted::is_encrypted;
 
 use self::format::KeyText;
@@ -18,7 +18,8 @@ use super::error::{StoreError, Warning};
 use super::new_keys::{named_twice, next_names, not_an_id, random_key};
 use super::{KeyStore, KeysAdded, Loaded, Rotate};
 use crate::durable::replace::{Previous, Replacement};
-use crate::durable::{FileError, FileKind, lock, read, replace};
+use crate::durable::secret_source::{NoSecret, SecretKind};
+use crate::durable::{FileError, FileKind, SecretSource, lock, read, replace};
 use crate::keys::set::{Inserted, KeyName, KeySet};
 use crate::keys::{NewVersions, Ring};
 use crate::secret::SecretBytes;
@@ -27,8 +28,12 @@ use crate::secret::SecretBytes;
 /// keystore. (file_key_management reads 1 MiB.)
 pub const FILE_SIZE_LIMIT: u64 = 32 * 1024 * 1024;
 
-/// The longest password that a file may hold, in bytes (as in file_key_management).
-const FILEKEY_LIMIT: u64 = 256;
+/// The password of a key file, as file_key_management reads it from a file.
+static PASSWORD: SecretKind = SecretKind {
+    limit: 256,
+    may_be_pipe: true,
+    trim: without_line_ends,
+};
 
 /// What a key file is to those who look after it.
 static KIND: FileKind = FileKind {
@@ -139,7 +144,7 @@ impl KeyFile {
                 let text = encrypted::open(bytes.expose(), &SecretBytes::default(), &self.config);
                 return KeyText::parse(text.ok_or_else(wrong_key)?).map_err(|_| wrong_key());
             }
-            None => SecretBytes::new(bytes.expose().to_vec()),
+            None => SecretBytes::copy_of(bytes.expose()),
             Some(_) if !encrypted::is_encrypted(bytes.expose()) => {
                 return Err(StoreError::NotEncrypted { path: path.clone() });
             }
@@ -188,34 +193,25 @@ impl KeyFile {
     /// The password that the settings give, if they give one.
     fn password(&self, warnings: &mut Vec<Warning>) -> Result<Option<SecretBytes>, StoreError> {
         let path = match &self.config.filekey {
-            FileKey::None => return Ok(None),
-            FileKey::Password(password) => return Ok(Some(SecretBytes::new(password.to_vec()))),
-            FileKey::File(path) => path,
+            None => return Ok(None),
+            Some(SecretSource::Value(password)) => return Ok(Some(SecretBytes::copy_of(password))),
+            Some(SecretSource::File(path)) => path,
         };
-        // A shell passes the output of a command as a pipe.
-        let file = read::open_any(path)?;
+        let file = PASSWORD.open(path)?;
         warnings.extend(Warning::of_permissions(
             &file,
             path,
             self.config.strict_permissions,
         )?);
-        let too_long = || StoreError::FilekeyTooLong { path: path.clone() };
-        // Two more, for a line end.
-        let mut password = read::up_to(&file, path, FILEKEY_LIMIT + 2)?.ok_or_else(too_long)?;
-        let bytes = password.expose_mut();
-        let length = bytes
-            .iter()
-            .rposition(|byte| !b"\r\n".contains(byte))
-            .map_or(0, |last| last + 1);
-        bytes.truncate(length);
-        if length as u64 > FILEKEY_LIMIT {
-            return Err(too_long());
-        }
-        if length == 0 {
-            let source = io::Error::new(io::ErrorKind::UnexpectedEof, "there is no password in it");
-            let path = path.clone();
-            return Err(FileError::ReadFailed { path, source }.into());
-        }
+        let password = PASSWORD.read(&file, path).map_err(|error| match error {
+            NoSecret::File(error) => StoreError::File(error),
+            NoSecret::TooLong => StoreError::FilekeyTooLong { path: path.clone() },
+            NoSecret::Empty => {
+                let source = io::Error::new(io::ErrorKind::UnexpectedEof, "there is no password in it");
+                let path = path.clone();
+                FileError::ReadFailed { path, source }.into()
+            }
+        })?;
         // A key file may soon hang on what a killed process has written.
         replace::settle(&file, path)?;
         Ok(Some(password))
@@ -282,6 +278,12 @@ impl KeyStore for KeyFile {
     }
 }
 
+/// The text of a password's file without the line ends at its end.
+fn without_line_ends(text: &[u8]) -> &[u8] {
+    let last = text.iter().rposition(|byte| !b"\r\n".contains(byte));
+    &text[..last.map_or(0, |last| last + 1)]
+}
+
 /// Version 1 of each of these keys.
 fn new_keys(wanted: &[NewKey]) -> Result<KeySet, StoreError> {
     let mut keys = KeySet::default();
@@ -310,7 +312,7 @@ mod tests {
         std::fs::write(&path, &text).unwrap();
         let store = KeyFile::new(KeyFileConfig {
             path: path.clone(),
-            filekey: FileKey::None,
+            filekey: None,
             digest: Digest::Sha1,
             pbkdf2_rounds: 0,
             strict_permissions: false,

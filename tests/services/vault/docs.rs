@@ -4,8 +4,9 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use keyroll::durable::SecretSource;
 use keyroll::keys::NewVersions;
-use keyroll::service::vault::{Login, SecretSource};
+use keyroll::service::vault::Login;
 use keyroll::settings::variables;
 use keyroll::store::{KeyStore, Rotate};
 

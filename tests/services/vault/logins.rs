@@ -3,9 +3,9 @@
 use std::thread::sleep;
 use std::time::Duration;
 
+use keyroll::durable::SecretSource;
 use keyroll::net::ClientCertificate;
-use keyroll::secret::SecretBytes;
-use keyroll::service::vault::{Login, SecretSource};
+use keyroll::service::vault::Login;
 use keyroll::store::KeyStore;
 use keyroll::store::vault_kv::{VaultKv, VaultKvConfig};
 use serde_json::{Value, json};
@@ -25,7 +25,7 @@ fn mount_with_key(bao: &Bao) -> String {
 }
 
 fn secret(text: &str) -> SecretSource {
-    SecretSource::Value(SecretBytes::new(text.into()))
+    SecretSource::value(text.as_bytes())
 }
 
 fn refused(store: &VaultKv, words: &str) {

@@ -5,8 +5,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use keyroll::durable::SecretSource;
 use keyroll::store::KeyStore;
-use keyroll::store::key_file::{Digest, FileKey, KeyFile, KeyFileConfig};
+use keyroll::store::key_file::{Digest, KeyFile, KeyFileConfig};
 use tempfile::TempDir;
 
 use test_support::programs::{self, Keys, plain_keys};
@@ -111,7 +112,7 @@ impl Place {
 pub(crate) fn config(path: &Path, filekey: &str) -> KeyFileConfig {
     KeyFileConfig {
         path: path.into(),
-        filekey: FileKey::from_setting(filekey.as_bytes()),
+        filekey: SecretSource::from_setting(filekey.as_bytes()),
         digest: Digest::Sha1,
         pbkdf2_rounds: 0,
         strict_permissions: false,

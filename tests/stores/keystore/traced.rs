@@ -10,7 +10,7 @@ use keyroll::keys::KeySpec;
 use keyroll::master_key::file::MasterKeyFile;
 use keyroll::master_key::{self, ProviderOptions};
 use keyroll::store::KeyStore;
-use keyroll::store::key_file::{Digest, FileKey, KeyFile, KeyFileConfig, NewKey as NewFileKey};
+use keyroll::store::key_file::{Digest, KeyFile, KeyFileConfig, NewKey as NewFileKey};
 use keyroll::store::keystore::{KeystoreConfig, KeystoreFile, NewKey};
 use tempfile::TempDir;
 
@@ -82,7 +82,7 @@ impl Traced {
     fn key_file_config(&self) -> KeyFileConfig {
         KeyFileConfig {
             path: self.path.clone(),
-            filekey: FileKey::None,
+            filekey: None,
             digest: Digest::Sha1,
             pbkdf2_rounds: 0,
             strict_permissions: false,

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use keyroll::crypto::Algorithm;
+use keyroll::durable::SecretSource;
 use keyroll::keys::Ring;
 use keyroll::net::{PlainHttp, TlsOptions};
-use keyroll::secret::SecretBytes;
-use keyroll::service::vault::{Login, SecretSource, VaultAccess, VaultConfig};
+use keyroll::service::vault::{Login, VaultAccess, VaultConfig};
 use keyroll::store::vault_kv::{VaultKv, VaultKvConfig, parse_url};
 use keyroll::store::{Changes, KeyStore, Loaded, StoreError};
 use serde_json::json;
@@ -19,7 +19,7 @@ pub const KEY: &str = "00112233445566778899aabbccddeeff";
 pub const LONG_KEY: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
 
 pub fn token(token: &str) -> Option<Login> {
-    Some(Login::Token(SecretSource::Value(SecretBytes::new(token.into()))))
+    Some(Login::Token(SecretSource::value(token.as_bytes())))
 }
 
 pub fn access(bao: &Bao, login: Option<Login>) -> VaultAccess {

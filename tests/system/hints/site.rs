@@ -8,10 +8,11 @@ use std::process::{Command, Output};
 use std::time::Duration;
 
 use keyroll::crypto::Algorithm;
+use keyroll::durable::SecretSource;
 use keyroll::keys::{KeySet, KeySpec, NewVersions, Ring};
 use keyroll::master_key::file::MasterKeyFile;
 use keyroll::master_key::{self, ProviderOptions};
-use keyroll::store::key_file::{Digest, FileKey, KeyFile, KeyFileConfig};
+use keyroll::store::key_file::{Digest, KeyFile, KeyFileConfig};
 use keyroll::store::keystore::{KeystoreConfig, KeystoreFile, NewKey};
 use keyroll::store::mark::StoreSeen;
 use keyroll::store::{KeyStore, MarkFile, Rotate};
@@ -137,7 +138,7 @@ impl Site {
     pub(crate) fn key_file_config(&self, name: &str, filekey: &str) -> KeyFileConfig {
         KeyFileConfig {
             path: self.path(name),
-            filekey: FileKey::from_setting(filekey.as_bytes()),
+            filekey: SecretSource::from_setting(filekey.as_bytes()),
             digest: Digest::Sha1,
             pbkdf2_rounds: 0,
             strict_permissions: false,

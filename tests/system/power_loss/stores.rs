@@ -6,12 +6,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use keyroll::crypto::Algorithm;
+use keyroll::durable::SecretSource;
 use keyroll::durable::replace::{Previous, Replacement, leftovers, previous_path, replace};
 use keyroll::durable::{FileError, FileKind, lock, read};
 use keyroll::keys::{Fingerprint, KeyName, KeySet, NewVersions, Ring};
 use keyroll::master_key::{self, MasterKey, ProviderOptions, key_list::KeyList};
 use keyroll::secret::DataKey;
-use keyroll::store::key_file::{Digest, FileKey, KeyFile, KeyFileConfig};
+use keyroll::store::key_file::{Digest, KeyFile, KeyFileConfig};
 use keyroll::store::keystore::{KeystoreConfig, KeystoreFile};
 use keyroll::store::mark::MarkFile;
 use keyroll::store::{KeyStore, Rotate};
@@ -220,7 +221,7 @@ pub(crate) fn key_file_config(root: &Path, file: &str, password: Option<&str>) -
     let filekey = password.map(|password| format!("FILE:{}", root.join(password).display()));
     KeyFileConfig {
         path: root.join(file),
-        filekey: FileKey::from_setting(filekey.unwrap_or_default().as_bytes()),
+        filekey: SecretSource::from_setting(filekey.unwrap_or_default().as_bytes()),
         digest: Digest::Sha1,
         pbkdf2_rounds: 0,
         strict_permissions: false,

@@ -4,11 +4,11 @@
 use std::path::{Path, PathBuf};
 
 use keyroll::crypto::password::Digest;
+use keyroll::durable::SecretSource;
 use keyroll::durable::permissions::shell_word;
 use keyroll::keys::{Comparison, Differing, KeyName, KeySet};
-use keyroll::secret::LockedMemory;
 use keyroll::settings::{KeystoreSettings, StoreSettings};
-use keyroll::store::key_file::{FileKey, KeyFileConfig};
+use keyroll::store::key_file::KeyFileConfig;
 use keyroll::store::mark::{Lost, StoreSeen};
 use keyroll::store::{MarkFile, StoreFile};
 
@@ -95,15 +95,11 @@ impl AgainstArgs {
         let mut second = key_file_at(path, filekey, digest, rounds, &chosen.settings)?;
         second.strict_permissions = false;
         if filekey.is_none() {
-            match first.map(|first| &first.filekey) {
+            second.filekey = match kind {
                 // What opens the first one is no reason to refuse a plain file.
-                _ if kind == StoreFile::PlainKeyFile => second.filekey = FileKey::None,
-                Some(FileKey::File(path)) => second.filekey = FileKey::File(path.clone()),
-                Some(FileKey::Password(password)) => {
-                    second.filekey = FileKey::Password(LockedMemory::copy_of(password));
-                }
-                Some(FileKey::None) | None => {}
-            }
+                StoreFile::PlainKeyFile => None,
+                _ => first.and_then(|first| first.filekey.clone()).or(second.filekey),
+            };
         }
         Ok(second)
     }
@@ -123,10 +119,10 @@ fn add_command(first: &KeystoreSettings, second: &StoreSettings) -> Option<Strin
         ),
         StoreSettings::KeyFile(second) => {
             let mut from = format!("--from-filename {}", shell_word(&second.path));
-            if let FileKey::File(path) = &second.filekey {
+            if let Some(path) = second.filekey.as_ref().and_then(SecretSource::file) {
                 from += &format!(" --from-filekey FILE:{}", shell_word(path));
             }
-            if !matches!(second.filekey, FileKey::None) {
+            if second.filekey.is_some() {
                 from += &format!(
                     " --from-digest {} --from-use-pbkdf2 {}",
                     second.digest.name(),

@@ -4,10 +4,9 @@ use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use keyroll::durable::{permissions, replace};
+use keyroll::durable::{SecretSource, permissions, replace};
 use keyroll::master_key::{Provider, file_of};
 use keyroll::settings::StoreSettings;
-use keyroll::store::key_file::FileKey;
 
 use super::report::Report;
 use crate::owner;
@@ -48,9 +47,8 @@ impl Files {
         };
         match store {
             StoreSettings::KeyFile(config) => {
-                if let FileKey::File(path) = &config.filekey {
-                    files.secret = Some(file("password file", path));
-                }
+                let path = config.filekey.as_ref().and_then(SecretSource::file);
+                files.secret = path.map(|path| file("password file", path));
             }
             StoreSettings::Keystore(keystore) => {
                 let path = keystore.path.canonicalize().unwrap_or(keystore.path.clone());

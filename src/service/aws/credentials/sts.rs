@@ -1,6 +1,7 @@
 //! Roles: temporary credentials from the Security Token Service (AWS STS API Reference,
 //! `AssumeRole` and `AssumeRoleWithWebIdentity`).
 
+use std::io;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -12,7 +13,7 @@ use crate::service::aws::api::{ApiCall, ApiClient};
 use crate::service::aws::endpoint::Service;
 use crate::service::aws::profile::Properties;
 use crate::service::aws::signature::push_encoded;
-use crate::service::body::read_secret;
+use crate::service::body::CREDENTIAL;
 
 /// A role to be taken on.
 #[derive(Clone, Debug, Default)]
@@ -118,7 +119,8 @@ impl Role {
 
 /// The token that a file holds now.
 pub(super) fn token_of(file: &Path) -> Result<SecretBytes, AwsError> {
-    read_secret(file).map_err(|error| {
+    CREDENTIAL.read_at(file).map_err(|error| {
+        let error = io::Error::from(error);
         let reason = format!("cannot read the token in {}: {error}", file.display());
         AwsError::settings(
             reason,

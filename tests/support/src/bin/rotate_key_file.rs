@@ -14,8 +14,9 @@ use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use keyroll::durable::SecretSource;
 use keyroll::keys::{KeyName, NewVersions};
-use keyroll::store::key_file::{Digest, FileKey, KeyFile, KeyFileConfig, NewKey};
+use keyroll::store::key_file::{Digest, KeyFile, KeyFileConfig, NewKey};
 use keyroll::store::{KeyStore, Rotate, StoreError};
 use test_support::programs::print_names;
 
@@ -30,7 +31,7 @@ fn main() -> ExitCode {
     };
     let config = KeyFileConfig {
         path: path.into(),
-        filekey: FileKey::from_setting(filekey.as_bytes()),
+        filekey: SecretSource::from_setting(filekey.as_bytes()),
         digest: Digest::Sha1,
         pbkdf2_rounds: 0,
         strict_permissions: false,
