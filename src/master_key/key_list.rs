@@ -2,8 +2,8 @@
 //! providers whose key is in a file.
 //!
 //! ```text
-//! # comment, or nothing
-//! 1;00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff     version;key, 64 hexadecimal digits
+//! # comment, or nothing; else version;key, 64 hexadecimal digits, and nothing behind them
+//! 1;00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff
 //! 2;ffeeddccbbaa99887766554433221100ffeeddccbbaa99887766554433221100
 //! ```
 //!

@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod credential;
+mod documented;
 mod exec;
 mod file;
 mod trust;

@@ -4,6 +4,7 @@
 //! file systems (unshare, mount), other users (setpriv). Debian: `apt-get install strace util-linux openssl`.
 
 mod create;
+mod documented;
 mod environment;
 mod faults;
 mod format;

@@ -11,5 +11,6 @@ mod settle;
 mod support;
 mod taken_back;
 mod tampering;
+mod texts;
 mod together;
 mod traced;

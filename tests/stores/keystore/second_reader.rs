@@ -17,12 +17,12 @@ use openssl::symm::{Cipher, encrypt_aead};
 
 use super::support::{Handle, Keys, Place, TestMasterKey, options, plain_keys};
 
-const EXAMPLE: &str = include_str!("vectors/keystore");
+pub(super) const EXAMPLE: &str = include_str!("vectors/keystore");
 const DOCUMENT: &str = include_str!("../../../docs/keystore-format.md");
 const MASTER_KEY: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
-const KEYSTORE_KEY: &str = "2b420b53612420dd57d6dd3a4021c67a86ef2b174543efe75a48dc960d57bbc7";
+pub(super) const KEYSTORE_KEY: &str = "2b420b53612420dd57d6dd3a4021c67a86ef2b174543efe75a48dc960d57bbc7";
 
-fn unhex<const N: usize>(digits: &str) -> [u8; N] {
+pub(super) fn unhex<const N: usize>(digits: &str) -> [u8; N] {
     hex::decode(digits).unwrap().try_into().unwrap()
 }
 
@@ -37,12 +37,12 @@ fn secret(name: &str) -> String {
     digits.trim_end_matches("` |").to_owned()
 }
 
-fn second_reader(file: &Path, keystore_key: &str) -> Output {
+pub(super) fn second_reader(files: &[&Path], keystore_key: &str) -> Output {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/stores/keystore/vectors/read_keystore.py");
     Command::new("python3")
         .arg("-B")
         .arg(script)
-        .arg(file)
+        .args(files)
         .arg(keystore_key)
         .output()
         .unwrap()
@@ -149,12 +149,12 @@ fn the_example_is_what_openssl_and_the_document_make_of_its_secrets() {
 #[test]
 fn a_second_reader_opens_the_example_as_the_document_shows() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/stores/keystore/vectors/keystore");
-    let output = printed(&second_reader(&path, KEYSTORE_KEY));
+    let output = printed(&second_reader(&[&path], KEYSTORE_KEY));
     assert!(
         DOCUMENT.contains(&format!("{KEYSTORE_KEY}\n{output}```")),
         "{output}"
     );
-    let refused = second_reader(&path, &"00".repeat(32));
+    let refused = second_reader(&[&path], &"00".repeat(32));
     assert_eq!(
         String::from_utf8_lossy(&refused.stderr),
         "refused: the keystore key is another one\n"
@@ -177,7 +177,7 @@ fn a_second_reader_opens_what_has_been_through_every_kind_of_write() {
     let key = Handle(other)
         .unwrap(&document.master_key.wrapped, &document.uuid.to_string())
         .unwrap();
-    let output = printed(&second_reader(&place.path, &hex::encode(key.expose())));
+    let output = printed(&second_reader(&[&place.path], &hex::encode(key.expose())));
     let mut lines: Vec<&str> = output.lines().collect();
     lines.sort_unstable();
     let mut wanted = as_printed(&keys);

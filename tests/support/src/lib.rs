@@ -3,6 +3,7 @@
 
 pub mod aws;
 pub mod certificates;
+pub mod documented;
 pub mod fault_proxy;
 pub mod forgery;
 pub mod master_keys;

@@ -1,16 +1,20 @@
 #!/usr/bin/env python3
 """A second reader of keystores, written from docs/keystore-format.md with nothing but Python's standard library.
 
-    read_keystore.py FILE KEYSTORE_KEY_IN_HEX
+    read_keystore.py FILE... KEYSTORE_KEY_IN_HEX
 
-Prints `id;version;algorithm;key in hex` of each data key, in the order of the file, or says why it refuses.
+Prints `id;version;algorithm;key in hex` of each data key, in the order of the file, or says why it refuses. Of several files
+it prints that one after the other, and a line `end of FILE` behind each.
 """
 
 import base64
+import datetime
 import hashlib
 import hmac
 import json
+import re
 import sys
+import unicodedata
 
 
 class Refused(Exception):
@@ -38,13 +42,50 @@ def record(line, *names):
         require(len(dict(pairs)) == len(pairs), "a member stands twice")
         return dict(pairs)
 
+    def number(digits):
+        require(not digits.startswith("-"), "a number has a sign")
+        return int(digits)
+
     def fraction(_):
         raise Refused("a number is not whole")
 
     require(line.startswith(b"{"), "a line is no object")
-    found = json.loads(line.decode("utf-8"), object_pairs_hook=members, parse_float=fraction, parse_constant=fraction)
+    found = json.loads(
+        line.decode("utf-8"), object_pairs_hook=members, parse_int=number, parse_float=fraction, parse_constant=fraction
+    )
     require(set(found) == set(names), "the members of a record are others")
     return [found[name] for name in names]
+
+
+def integer(value, last):
+    """A number from 1 to `last`; `true` is none."""
+    require(type(value) is int and 1 <= value <= last, "a number is none, or out of its range")
+    return value
+
+
+def string(value):
+    """A string without half a surrogate pair."""
+    require(isinstance(value, str), "a value is no string")
+    value.encode("utf-8")
+    return value
+
+
+def time(value):
+    """RFC 3339 in UTC and whole seconds, of the years 1970 to 9999; a second 60 may stand in any minute."""
+    parts = re.fullmatch(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)Z", string(value), re.ASCII)
+    require(parts, "a time is none")
+    year, month, day, hour, minute, second = map(int, parts.groups())
+    datetime.datetime(year, month, day, hour, minute, min(second, 59))
+    require(year >= 1970 and second <= 60, "a time is out of its range")
+    return value
+
+
+def b64(value, lengths):
+    """Bytes in base64, as many as one of these lengths, written in the only way."""
+    decoded = base64.b64decode(string(value), validate=True)
+    require(base64.b64encode(decoded).decode() == value, "base64 is not written as it should be")
+    require(len(decoded) in lengths, "base64 has another length")
+    return decoded
 
 
 def hkdf(key, salt, info, length):
@@ -135,11 +176,12 @@ def gcm_open(key, nonce, sealed, aad):
     return bytes(a ^ b for a, b in zip(ciphertext, stream))
 
 
-def b64(text):
-    return base64.b64decode(text, validate=True)
+# What each algorithm's keys may be long, in bits.
+ALGORITHMS = {"aes_cbc": (128, 192, 256), "aes_ctr": (128, 192, 256), "aes_256_xts": (256,)}
 
 
 def read(text, keystore_key):
+    require(len(text) <= 64 << 20, "it is too long")
     require(text.startswith(b"keyroll keystore "), "it is no keystore")
     require(text.startswith(b"keyroll keystore 1\n"), "its version is not known")
     checked, checksum = split_last_line(text, b"checksum")
@@ -147,33 +189,53 @@ def read(text, keystore_key):
     signed, mac = split_last_line(checked, b"mac")
     _, keystore, master_key, *keys = signed.split(b"\n")[:-1]
     uuid, generation, created = record(keystore, "uuid", "generation", "created")
-    _, _, _, _, check = record(master_key, "provider", "key_version", "wrapped", "wrapped_at", "key_check")
+    require(re.fullmatch("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", string(uuid)), "the UUID is none")
+    integer(generation, (1 << 53) - 1)
+    time(created)
+    provider, key_version, wrapped, wrapped_at, check = record(
+        master_key, "provider", "key_version", "wrapped", "wrapped_at", "key_check"
+    )
+    require(len(string(provider).encode("utf-8")) <= 4096, "the provider is too long")
+    require(all(unicodedata.category(c) != "Cc" for c in provider), "the provider holds a control character")
+    require(re.fullmatch("[ -~]{0,512}", string(key_version)), "the version of the master key is none")
+    b64(wrapped, range(1, 16385))
+    time(wrapped_at)
 
     salt = bytes.fromhex(uuid.replace("-", ""))
     wrapping_key = hkdf(keystore_key, salt, b"keyroll keystore v1 wrapping key", 32)
     mac_key = hkdf(keystore_key, salt, b"keyroll keystore v1 mac key", 32)
     key_check = hkdf(keystore_key, salt, b"keyroll keystore v1 key check", 8)
-    require(hmac.compare_digest(key_check, b64(check)), "the keystore key is another one")
+    require(hmac.compare_digest(key_check, b64(check, [8])), "the keystore key is another one")
     require(hmac.compare_digest(mac, hmac.digest(mac_key, signed, "sha256")), "it was changed")
 
+    names = set()
     for key in keys:
         *bound, nonce, wrapped = record(key, "id", "version", "algorithm", "bits", "created", "nonce", "wrapped")
+        id, version, algorithm, bits, created = bound
+        require(bits in ALGORITHMS.get(string(algorithm), ()), "an algorithm is not known, or its keys have other lengths")
+        name = (integer(id, (1 << 32) - 1), integer(version, (1 << 32) - 2), integer(bits, 256))[:2]
+        require(name not in names, "a version stands twice")
+        names.add(name)
+        time(created)
         aad = " ".join(map(str, [uuid, *bound])).encode("ascii")
-        data_key = gcm_open(wrapping_key, b64(nonce), b64(wrapped), aad)
-        id, version, algorithm, bits, _ = bound
-        require(len(data_key) * 8 == bits, "a data key has another length")
+        data_key = gcm_open(wrapping_key, b64(nonce, [12]), b64(wrapped, [bits // 8 + 16]), aad)
         yield f"{id};{version};{algorithm};{data_key.hex()}"
 
 
 def main():
-    path, keystore_key = sys.argv[1:]
-    with open(path, "rb") as file:
-        text = file.read()
-    try:
-        for line in list(read(text, bytes.fromhex(keystore_key))):
-            print(line)
-    except (Refused, KeyError, ValueError) as error:
-        sys.exit(f"refused: {error}")
+    *paths, keystore_key = sys.argv[1:]
+    for path in paths:
+        with open(path, "rb") as file:
+            text = file.read()
+        try:
+            for line in list(read(text, bytes.fromhex(keystore_key))):
+                print(line)
+        except (Refused, KeyError, ValueError) as error:
+            if len(paths) == 1:
+                sys.exit(f"refused: {error}")
+            print(f"refused: {error}")
+        if len(paths) > 1:
+            print(f"end of {path}")
 
 
 if __name__ == "__main__":
