@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use keyroll::crypto::Algorithm;
 use keyroll::keys::{KeyName, KeySet, KeySpec, NewVersions, Ring};
 use keyroll::master_key::file::MasterKeyFile;
-use keyroll::master_key::{self, MasterKey, MasterKeyError, ProviderOptions, Wrapped};
+use keyroll::master_key::{MasterKey, MasterKeyError, ProviderOptions, Wrapped};
 use keyroll::secret::{DataKey, KeystoreKey};
 use keyroll::store::keystore::{KeystoreConfig, KeystoreFile};
 use keyroll::store::{KeyStore, Rotate};
@@ -69,18 +69,17 @@ fn main() {
     MasterKeyFile::create(&master, None).unwrap();
     let nanoseconds = Arc::new(AtomicU64::new(0));
     let open = || {
-        let options = ProviderOptions::of_this_process(Duration::from_secs(15));
-        let provider = master_key::open(&format!("file:{}", master.display()), &options).unwrap();
-        KeystoreFile::new(KeystoreConfig {
+        let config = KeystoreConfig {
             path: path.clone(),
-            master_key: Box::new(Timed {
-                provider,
-                nanoseconds: Arc::clone(&nanoseconds),
-            }),
-            options,
+            master_key: format!("file:{}", master.display()),
+            options: ProviderOptions::of_this_process(Duration::from_secs(15)),
             strict_permissions: false,
-        })
-        .unwrap()
+        };
+        let timed = Timed {
+            provider: config.provider().unwrap(),
+            nanoseconds: Arc::clone(&nanoseconds),
+        };
+        KeystoreFile::behind(Box::new(timed), config)
     };
 
     let mut keys = KeySet::default();

@@ -18,6 +18,8 @@ pub use error::MasterKeyError;
 pub use open::{ByStatement, PROVIDERS, Provider, check_by_statement, file_of, open};
 pub use options::{DEFAULT_REQUEST_TIMEOUT, FORMS, ProviderOptions};
 
+use std::fmt;
+
 use crate::durable::LoosePermissions;
 use crate::secret::{KEYSTORE_KEY_LENGTH, KeystoreKey};
 
@@ -112,6 +114,12 @@ pub trait MasterKey: Send + Sync {
     /// Files that hold secrets to reach the master key with, and that others may read or change.
     fn loose_files(&self) -> Vec<LoosePermissions> {
         Vec::new()
+    }
+}
+
+impl fmt::Debug for dyn MasterKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.describe())
     }
 }
 

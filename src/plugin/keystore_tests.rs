@@ -11,8 +11,8 @@ use super::*;
 use crate::crypto::Algorithm;
 use crate::keys::{KeyName, KeySpec};
 use crate::master_key::DEFAULT_REQUEST_TIMEOUT;
+use crate::master_key::ProviderOptions;
 use crate::master_key::file::MasterKeyFile;
-use crate::master_key::{self, ProviderOptions};
 use crate::settings::SettingsError;
 use crate::store::keystore::{KeystoreConfig, KeystoreFile, NewKey};
 
@@ -51,7 +51,7 @@ fn config(keystore: PathBuf, master_key: &Path) -> KeystoreConfig {
     let options = ProviderOptions::of_this_process(DEFAULT_REQUEST_TIMEOUT);
     KeystoreConfig {
         path: keystore,
-        master_key: master_key::open(&uri(master_key), &options).unwrap(),
+        master_key: uri(master_key),
         options,
         strict_permissions: false,
     }
@@ -450,8 +450,8 @@ fn a_moved_keystore_is_followed_when_its_new_master_key_is_named() {
     let other = s.path("other");
     MasterKeyFile::create(&other, None).unwrap();
     let moved = KeystoreFile::new(config(s.path("keystore"), &s.path("master"))).unwrap();
-    let to = config(s.path("keystore"), &other).master_key;
-    moved.move_to(to.as_ref(), None).unwrap();
+    let to = config(s.path("keystore"), &other).provider().unwrap();
+    moved.move_to(&*to, None).unwrap();
 
     s.plugin.reload(&s.server, &s.status).unwrap_err();
     let wrong = uri(&s.path("none"));

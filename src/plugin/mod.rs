@@ -38,7 +38,7 @@ use crate::cancel::{Mutex, MutexGuard};
 use crate::keys::{Added, HighestVersions, KeySet, NewVersions, Ring, VersionStep};
 use crate::master_key::{self, ByStatement};
 use crate::settings::Settings;
-use crate::store::{self, ChangeSource, Changes, KeyStore, MarkFile, Rotate};
+use crate::store::{ChangeSource, Changes, KeyStore, MarkFile, Rotate};
 
 /// How long a statement waits for others that work on the keys.
 const TURN_TIMEOUT: Duration = Duration::from_secs(60);
@@ -89,7 +89,7 @@ impl Plugin {
         let algorithm = settings.algorithm();
         let accept_lost = settings.accept_lost_keys;
         let master_key = String::from_utf8_lossy(&settings.master_key).into_owned();
-        let store: Arc<dyn KeyStore> = store::open(settings.store_of_server()?)?.into();
+        let store: Arc<dyn KeyStore> = settings.open_store_of_server()?.into();
         let loaded = store.load()?;
         log::warnings(server, &loaded.warnings);
         let ring = Ring::new(&loaded.keys, algorithm)?;

@@ -8,7 +8,7 @@ use crate::durable::FileError;
 use crate::keys::{Additions, KeySet, KeySpec};
 use crate::master_key::DEFAULT_REQUEST_TIMEOUT;
 use crate::master_key::file::MasterKeyFile;
-use crate::master_key::{self, MasterKeyError, ProviderOptions};
+use crate::master_key::{MasterKeyError, ProviderOptions};
 use crate::settings::SettingsError;
 use crate::store::StoreError;
 use crate::store::keystore::format::Document;
@@ -105,15 +105,14 @@ impl Plugin {
 
 /// A new keystore under a master key file, which is made where there is none.
 fn save_under(master_key: &Path, keystore: &Path, keys: &KeySet) -> Result<(), PluginError> {
-    let options = ProviderOptions::of_this_process(DEFAULT_REQUEST_TIMEOUT);
-    let uri = format!("{FILE}{}", master_key.display());
     let failed = |error: MasterKeyError| -> PluginError { SettingsError::MasterKey(Box::new(error)).into() };
     let envelope = KeystoreFile::new(KeystoreConfig {
         path: keystore.into(),
-        master_key: master_key::open(&uri, &options).map_err(failed)?,
-        options,
+        master_key: format!("{FILE}{}", master_key.display()),
+        options: ProviderOptions::of_this_process(DEFAULT_REQUEST_TIMEOUT),
         strict_permissions: false,
-    })?;
+    })
+    .map_err(SettingsError::from)?;
     // Told before a master key is made for nothing.
     if keystore.symlink_metadata().is_ok() || keystore == master_key {
         return Err(save_over(keystore.into()));

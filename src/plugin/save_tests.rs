@@ -8,8 +8,8 @@ use super::tests::{Recorder, settings};
 use super::*;
 use crate::keys::KeySpec;
 use crate::master_key::DEFAULT_REQUEST_TIMEOUT;
+use crate::master_key::ProviderOptions;
 use crate::master_key::file::MasterKeyFile;
-use crate::master_key::{self, ProviderOptions};
 use crate::store::keystore::{KeystoreConfig, KeystoreFile, NewKey};
 
 /// A data directory, and a store outside of it.
@@ -37,7 +37,7 @@ impl Site {
         let options = ProviderOptions::of_this_process(DEFAULT_REQUEST_TIMEOUT);
         let store = KeystoreFile::new(KeystoreConfig {
             path,
-            master_key: master_key::open(&uri(&master), &options).unwrap(),
+            master_key: uri(&master),
             options,
             strict_permissions: false,
         })

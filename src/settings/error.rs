@@ -7,6 +7,7 @@ use thiserror::Error;
 use crate::durable::permissions::shell_word;
 use crate::master_key::MasterKeyError;
 use crate::store::StoreError;
+use crate::store::keystore::KeystoreError;
 
 /// Settings that name no key store, or none that can be opened. Nothing was read or changed.
 #[derive(Debug, Error)]
@@ -63,7 +64,10 @@ pub enum SettingsError {
 
 impl From<StoreError> for SettingsError {
     fn from(error: StoreError) -> SettingsError {
-        SettingsError::Store(error.into())
+        match error {
+            StoreError::Keystore(KeystoreError::MasterKey(error)) => SettingsError::MasterKey(error),
+            error => SettingsError::Store(error.into()),
+        }
     }
 }
 

@@ -66,8 +66,8 @@ impl Settings {
 mod tests {
     use std::fs;
 
-    use super::super::StoreSettings;
     use super::*;
+    use crate::store::StoreConfig;
 
     fn chosen(
         keystore: &str,
@@ -82,7 +82,7 @@ mod tests {
             ..Settings::default()
         };
         match settings.store()? {
-            StoreSettings::Keystore(found) => Ok((found.path.to_str().unwrap().into(), found.master_key)),
+            StoreConfig::Keystore(found) => Ok((found.path.to_str().unwrap().into(), found.master_key)),
             other => panic!("{other:?}"),
         }
     }

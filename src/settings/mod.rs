@@ -16,7 +16,6 @@ mod vault;
 pub use error::SettingsError;
 pub use option::ServerOption;
 pub use placeholder::as_variables;
-pub use store::{KeystoreSettings, StoreSettings};
 pub(crate) use table::with_system_variables;
 pub use table::{PREFIX, Variable, variables};
 pub use values::{HIDDEN, SecretsOfEnvironment, Settings, key_spec, shown_secret};

@@ -3,14 +3,14 @@
 
 use std::time::Duration;
 
+use super::SettingsError;
 use super::values::{Settings, path, text};
-use super::{SettingsError, StoreSettings};
 use crate::durable::SecretSource;
 use crate::net::{ClientCertificate, PlainHttp, TlsOptions};
 use crate::service::vault::config::KUBERNETES_TOKEN;
 use crate::service::vault::{Login, VaultAccess, VaultConfig};
 use crate::store::vault_kv::{VaultKvConfig, parse_url};
-use crate::store::{RefreshPolicy, StoreError};
+use crate::store::{RefreshPolicy, StoreConfig, StoreError};
 
 /// What a timeout of 0 means: the time that the peer's library gives a connection.
 const TIMEOUT_OF_ZERO: Duration = Duration::from_secs(300);
@@ -41,10 +41,10 @@ impl Settings {
     }
 
     /// The store that `keyroll_vault_url` names.
-    pub(super) fn vault_kv(&self) -> Result<StoreSettings, SettingsError> {
+    pub(super) fn vault_kv(&self) -> Result<StoreConfig, SettingsError> {
         let (address, path) = parse_url(&text(&self.vault_url)).map_err(StoreError::from)?;
         let policy = self.refresh_policy();
-        Ok(StoreSettings::VaultKv(Box::new(VaultKvConfig {
+        Ok(StoreConfig::VaultKv(Box::new(VaultKvConfig {
             path,
             check_kv_version: self.check_kv_version,
             version_interval: policy.version_interval,

@@ -1,12 +1,14 @@
 //! The one factory of key stores: settings in, a store out.
 
+use std::path::Path;
+
 use super::KeyStore;
 use super::error::StoreError;
 use super::key_file::{KeyFile, KeyFileConfig};
 use super::keystore::{KeystoreConfig, KeystoreFile};
 use super::vault_kv::{VaultKv, VaultKvConfig};
 
-/// Which store to open, and how.
+/// Which store to open, and how. Nothing of it has been read.
 #[derive(Debug)]
 pub enum StoreConfig {
     /// A key file, plain or encrypted with a password.
@@ -15,6 +17,48 @@ pub enum StoreConfig {
     Keystore(KeystoreConfig),
     /// Secrets of Vault's KV engine, version 2.
     VaultKv(Box<VaultKvConfig>),
+}
+
+impl StoreConfig {
+    /// What such a store is called.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            StoreConfig::KeyFile(_) => "key file",
+            StoreConfig::Keystore(_) => "keystore",
+            StoreConfig::VaultKv(_) => "Vault KV store",
+        }
+    }
+
+    /// The store's file; `None` where it lies with a service.
+    pub fn file(&self) -> Option<&Path> {
+        match self {
+            StoreConfig::KeyFile(config) => Some(&config.path),
+            StoreConfig::Keystore(keystore) => Some(&keystore.path),
+            StoreConfig::VaultKv(_) => None,
+        }
+    }
+
+    /// Kind and place of the store for people.
+    pub fn describe(&self) -> String {
+        match self {
+            StoreConfig::KeyFile(KeyFileConfig { path, .. })
+            | StoreConfig::Keystore(KeystoreConfig { path, .. }) => {
+                format!("{} {}", self.kind(), path.display())
+            }
+            StoreConfig::VaultKv(config) => {
+                format!("Vault KV {} at {}", config.path, config.vault.address.authority())
+            }
+        }
+    }
+
+    /// Refuses files that others may read or change.
+    pub fn be_strict(&mut self) {
+        match self {
+            StoreConfig::KeyFile(config) => config.strict_permissions = true,
+            StoreConfig::Keystore(keystore) => keystore.strict_permissions = true,
+            StoreConfig::VaultKv(config) => config.strict_permissions = true,
+        }
+    }
 }
 
 /// Makes the store ready; reads nothing yet.

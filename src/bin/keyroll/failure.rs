@@ -101,7 +101,6 @@ pub(crate) fn named(items: &[impl ToString]) -> String {
 impl From<SettingsError> for Failure {
     fn from(error: SettingsError) -> Failure {
         match error {
-            SettingsError::MasterKey(error) => Failure::MasterKey(*error),
             SettingsError::Store(error) => Failure::Store(*error),
             other => Failure::Settings(other),
         }

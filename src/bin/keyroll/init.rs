@@ -4,7 +4,7 @@ use std::path::Path;
 
 use keyroll::durable::{FileError, SecretSource};
 use keyroll::keys::KeySpec;
-use keyroll::settings::StoreSettings;
+use keyroll::store::StoreConfig;
 use keyroll::store::StoreError;
 use keyroll::store::key_file::{self, KeyFile, KeyFileConfig};
 use keyroll::store::keystore::NewKey;
@@ -75,7 +75,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let specs = new_key::specs(&args.id, spec);
     let kind = chosen.store.kind();
     let next = match chosen.store {
-        StoreSettings::KeyFile(config) => {
+        StoreConfig::KeyFile(config) => {
             if args.id.iter().any(|key| key.algorithm.is_some()) {
                 return Err(Failure::NoAlgorithms(kind));
             }
@@ -84,8 +84,8 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
             make_key_file(config, &keys, owner)?;
             AFTER_KEY_FILE
         }
-        StoreSettings::VaultKv(_) => return Err(Failure::MadeInVault),
-        StoreSettings::Keystore(keystore) => {
+        StoreConfig::VaultKv(_) => return Err(Failure::MadeInVault),
+        StoreConfig::Keystore(keystore) => {
             // Before a master key is made for nothing.
             if let Some(&KeySpec { algorithm, bits }) = specs.values().find(|spec| !spec.is_possible()) {
                 return Err(StoreError::ImpossibleSpec { bits, algorithm }.into());

@@ -11,8 +11,10 @@ use keyroll::durable::SecretSource;
 use keyroll::durable::secret_source::FILE_PREFIX;
 use keyroll::keys::KeySpec;
 use keyroll::master_key::Provider;
-use keyroll::settings::{KeystoreSettings, Settings, StoreSettings, shown_secret};
+use keyroll::settings::{Settings, shown_secret};
+use keyroll::store::StoreConfig;
 use keyroll::store::key_file::KeyFileConfig;
+use keyroll::store::keystore::KeystoreConfig;
 
 use crate::failure::Failure;
 use crate::store_args::ChosenStore;
@@ -42,9 +44,9 @@ pub(crate) fn lines(chosen: &ChosenStore, spec: KeySpec) -> Result<Vec<u8>, Fail
     let settings = &chosen.settings;
     let mut text = b"\n[mariadb]\nplugin_load_add = keyroll\n".to_vec();
     let done = match &chosen.store {
-        StoreSettings::KeyFile(config) => key_file(&mut text, config, settings),
-        StoreSettings::Keystore(keystore) => keystore_lines(&mut text, keystore, settings, spec),
-        StoreSettings::VaultKv(_) => {
+        StoreConfig::KeyFile(config) => key_file(&mut text, config, settings),
+        StoreConfig::Keystore(keystore) => keystore_lines(&mut text, keystore, settings, spec),
+        StoreConfig::VaultKv(_) => {
             line_if_set(&mut text, "keyroll_vault_url", &settings.vault_url);
             login(&mut text, settings);
             algorithm(&mut text, settings);
@@ -85,7 +87,7 @@ fn algorithm(text: &mut Vec<u8>, settings: &Settings) {
 
 fn keystore_lines(
     text: &mut Vec<u8>,
-    keystore: &KeystoreSettings,
+    keystore: &KeystoreConfig,
     settings: &Settings,
     spec: KeySpec,
 ) -> io::Result<()> {

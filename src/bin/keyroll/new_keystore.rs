@@ -3,8 +3,8 @@
 use keyroll::keys::KeySet;
 use keyroll::master_key::file::MasterKeyFile;
 use keyroll::master_key::file_of;
-use keyroll::settings::KeystoreSettings;
 use keyroll::store::StoreError;
+use keyroll::store::keystore::KeystoreConfig;
 use keyroll::store::keystore::KeystoreFile;
 
 use crate::failure::Failure;
@@ -14,7 +14,7 @@ use crate::terminal;
 
 /// Makes the keystore, and its master key file if it names one that does not exist, and tells so.
 pub(crate) fn make(
-    place: &KeystoreSettings,
+    place: &KeystoreConfig,
     owner: Option<Owner>,
     create: impl FnOnce(&KeystoreFile) -> Result<KeySet, StoreError>,
 ) -> Result<(), Failure> {
@@ -27,7 +27,7 @@ pub(crate) fn make(
 }
 
 /// Makes the master key file if the keystore names one that does not exist, and tells so.
-pub(crate) fn make_master_key_file(place: &KeystoreSettings, owner: Option<Owner>) -> Result<(), Failure> {
+pub(crate) fn make_master_key_file(place: &KeystoreConfig, owner: Option<Owner>) -> Result<(), Failure> {
     let Some(path) = file_of(&place.master_key) else {
         return Ok(());
     };

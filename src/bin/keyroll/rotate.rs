@@ -2,7 +2,7 @@
 
 use clap::value_parser;
 use keyroll::keys::{KeyName, NewVersions, VersionStep};
-use keyroll::settings::StoreSettings;
+use keyroll::store::StoreConfig;
 use keyroll::store::{KeysAdded, Rotate};
 
 use crate::datadir::{self, DatadirArg};
@@ -64,7 +64,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let which = args.which.key.map_or(Rotate::All, Rotate::Key);
     let chosen = args.store.choose()?;
     let spec = args.spec.spec(&chosen)?;
-    if args.spec.key_spec.is_some() && !matches!(chosen.store, StoreSettings::Keystore(_)) {
+    if args.spec.key_spec.is_some() && !matches!(chosen.store, StoreConfig::Keystore(_)) {
         return Err(Failure::NoLength(chosen.store.kind()));
     }
     let step = args.version_step.and_then(VersionStep::new);

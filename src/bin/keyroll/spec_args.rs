@@ -3,7 +3,7 @@
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use keyroll::crypto::Algorithm;
 use keyroll::keys::KeySpec;
-use keyroll::settings::StoreSettings;
+use keyroll::store::StoreConfig;
 
 use crate::failure::Failure;
 use crate::store_args::ChosenStore;
@@ -41,7 +41,7 @@ fn key_spec_parser() -> impl TypedValueParser<Value = u32> {
 impl SpecArgs {
     /// Algorithm and length as the arguments have them, or else the settings of the server.
     pub(crate) fn spec(&self, chosen: &ChosenStore) -> Result<KeySpec, Failure> {
-        let is_keystore = matches!(chosen.store, StoreSettings::Keystore(_));
+        let is_keystore = matches!(chosen.store, StoreConfig::Keystore(_));
         if self.key_algorithm.is_some() && !is_keystore {
             return Err(Failure::NoAlgorithms(chosen.store.kind()));
         }

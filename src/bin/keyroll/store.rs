@@ -5,7 +5,8 @@ use std::path::absolute;
 
 use keyroll::keys::KeyName;
 use keyroll::master_key::Provider;
-use keyroll::settings::{KeystoreSettings, StoreSettings};
+use keyroll::store::StoreConfig;
+use keyroll::store::keystore::KeystoreConfig;
 use keyroll::store::keystore::KeystoreFile;
 use keyroll::store::mark::StoreSeen;
 use keyroll::store::{self, KeyStore, Loaded, StoreError};
@@ -14,8 +15,8 @@ use crate::failure::Failure;
 use crate::terminal;
 
 /// The keystore, ready to be read.
-pub(crate) fn open_keystore(keystore: &KeystoreSettings) -> Result<KeystoreFile, Failure> {
-    Ok(KeystoreFile::new(keystore.config()?)?)
+pub(crate) fn open_keystore(keystore: &KeystoreConfig) -> Result<KeystoreFile, Failure> {
+    Ok(KeystoreFile::new(keystore.clone())?)
 }
 
 /// A master key's URI with an absolute path: those of a server, whose working directory is another,
@@ -50,15 +51,15 @@ enum Kind {
 
 impl OpenStore {
     /// The store that settings name, ready to be read.
-    pub(crate) fn new(settings: StoreSettings) -> Result<OpenStore, Failure> {
+    pub(crate) fn new(settings: StoreConfig) -> Result<OpenStore, Failure> {
         let waited_for = match &settings {
-            StoreSettings::KeyFile(_) => "the key file's lock".to_owned(),
-            StoreSettings::Keystore(keystore) => in_words(&keystore.master_key),
-            StoreSettings::VaultKv(config) => format!("Vault at {}", config.vault.address.authority()),
+            StoreConfig::KeyFile(_) => "the key file's lock".to_owned(),
+            StoreConfig::Keystore(keystore) => in_words(&keystore.master_key),
+            StoreConfig::VaultKv(config) => format!("Vault at {}", config.vault.address.authority()),
         };
         let kind = match settings {
-            StoreSettings::Keystore(keystore) => Kind::Keystore(Box::new(open_keystore(&keystore)?)),
-            other => Kind::Other(store::open(other.config()?)?),
+            StoreConfig::Keystore(keystore) => Kind::Keystore(Box::new(open_keystore(&keystore)?)),
+            other => Kind::Other(store::open(other)?),
         };
         Ok(OpenStore {
             kind,

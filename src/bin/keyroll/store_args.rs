@@ -10,10 +10,10 @@ use keyroll::crypto::password::Digest;
 use keyroll::durable::SecretSource;
 use keyroll::notify::Notify;
 use keyroll::secret::SecretBytes;
-use keyroll::settings::{
-    KeystoreSettings, PREFIX, SecretsOfEnvironment, ServerOption, Settings, StoreSettings,
-};
+use keyroll::settings::{PREFIX, SecretsOfEnvironment, ServerOption, Settings};
+use keyroll::store::StoreConfig;
 use keyroll::store::key_file::KeyFileConfig;
+use keyroll::store::keystore::KeystoreConfig;
 
 use crate::failure::Failure;
 use crate::option_files::OptionFileArgs;
@@ -112,11 +112,11 @@ impl StoreArgs {
         let store = match (&self.keystore, &self.filename) {
             (Some(path), _) => {
                 let master_key = self.master_key.as_deref().unwrap_or_default();
-                StoreSettings::Keystore(keystore_at(path, master_key, &settings)?)
+                StoreConfig::Keystore(keystore_at(path, master_key, &settings)?)
             }
             (None, Some(path)) => {
                 let filekey = self.filekey.as_ref();
-                StoreSettings::KeyFile(key_file_at(
+                StoreConfig::KeyFile(key_file_at(
                     path,
                     filekey,
                     self.digest,
@@ -136,8 +136,8 @@ impl StoreArgs {
 }
 
 /// A keystore that arguments name, and what these settings say beside it.
-pub(crate) fn keystore_at(path: &Path, uri: &str, settings: &Settings) -> Result<KeystoreSettings, Failure> {
-    Ok(KeystoreSettings {
+pub(crate) fn keystore_at(path: &Path, uri: &str, settings: &Settings) -> Result<KeystoreConfig, Failure> {
+    Ok(KeystoreConfig {
         path: path.into(),
         master_key: absolute_uri(uri)?,
         options: settings.master_key_options()?,
@@ -184,7 +184,7 @@ pub(crate) fn settings_of(options: &[ServerOption], prefix: &str) -> Result<Sett
 /// The store that arguments or option files name, and the settings beside it.
 #[derive(Debug)]
 pub(crate) struct ChosenStore {
-    pub(crate) store: StoreSettings,
+    pub(crate) store: StoreConfig,
     /// The settings of the server's option files, or its defaults, and what the arguments put in
     /// their place.
     pub(crate) settings: Settings,
@@ -209,9 +209,9 @@ impl ChosenStore {
     ///
     /// # Errors
     /// It is another store, and this subcommand is for keystores.
-    pub(crate) fn keystore(&self, subcommand: &'static str) -> Result<&KeystoreSettings, Failure> {
+    pub(crate) fn keystore(&self, subcommand: &'static str) -> Result<&KeystoreConfig, Failure> {
         match &self.store {
-            StoreSettings::Keystore(keystore) => Ok(keystore),
+            StoreConfig::Keystore(keystore) => Ok(keystore),
             other => Err(Failure::NotAKeystore {
                 subcommand,
                 kind: other.kind(),

@@ -69,7 +69,7 @@ impl KeystoreFile {
         let mut bytes = [0; 16];
         getrandom::fill(&mut bytes).map_err(StoreError::NoRandomBytes)?;
         let uuid = Builder::from_random_bytes(bytes).into_uuid();
-        let new = NewKeystoreKey::wrapped_by(self.config.master_key.as_ref(), path, &uuid)?;
+        let new = NewKeystoreKey::wrapped_by(self.provider.as_ref(), path, &uuid)?;
         let now = clock::rfc3339(SystemTime::now());
         let mut document = Document::new(uuid, now.clone(), new.record);
         add_wrapped(&mut document, &new.derived, &now, with_algorithms(meant))?;

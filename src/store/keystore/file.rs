@@ -1,6 +1,5 @@
 //! A keystore's file with its settings, and what this process remembers of it.
 
-use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -8,7 +7,7 @@ use std::time::Duration;
 use super::error::KeystoreError;
 use super::remembered::Remembered;
 use crate::durable::{FileError, FileKind, lock};
-use crate::master_key::{self, MasterKey};
+use crate::master_key::{self, MasterKey, MasterKeyError, ProviderOptions};
 use crate::store::StoreError;
 
 /// What a keystore's file is to those who look after files.
@@ -23,26 +22,35 @@ pub const KIND: FileKind = FileKind {
 };
 
 /// The settings of a keystore. `Debug` shows no secret.
+#[derive(Clone, Debug)]
 pub struct KeystoreConfig {
     /// The keystore's file (the setting `keystore`).
     pub path: PathBuf,
-    /// What wraps and unwraps its key (the setting `master_key`).
-    pub master_key: Box<dyn MasterKey>,
-    /// What another master key is opened with, once the keystore has moved to it.
-    pub options: master_key::ProviderOptions,
+    /// The URI of what wraps and unwraps its key (the setting `master_key`).
+    pub master_key: String,
+    /// What providers of master keys are opened with.
+    pub options: ProviderOptions,
     /// Refuse a file that others may read or change, instead of a warning (the setting
     /// `strict_permissions`).
     pub strict_permissions: bool,
 }
 
-impl fmt::Debug for KeystoreConfig {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("KeystoreConfig")
-            .field("path", &self.path)
-            .field("master_key", &self.master_key.describe())
-            .field("strict_permissions", &self.strict_permissions)
-            // The environment may hold secrets of others.
-            .finish_non_exhaustive()
+impl KeystoreConfig {
+    /// The same keystore behind another master key.
+    #[must_use]
+    pub fn with_master_key(&self, uri: &str) -> KeystoreConfig {
+        KeystoreConfig {
+            master_key: uri.to_owned(),
+            ..self.clone()
+        }
+    }
+
+    /// The master key; nothing is read or called yet.
+    ///
+    /// # Errors
+    /// There is no such master key.
+    pub fn provider(&self) -> Result<Box<dyn MasterKey>, MasterKeyError> {
+        master_key::open(&self.master_key, &self.options)
     }
 }
 
@@ -50,21 +58,34 @@ impl fmt::Debug for KeystoreConfig {
 #[derive(Debug)]
 pub struct KeystoreFile {
     pub(super) config: KeystoreConfig,
+    pub(super) provider: Box<dyn MasterKey>,
     pub(super) lock_timeout: Duration,
     remembered: Mutex<Remembered>,
 }
 
 impl KeystoreFile {
     /// A keystore with these settings; reads nothing yet.
+    ///
+    /// # Errors
+    /// No path, or no such master key.
     pub fn new(config: KeystoreConfig) -> Result<KeystoreFile, StoreError> {
         if config.path.as_os_str().is_empty() {
             return Err(KeystoreError::PathNotSet.into());
         }
-        Ok(KeystoreFile {
+        let provider = config
+            .provider()
+            .map_err(|error| KeystoreError::MasterKey(Box::new(error)))?;
+        Ok(KeystoreFile::behind(provider, config))
+    }
+
+    /// A keystore behind this master key, whatever the settings name.
+    pub fn behind(provider: Box<dyn MasterKey>, config: KeystoreConfig) -> KeystoreFile {
+        KeystoreFile {
             config,
+            provider,
             lock_timeout: lock::TIMEOUT,
             remembered: Mutex::default(),
-        })
+        }
     }
 
     /// The same with another time to wait for the file's lock; 10 seconds unless told.
@@ -75,17 +96,11 @@ impl KeystoreFile {
 
     /// The same file, to be opened with another master key.
     pub(super) fn opened_by(&self, uri: &str) -> Result<KeystoreFile, StoreError> {
-        let master_key = master_key::open(uri, &self.config.options)
-            .map_err(|error| KeystoreError::MasterKey(Box::new(error)))?;
+        let other = KeystoreFile::new(self.config.with_master_key(uri))?;
         Ok(KeystoreFile {
-            config: KeystoreConfig {
-                path: self.config.path.clone(),
-                master_key,
-                options: self.config.options.clone(),
-                ..self.config
-            },
             lock_timeout: self.lock_timeout,
             remembered: Mutex::new(self.remembered().without_key()),
+            ..other
         })
     }
 

@@ -33,7 +33,7 @@ impl KeystoreFile {
             });
         }
         replace::settle(&file, path)?;
-        for loose in self.config.master_key.loose_files() {
+        for loose in self.provider.loose_files() {
             warnings.push(Warning::of_loose(loose, self.config.strict_permissions)?);
         }
         // Not while the provider is asked.
@@ -80,7 +80,7 @@ impl KeystoreFile {
             self.remembered().check_not_apart(path, document)?;
             return Ok(keys);
         }
-        let master_key = self.config.master_key.as_ref();
+        let master_key = self.provider.as_ref();
         let record = &document.master_key;
         let failed = |source: MasterKeyError| provider_failed(path, document, source);
         let key = master_key

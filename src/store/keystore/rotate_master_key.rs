@@ -36,7 +36,7 @@ impl KeystoreFile {
         &self,
         known: Option<&Ring>,
     ) -> Result<MasterKeyRotated, StoreError> {
-        let master_key = self.config.master_key.as_ref();
+        let master_key = self.provider.as_ref();
         // Before the provider makes anything: whatever keeps the keystore from being changed shows
         // here.
         let before = self.changeable(known)?;

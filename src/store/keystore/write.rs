@@ -126,8 +126,8 @@ mod tests {
 
     use super::*;
     use crate::master_key::DEFAULT_REQUEST_TIMEOUT;
+    use crate::master_key::ProviderOptions;
     use crate::master_key::file::MasterKeyFile;
-    use crate::master_key::{self, ProviderOptions};
     use crate::store::KeyStore;
     use crate::store::keystore::{KeystoreConfig, KeystoreFile, NewKey};
 
@@ -139,7 +139,7 @@ mod tests {
         let options = ProviderOptions::of_this_process(DEFAULT_REQUEST_TIMEOUT);
         let store = KeystoreFile::new(KeystoreConfig {
             path: path.clone(),
-            master_key: master_key::open(&format!("file:{}", master.display()), &options).unwrap(),
+            master_key: format!("file:{}", master.display()),
             options,
             strict_permissions: false,
         })

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use keyroll::crypto::Algorithm;
 use keyroll::keys::{KeySpec, NewVersions};
-use keyroll::master_key::{self, MasterKey, ProviderOptions};
+use keyroll::master_key::{MasterKey, ProviderOptions};
 use keyroll::store::keystore::format::Document;
 use keyroll::store::keystore::{KeystoreConfig, KeystoreFile, NewKey};
 use keyroll::store::{KeyStore, Rotate};
@@ -93,9 +93,17 @@ impl Place {
         }
     }
 
+    fn config(&self) -> KeystoreConfig {
+        KeystoreConfig {
+            path: self.path("keystore"),
+            master_key: fs::read_to_string(self.path("uri")).unwrap(),
+            options: self.options(),
+            strict_permissions: false,
+        }
+    }
+
     fn master_key(&self) -> Box<dyn MasterKey> {
-        let uri = fs::read_to_string(self.path("uri")).unwrap();
-        master_key::open(&uri, &self.options()).unwrap()
+        self.config().provider().unwrap()
     }
 
     /// The versions of the master key, and none that a command holds.
@@ -116,13 +124,7 @@ impl Place {
     }
 
     fn store(&self) -> KeystoreFile {
-        KeystoreFile::new(KeystoreConfig {
-            path: self.path("keystore"),
-            master_key: self.master_key(),
-            options: self.options(),
-            strict_permissions: false,
-        })
-        .unwrap()
+        KeystoreFile::new(self.config()).unwrap()
     }
 
     /// Adds the traces of the keys that are new.

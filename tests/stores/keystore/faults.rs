@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use keyroll::durable::failpoint;
 use keyroll::keys::NewVersions;
+use keyroll::master_key::ProviderOptions;
 use keyroll::master_key::file::MasterKeyFile;
-use keyroll::master_key::{self, ProviderOptions};
 use keyroll::store::keystore::{FAILPOINTS, KeystoreConfig, KeystoreFile, NewKey};
 use keyroll::store::{KeyStore, Rotate, StoreError};
 use tempfile::TempDir;
@@ -56,7 +56,7 @@ impl Place {
         let options: ProviderOptions = options();
         KeystoreFile::new(KeystoreConfig {
             path: self.path("keystore"),
-            master_key: master_key::open(&self.uri(master_key), &options).unwrap(),
+            master_key: self.uri(master_key),
             options,
             strict_permissions: false,
         })

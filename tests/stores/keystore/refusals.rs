@@ -10,10 +10,10 @@ use keyroll::durable::{FileError, lock};
 use keyroll::keys::{KeyName, KeySet, KeySpec, LAST_VERSION, NewVersions, VersionStep};
 use keyroll::master_key::{MAX_KEY_VERSION, MAX_WRAPPED, MasterKey, MasterKeyError, Wrapped};
 use keyroll::secret::{DataKey, KeystoreKey};
-use keyroll::store::keystore::{KeystoreConfig, KeystoreError, KeystoreFile, NewKey};
+use keyroll::store::keystore::{KeystoreError, NewKey};
 use keyroll::store::{KeyStore, Rotate, StoreError};
 
-use super::support::{CTR_128, Handle, Place, TestMasterKey, XTS, options, plain_keys};
+use super::support::{CTR_128, Handle, Place, TestMasterKey, XTS, plain_keys};
 
 const XTS_128: KeySpec = KeySpec {
     algorithm: Algorithm::Aes256Xts,
@@ -198,13 +198,7 @@ fn a_provider_that_wraps_so_that_nothing_unwraps_it_ruins_no_keystore() {
     for (wrap, wanted) in cases {
         let place = Place::new();
         let before = fs::read(&place.path).unwrap();
-        let store = KeystoreFile::new(KeystoreConfig {
-            path: place.path.clone(),
-            master_key: Box::new(Broken::new(&place, wrap)),
-            options: options(),
-            strict_permissions: false,
-        })
-        .unwrap();
+        let store = place.store_behind(Broken::new(&place, wrap));
         let error = store.rotate_master_key(None).unwrap_err();
         assert!(
             matches!(error, StoreError::MasterKeyRotationUnfinished { .. }),
@@ -241,16 +235,10 @@ fn a_provider_that_wraps_so_that_nothing_unwraps_it_ruins_no_keystore() {
 fn a_provider_without_authentication_is_found_out_by_the_key_check() {
     let place = Place::new();
     let other = Place::new();
-    let store = KeystoreFile::new(KeystoreConfig {
-        path: place.path.clone(),
-        master_key: Box::new(Broken {
-            good: Handle(TestMasterKey::new("another")),
-            ..Broken::new(&other, |wrapped| wrapped)
-        }),
-        options: options(),
-        strict_permissions: false,
-    })
-    .unwrap();
+    let store = place.store_behind(Broken {
+        good: Handle(TestMasterKey::new("another")),
+        ..Broken::new(&other, |wrapped| wrapped)
+    });
     let error = store.load().unwrap_err();
     assert!(
         matches!(error, StoreError::Keystore(KeystoreError::WrongMasterKey { .. })),
@@ -330,13 +318,7 @@ fn a_provider_may_take_all_the_room_that_it_has() {
     let keys = place.keys();
     let roomy = || Roomy(Handle(place.master_key.clone()));
     place.store().move_to(&roomy(), None).unwrap();
-    let store = KeystoreFile::new(KeystoreConfig {
-        path: place.path.clone(),
-        master_key: Box::new(roomy()),
-        options: options(),
-        strict_permissions: false,
-    })
-    .unwrap();
+    let store = place.store_behind(roomy());
     assert_eq!(plain_keys(&store.load().unwrap().keys), keys);
 }
 

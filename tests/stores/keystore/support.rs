@@ -162,28 +162,37 @@ impl Place {
     }
 
     pub(crate) fn store_with(&self, master_key: &Arc<TestMasterKey>) -> KeystoreFile {
-        KeystoreFile::new(self.config(master_key)).unwrap()
+        self.store_behind(Handle(Arc::clone(master_key)))
+    }
+
+    pub(crate) fn store_behind(&self, master_key: impl MasterKey + 'static) -> KeystoreFile {
+        KeystoreFile::behind(Box::new(master_key), self.config())
+    }
+
+    fn store_of(&self, config: KeystoreConfig) -> KeystoreFile {
+        KeystoreFile::behind(Box::new(Handle(Arc::clone(&self.master_key))), config)
     }
 
     /// A store, and what it tells beside its answers.
     pub(crate) fn telling_store(&self) -> (Arc<Mutex<Vec<String>>>, KeystoreFile) {
         let told = Arc::<Mutex<Vec<String>>>::default();
         let lines = Arc::clone(&told);
-        let mut config = self.config(&self.master_key);
+        let mut config = self.config();
         config.options.notify = Notify::new(move |line| lines.lock().unwrap().push(line.into()));
-        (told, KeystoreFile::new(config).unwrap())
+        (told, self.store_of(config))
     }
 
     pub(crate) fn strict_store(&self) -> KeystoreFile {
-        let mut config = self.config(&self.master_key);
+        let mut config = self.config();
         config.strict_permissions = true;
-        KeystoreFile::new(config).unwrap()
+        self.store_of(config)
     }
 
-    fn config(&self, master_key: &Arc<TestMasterKey>) -> KeystoreConfig {
+    /// Its master key is behind no URI.
+    fn config(&self) -> KeystoreConfig {
         KeystoreConfig {
             path: self.path.clone(),
-            master_key: Box::new(Handle(Arc::clone(master_key))),
+            master_key: String::new(),
             options: options(),
             strict_permissions: false,
         }

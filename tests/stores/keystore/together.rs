@@ -10,11 +10,11 @@ use std::time::Duration;
 use keyroll::keys::NewVersions;
 use keyroll::master_key::{MasterKey, MasterKeyError, Wrapped};
 use keyroll::secret::KeystoreKey;
-use keyroll::store::keystore::{KeystoreConfig, KeystoreError, KeystoreFile};
+use keyroll::store::keystore::KeystoreError;
 use keyroll::store::{KeyStore, Rotate, StoreError};
 
 use super::faults::{self, driver};
-use super::support::{Handle, Place, XTS, options, plain_keys};
+use super::support::{Handle, Place, XTS, plain_keys};
 
 #[test]
 fn servers_that_rotate_make_keys_and_rotate_the_master_key_at_once_lose_nothing() {
@@ -99,13 +99,7 @@ fn a_rotation_of_the_master_key_that_was_overtaken_never_brings_an_older_version
             other.create_key(9, XTS, None).unwrap();
         }))),
     };
-    let slow = KeystoreFile::new(KeystoreConfig {
-        path: place.path.clone(),
-        master_key: Box::new(slow),
-        options: options(),
-        strict_permissions: false,
-    })
-    .unwrap();
+    let slow = place.store_behind(slow);
     // The slow one wraps with version 2; before it writes, the other one has written with version 3.
     slow.rotate_master_key(None).unwrap();
     assert_eq!(
@@ -172,16 +166,10 @@ fn a_late_answer_of_the_provider_does_not_make_a_server_forget_what_it_has_writt
     let old = fs::read(&place.path).unwrap();
     let (let_go, held_back) = channel();
     let held_back = Arc::new(Mutex::new(Some(held_back)));
-    let store = KeystoreFile::new(KeystoreConfig {
-        path: place.path.clone(),
-        master_key: Box::new(Late {
-            good: Handle(Arc::clone(&place.master_key)),
-            held_back: Arc::clone(&held_back),
-        }),
-        options: options(),
-        strict_permissions: false,
-    })
-    .unwrap();
+    let store = place.store_behind(Late {
+        good: Handle(Arc::clone(&place.master_key)),
+        held_back: Arc::clone(&held_back),
+    });
     std::thread::scope(|scope| {
         let loading = scope.spawn(|| store.load().map(drop));
         while held_back.lock().unwrap().is_some() {

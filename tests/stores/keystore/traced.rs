@@ -7,8 +7,8 @@ use std::process::{Command, Output};
 use std::time::Duration;
 
 use keyroll::keys::KeySpec;
+use keyroll::master_key::ProviderOptions;
 use keyroll::master_key::file::MasterKeyFile;
-use keyroll::master_key::{self, ProviderOptions};
 use keyroll::store::KeyStore;
 use keyroll::store::key_file::{Digest, KeyFile, KeyFileConfig, NewKey as NewFileKey};
 use keyroll::store::keystore::{KeystoreConfig, KeystoreFile, NewKey};
@@ -71,7 +71,7 @@ impl Traced {
         let options = ProviderOptions::new(Duration::from_secs(60), BTreeMap::new());
         KeystoreFile::new(KeystoreConfig {
             path: self.path.clone(),
-            master_key: master_key::open(&self.arguments[3], &options).unwrap(),
+            master_key: self.arguments[3].clone(),
             options,
             strict_permissions: false,
         })

@@ -205,7 +205,7 @@ fn options() -> ProviderOptions {
 pub(crate) fn keystore(root: &Path, file: &str, master: &str) -> Result<KeystoreFile, String> {
     let config = KeystoreConfig {
         path: root.join(file),
-        master_key: master_key_file(root, master)?,
+        master_key: format!("file:{}", root.join(master).display()),
         options: options(),
         strict_permissions: false,
     };

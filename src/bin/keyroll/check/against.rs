@@ -7,8 +7,9 @@ use keyroll::crypto::password::Digest;
 use keyroll::durable::SecretSource;
 use keyroll::durable::permissions::shell_word;
 use keyroll::keys::{Comparison, Differing, KeyName, KeySet};
-use keyroll::settings::{KeystoreSettings, StoreSettings};
+use keyroll::store::StoreConfig;
 use keyroll::store::key_file::KeyFileConfig;
+use keyroll::store::keystore::KeystoreConfig;
 use keyroll::store::mark::{Lost, StoreSeen};
 use keyroll::store::{MarkFile, StoreFile};
 
@@ -61,24 +62,24 @@ impl AgainstArgs {
             return Ok(None);
         };
         let second = match StoreFile::at(path)? {
-            StoreFile::Keystore => StoreSettings::Keystore(self.keystore(path, chosen)?),
-            kind => StoreSettings::KeyFile(self.key_file(path, kind, chosen)?),
+            StoreFile::Keystore => StoreConfig::Keystore(self.keystore(path, chosen)?),
+            kind => StoreConfig::KeyFile(self.key_file(path, kind, chosen)?),
         };
         let add = match &chosen.store {
-            StoreSettings::Keystore(first) => add_command(first, &second),
+            StoreConfig::Keystore(first) => add_command(first, &second),
             _ => None,
         };
         let store = OpenStore::new(second)?;
         Ok(Some(Second { store, add }))
     }
 
-    fn keystore(&self, path: &Path, chosen: &ChosenStore) -> Result<KeystoreSettings, Failure> {
+    fn keystore(&self, path: &Path, chosen: &ChosenStore) -> Result<KeystoreConfig, Failure> {
         let uri = match (&self.against_master_key, &chosen.store) {
             (Some(uri), _) => uri,
-            (None, StoreSettings::Keystore(first)) => &first.master_key,
+            (None, StoreConfig::Keystore(first)) => &first.master_key,
             (None, _) => return Err(Failure::NoOtherMasterKey(path.into())),
         };
-        Ok(KeystoreSettings {
+        Ok(KeystoreConfig {
             strict_permissions: false,
             ..keystore_at(path, uri, &chosen.settings)?
         })
@@ -86,7 +87,7 @@ impl AgainstArgs {
 
     fn key_file(&self, path: &Path, kind: StoreFile, chosen: &ChosenStore) -> Result<KeyFileConfig, Failure> {
         let first = match &chosen.store {
-            StoreSettings::KeyFile(first) => Some(first),
+            StoreConfig::KeyFile(first) => Some(first),
             _ => None,
         };
         let filekey = self.against_filekey.as_ref();
@@ -106,18 +107,18 @@ impl AgainstArgs {
 }
 
 /// The command that adds to the first store what it lacks of the second one.
-fn add_command(first: &KeystoreSettings, second: &StoreSettings) -> Option<String> {
+fn add_command(first: &KeystoreConfig, second: &StoreConfig) -> Option<String> {
     let word = |text: &str| shell_word(Path::new(text));
     let from = match second {
-        StoreSettings::Keystore(second) if second.master_key == first.master_key => {
+        StoreConfig::Keystore(second) if second.master_key == first.master_key => {
             format!("--from-keystore {}", shell_word(&second.path))
         }
-        StoreSettings::Keystore(second) => format!(
+        StoreConfig::Keystore(second) => format!(
             "--from-keystore {} --from-master-key {}",
             shell_word(&second.path),
             word(&second.master_key)
         ),
-        StoreSettings::KeyFile(second) => {
+        StoreConfig::KeyFile(second) => {
             let mut from = format!("--from-filename {}", shell_word(&second.path));
             if let Some(path) = second.filekey.as_ref().and_then(SecretSource::file) {
                 from += &format!(" --from-filekey FILE:{}", shell_word(path));
@@ -131,7 +132,7 @@ fn add_command(first: &KeystoreSettings, second: &StoreSettings) -> Option<Strin
             }
             from + " --from-encryption-algorithm ALGORITHM"
         }
-        StoreSettings::VaultKv(_) => return None,
+        StoreConfig::VaultKv(_) => return None,
     };
     Some(format!(
         "keyroll import --add --keystore {} --master-key {} {from}",

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use keyroll::durable::{SecretSource, permissions, replace};
 use keyroll::master_key::{Provider, file_of};
-use keyroll::settings::StoreSettings;
+use keyroll::store::StoreConfig;
 
 use super::report::Report;
 use crate::owner;
@@ -36,7 +36,7 @@ pub(super) struct Files {
 }
 
 impl Files {
-    pub(super) fn of(store: &StoreSettings) -> Files {
+    pub(super) fn of(store: &StoreConfig) -> Files {
         let file = |kind, path: &Path| File {
             kind,
             path: path.to_owned(),
@@ -46,11 +46,11 @@ impl Files {
             ..Files::default()
         };
         match store {
-            StoreSettings::KeyFile(config) => {
+            StoreConfig::KeyFile(config) => {
                 let path = config.filekey.as_ref().and_then(SecretSource::file);
                 files.secret = path.map(|path| file("password file", path));
             }
-            StoreSettings::Keystore(keystore) => {
+            StoreConfig::Keystore(keystore) => {
                 let path = keystore.path.canonicalize().unwrap_or(keystore.path.clone());
                 let previous = file("keystore before its last change", &replace::previous_path(&path));
                 files.previous = Some(previous).filter(|file| file.path.exists());
@@ -58,7 +58,7 @@ impl Files {
                 files.are_sealed_by_service =
                     Provider::of(&keystore.master_key).is_some_and(|(provider, _)| provider.is_service);
             }
-            StoreSettings::VaultKv(_) => {}
+            StoreConfig::VaultKv(_) => {}
         }
         files
     }

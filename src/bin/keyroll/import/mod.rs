@@ -3,7 +3,7 @@
 
 mod source;
 
-use keyroll::settings::KeystoreSettings;
+use keyroll::store::keystore::KeystoreConfig;
 use keyroll::store::mark::StoreSeen;
 
 use crate::datadir::{self, DatadirArg};
@@ -95,7 +95,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
 
 impl Args {
     /// What is imported, if it is not known to be another key than the data needs.
-    fn load(&self, chosen: &ChosenStore, keystore: &KeystoreSettings) -> Result<Source, Failure> {
+    fn load(&self, chosen: &ChosenStore, keystore: &KeystoreConfig) -> Result<Source, Failure> {
         let source = self.source.load(&self.store.option_files, keystore)?;
         if let Some(directory) = self.datadir.directory(chosen) {
             datadir::refuse_other_bytes(&directory, &source.store, &source.keys)?;

@@ -6,9 +6,11 @@ use clap::value_parser;
 use keyroll::crypto::Algorithm;
 use keyroll::crypto::password::Digest;
 use keyroll::keys::{KeyName, KeySet, KeySpec};
+use keyroll::settings::PREFIX;
 use keyroll::settings::option::FILE_KEY_MANAGEMENT;
-use keyroll::settings::{KeystoreSettings, PREFIX, StoreSettings};
+use keyroll::store::StoreConfig;
 use keyroll::store::aws_key_files::{self, DataKeyReader};
+use keyroll::store::keystore::KeystoreConfig;
 use keyroll::store::mark::StoreSeen;
 
 use crate::failure::Failure;
@@ -84,7 +86,7 @@ impl SourceArgs {
     pub(super) fn load(
         &self,
         option_files: &OptionFileArgs,
-        keystore: &KeystoreSettings,
+        keystore: &KeystoreConfig,
     ) -> Result<Source, Failure> {
         let mut source = match (&self.from_aws, &self.from_keystore) {
             (Some(directory), _) => self.of_aws(directory, keystore)?,
@@ -103,17 +105,17 @@ impl SourceArgs {
         Ok(source)
     }
 
-    fn of_keystore(&self, path: &Path, keystore: &KeystoreSettings) -> Result<Source, Failure> {
+    fn of_keystore(&self, path: &Path, keystore: &KeystoreConfig) -> Result<Source, Failure> {
         let master_key = match &self.from_master_key {
             Some(uri) => absolute_uri(uri)?,
             None => keystore.master_key.clone(),
         };
-        let other = KeystoreSettings {
+        let other = KeystoreConfig {
             path: path.into(),
             ..keystore.with_master_key(&master_key)
         };
         // Each of its versions has an algorithm.
-        load(StoreSettings::Keystore(other), KeySpec::DEFAULT.algorithm)
+        load(StoreConfig::Keystore(other), KeySpec::DEFAULT.algorithm)
     }
 
     fn of_key_file(&self, option_files: &OptionFileArgs) -> Result<Source, Failure> {
@@ -123,7 +125,7 @@ impl SourceArgs {
         let (filekey, digest, rounds) = (self.from_filekey.as_ref(), self.from_digest, self.from_use_pbkdf2);
         let config = key_file_at(path, filekey, digest, rounds, &settings_of(&[], PREFIX)?)?;
         let algorithm = self.from_encryption_algorithm.unwrap_or(Algorithm::AesCbc);
-        load(StoreSettings::KeyFile(config), algorithm)
+        load(StoreConfig::KeyFile(config), algorithm)
     }
 
     /// The store of a server that is not the keystore to be made: a key file, or Vault KV.
@@ -144,7 +146,7 @@ impl SourceArgs {
 
     /// The keys that aws_key_management left in its data directory, decrypted by KMS. Its only
     /// cipher is aes_cbc.
-    fn of_aws(&self, directory: &Path, keystore: &KeystoreSettings) -> Result<Source, Failure> {
+    fn of_aws(&self, directory: &Path, keystore: &KeystoreConfig) -> Result<Source, Failure> {
         let files = aws_key_files::find(directory).map_err(|source| Failure::Directory {
             path: directory.into(),
             source,
@@ -190,7 +192,7 @@ impl SourceArgs {
     }
 }
 
-fn load(settings: StoreSettings, algorithm: Algorithm) -> Result<Source, Failure> {
+fn load(settings: StoreConfig, algorithm: Algorithm) -> Result<Source, Failure> {
     let store = OpenStore::new(settings)?;
     let loaded = store.load()?;
     say_warnings(&loaded);

@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use keyroll::crypto::Algorithm;
 use keyroll::keys::{KeyName, KeySet, KeySpec, NewVersions};
-use keyroll::master_key::{self, ProviderOptions};
+use keyroll::master_key::ProviderOptions;
 use keyroll::secret::DataKey;
 use keyroll::store::keystore::{KeystoreConfig, KeystoreError, KeystoreFile, NewKey};
 use keyroll::store::{KeyStore, Rotate, StoreError};
@@ -62,16 +62,13 @@ fn act(
     timeout: Duration,
     action: &[&str],
 ) -> Result<Option<Vec<KeyName>>, StoreError> {
-    let options = ProviderOptions::of_this_process(Duration::from_secs(10));
-    let open =
-        |uri| master_key::open(uri, &options).map_err(|error| KeystoreError::MasterKey(Box::new(error)));
-    let store = KeystoreFile::new(KeystoreConfig {
+    let config = KeystoreConfig {
         path: path.into(),
-        master_key: open(uri)?,
-        options: options.clone(),
+        master_key: uri.into(),
+        options: ProviderOptions::of_this_process(Duration::from_secs(10)),
         strict_permissions: false,
-    })?
-    .with_lock_timeout(timeout);
+    };
+    let store = KeystoreFile::new(config.clone())?.with_lock_timeout(timeout);
     let new = match action {
         ["load"] => names(&store.load()?.keys),
         ["create"] => {
@@ -108,7 +105,11 @@ fn act(
                 .new
         }
         ["rotate-master-key"] => names(&store.rotate_master_key(None)?.keys),
-        ["move-to", uri] => names(&store.move_to(open(uri)?.as_ref(), None)?.keys),
+        ["move-to", uri] => {
+            let other = config.with_master_key(uri).provider();
+            let other = other.map_err(|error| KeystoreError::MasterKey(Box::new(error)))?;
+            names(&store.move_to(&*other, None)?.keys)
+        }
         _ => return Ok(None),
     };
     Ok(Some(new))
