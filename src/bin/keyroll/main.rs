@@ -14,6 +14,7 @@ mod export;
 mod failure;
 mod import;
 mod init;
+mod key_file_args;
 mod list;
 mod man;
 mod my_cnf;

@@ -5,17 +5,13 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use clap::builder::{PossibleValuesParser, TypedValueParser};
-use keyroll::crypto::password::Digest;
-use keyroll::durable::SecretSource;
 use keyroll::notify::Notify;
-use keyroll::secret::SecretBytes;
 use keyroll::settings::{PREFIX, SecretsOfEnvironment, ServerOption, Settings};
 use keyroll::store::StoreConfig;
-use keyroll::store::key_file::KeyFileConfig;
 use keyroll::store::keystore::KeystoreConfig;
 
 use crate::failure::Failure;
+use crate::key_file_args::{key_file_args, key_file_at};
 use crate::option_files::OptionFileArgs;
 use crate::store::{OpenStore, absolute_uri};
 use crate::{names, terminal};
@@ -44,22 +40,8 @@ pub(crate) struct StoreArgs {
     #[arg(long, value_name = "PATH", help_heading = STORE)]
     filename: Option<PathBuf>,
 
-    /// The file that holds the password of an encrypted key file, as in keyroll_filekey
-    ///
-    /// Without it the environment variable KEYROLL_FILEKEY is read: a password, or FILE: and a
-    /// path. No option takes the password itself, because other users could read it in the list of
-    /// processes.
-    #[arg(long, value_name = "FILE:PATH", requires = "filename", help_heading = STORE)]
-    filekey: Option<FilekeyArg>,
-
-    /// The digest that makes the key from the password, as in keyroll_digest [default: sha1]
-    #[arg(long, value_name = "NAME", requires = "filename", help_heading = STORE, value_parser = digest_parser())]
-    digest: Option<Digest>,
-
-    /// The number of PBKDF2 rounds that make the key from the password, as in keyroll_use_pbkdf2
-    /// [default: 0]
-    #[arg(long, value_name = "N", requires = "filename", help_heading = STORE)]
-    use_pbkdf2: Option<u32>,
+    #[command(flatten)]
+    encryption: KeyFileArgs,
 
     #[command(flatten)]
     pub(crate) option_files: OptionFileArgs,
@@ -68,28 +50,19 @@ pub(crate) struct StoreArgs {
 /// Above the options that name a store, in every help text.
 const STORE: &str = "Key store (without these: as the server's option files say)";
 
-/// `FILE:` and a path. Anything else is not kept, because it may be a password, and is refused
-/// later, because clap would print it.
-#[derive(Clone)]
-pub(crate) enum FilekeyArg {
-    File(PathBuf),
-    Literal,
-}
-
-impl From<OsString> for FilekeyArg {
-    fn from(text: OsString) -> FilekeyArg {
-        let text = SecretBytes::new(text.into_vec());
-        match SecretSource::from_setting(text.expose()) {
-            Some(SecretSource::File(path)) => FilekeyArg::File(path),
-            _ => FilekeyArg::Literal,
-        }
-    }
-}
-
-/// Takes the name of a digest.
-pub(crate) fn digest_parser() -> impl TypedValueParser<Value = Digest> {
-    PossibleValuesParser::new(Digest::ALL.map(Digest::name))
-        .map(|name| Digest::from_name(&name).unwrap_or(Digest::Sha1))
+key_file_args! {
+    struct KeyFileArgs of "filename" under STORE;
+    /// The file that holds the password of an encrypted key file, as in keyroll_filekey
+    ///
+    /// Without it the environment variable KEYROLL_FILEKEY is read: a password, or FILE: and a
+    /// path. No option takes the password itself, because other users could read it in the list of
+    /// processes.
+    filekey;
+    /// The digest that makes the key from the password, as in keyroll_digest [default: sha1]
+    digest;
+    /// The number of PBKDF2 rounds that make the key from the password, as in keyroll_use_pbkdf2
+    /// [default: 0]
+    use_pbkdf2;
 }
 
 impl StoreArgs {
@@ -115,14 +88,7 @@ impl StoreArgs {
                 StoreConfig::Keystore(keystore_at(path, master_key, &settings)?)
             }
             (None, Some(path)) => {
-                let filekey = self.filekey.as_ref();
-                StoreConfig::KeyFile(key_file_at(
-                    path,
-                    filekey,
-                    self.digest,
-                    self.use_pbkdf2,
-                    &settings,
-                )?)
+                StoreConfig::KeyFile(key_file_at(path, self.encryption.given(), &settings)?)
             }
             (None, None) if settings.name_a_store() => settings.store()?,
             (None, None) => return Err(Failure::NoStore),
@@ -141,27 +107,6 @@ pub(crate) fn keystore_at(path: &Path, uri: &str, settings: &Settings) -> Result
         path: path.into(),
         master_key: absolute_uri(uri)?,
         options: settings.master_key_options()?,
-        strict_permissions: settings.strict_permissions,
-    })
-}
-
-/// A key file that arguments name. Without a filekey it is what the environment says.
-pub(crate) fn key_file_at(
-    path: &Path,
-    filekey: Option<&FilekeyArg>,
-    digest: Option<Digest>,
-    pbkdf2_rounds: Option<u32>,
-    settings: &Settings,
-) -> Result<KeyFileConfig, Failure> {
-    Ok(KeyFileConfig {
-        path: path.into(),
-        filekey: match filekey {
-            Some(FilekeyArg::File(path)) => Some(SecretSource::File(path.clone())),
-            Some(FilekeyArg::Literal) => return Err(Failure::LiteralFilekey),
-            None => SecretSource::from_setting(settings.environment.filekey.expose()),
-        },
-        digest: digest.unwrap_or(Digest::Sha1),
-        pbkdf2_rounds: pbkdf2_rounds.unwrap_or(0),
         strict_permissions: settings.strict_permissions,
     })
 }

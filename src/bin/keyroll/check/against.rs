@@ -3,7 +3,6 @@
 
 use std::path::{Path, PathBuf};
 
-use keyroll::crypto::password::Digest;
 use keyroll::durable::SecretSource;
 use keyroll::durable::permissions::shell_word;
 use keyroll::keys::{Comparison, Differing, KeyName, KeySet};
@@ -15,8 +14,9 @@ use keyroll::store::{MarkFile, StoreFile};
 
 use super::report::{Outcome, Report};
 use crate::failure::{Failure, named};
+use crate::key_file_args::{key_file_args, key_file_at};
 use crate::store::OpenStore;
-use crate::store_args::{ChosenStore, FilekeyArg, digest_parser, key_file_at, keystore_at};
+use crate::store_args::{ChosenStore, keystore_at};
 
 /// Above the options, in the help text.
 const SECOND: &str = "Second store";
@@ -34,18 +34,19 @@ pub(super) struct AgainstArgs {
     #[arg(long, value_name = "URI", requires = "against", help_heading = SECOND)]
     against_master_key: Option<String>,
 
+    #[command(flatten)]
+    encryption: KeyFileArgs,
+}
+
+key_file_args! {
+    struct KeyFileArgs of "against" under SECOND;
     /// The file with the second key file's password [default: that of the first one, or
     /// KEYROLL_FILEKEY]
-    #[arg(long, value_name = "FILE:PATH", requires = "against", help_heading = SECOND)]
-    against_filekey: Option<FilekeyArg>,
-
+    against_filekey;
     /// The second key file's digest [default: that of the first one, or sha1]
-    #[arg(long, value_name = "NAME", requires = "against", help_heading = SECOND, value_parser = digest_parser())]
-    against_digest: Option<Digest>,
-
+    against_digest;
     /// The second key file's number of PBKDF2 rounds [default: that of the first one, or 0]
-    #[arg(long, value_name = "N", requires = "against", help_heading = SECOND)]
-    against_use_pbkdf2: Option<u32>,
+    against_use_pbkdf2;
 }
 
 /// The store that is compared with.
@@ -90,10 +91,10 @@ impl AgainstArgs {
             StoreConfig::KeyFile(first) => Some(first),
             _ => None,
         };
-        let filekey = self.against_filekey.as_ref();
-        let digest = self.against_digest.or(first.map(|first| first.digest));
-        let rounds = self.against_use_pbkdf2.or(first.map(|first| first.pbkdf2_rounds));
-        let mut second = key_file_at(path, filekey, digest, rounds, &chosen.settings)?;
+        let (filekey, digest, rounds) = self.encryption.given();
+        let digest = digest.or(first.map(|first| first.digest));
+        let rounds = rounds.or(first.map(|first| first.pbkdf2_rounds));
+        let mut second = key_file_at(path, (filekey, digest, rounds), &chosen.settings)?;
         second.strict_permissions = false;
         if filekey.is_none() {
             second.filekey = match kind {

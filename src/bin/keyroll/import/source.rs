@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 
 use clap::value_parser;
 use keyroll::crypto::Algorithm;
-use keyroll::crypto::password::Digest;
 use keyroll::keys::{KeyName, KeySet, KeySpec};
 use keyroll::settings::PREFIX;
 use keyroll::settings::option::FILE_KEY_MANAGEMENT;
@@ -14,10 +13,11 @@ use keyroll::store::keystore::KeystoreConfig;
 use keyroll::store::mark::StoreSeen;
 
 use crate::failure::Failure;
+use crate::key_file_args::{key_file_args, key_file_at};
 use crate::option_files::OptionFileArgs;
 use crate::spec_args::algorithm_parser;
 use crate::store::{OpenStore, absolute_uri, say_warnings};
-use crate::store_args::{FilekeyArg, digest_parser, key_file_at, settings_of};
+use crate::store_args::settings_of;
 use crate::terminal;
 
 /// Above the options that name what is imported, in the help text.
@@ -29,18 +29,8 @@ pub(super) struct SourceArgs {
     #[arg(long, value_name = "PATH", help_heading = SOURCE)]
     from_filename: Option<PathBuf>,
 
-    /// The file with the key file's password, as in file_key_management_filekey; without it
-    /// KEYROLL_FILEKEY is read
-    #[arg(long, value_name = "FILE:PATH", requires = "from_filename", help_heading = SOURCE)]
-    from_filekey: Option<FilekeyArg>,
-
-    /// As in file_key_management_digest [default: sha1]
-    #[arg(long, value_name = "NAME", requires = "from_filename", help_heading = SOURCE, value_parser = digest_parser())]
-    from_digest: Option<Digest>,
-
-    /// As in file_key_management_use_pbkdf2 [default: 0]
-    #[arg(long, value_name = "N", requires = "from_filename", help_heading = SOURCE)]
-    from_use_pbkdf2: Option<u32>,
+    #[command(flatten)]
+    encryption: KeyFileArgs,
 
     /// What the data is encrypted with, as in file_key_management_encryption_algorithm [default:
     /// aes_cbc]
@@ -69,6 +59,17 @@ pub(super) struct SourceArgs {
     /// With --add: no key but the one with this id; may be given more than once
     #[arg(long, value_name = "ID", requires = "add", help_heading = SOURCE, value_parser = value_parser!(u32).range(1..))]
     from_id: Vec<u32>,
+}
+
+key_file_args! {
+    struct KeyFileArgs of "from_filename" under SOURCE;
+    /// The file with the key file's password, as in file_key_management_filekey; without it
+    /// KEYROLL_FILEKEY is read
+    from_filekey;
+    /// As in file_key_management_digest [default: sha1]
+    from_digest;
+    /// As in file_key_management_use_pbkdf2 [default: 0]
+    from_use_pbkdf2;
 }
 
 /// What is imported.
@@ -122,8 +123,7 @@ impl SourceArgs {
         let Some(path) = &self.from_filename else {
             return self.of_option_files(option_files);
         };
-        let (filekey, digest, rounds) = (self.from_filekey.as_ref(), self.from_digest, self.from_use_pbkdf2);
-        let config = key_file_at(path, filekey, digest, rounds, &settings_of(&[], PREFIX)?)?;
+        let config = key_file_at(path, self.encryption.given(), &settings_of(&[], PREFIX)?)?;
         let algorithm = self.from_encryption_algorithm.unwrap_or(Algorithm::AesCbc);
         load(StoreConfig::KeyFile(config), algorithm)
     }
