@@ -11,7 +11,7 @@ use keyroll::durable::SecretSource;
 use keyroll::durable::secret_source::FILE_PREFIX;
 use keyroll::keys::KeySpec;
 use keyroll::master_key::Provider;
-use keyroll::settings::{Settings, shown_secret};
+use keyroll::settings::{PREFIX, Settings, shown_secret};
 use keyroll::store::StoreConfig;
 use keyroll::store::key_file::KeyFileConfig;
 use keyroll::store::keystore::KeystoreConfig;
@@ -35,8 +35,22 @@ encrypt_binlog = ON
 const ALGORITHM_ADVICE: &str = "
 # Faster than aes_cbc, the default, and stronger: 256-bit keys for pages and logs. It needs data keys of 256 bits.
 # Choose before the first table is encrypted; it cannot be changed afterwards, not even back to file_key_management.
-#keyroll_encryption_algorithm = aes_256_xts
 ";
+
+/// The name, without its prefix, of a row of the settings' table: any other does not compile.
+macro_rules! row {
+    ($row:ident) => {{
+        let _ = |settings: Settings| settings.$row;
+        stringify!($row)
+    }};
+}
+
+/// The lines of these rows that are set.
+macro_rules! lines_if_set {
+    ($text:expr, $settings:ident: $($row:ident)+) => {
+        $(line_if_set($text, stringify!($row), &$settings.$row);)+
+    };
+}
 
 /// The lines for a store, ready to be appended to my.cnf, even to one whose last line has no end.
 /// Bytes, because a path may have any.
@@ -47,7 +61,7 @@ pub(crate) fn lines(chosen: &ChosenStore, spec: KeySpec) -> Result<Vec<u8>, Fail
         StoreConfig::KeyFile(config) => key_file(&mut text, config, settings),
         StoreConfig::Keystore(keystore) => keystore_lines(&mut text, keystore, settings, spec),
         StoreConfig::VaultKv(_) => {
-            line_if_set(&mut text, "keyroll_vault_url", &settings.vault_url);
+            lines_if_set! { &mut text, settings: vault_url }
             login(&mut text, settings);
             algorithm(&mut text, settings);
             Ok(())
@@ -59,19 +73,20 @@ pub(crate) fn lines(chosen: &ChosenStore, spec: KeySpec) -> Result<Vec<u8>, Fail
 }
 
 fn key_file(text: &mut Vec<u8>, config: &KeyFileConfig, settings: &Settings) -> io::Result<()> {
-    line(text, "keyroll_filename", value("", &absolute(&config.path)?));
+    line(text, row!(filename), value("", &absolute(&config.path)?));
     match &config.filekey {
         None => {}
         Some(SecretSource::Value(_)) => {
-            text.extend(b"# The key file is encrypted with a password, which is not shown:\n#keyroll_filekey = PASSWORD\n");
+            text.extend(b"# The key file is encrypted with a password, which is not shown:\n#");
+            line(text, row!(filekey), "PASSWORD");
         }
-        Some(SecretSource::File(path)) => line(text, "keyroll_filekey", value(FILE_PREFIX, &absolute(path)?)),
+        Some(SecretSource::File(path)) => line(text, row!(filekey), value(FILE_PREFIX, &absolute(path)?)),
     }
     if config.digest != Digest::Sha1 {
-        line(text, "keyroll_digest", config.digest.name());
+        line(text, row!(digest), config.digest.name());
     }
     if config.pbkdf2_rounds > 0 {
-        line(text, "keyroll_use_pbkdf2", config.pbkdf2_rounds.to_string());
+        line(text, row!(use_pbkdf2), config.pbkdf2_rounds.to_string());
     }
     algorithm(text, settings);
     Ok(())
@@ -80,8 +95,12 @@ fn key_file(text: &mut Vec<u8>, config: &KeyFileConfig, settings: &Settings) -> 
 /// The cipher of a store that records none.
 fn algorithm(text: &mut Vec<u8>, settings: &Settings) {
     match settings.algorithm() {
-        Algorithm::AesCbc => text.extend(ALGORITHM_ADVICE.bytes()),
-        other => line(text, "keyroll_encryption_algorithm", other.name()),
+        Algorithm::AesCbc => {
+            text.extend(ALGORITHM_ADVICE.bytes());
+            text.push(b'#');
+            line(text, row!(encryption_algorithm), Algorithm::Aes256Xts.name());
+        }
+        other => line(text, row!(encryption_algorithm), other.name()),
     }
 }
 
@@ -91,22 +110,17 @@ fn keystore_lines(
     settings: &Settings,
     spec: KeySpec,
 ) -> io::Result<()> {
-    line(text, "keyroll_keystore", value("", &absolute(&keystore.path)?));
-    line(text, "keyroll_master_key", uri(&keystore.master_key));
-    line_if_set(text, "keyroll_region", &settings.region);
-    line_if_set(text, "keyroll_endpoint_url", &settings.endpoint_url);
+    line(text, row!(keystore), value("", &absolute(&keystore.path)?));
+    text.extend(master_key(&keystore.master_key));
+    lines_if_set! { text, settings: region endpoint_url }
     if spec.algorithm != KeySpec::DEFAULT.algorithm {
-        line(text, "keyroll_key_algorithm", spec.algorithm.name());
+        line(text, row!(key_algorithm), spec.algorithm.name());
     }
     if spec.bits != KeySpec::DEFAULT.bits {
-        line(text, "keyroll_key_spec", format!("AES_{}", spec.bits));
+        line(text, row!(key_spec), format!("AES_{}", spec.bits));
     }
     if settings.request_timeout > 0 {
-        line(
-            text,
-            "keyroll_request_timeout",
-            settings.request_timeout.to_string(),
-        );
+        line(text, row!(request_timeout), settings.request_timeout.to_string());
     }
     if Provider::of(&keystore.master_key).is_some_and(|(provider, _)| provider.scheme == "vault-transit") {
         login(text, settings);
@@ -116,51 +130,48 @@ fn keystore_lines(
 
 /// How the server logs in to Vault. A secret is never shown, a file that holds it is.
 fn login(text: &mut Vec<u8>, settings: &Settings) {
-    for (name, setting) in [
-        ("keyroll_vault_ca", &settings.vault_ca),
-        ("keyroll_vault_namespace", &settings.vault_namespace),
-        ("keyroll_vault_login_mount", &settings.vault_login_mount),
-        ("keyroll_vault_role", &settings.vault_role),
-        ("keyroll_vault_client_cert", &settings.vault_client_cert),
-        ("keyroll_vault_client_key", &settings.vault_client_key),
-    ] {
-        line_if_set(text, name, setting);
+    lines_if_set! {
+        text, settings: vault_ca vault_namespace vault_login_mount vault_role vault_client_cert vault_client_key
     }
     if settings.vault_login > 0 {
-        line(text, "keyroll_vault_login", settings.vault_login_name());
+        line(text, row!(vault_login), settings.vault_login_name());
     }
-    for (name, secret) in [
-        ("keyroll_token", &settings.token),
-        ("keyroll_vault_secret", &settings.vault_secret),
+    for (row, secret) in [
+        (row!(token), &settings.token),
+        (row!(vault_secret), &settings.vault_secret),
     ] {
         match shown_secret(secret.expose()) {
             Some(_) => {
-                text.extend(format!("# A secret, which is not shown:\n#{name} = SECRET\n").bytes());
+                text.extend(b"# A secret, which is not shown:\n#");
+                line(text, row, "SECRET");
             }
-            None => line_if_set(text, name, secret.expose()),
+            None => line_if_set(text, row, secret.expose()),
         }
     }
     if settings.vault_allow_http {
-        line(text, "keyroll_vault_allow_http", "ON");
+        line(text, row!(vault_allow_http), "ON");
     }
 }
 
-fn line_if_set(text: &mut Vec<u8>, name: &str, setting: &[u8]) {
+fn line_if_set(text: &mut Vec<u8>, row: &str, setting: &[u8]) {
     if !setting.is_empty() {
-        line(text, name, value("", Path::new(OsStr::from_bytes(setting))));
+        line(text, row, value("", Path::new(OsStr::from_bytes(setting))));
     }
 }
 
-fn line(text: &mut Vec<u8>, name: &str, value: impl AsRef<[u8]>) {
-    text.extend(name.bytes());
+fn line(text: &mut Vec<u8>, row: &str, value: impl AsRef<[u8]>) {
+    text.extend(PREFIX.bytes());
+    text.extend(row.bytes());
     text.extend(b" = ");
     text.extend(value.as_ref());
     text.push(b'\n');
 }
 
-/// A master key's URI as an option file's value.
-pub(crate) fn uri(uri: &str) -> Vec<u8> {
-    value("", Path::new(uri))
+/// The line that names a master key.
+pub(crate) fn master_key(uri: &str) -> Vec<u8> {
+    let mut text = Vec::new();
+    line(&mut text, row!(master_key), value("", Path::new(uri)));
+    text
 }
 
 /// A path as an option file's value: in quotes, with escapes, where a character means something

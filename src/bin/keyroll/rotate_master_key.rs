@@ -50,10 +50,8 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     new_keystore::make_master_key_file(&target, args.owner.owner()?)?;
     let master_key = target.provider()?;
     let moved = store.patiently_in_keystore(|keystore| keystore.move_to(&*master_key, None))?;
-    let line = my_cnf::uri(&to);
-    let line = String::from_utf8_lossy(&line);
     terminal::say("put this into the server's configuration:");
-    terminal::say(&format!("keyroll_master_key = {line}"));
+    terminal::say(String::from_utf8_lossy(&my_cnf::master_key(&to)).trim_end());
     print(&moved.master_key, &sql(&to))
 }
 
