@@ -40,7 +40,7 @@ pub enum PluginError {
     )]
     VaultByStatement { uri: String },
 
-    #[error("{path:?} is not an absolute path")]
+    #[error("\"{path}\" is not an absolute path")]
     SaveTo { path: String },
 
     #[error(

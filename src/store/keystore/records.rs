@@ -173,7 +173,7 @@ impl KeyLine<'_> {
             ));
         }
         let algorithm = Algorithm::from_name(&self.algorithm)
-            .ok_or_else(|| format!("algorithm is {:?}, which is not known here", self.algorithm))?;
+            .ok_or_else(|| format!("algorithm is \"{}\", which is not known here", self.algorithm))?;
         let spec = KeySpec { algorithm, bits };
         if !spec.is_possible() {
             let name = algorithm.name();
