@@ -110,15 +110,4 @@ impl NewVersions<'_> {
         spec: KeySpec::DEFAULT,
         seen: HighestVersions::NONE,
     };
-
-    /// New versions that lie this far above the latest one; `None` unless it is a possible step.
-    pub const fn with_step(step: u32) -> Option<NewVersions<'static>> {
-        match VersionStep::new(step) {
-            Some(step) => Some(NewVersions {
-                step,
-                ..NewVersions::DEFAULT
-            }),
-            None => None,
-        }
-    }
 }

@@ -13,11 +13,11 @@ use super::{MasterKey, aws_kms, credential, exec, file, vault_transit};
 pub enum ByStatement {
     /// Name any.
     Any,
-    /// Name none.
-    Never,
+    /// Name none, for this reason.
+    Never(&'static str),
     /// Name another one at the service of the one in force, which this finds out of what follows
-    /// the scheme: whether TLS protects the way there, and its host.
-    SameService(fn(&str) -> Option<(bool, String)>),
+    /// the scheme: whether TLS protects the way there, and its host. No other, for this reason.
+    SameService(fn(&str) -> Option<(bool, String)>, &'static str),
 }
 
 /// A kind of master key.
@@ -62,7 +62,7 @@ pub static PROVIDERS: [Provider; 5] = [
         form: "exec:PATH",
         page: "docs/exec-provider.md",
         is_service: false,
-        by_statement: ByStatement::Never,
+        by_statement: ByStatement::Never("the server would run a program"),
         open: exec::open,
     },
     Provider {
@@ -78,7 +78,10 @@ pub static PROVIDERS: [Provider; 5] = [
         form: "vault-transit:https://HOST:PORT/MOUNT/KEY",
         page: "docs/vault.md",
         is_service: true,
-        by_statement: ByStatement::SameService(vault_transit::service),
+        by_statement: ByStatement::SameService(
+            vault_transit::service,
+            "the server's token for Vault would go to another host",
+        ),
         open: vault_transit::open,
     },
 ];
@@ -107,23 +110,19 @@ pub fn file_of(uri: &str) -> Option<&Path> {
 ///
 /// # Errors
 /// Why not.
-pub fn check_by_statement(uri: &str, in_force: &str) -> Result<(), &'static ByStatement> {
+pub fn check_by_statement(uri: &str, in_force: &str) -> Result<(), &'static str> {
     let Some((provider, rest)) = Provider::of(uri) else {
         return Ok(());
     };
-    let is_allowed = match provider.by_statement {
-        ByStatement::Any => true,
-        ByStatement::Never => false,
-        ByStatement::SameService(service) => {
+    match provider.by_statement {
+        ByStatement::Any => Ok(()),
+        ByStatement::Never(reason) => Err(reason),
+        ByStatement::SameService(service, reason) => {
             let before = Provider::of(in_force).filter(|(other, _)| other.scheme == provider.scheme);
             let before = before.and_then(|(_, rest)| service(rest));
-            before.is_some() && before == service(rest)
+            let is_same = before.is_some() && before == service(rest);
+            is_same.then_some(()).ok_or(reason)
         }
-    };
-    if is_allowed {
-        Ok(())
-    } else {
-        Err(&provider.by_statement)
     }
 }
 

@@ -32,13 +32,8 @@ pub enum PluginError {
     #[error(transparent)]
     Settings(#[from] SettingsError),
 
-    #[error("the master key {uri} can be set in my.cnf only, because the server would run a program")]
-    ExecByStatement { uri: String },
-
-    #[error(
-        "the master key {uri} can be set in my.cnf only, because the server's token for Vault would go to another host"
-    )]
-    VaultByStatement { uri: String },
+    #[error("the master key {uri} can be set in my.cnf only, because {reason}")]
+    ByStatement { uri: String, reason: &'static str },
 
     #[error("\"{path}\" is not an absolute path")]
     SaveTo { path: String },
@@ -122,7 +117,7 @@ impl PluginError {
             PluginError::NotMarked { source, .. } => {
                 format!("{}; then SET GLOBAL keyroll_reload_keys = 1 takes them up", source.hint())
             }
-            PluginError::ExecByStatement { .. } | PluginError::VaultByStatement { .. } => {
+            PluginError::ByStatement { .. } => {
                 "set keyroll_master_key in my.cnf and restart the server; until then it goes on with the keys \
                  that it has"
                     .into()

@@ -461,7 +461,12 @@ fn a_moved_keystore_is_followed_when_its_new_master_key_is_named() {
         .plugin
         .adopt_master_key("exec:/bin/false", &s.server)
         .unwrap_err();
-    assert!(matches!(error, PluginError::ExecByStatement { .. }), "{error}");
+    assert!(
+        error
+            .to_string()
+            .ends_with("because the server would run a program"),
+        "{error}"
+    );
     s.plugin.reload(&s.server, &s.status).unwrap_err();
 
     s.plugin.adopt_master_key(&uri(&other), &s.server).unwrap();
@@ -486,7 +491,7 @@ fn a_statement_never_sends_the_token_for_vault_to_another_host() {
     ] {
         let error = asked(&s.plugin, &s.server, uri);
         assert!(
-            matches!(error, PluginError::VaultByStatement { .. }),
+            error.to_string().ends_with("would go to another host"),
             "{uri}: {error}"
         );
     }
@@ -498,7 +503,7 @@ fn a_statement_never_sends_the_token_for_vault_to_another_host() {
     ] {
         let error = asked(&s.plugin, &s.server, uri);
         assert!(
-            matches!(error, PluginError::VaultByStatement { .. }),
+            error.to_string().ends_with("would go to another host"),
             "{uri}: {error}"
         );
     }
@@ -508,7 +513,7 @@ fn a_statement_never_sends_the_token_for_vault_to_another_host() {
         &s.server,
         "vault-transit:https://127.0.0.1:1/transit/other",
     );
-    assert!(!matches!(error, PluginError::VaultByStatement { .. }), "{error}");
+    assert!(!matches!(error, PluginError::ByStatement { .. }), "{error}");
 }
 
 #[test]

@@ -36,7 +36,7 @@ pub use status::Status;
 
 use crate::cancel::{Mutex, MutexGuard};
 use crate::keys::{Added, HighestVersions, KeySet, NewVersions, Ring, VersionStep};
-use crate::master_key::{self, ByStatement};
+use crate::master_key;
 use crate::settings::Settings;
 use crate::store::{ChangeSource, Changes, KeyStore, MarkFile, Rotate};
 
@@ -244,9 +244,9 @@ impl Plugin {
 
 impl State {
     fn check_by_statement(&self, uri: &str) -> Result<(), PluginError> {
-        master_key::check_by_statement(uri, &self.master_key).map_err(|allowed| match allowed {
-            ByStatement::SameService(_) => PluginError::VaultByStatement { uri: uri.into() },
-            _ => PluginError::ExecByStatement { uri: uri.into() },
+        master_key::check_by_statement(uri, &self.master_key).map_err(|reason| PluginError::ByStatement {
+            uri: uri.into(),
+            reason,
         })
     }
 

@@ -206,7 +206,15 @@ fn a_rotation_publishes_a_version_that_is_in_the_file() {
     assert_eq!((s.server.latest(1), s.server.latest(2)), (Some(3), Some(1)));
     assert!(fs::read_to_string(&s.path).unwrap().contains("\n1;3;"));
     s.plugin
-        .rotate_keys(-1, NewVersions::with_step(5).unwrap(), &s.server, &s.status)
+        .rotate_keys(
+            -1,
+            NewVersions {
+                step: VersionStep::new(5).unwrap(),
+                ..NewVersions::DEFAULT
+            },
+            &s.server,
+            &s.status,
+        )
         .unwrap();
     assert_eq!((s.server.latest(1), s.server.latest(2)), (Some(8), Some(6)));
     assert_eq!(s.status.key_rotations.get(), 2);

@@ -1,6 +1,6 @@
 //! Settings as text, as option files and command lines have them, read as the server reads them.
 
-use super::{PREFIX, Settings, SettingsError};
+use super::{Settings, SettingsError};
 use crate::secret::SecretBytes;
 
 /// One option of the server, in text.
@@ -16,19 +16,11 @@ pub struct ServerOption {
 pub const FILE_KEY_MANAGEMENT: &str = "file_key_management_";
 
 impl Settings {
-    /// The settings that these options make, which begin with [`PREFIX`]; the last of a name wins.
+    /// The settings that these options make, which begin with this prefix; the last of a name wins.
     ///
     /// # Errors
     /// [`SettingsError::Value`] for a value that the server refuses, too.
-    pub fn from_options(options: &[ServerOption]) -> Result<Settings, SettingsError> {
-        Settings::from_options_of(options, PREFIX)
-    }
-
-    /// The same for options that begin with another prefix.
-    ///
-    /// # Errors
-    /// As of [`from_options`](Self::from_options).
-    pub fn from_options_of(options: &[ServerOption], prefix: &str) -> Result<Settings, SettingsError> {
+    pub fn from_options(options: &[ServerOption], prefix: &str) -> Result<Settings, SettingsError> {
         let mut settings = Settings::default();
         for option in options {
             let Some((full, value)) = option.meaning() else {
@@ -133,6 +125,7 @@ impl<'a> TextValue<'a> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::PREFIX;
     use super::*;
     use crate::crypto::password::Digest;
 
@@ -148,7 +141,7 @@ mod tests {
 
     fn settings(lines: &[&str]) -> Result<Settings, String> {
         let options: Vec<ServerOption> = lines.iter().map(|line| option(line)).collect();
-        Settings::from_options(&options).map_err(|error| error.to_string())
+        Settings::from_options(&options, PREFIX).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -251,7 +244,7 @@ mod tests {
             option("file_key_management_filename=/f"),
             option("keyroll_filename=/k"),
         ];
-        let of = |prefix| Settings::from_options_of(&options, prefix).unwrap().filename;
+        let of = |prefix| Settings::from_options(&options, prefix).unwrap().filename;
         assert_eq!(of(PREFIX), b"/k");
         assert_eq!(of(FILE_KEY_MANAGEMENT), b"/f");
     }

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use keyroll::cancel;
 use keyroll::crypto::Algorithm;
 use keyroll::keys::KeysError;
-use keyroll::keys::{KeyName, KeySet, NewVersions, Ring};
+use keyroll::keys::{KeyName, KeySet, NewVersions, Ring, VersionStep};
 use keyroll::secret::DataKey;
 use keyroll::store::{Rotate, StoreError};
 
@@ -91,7 +91,10 @@ fn a_rotation_of_one_key_makes_one_version_and_keeps_the_rest(place: &dyn Place)
 
 fn a_rotation_of_all_keys_makes_one_version_of_each(place: &dyn Place) {
     let before = place.keys();
-    let step_of_5 = NewVersions::with_step(5).unwrap();
+    let step_of_5 = NewVersions {
+        step: VersionStep::new(5).unwrap(),
+        ..NewVersions::DEFAULT
+    };
     let rotated = place.store().rotate_keys(Rotate::All, step_of_5, None).unwrap();
     assert_eq!(rotated.new, [1, 2].map(|id| KeyName { id, version: 6 }));
     assert!(holds_all(&place.keys(), &before));

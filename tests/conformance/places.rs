@@ -12,8 +12,8 @@ use keyroll::master_key::ProviderOptions;
 use keyroll::master_key::file::MasterKeyFile;
 use keyroll::secret::DataKey;
 use keyroll::store::KeyStore;
-use keyroll::store::key_file::{Digest, KeyFile, KeyFileConfig, NewKey};
-use keyroll::store::keystore::{KeystoreConfig, KeystoreFile, NewKey as NewWrappedKey};
+use keyroll::store::key_file::{Digest, KeyFile, KeyFileConfig, NewFileKey};
+use keyroll::store::keystore::{KeystoreConfig, KeystoreFile, NewKey};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -87,7 +87,7 @@ fn key_file(filekey: &'static str) -> FilePlace {
             strict_permissions: false,
         }
     };
-    let keys = [1, 2].map(|id| NewKey { id, bits: 256 });
+    let keys = [1, 2].map(|id| NewFileKey { id, bits: 256 });
     KeyFile::create(config(), &keys, None).unwrap();
     FilePlace {
         directory,
@@ -119,7 +119,7 @@ pub(crate) fn keystore() -> FilePlace {
             KeystoreFile::new(config).unwrap().with_lock_timeout(PATIENT)
         }
     };
-    let keys = [1, 2].map(|id| NewWrappedKey {
+    let keys = [1, 2].map(|id| NewKey {
         id,
         spec: KeySpec::DEFAULT,
     });

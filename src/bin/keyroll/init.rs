@@ -79,8 +79,8 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
             if args.id.iter().any(|key| key.algorithm.is_some()) {
                 return Err(Failure::NoAlgorithms(kind));
             }
-            let key = |(&id, spec): (&u32, &KeySpec)| key_file::NewKey { id, bits: spec.bits };
-            let keys: Vec<key_file::NewKey> = specs.iter().map(key).collect();
+            let key = |(&id, spec): (&u32, &KeySpec)| key_file::NewFileKey { id, bits: spec.bits };
+            let keys: Vec<key_file::NewFileKey> = specs.iter().map(key).collect();
             make_key_file(config, &keys, owner)?;
             AFTER_KEY_FILE
         }
@@ -111,7 +111,7 @@ pub(crate) fn refuse_existing(path: &Path) -> Result<(), Failure> {
 
 fn make_key_file(
     config: KeyFileConfig,
-    keys: &[key_file::NewKey],
+    keys: &[key_file::NewFileKey],
     owner: Option<Owner>,
 ) -> Result<(), Failure> {
     if let Some(path) = config.filekey.as_ref().and_then(SecretSource::file)

@@ -122,7 +122,7 @@ pub(crate) fn settings_of(options: &[ServerOption], prefix: &str) -> Result<Sett
         environment: SecretsOfEnvironment::of_this_process(),
         notify: Notify::new(terminal::say),
         data_directory: datadir.unwrap_or_else(|| DEFAULT_DATADIR.into()),
-        ..Settings::from_options_of(options, prefix)?
+        ..Settings::from_options(options, prefix)?
     })
 }
 

@@ -53,7 +53,7 @@ const HEADER: &str = "\
 
 /// A key that [`KeyFile::create`] makes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NewKey {
+pub struct NewFileKey {
     /// The key id, 1..=2^32-1.
     pub id: u32,
     /// The key's length in bits: 128, 192 or 256.
@@ -94,7 +94,7 @@ impl KeyFile {
     /// failing disk. There is no new file then.
     pub fn create(
         config: KeyFileConfig,
-        keys: &[NewKey],
+        keys: &[NewFileKey],
         owner: Option<(u32, u32)>,
     ) -> Result<KeySet, StoreError> {
         KeyFile::create_with(config, new_keys(keys)?, owner)
@@ -285,9 +285,9 @@ fn without_line_ends(text: &[u8]) -> &[u8] {
 }
 
 /// Version 1 of each of these keys.
-fn new_keys(wanted: &[NewKey]) -> Result<KeySet, StoreError> {
+fn new_keys(wanted: &[NewFileKey]) -> Result<KeySet, StoreError> {
     let mut keys = KeySet::default();
-    for &NewKey { id, bits } in wanted {
+    for &NewFileKey { id, bits } in wanted {
         if id == 0 {
             return Err(not_an_id(id));
         }

@@ -222,19 +222,6 @@ impl KeystoreError {
             KeystoreError::CannotSeal { .. } => "check the system log".into(),
         }
     }
-
-    /// Whether the file is not as keyroll wrote it, by chance or by intent; the master key is not
-    /// the cause.
-    pub fn is_damage(&self) -> bool {
-        match self {
-            KeystoreError::Unreadable { source, .. } => !matches!(
-                source,
-                FormatError::UnknownVersion { .. } | FormatError::Unreleased
-            ),
-            KeystoreError::Changed { .. } | KeystoreError::DataKey { .. } => true,
-            _ => false,
-        }
-    }
 }
 
 #[cfg(test)]
@@ -262,27 +249,5 @@ mod tests {
         assert_eq!(twenty.matches(" of key 1 (fingerprints ").count(), 20);
         assert!(twenty.ends_with(')'), "{twenty}");
         assert_eq!(named(&differing(23)), format!("{twenty} and 3 more"));
-    }
-
-    #[test]
-    fn a_file_that_someone_else_changed_is_damage_and_one_of_a_newer_format_is_not() {
-        let (path, name) = (PathBuf::from("/k"), KeyName { id: 1, version: 1 });
-        let unreadable = |source| KeystoreError::Unreadable {
-            path: "/k".into(),
-            source,
-        };
-        assert!(unreadable(FormatError::Truncated).is_damage());
-        assert!(KeystoreError::Changed { path: path.clone() }.is_damage());
-        let data_key = KeystoreError::DataKey {
-            path: path.clone(),
-            name,
-        };
-        assert!(data_key.is_damage());
-        let newer = unreadable(FormatError::UnknownVersion { version: 2 });
-        let missing = KeystoreError::Missing {
-            path,
-            previous: false,
-        };
-        assert!(!newer.is_damage() && !missing.is_damage() && !KeystoreError::PathNotSet.is_damage());
     }
 }

@@ -6,13 +6,13 @@ use std::os::unix::fs::{MetadataExt, symlink};
 use super::support::{PASSWORD, Place, TEXT, config, is_root};
 use keyroll::durable::FileError;
 use keyroll::store::StoreError;
-use keyroll::store::key_file::{KeyFile, NewKey};
+use keyroll::store::key_file::{KeyFile, NewFileKey};
 use test_support::programs::plain_keys;
 
-const KEYS: &[NewKey] = &[
-    NewKey { id: 1, bits: 256 },
-    NewKey { id: 2, bits: 128 },
-    NewKey { id: 100, bits: 192 },
+const KEYS: &[NewFileKey] = &[
+    NewFileKey { id: 1, bits: 256 },
+    NewFileKey { id: 2, bits: 128 },
+    NewFileKey { id: 100, bits: 192 },
 ];
 
 fn empty_place(filekey: &'static str) -> Place {
@@ -72,7 +72,7 @@ fn a_new_file_never_takes_the_place_of_anything() {
 #[test]
 fn keys_that_cannot_be_are_refused() {
     let place = empty_place("");
-    let key = |id, bits| NewKey { id, bits };
+    let key = |id, bits| NewFileKey { id, bits };
     for (keys, reason) in [
         (
             vec![key(0, 128)],

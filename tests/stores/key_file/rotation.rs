@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::support::{PASSWORD, Place, TEXT, config, is_root};
 use keyroll::crypto::Algorithm;
 use keyroll::durable::FileError;
-use keyroll::keys::{KeyName, NewVersions, Ring};
+use keyroll::keys::{KeyName, NewVersions, Ring, VersionStep};
 use keyroll::secret::SecretBytes;
 use keyroll::store::key_file::format::KeyText;
 use keyroll::store::key_file::{Digest, FILE_SIZE_LIMIT, KeyFile, KeyFileConfig};
@@ -47,9 +47,14 @@ fn the_step_is_obeyed_and_never_passes_the_last_version() {
     let place = Place::of(b"1;4294967290;00112233445566778899aabbccddeeff\n", "");
     let bytes = place.bytes();
     let by = |step| {
-        place
-            .store()
-            .rotate_keys(Rotate::Key(1), NewVersions::with_step(step).unwrap(), None)
+        place.store().rotate_keys(
+            Rotate::Key(1),
+            NewVersions {
+                step: VersionStep::new(step).unwrap(),
+                ..NewVersions::DEFAULT
+            },
+            None,
+        )
     };
     let error = by(5).unwrap_err();
     assert_eq!(

@@ -108,7 +108,10 @@ fn a_key_whose_versions_are_used_up_is_not_rotated() {
         "{error}"
     );
     assert_eq!(fs::read(&place.path).unwrap(), before);
-    let one = NewVersions::with_step(1).unwrap();
+    let one = NewVersions {
+        step: VersionStep::new(1).unwrap(),
+        ..NewVersions::DEFAULT
+    };
     let new = place.store().rotate_keys(Rotate::Key(1), one, None).unwrap().new;
     assert_eq!(new[0].version, LAST_VERSION);
     assert!(place.store().rotate_keys(Rotate::Key(1), one, None).is_err());

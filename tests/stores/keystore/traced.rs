@@ -10,7 +10,7 @@ use keyroll::keys::KeySpec;
 use keyroll::master_key::ProviderOptions;
 use keyroll::master_key::file::MasterKeyFile;
 use keyroll::store::KeyStore;
-use keyroll::store::key_file::{Digest, KeyFile, KeyFileConfig, NewKey as NewFileKey};
+use keyroll::store::key_file::{Digest, KeyFile, KeyFileConfig, NewFileKey};
 use keyroll::store::keystore::{KeystoreConfig, KeystoreFile, NewKey};
 use tempfile::TempDir;
 

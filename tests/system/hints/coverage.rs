@@ -149,7 +149,7 @@ const ELSEWHERE: &[(&str, &str, &str)] = &[
         "import --no-defaults --from-aws $datadir --keystore $datadir/keyroll.keystore",
     ),
     (
-        "PluginError::ExecByStatement",
+        "PluginError::ByStatement",
         "mariadb-test/keyroll_keystore/t/other_master_key.test",
         "--let $restart_parameters= --keyroll-master-key=exec:",
     ),
@@ -197,10 +197,6 @@ const NOT_MADE: &[(&str, &str)] = &[
     ("SettingsError::LoginLacks", "it names a document"),
     ("SettingsError::NoMasterKey", "it lists what a setting may be"),
     ("SettingsError::TwoMasterKeys", "it says which line to leave out"),
-    (
-        "PluginError::VaultByStatement",
-        "as for a command: a line of my.cnf",
-    ),
     (
         "PluginError::DataUnseen",
         "a server cannot start on a data directory that it may not read",

@@ -6,7 +6,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use keyroll::keys::NewVersions;
-use keyroll::store::key_file::{KeyFile, NewKey};
+use keyroll::store::key_file::{KeyFile, NewFileKey};
 use keyroll::store::{KeyStore, Rotate};
 
 use super::site::{ONE, Site, TWO, keys_of, rotate_all, set_mode};
@@ -140,7 +140,7 @@ fn exists(site: &Site, tried: &mut Tried) {
 fn no_folder(site: &Site, tried: &mut Tried) {
     let create = || {
         let config = site.key_file_config("none/keys", "");
-        KeyFile::create(config, &[NewKey { id: 1, bits: 256 }], None)
+        KeyFile::create(config, &[NewFileKey { id: 1, bits: 256 }], None)
     };
     tried.store(&create().unwrap_err());
     let command = format!("keyroll init --filename {}", site.word("none/keys"));

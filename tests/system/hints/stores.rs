@@ -3,7 +3,7 @@
 use keyroll::crypto::Algorithm;
 use keyroll::keys::{KeyName, KeySet, KeySpec, LAST_VERSION, NewVersions, Ring, VersionStep};
 use keyroll::secret::DataKey;
-use keyroll::store::key_file::{Digest, KeyFile, NewKey as NewFileKey};
+use keyroll::store::key_file::{Digest, KeyFile, NewFileKey};
 use keyroll::store::keystore::NewKey;
 use keyroll::store::{KeyStore, Rotate, StoreError};
 

@@ -46,7 +46,7 @@ variants! {
         NoPrefix NoHost NoSecretName KvVersion1 Vault NoKeys NotAKey NothingLeft WouldLose StepTooLarge NumbersTaken NotReadBack
     ];
     PluginError: OF_PLUGIN, of_plugin, [
-        KeyStore Mark NotMarked Settings ExecByStatement VaultByStatement SaveTo SaveUnder SaveOver NotAKeyId KeyInUse DataUnseen StatementKilled
+        KeyStore Mark NotMarked Settings ByStatement SaveTo SaveUnder SaveOver NotAKeyId KeyInUse DataUnseen StatementKilled
         RefreshPanicked NotRunning NoThread TooManyCreated Busy NotShown
     ];
     SettingsError: OF_SETTINGS, of_settings, [

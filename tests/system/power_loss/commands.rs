@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use keyroll::keys::{KeySpec, NewVersions};
 use keyroll::master_key::file::MasterKeyFile;
-use keyroll::store::key_file::{KeyFile, NewKey as NewFileKey};
+use keyroll::store::key_file::{KeyFile, NewFileKey};
 use keyroll::store::keystore::NewKey;
 use keyroll::store::{KeyStore, Rotate};
 

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use keyroll::durable::SecretSource;
 use keyroll::keys::{KeyName, NewVersions};
-use keyroll::store::key_file::{Digest, KeyFile, KeyFileConfig, NewKey};
+use keyroll::store::key_file::{Digest, KeyFile, KeyFileConfig, NewFileKey};
 use keyroll::store::{KeyStore, Rotate, StoreError};
 use test_support::programs::print_names;
 
@@ -60,7 +60,7 @@ fn act(
     action: &[&str],
 ) -> Option<Result<Vec<KeyName>, StoreError>> {
     if let ["create"] = action {
-        let keys = [NewKey { id: 1, bits: 256 }, NewKey { id: 2, bits: 128 }];
+        let keys = [NewFileKey { id: 1, bits: 256 }, NewFileKey { id: 2, bits: 128 }];
         return Some(
             KeyFile::create(config, &keys, None).map(|keys| keys.iter().map(|(name, _)| name).collect()),
         );
