@@ -8,7 +8,7 @@ export KEYROLL_BIN := $(abspath $(TARGET_DIR)/release/keyroll)
 
 PACKAGE_BUILD := $(TARGET_DIR)/cmake
 
-.PHONY: help demo picture test build packages test-packages test-matrix portable lint deny unit mtr kills moves attacks soak crowd mutants bench \
+.PHONY: help demo picture test build packages test-packages test-matrix portable lint deny unit mtr kills moves decoder attacks soak crowd mutants bench \
         bench-server aarch64 miri asan fuzz deb test-install test-deb server-tree sbom reproducible clean
 
 help: ## list the targets
@@ -20,7 +20,7 @@ demo: packages build ## start a private encrypted server, rotate its key, kill i
 picture: packages build ## record the demo as docs/demo.svg, the README's picture
 	scripts/record_demo.py
 
-test: test-packages lint deny unit build mtr kills moves attacks ## everything below
+test: test-packages lint deny unit build mtr kills moves decoder attacks ## everything below
 
 build: ## target/release/libkeyroll.so and target/release/keyroll
 	$(CARGO) build --release --locked
@@ -64,6 +64,9 @@ kills: build ## 30 random kills of a real server that rotates keys at work, then
 
 moves: build ## 43 moves of key stores and data, restores, replicas, a cluster: each starts, each mistake is refused (as root)
 	tests/moves/run.py
+
+decoder: build ## a second implementation, from the documents alone, reads what real servers encrypted; half a minute
+	tests/decoder/run.py
 
 attacks: build ## the known attacks on page ciphers, without a key, on real servers: what each cipher gives away; a minute
 	tests/attacks/run.py

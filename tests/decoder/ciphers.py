@@ -1,0 +1,115 @@
+"""The ciphers, as docs/ciphers.md has them: how the server's pages and logs are decrypted, and GCM for wrapped keys."""
+
+import hmac
+
+import aes
+
+BLOCK = aes.BLOCK
+
+
+class Refused(Exception):
+    """What a reader must not take: a wrong tag, or keys and IVs of impossible lengths."""
+
+
+def xor(left, right):
+    """Both byte by byte, as far as the left one goes."""
+    return (int.from_bytes(left, "little") ^ int.from_bytes(right[:len(left)], "little")).to_bytes(len(left), "little")
+
+
+def hkdf(key, salt, info, length):
+    """HKDF-SHA256, RFC 5869."""
+    extracted, block, output = hmac.digest(salt, key, "sha256"), b"", b""
+    while len(output) < length:
+        block = hmac.digest(extracted, block + info + bytes([len(output) // 32 + 1]), "sha256")
+        output += block
+    return output[:length]
+
+
+def decrypt(algorithm, data_key, name, handed_in, iv, ciphertext):
+    """A message without padding. `name` is the data key's id and version; `handed_in` what the server passes as the key."""
+    if len(iv) != BLOCK or len(handed_in) not in (16, 24, 32):
+        raise Refused("an IV has 16 bytes, the key that the server passes has 16, 24 or 32")
+    if algorithm == "aes_256_xts":
+        return aes_256_xts(data_key, name, handed_in, iv, ciphertext)
+    return {"aes_cbc": aes_cbc, "aes_ctr": aes_ctr}[algorithm](handed_in, iv, ciphertext)
+
+
+def aes_cbc(key, iv, ciphertext):
+    """CBC of the whole blocks; the rest is masked with AES of the IV."""
+    whole = len(ciphertext) - len(ciphertext) % BLOCK
+    blocks, tail = ciphertext[:whole], ciphertext[whole:]
+    return xor(aes.decrypt(key, blocks), iv + blocks) + xor(tail, aes.encrypt(key, iv))
+
+
+def aes_ctr(key, iv, ciphertext):
+    """The counter is the IV as a big-endian number, one more with each block."""
+    first = int.from_bytes(iv, "big")
+    count = -(-len(ciphertext) // BLOCK)
+    counters = b"".join(((first + number) % 2**128).to_bytes(BLOCK, "big") for number in range(count))
+    return xor(ciphertext, aes.encrypt(key, counters))
+
+
+def product(left, right):
+    """Of two polynomials over GF(2), whose coefficients are the bits of the numbers: a product without carries."""
+    result = 0
+    while right:
+        if right & 1:
+            result ^= left
+        left, right = left << 1, right >> 1
+    return result
+
+
+def reduced(polynomial):
+    """Modulo x^128 + x^7 + x^2 + x + 1, as 16 bytes."""
+    while polynomial >> 128:
+        polynomial = polynomial & (1 << 128) - 1 ^ product(polynomial >> 128, 0x87)
+    return polynomial.to_bytes(BLOCK, "little")
+
+
+def aes_256_xts(data_key, name, salt, iv, ciphertext):
+    """XTS of the whole blocks, under keys that come from the data key itself; then the tail."""
+    if len(data_key) != 32:
+        raise Refused("aes_256_xts has data keys of 256 bits")
+    keys = hkdf(data_key, salt, b"keyroll aes-256-xts v1" + b"".join(number.to_bytes(4, "big") for number in name), 64)
+    whole = len(ciphertext) - len(ciphertext) % BLOCK
+    blocks, tail = ciphertext[:whole], ciphertext[whole:]
+    tweaks = [aes.encrypt(keys[32:], iv)]
+    while len(tweaks) * BLOCK <= whole:
+        tweaks.append(reduced(int.from_bytes(tweaks[-1], "little") << 1))
+    mask = b"".join(tweaks[:-1])
+    clear = xor(aes.decrypt(keys[:32], xor(blocks, mask)), mask)
+    return clear + (xts_tail(keys[:32], blocks, tweaks[-1], tail) if tail else b"")
+
+
+def xts_tail(key, blocks, tweak, tail):
+    """Decrypts the last 1 to 15 bytes, behind whole blocks of ciphertext: a mask that comes from the last of these."""
+    return xor(tail, aes.encrypt(key, xor(blocks[-BLOCK:] or bytes(BLOCK), tweak)))
+
+
+def gcm_key(data_key, name, salt):
+    """The key of aes_256_xts for messages with padding."""
+    return hkdf(data_key, salt, b"keyroll aes-256-xts gcm v1" + b"".join(number.to_bytes(4, "big") for number in name), 32)
+
+
+def gcm(key, nonce, additional, sealed):
+    """Decrypts AES-GCM with a nonce of 12 bytes, NIST SP 800-38D; `sealed` ends with the tag of 16 bytes."""
+    if len(sealed) < BLOCK:
+        raise Refused("there is no tag")
+    ciphertext, tag = sealed[:-BLOCK], sealed[-BLOCK:]
+    # Bits count from the left there, so the numbers are big-endian and x is a shift to the right.
+    hash_key = int.from_bytes(aes.encrypt(key, bytes(BLOCK)), "big")
+    lengths = (8 * len(additional)).to_bytes(8, "big") + (8 * len(ciphertext)).to_bytes(8, "big")
+    hashed = 0
+    for part in (additional, ciphertext, lengths):
+        for at in range(0, len(part), BLOCK):
+            hashed ^= int.from_bytes(part[at:at + BLOCK].ljust(BLOCK, b"\0"), "big")
+            factor, product = hashed, 0
+            for bit in range(127, -1, -1):
+                if hash_key >> bit & 1:
+                    product ^= factor
+                factor = factor >> 1 ^ (0xE1 << 120 if factor & 1 else 0)
+            hashed = product
+    first = nonce + (1).to_bytes(4, "big")
+    if not hmac.compare_digest(xor(hashed.to_bytes(BLOCK, "big"), aes.encrypt(key, first)), tag):
+        raise Refused("the tag is wrong: other key, additional data or ciphertext")
+    return aes_ctr(key, nonce + (2).to_bytes(4, "big"), ciphertext)
