@@ -66,7 +66,7 @@ impl<B: BlockMode> InBlocks<B> {
 /// pieces that are shorter than a block are the most frequent of all. The second half overlaps the
 /// first.
 #[inline]
-fn copy_short(to: &mut [u8], from: &[u8]) {
+pub(super) fn copy_short(to: &mut [u8], from: &[u8]) {
     /// The first and the last `N` bytes; `false` where there are fewer.
     #[inline]
     fn halves<const N: usize>(to: &mut [u8], from: &[u8]) -> bool {

@@ -1,23 +1,25 @@
-//! XTS (IEEE 1619, NIST SP 800-38E) over whole blocks, and a tail as long as its plaintext.
+//! XTS (IEEE 1619, NIST SP 800-38E) over whole blocks, and a permutation over what is left of a
+//! message behind them.
 //!
 //! ```text
 //! T0 = AES_K2(IV)    Tj+1 = Tj * x  in GF(2^128) modulo x^128 + x^7 + x^2 + x + 1, bytes little-endian
 //!
 //! block j   Cj = AES_K1(Pj XOR Tj) XOR Tj
-//! tail      n < 16 bytes after m whole blocks, XORed with the first n bytes of AES_K1(Cm-1 XOR Tm),
-//!           where Cm-1 is the ciphertext before the tail, or 16 zero bytes if there is none
+//! tail      n < 16 bytes after m whole blocks, by the permutation of n bytes that `tail` makes of
+//!           K1, Cm-1 and Tm
 //! ```
 //!
 //! IEEE 1619 ends a message that is no whole number of blocks by ciphertext stealing, which needs a
 //! block of ciphertext to steal from and changes a block that has gone out already. The server has
-//! messages of fewer than 16 bytes and wants every whole block back at once, so the tail is masked
-//! instead, as in its own CBC.
+//! messages of fewer than 16 bytes and wants every whole block back at once, so the tail is
+//! encrypted by itself.
 
 use cipher::InOutBuf;
 use zeroize::Zeroizing;
 
-use super::held::{BlockMode, InBlocks, mask_tail};
+use super::held::{BlockMode, InBlocks, copy_short};
 use super::mode::{BLOCK_LENGTH, Block};
+use super::tail::Tail;
 use super::{CipherError, Direction};
 
 /// The length of both keys together, K1 first, in bytes.
@@ -40,8 +42,8 @@ pub(super) trait WholeBlocks {
     /// afterwards that of the block behind them.
     fn run(&self, direction: Direction, tweak: &mut Tweak, data: InOutBuf<'_, '_, u8>);
 
-    /// AES_K1 of one block.
-    fn encrypt_block(&self, block: &mut Block);
+    /// Encrypts or decrypts a tail, a number of `tail.length` bytes.
+    fn run_tail(&self, tail: &Tail, direction: Direction, text: &mut u128);
 }
 
 /// A message in XTS, block by block.
@@ -52,6 +54,8 @@ pub(super) struct XtsBlocks<W> {
     tweak: Zeroizing<Tweak>,
     /// The last whole block of ciphertext; zero before the first.
     before: Block,
+    /// How many whole blocks there were.
+    count: usize,
 }
 
 /// A message in XTS.
@@ -66,6 +70,7 @@ impl<W: WholeBlocks> XtsBlocks<W> {
             direction,
             tweak: Zeroizing::new(0),
             before: [0; BLOCK_LENGTH],
+            count: 0,
         })
     }
 
@@ -92,6 +97,7 @@ impl<W: WholeBlocks> BlockMode for XtsBlocks<W> {
     fn run(&mut self, mut data: InOutBuf<'_, '_, u8>) {
         // In place the ciphertext is there only before a decryption and only after an encryption.
         let last_of_input = data.get_in().last_chunk().copied();
+        self.count = self.count.saturating_add(data.len() / BLOCK_LENGTH);
         self.blocks.run(self.direction, &mut self.tweak, data.reborrow());
         let last = match self.direction {
             Direction::Encrypt => data.get_out().last_chunk().copied(),
@@ -110,10 +116,22 @@ impl<W: WholeBlocks> BlockMode for XtsBlocks<W> {
         if held.is_empty() {
             return Ok(0);
         }
-        let mixed = Tweak::from_le_bytes(self.before) ^ *self.tweak;
-        let mut mask = Zeroizing::new(mixed.to_le_bytes());
-        self.blocks.encrypt_block(&mut mask);
-        mask_tail(held, &mask, dst)
+        let dst = dst
+            .get_mut(..held.len())
+            .ok_or(CipherError::DestinationTooSmall)?;
+        let mut bytes = Zeroizing::new([0; BLOCK_LENGTH]);
+        copy_short(&mut bytes[..held.len()], held);
+        let mut text = Zeroizing::new(u128::from_le_bytes(*bytes));
+        let tail = Tail {
+            before: u128::from_le_bytes(self.before),
+            tweak: self.tweak.clone(),
+            length: held.len(),
+            blocks: self.count,
+        };
+        self.blocks.run_tail(&tail, self.direction, &mut text);
+        *bytes = text.to_le_bytes();
+        copy_short(dst, &bytes[..held.len()]);
+        Ok(held.len())
     }
 }
 

@@ -5,5 +5,5 @@
 mod aes_256_xts;
 mod against_openssl;
 mod levels;
-
 mod passwords;
+mod tails;

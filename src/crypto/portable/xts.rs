@@ -6,7 +6,8 @@ use cipher::{BlockCipherDecrypt, BlockCipherEncrypt, InOut, InOutBuf, KeyInit, a
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::crypto::Direction;
-use crate::crypto::mode::{Block, IV_LENGTH};
+use crate::crypto::mode::IV_LENGTH;
+use crate::crypto::tail::{Primitives, Tail};
 use crate::crypto::xts::{KEYS_LENGTH, Tweak, WholeBlocks, Xts, XtsBlocks, later};
 
 /// K1.
@@ -63,8 +64,16 @@ impl WholeBlocks for PortableXts {
         tweaks[..used].zeroize();
     }
 
-    fn encrypt_block(&self, block: &mut Block) {
-        self.0.encrypt_block(block.into());
+    fn run_tail(&self, tail: &Tail, direction: Direction, text: &mut u128) {
+        tail.run(self, direction, text);
+    }
+}
+
+impl Primitives for PortableXts {
+    fn encrypt<const W: usize>(&self, blocks: [u128; W]) -> [u128; W] {
+        let mut blocks = Zeroizing::new(blocks.map(|block| Array::from(block.to_le_bytes())));
+        self.0.encrypt_blocks(&mut *blocks);
+        blocks.map(|block| u128::from_le_bytes(block.into()))
     }
 }
 

@@ -20,6 +20,7 @@ mod ghash;
 mod ghash_wide;
 mod polyval;
 mod registers;
+mod tail;
 mod xts;
 mod xts_wide;
 

@@ -7,8 +7,9 @@ use cipher::consts::U128;
 
 use super::aes::{AES_256_ROUND_KEYS as ROUND_KEYS, Aes, decrypt, decryption_keys, encrypt};
 use super::blocks::{Blocks, load, number, store};
-use super::xts_wide;
-use crate::crypto::mode::{Block, IV_LENGTH};
+use super::{tail, xts_wide};
+use crate::crypto::mode::IV_LENGTH;
+use crate::crypto::tail::Tail;
 use crate::crypto::xts::{KEYS_LENGTH, Tweak, WholeBlocks, Xts, XtsBlocks, later};
 use crate::crypto::{CipherError, Direction, Level};
 
@@ -97,9 +98,9 @@ impl WholeBlocks for NativeXts {
     }
 
     #[inline]
-    fn encrypt_block(&self, block: &mut Block) {
-        let encrypted = self.0.encrypt_block(block);
-        store(block, encrypted);
+    fn run_tail(&self, tail: &Tail, direction: Direction, text: &mut u128) {
+        // SAFETY: an `Aes` exists only where the processor has what `Level::AesNi` needs.
+        unsafe { tail::run(&self.0, tail, direction, text) };
     }
 }
 

@@ -155,23 +155,92 @@ static void times_x(unsigned char tweak[16]) {
     tweak[0] ^= 0x87;
 }
 
+/* The lowest `length` bytes of a little-endian number. */
+static unsigned __int128 number(const unsigned char *bytes, int length) {
+  unsigned __int128 sum = 0;
+  while (length-- > 0)
+    sum = sum << 8 | bytes[length];
+  return sum;
+}
+
+static void bytes_of(unsigned __int128 number, unsigned char bytes[16]) {
+  for (int at = 0; at < 16; at++)
+    bytes[at] = (unsigned char)(number >> 8 * at);
+}
+
+static unsigned __int128 encrypt_number(const unsigned char *k1, unsigned __int128 block) {
+  unsigned char bytes[16];
+  bytes_of(block, bytes);
+  encrypt_block(k1, 32, bytes, bytes);
+  return number(bytes, 16);
+}
+
+/* Zk of a tail of n bytes: the block before it, and its tweak times 64k + 4n + 1. */
+static unsigned __int128 secret(const unsigned char *k1, unsigned __int128 before, const unsigned char tweak[16], int n,
+                                int k) {
+  unsigned char multiple[16];
+  memcpy(multiple, tweak, 16);
+  for (int polynomial = 64 * k + 4 * n + 1; polynomial > 0; polynomial >>= 1) {
+    if (polynomial & 1)
+      before ^= number(multiple, 16);
+    times_x(multiple);
+  }
+  return encrypt_number(k1, before);
+}
+
+/* The product of a key of 8n bits and a half without carries, from bit 4n - 1 on. */
+static uint64_t hash(const unsigned char *key, int n, uint64_t s) {
+  uint64_t sum = 0;
+  for (int bit = 0; bit < 4 * n; bit++)
+    if (s >> bit & 1)
+      sum ^= (uint64_t)(number(key, n) >> (4 * n - 1 - bit));
+  return sum;
+}
+
+/* The tail of n bytes behind so many blocks, of which `before` is the last. */
+static void crypt_tail(const unsigned char *k1, const unsigned char tweak[16], unsigned __int128 before, int blocks,
+                       int encrypt, int n, const unsigned char *src, unsigned char *dst) {
+  uint64_t half = ((uint64_t)1 << 4 * n) - 1;
+  int is_long = blocks >= 16, rounds = is_long ? 4 : n == 1 ? 20 : n == 2 ? 12 : 10;
+  unsigned __int128 text = number(src, n), z0 = secret(k1, before, tweak, n, 0);
+  unsigned char stream[5 * 16];
+  for (int k = 0; k < 5; k++)
+    bytes_of(secret(k1, before, tweak, n, k), stream + 16 * k);
+  unsigned __int128 whitening = is_long ? number(stream, n) : 0;
+  if (encrypt)
+    text ^= whitening;
+  uint64_t low = (uint64_t)text & half, high = (uint64_t)(text >> 4 * n);
+  for (int at = 0; at < rounds; at++) {
+    int i = encrypt ? at : rounds - 1 - at;
+    uint64_t s = encrypt ? high : low;
+    uint64_t output = is_long ? hash(stream + n * (1 + i), n, s)
+                              : (uint64_t)encrypt_number(k1, z0 ^ s ^ (unsigned __int128)i << 64);
+    uint64_t other = (encrypt ? low : high) ^ (output & half);
+    low = encrypt ? s : other;
+    high = encrypt ? other : s;
+  }
+  text = (unsigned __int128)high << 4 * n | low;
+  if (!encrypt)
+    text ^= whitening;
+  for (int at = 0; at < n; at++)
+    dst[at] = (unsigned char)(text >> 8 * at);
+}
+
 static int xts_without_padding(const struct text *text, int flags, const unsigned char *src, int slen,
                                unsigned char *dst) {
-  unsigned char keys[64], mask[16];
-  const unsigned char *cipher_text = flags & KR_FLAG_ENCRYPT ? dst : src;
-  int whole = slen - slen % 16;
+  unsigned char keys[64], tweak[16];
+  int encrypt = flags & KR_FLAG_ENCRYPT, whole = slen - slen % 16;
+  const unsigned char *cipher_text = encrypt ? dst : src;
   derive(text, "keyroll aes-256-xts v1", keys, sizeof keys);
   /* OpenSSL's XTS has no message of less than a block. */
   if (whole > 0)
     REQUIRE(plain_mode("xts", (struct keyed){keys, text->iv, 32}, flags, src, whole, dst) == whole);
-  encrypt_block(keys + 32, 32, text->iv, mask);
+  encrypt_block(keys + 32, 32, text->iv, tweak);
   for (int done = 0; done < whole; done += 16)
-    times_x(mask);
-  for (int i = 0; i < 16 && whole > 0; i++)
-    mask[i] ^= cipher_text[whole - 16 + i];
-  encrypt_block(keys, 32, mask, mask);
-  for (int i = whole; i < slen; i++)
-    dst[i] = src[i] ^ mask[i - whole];
+    times_x(tweak);
+  if (slen > whole)
+    crypt_tail(keys, tweak, whole > 0 ? number(cipher_text + whole - 16, 16) : 0, whole / 16, encrypt, slen - whole,
+               src + whole, dst + whole);
   return slen;
 }
 

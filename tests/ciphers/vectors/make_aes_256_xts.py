@@ -5,7 +5,8 @@
     python3 tests/ciphers/vectors/make_aes_256_xts.py > tests/ciphers/vectors/aes_256_xts.json
 
 It shares no code with keyroll: HKDF, AES-ECB and AES-GCM come from Python's `cryptography` (OpenSSL). Whole
-blocks are made from AES-ECB by the formula and checked against the same package's XTS.
+blocks are made from AES-ECB by the formula and checked against the same package's XTS; tails are plain arithmetic
+on Python's integers, and every one is decrypted again here.
 """
 
 import hashlib
@@ -19,6 +20,8 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 LENGTHS = [0, 1, 15, 16, 17, 31, 32, 33, 63, 64, 65, 512]
 LONG_LENGTHS = [4096, 16354]
+# Tails of every length behind so many blocks: few and many, on both sides of the 256 bytes that make a message long.
+TAILS_BEHIND = [0, 1, 15, 16, 17, 100]
 XTS_LABEL = b"keyroll aes-256-xts v1"
 GCM_LABEL = b"keyroll aes-256-xts gcm v1"
 
@@ -57,6 +60,58 @@ def double(tweak):
     return number.to_bytes(16, "little")
 
 
+def carryless(a, b):
+    """The product of two polynomials over GF(2): bit i is the coefficient of x^i."""
+    product = 0
+    while b:
+        if b & 1:
+            product ^= a
+        a, b = a << 1, b >> 1
+    return product
+
+
+def tail_permutation(k1, tweak, before, blocks, n):
+    """Both directions of the permutation of n bytes behind so many blocks."""
+    size = 1 << 4 * n  # the values of a half
+
+    def z(k):
+        polynomial, multiple = 64 * k + 4 * n + 1, bytes(16)
+        for coefficient in f"{polynomial:b}":
+            multiple = double(multiple)
+            if coefficient == "1":
+                multiple = xor(multiple, tweak)
+        return int.from_bytes(aes(k1, xor(before, multiple)), "little")
+
+    if blocks < 16:
+        rounds, whitening = {1: 20, 2: 12}.get(n, 10), 0
+        z0 = z(0)
+
+        def f(i, s):
+            block = (z0 ^ s ^ i << 64).to_bytes(16, "little")
+            return int.from_bytes(aes(k1, block), "little") % size
+    else:
+        stream = b"".join(z(k).to_bytes(16, "little") for k in range(5))
+        whitening, *keys = (int.from_bytes(stream[n * at : n * (at + 1)], "little") for at in range(5))
+        rounds = len(keys)
+
+        def f(i, s):
+            return (carryless(keys[i], s) >> (4 * n - 1)) % size
+
+    def encrypt(tail):
+        high, low = divmod(int.from_bytes(tail, "little") ^ whitening, size)
+        for i in range(rounds):
+            low, high = high, low ^ f(i, high)
+        return (high * size + low).to_bytes(n, "little")
+
+    def decrypt(tail):
+        high, low = divmod(int.from_bytes(tail, "little"), size)
+        for i in reversed(range(rounds)):
+            low, high = high ^ f(i, low), low
+        return ((high * size + low) ^ whitening).to_bytes(n, "little")
+
+    return encrypt, decrypt
+
+
 def xts(case, message):
     keys = derive(case, XTS_LABEL, 64)
     k1, k2 = keys[:32], keys[32:]
@@ -69,7 +124,12 @@ def xts(case, message):
     if whole:
         encryptor = Cipher(algorithms.AES(keys), modes.XTS(case["iv"])).encryptor()
         assert out == encryptor.update(message[:whole]) + encryptor.finalize()
-    return out + xor(message[whole:], aes(k1, xor(before, tweak)))
+    if len(message) > whole:
+        encrypt, decrypt = tail_permutation(k1, tweak, before, whole // 16, len(message) - whole)
+        tail = encrypt(message[whole:])
+        assert decrypt(tail) == message[whole:]
+        out += tail
+    return out
 
 
 def gcm(case, message, label=GCM_LABEL, aad=True):
@@ -102,6 +162,11 @@ def accepted():
             yield case | {"padded": False, "length": length, "ciphertext": xts(case, message)}
             if length not in LONG_LENGTHS:
                 yield case | {"padded": True, "length": length, "ciphertext": gcm(case, message)}
+    for blocks in TAILS_BEHIND:
+        for n in range(1, 16):
+            length = 16 * blocks + n
+            case = case_of(f"tail {length}")
+            yield case | {"padded": False, "length": length, "ciphertext": xts(case, plaintext(length))}
     # The overflow of the tweak, the salt that is all zero, the keys that HMAC cannot tell from it.
     for salt_length in (16, 24, 32):
         case = case_of("zero salt") | {"salt": bytes(salt_length)}
