@@ -7,6 +7,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use thiserror::Error;
+
 use super::{FileError, read};
 use crate::secret::{LockedMemory, SecretBytes};
 
@@ -58,21 +60,22 @@ pub struct SecretKind {
 }
 
 /// Why a file gives no secret.
-#[derive(Debug)]
+#[derive(Debug, Error)]
 pub enum NoSecret {
     /// It cannot be opened or read.
-    File(FileError),
+    #[error(transparent)]
+    File(#[from] FileError),
     /// It has more bytes than such a secret.
+    #[error("it is too long for a secret")]
     TooLong,
     /// Nothing is in it.
+    #[error("it is empty")]
     Empty,
 }
 
 impl SecretKind {
-    /// Opens the file with such a secret.
-    ///
-    /// # Errors
-    /// [`FileError::FileNotFound`]; [`FileError::ReadFailed`] for what is no such file.
+    /// Opens the file with such a secret. Errors: [`FileError::FileNotFound`];
+    /// [`FileError::ReadFailed`] for what is no such file.
     pub fn open(&self, path: &Path) -> Result<File, FileError> {
         match self.may_be_pipe {
             true => read::open_any(path),
@@ -81,17 +84,11 @@ impl SecretKind {
     }
 
     /// The secret that the file holds.
-    ///
-    /// # Errors
-    /// [`NoSecret`].
     pub fn read_at(&self, path: &Path) -> Result<SecretBytes, NoSecret> {
         self.read(&self.open(path)?, path)
     }
 
     /// Reads the secret from its file, which is open. `path` is for messages alone.
-    ///
-    /// # Errors
-    /// [`NoSecret`].
     pub fn read(&self, file: &File, path: &Path) -> Result<SecretBytes, NoSecret> {
         // Two more, for a line end.
         let bytes = read::up_to(file, path, self.limit as u64 + 2)?.ok_or(NoSecret::TooLong)?;
@@ -103,23 +100,13 @@ impl SecretKind {
     }
 }
 
-impl From<FileError> for NoSecret {
-    fn from(error: FileError) -> NoSecret {
-        NoSecret::File(error)
-    }
-}
-
-/// For messages that name the file themselves.
 impl From<NoSecret> for io::Error {
     fn from(error: NoSecret) -> io::Error {
-        let invalid = |reason| io::Error::new(io::ErrorKind::InvalidData, reason);
         match error {
-            NoSecret::TooLong => invalid("it is too long for a secret"),
-            NoSecret::Empty => invalid("it is empty"),
             NoSecret::File(FileError::FileNotFound { source, .. } | FileError::ReadFailed { source, .. }) => {
                 source
             }
-            NoSecret::File(error) => io::Error::other(error.to_string()),
+            error => io::Error::other(error),
         }
     }
 }

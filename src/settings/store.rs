@@ -6,7 +6,6 @@ use super::SettingsError;
 use super::kms::DEFAULT_KEYSTORE;
 use super::values::{Settings, path, text};
 use crate::crypto::password::Digest;
-use crate::durable::SecretSource;
 use crate::master_key::DEFAULT_REQUEST_TIMEOUT;
 use crate::master_key::ProviderOptions;
 use crate::store::key_file::KeyFileConfig;
@@ -70,7 +69,7 @@ impl Settings {
     pub fn key_file(&self) -> Result<KeyFileConfig, SettingsError> {
         Ok(KeyFileConfig {
             path: path(&self.filename).unwrap_or_default(),
-            filekey: SecretSource::from_setting(self.given_filekey()?),
+            filekey: self.given_filekey()?,
             digest: Digest::ALL.get(self.digest).copied().unwrap_or(Digest::Sha1),
             pbkdf2_rounds: self.use_pbkdf2,
             strict_permissions: self.strict_permissions,

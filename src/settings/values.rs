@@ -8,7 +8,7 @@ use super::SettingsError;
 use super::option::TextValue;
 use super::table::with_system_variables;
 use crate::crypto::Algorithm;
-use crate::durable::secret_source::FILE_PREFIX;
+use crate::durable::secret_source::{FILE_PREFIX, SecretSource};
 use crate::keys::{KeySpec, VersionStep};
 use crate::notify::Notify;
 use crate::secret::SecretBytes;
@@ -131,34 +131,34 @@ with_system_variables!(values);
 ///
 /// # Errors
 /// [`SettingsError::SecretHidden`] if it is hidden and the environment says nothing.
-fn given<'a>(
+fn given(
     setting: &'static str,
-    set: &'a SecretBytes,
+    set: &SecretBytes,
     variable: &'static str,
-    of_environment: &'a SecretBytes,
-) -> Result<&'a [u8], SettingsError> {
+    of_environment: &SecretBytes,
+) -> Result<Option<SecretSource>, SettingsError> {
     let (set, of_environment) = (set.expose(), of_environment.expose());
     let is_hidden = set == HIDDEN.as_bytes();
     match is_hidden || set.is_empty() {
         true if is_hidden && of_environment.is_empty() => {
             Err(SettingsError::SecretHidden { variable, setting })
         }
-        true => Ok(of_environment),
-        false => Ok(set),
+        true => Ok(SecretSource::from_setting(of_environment)),
+        false => Ok(SecretSource::from_setting(set)),
     }
 }
 
 impl Settings {
-    pub(super) fn given_filekey(&self) -> Result<&[u8], SettingsError> {
+    pub(super) fn given_filekey(&self) -> Result<Option<SecretSource>, SettingsError> {
         let SecretsOfEnvironment { filekey, .. } = &self.environment;
         given("keyroll_filekey", &self.filekey, FILEKEY, filekey)
     }
 
-    pub(super) fn given_token(&self) -> Result<&[u8], SettingsError> {
+    pub(super) fn given_token(&self) -> Result<Option<SecretSource>, SettingsError> {
         given("keyroll_token", &self.token, TOKEN, &self.environment.token)
     }
 
-    pub(super) fn given_vault_secret(&self) -> Result<&[u8], SettingsError> {
+    pub(super) fn given_vault_secret(&self) -> Result<Option<SecretSource>, SettingsError> {
         let SecretsOfEnvironment { vault_secret, .. } = &self.environment;
         given(
             "keyroll_vault_secret",
@@ -281,11 +281,13 @@ mod tests {
                 environment,
                 ..Settings::default()
             };
-            let given = settings.given_token().map(<[u8]>::to_vec);
-            given.map(|bytes| String::from_utf8(bytes).unwrap())
+            settings.given_token().map(|given| match given {
+                Some(SecretSource::Value(secret)) => String::from_utf8(secret.to_vec()).unwrap(),
+                given => format!("{given:?}"),
+            })
         };
         for (set, of_environment, wins) in [
-            ("", "", ""),
+            ("", "", "None"),
             ("a", "", "a"),
             ("a", "b", "a"),
             ("", "b", "b"),

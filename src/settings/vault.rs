@@ -98,7 +98,7 @@ impl Settings {
             true => Err(lacks("keyroll_vault_role")),
             false => Ok(text(&self.vault_role)),
         };
-        let given = || self.given_vault_secret().map(SecretSource::from_setting);
+        let given = || self.given_vault_secret();
         let secret = || given()?.ok_or_else(|| lacks("keyroll_vault_secret"));
         Ok(Some(match name {
             "approle" => Login::AppRole {
@@ -123,10 +123,7 @@ impl Settings {
                 mount,
                 name: text(&self.vault_role),
             },
-            _ => match SecretSource::from_setting(self.given_token()?) {
-                Some(token) => Login::Token(token),
-                None => return Ok(None),
-            },
+            _ => return Ok(self.given_token()?.map(Login::Token)),
         }))
     }
 }

@@ -45,10 +45,7 @@ impl KeystoreConfig {
         }
     }
 
-    /// The master key; nothing is read or called yet.
-    ///
-    /// # Errors
-    /// There is no such master key.
+    /// The master key, if there is such a one; nothing is read or called yet.
     pub fn provider(&self) -> Result<Box<dyn MasterKey>, MasterKeyError> {
         master_key::open(&self.master_key, &self.options)
     }
