@@ -81,32 +81,30 @@ def aes_256_xts(data_key, name, salt, iv, ciphertext):
     return clear + (xts_tail(keys[:32], blocks, tweaks[-1], tail) if tail else b"")
 
 
-def number(data):
-    """Bytes as docs/ciphers.md counts blocks, tails and halves."""
-    return int.from_bytes(data, "little")
-
-
 def xts_tail(key, blocks, tweak, tail):
-    """Decrypts the last 1 to 15 bytes, behind whole blocks of ciphertext: a permutation that the last of these chooses."""
-    n, last = len(tail), blocks[-BLOCK:] or bytes(BLOCK)
-    multiples = (reduced(product(number(tweak), 64 * k + 4 * n + 1)) for k in range(5))
-    z = aes.encrypt(key, b"".join(xor(last, multiple) for multiple in multiples))
-    half = 2 ** (4 * n)
+    """Decrypts the last 1 to 15 bytes, behind whole blocks of ciphertext: a Feistel network with halves of 4 bits a byte."""
+    size, last = len(tail), blocks[-BLOCK:] or bytes(BLOCK)
+    multiples = [reduced(product(int.from_bytes(tweak, "little"), 64 * number + 4 * size + 1)) for number in range(5)]
+    stream = aes.encrypt(key, b"".join(xor(last, multiple) for multiple in multiples))
+    half = (1 << 4 * size) - 1
     if len(blocks) < 16 * BLOCK:
-        rounds, whitening = {1: 20, 2: 12}.get(n, 10), 0
+        rounds, whitening = {1: 20, 2: 12}.get(size, 10), 0
 
-        def function(i, s):
-            return number(aes.encrypt(key, (number(z[:BLOCK]) ^ s + (i << 64)).to_bytes(BLOCK, "little"))) % half
+        def function(step, value):
+            block = xor(stream[:BLOCK], (value | step << 64).to_bytes(BLOCK, "little"))
+            return int.from_bytes(aes.encrypt(key, block), "little") & half
     else:
-        whitening, *hash_keys = (number(z[at:at + n]) for at in range(0, 5 * n, n))
-        rounds = len(hash_keys)
+        whitening, *factors = (int.from_bytes(stream[at:at + size], "little") for at in range(0, 5 * size, size))
+        rounds = len(factors)
 
-        def function(i, s):
-            return (product(hash_keys[i], s) >> 4 * n - 1) % half
-    high, low = divmod(number(tail), half)
-    for i in reversed(range(rounds)):
-        high, low = low, high ^ function(i, low)
-    return (high * half + low ^ whitening).to_bytes(n, "little")
+        def function(step, value):
+            return product(factors[step], value) >> 4 * size - 1 & half
+
+    number = int.from_bytes(tail, "little")
+    low, high = number & half, number >> 4 * size
+    for step in reversed(range(rounds)):
+        low, high = high ^ function(step, low), low
+    return ((low | high << 4 * size) ^ whitening).to_bytes(size, "little")
 
 
 def gcm_key(data_key, name, salt):
