@@ -26,11 +26,6 @@ class Event:
         return self.cipher[5:9] + self.cipher[:5] + self.length + self.cipher[9:]
 
 
-def data_at(at):
-    """Where the byte of an event's data after its header is in what is encrypted."""
-    return HEADER - 4 + at
-
-
 def events(path):
     """The events of a file that are encrypted."""
     content = path.read_bytes()
@@ -57,10 +52,3 @@ def replace(path, event):
     with open(path, "r+b") as file:
         file.seek(event.offset)
         file.write(event.on_disk())
-
-
-def started(path):
-    """The second at which the file was begun: its first event, which is in clear, begins with it."""
-    with open(path, "rb") as file:
-        file.seek(4)
-        return int.from_bytes(file.read(4), "little")

@@ -8,7 +8,7 @@ header of ib_logfile0. So whoever can write to the disk of a server that is stop
 import secrets
 
 from aes import blocks, cbc, counter, ctr, xor
-from binary_log import data_at, events
+from binary_log import events
 from redo_log import RedoLog
 from server import Failure
 
@@ -36,49 +36,51 @@ def pair_of_cbc(event):
 WAYS = ((pair_of_ctr, ctr), (pair_of_cbc, cbc))
 
 
-def read_redo_log(host, way, key, lsn):
-    """What the redo log holds behind an LSN, decrypted with a key."""
-    return b"".join(way(key, group.iv, group.cipher) for group in RedoLog(log_of(host)).mini_transactions(lsn))
-
-
 def log_of(host):
     """The file."""
     return host.data / "ib_logfile0"
 
 
+def known_event(host):
+    """An event of the first binary log whose second block is known."""
+    return next(event for event in events(host.data / NAME.decode()) if len(event.cipher) == CHECKPOINT_EVENT - 4)
+
+
 def attack(site, store):
-    """The redo log's own copy of a secret, read without a key; None if there is no way to it."""
+    """A row that the redo log holds, read without a key; None if there is no way to it."""
     host = site.bare(store)
     host.start()
-    host.sql("CREATE DATABASE shop", "CREATE TABLE shop.cards (number CHAR(40))")
+    host.sql("CREATE DATABASE shop", "CREATE TABLE shop.cards (card CHAR(40))")
     host.stop()
-    event = next(event for event in events(host.data / NAME.decode()) if len(event.cipher) == CHECKPOINT_EVENT - 4)
-    if data_at(0) != 15 or len(SECOND_BLOCK) != 16:
-        raise Failure("the name is not where this attack takes it from")
+    event = known_event(host)
     before = log_of(host).read_bytes()
     for pair, way in WAYS:
-        if secret := _with(host, way, *pair(event), before):
-            return f"the redo log's key is of the attacker's choice, and this was read in it: {secret}"
+        block, key = pair(event)
+        lsn = put(host, way, block, key)
+        if host.starts():
+            return f"the redo log's key is of the attacker's choice, and this was read in it: {read(host, way, block, key, lsn)}"
+        host.has_said(REFUSED)
+        log_of(host).write_bytes(before)
     # What was in the way was the cipher: with its own file the server starts.
     host.start()
     return None
 
 
-def _with(host, way, block, key, before):
-    """The secret, if the server goes on with the key; None if it does not start, with the file put back."""
+def put(host, way, block, key, version=None):
+    """Puts the block in the header, under a version of the data key. Returns the LSN from which the key counts."""
     log = RedoLog(log_of(host))
-    lsn, _ = log.checkpoint()
-    log.with_checkpoint(block, lambda iv, plaintext: way(key, iv, plaintext))
-    if not host.starts():
-        host.has_said(REFUSED)
-        log_of(host).write_bytes(before)
-        return None
+    log.with_checkpoint(block, lambda iv, plaintext: way(key, iv, plaintext), version)
+    return log.checkpoint()[0]
+
+
+def read(host, way, block, key, lsn):
+    """Has the server that took the block write a secret, stops it, and reads that with the key."""
     secret = f"card {secrets.token_hex(12)}"
     host.sql(f"INSERT INTO shop.cards VALUES ('{secret}')")
-    host.stop()
-    now = RedoLog(log_of(host))
-    if now.message() != block:
+    host.server.shut_down()
+    log = RedoLog(log_of(host))
+    if log.message() != block:
         raise Failure("the redo log has another message than the one that was put there")
-    if secret.encode() not in read_redo_log(host, way, key, lsn):
+    if not any(secret.encode() in way(key, group.iv, group.cipher) for group in log.mini_transactions(lsn)):
         raise Failure("the server took the redo log, and the key is not the one that was chosen")
     return secret

@@ -91,15 +91,18 @@ class RedoLog:
             return None
         return MiniTransaction(begin, at + 13 - begin, (nonce + types).ljust(16, b"\0"), b"".join(cipher))
 
-    def with_checkpoint(self, message, encrypt):
-        """Writes the file anew with another message, and the record of its checkpoint encrypted by `encrypt(iv, plaintext)`,
-        both checksums mended. The server must have been stopped in good order: no other record counts then."""
+    def with_checkpoint(self, message, encrypt, version=None):
+        """Writes the file anew with another message (and version of the data key), and the record of its checkpoint encrypted
+        by `encrypt(iv, plaintext)`, both checksums mended. The server must have been stopped in good order: no other record
+        counts then."""
         lsn, record_lsn = self.checkpoint()
         first, *rest = self.mini_transactions(record_lsn)
         if rest or lsn != record_lsn or first.size != 24 or self.ring[first.begin] != FILE_CHECKPOINT:
             raise ValueError(f"{self.path} is not that of a server which was stopped in good order")
         content = bytearray(self.content)
         content[MESSAGE:MESSAGE + 16] = message
+        if version:
+            struct.pack_into(">I", content, KEY_ID + 4, version)
         struct.pack_into(">I", content, HEADER_CHECKSUM, crc32c(content[:HEADER_CHECKSUM]))
         record = bytes([FILE_CHECKPOINT]) + encrypt(first.iv, bytes(2) + lsn.to_bytes(8, "big"))
         nonce = self.ring[first.begin + 12:first.begin + 20]

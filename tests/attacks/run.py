@@ -26,6 +26,7 @@ import changed_tail  # noqa: E402, the folders of what it needs are known only n
 import chosen_redo_key  # noqa: E402
 import long_binary_log  # noqa: E402
 import repeated_ivs  # noqa: E402
+import way_back  # noqa: E402
 from client import ConnectionLost, StatementFailed  # noqa: E402
 from host import Host, Site  # noqa: E402
 from installed_mariadb import SetupFailed, installed_plugins, make_template  # noqa: E402
@@ -38,14 +39,18 @@ KEYSTORES = {"aes_cbc": 6, "aes_ctr": 8, "aes_256_xts": 4}
 PEERS = {"peer_aes_cbc": 0, "peer_aes_ctr": 1}
 CTR = {"aes_ctr", "peer_aes_ctr"}
 CBC = {"aes_cbc", "peer_aes_cbc"}
+ALL = [*KEYSTORES, *PEERS]
 # Each attack and the ciphers under which it must succeed. Under all others it must get nothing.
 ATTACKS = {
     "chosen_redo_key": (chosen_redo_key.attack, CTR | CBC),
+    "way_back": (way_back.attack, {"aes_ctr", "aes_cbc"}),
     "changed_tail": (changed_tail.attack, CTR | CBC),
     "long_binary_log": (long_binary_log.attack, CTR),
     "copied_data": (repeated_ivs.of_copied_data, CTR),
     "temporary_tables": (repeated_ivs.of_temporary_tables, CTR),
 }
+# What is tried under these alone: a way back is that of a keystore which leaves the cipher.
+ONLY_UNDER = {"way_back": [*KEYSTORES]}
 
 
 class Target(Host):
@@ -111,7 +116,7 @@ def parse():
     parser.add_argument("--jobs", type=int, default=3, help="how many at once (3)")
     parser.add_argument("--dir", type=Path, help="where the data goes (TMPDIR or /tmp)")
     arguments = parsed(parser)
-    known = [*ATTACKS, *KEYSTORES, *PEERS]
+    known = [*ATTACKS, *ALL]
     if unknown := [word for word in arguments.words if word not in known]:
         parser.error(f"there is no {', '.join(unknown)}, but: {', '.join(known)}")
     return arguments
@@ -120,8 +125,8 @@ def parse():
 def wanted(words):
     """The attacks and ciphers that the command line names."""
     names = [name for name in ATTACKS if name in words] or ATTACKS
-    ciphers = [cipher for cipher in (*KEYSTORES, *PEERS) if cipher in words] or (*KEYSTORES, *PEERS)
-    return [(name, cipher) for name in names for cipher in ciphers]
+    ciphers = [cipher for cipher in ALL if cipher in words] or ALL
+    return [(name, cipher) for name in names for cipher in ciphers if cipher in ONLY_UNDER.get(name, ALL)]
 
 
 def main():

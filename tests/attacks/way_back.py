@@ -1,0 +1,41 @@
+"""Brings a redo log back under the key of a weaker cipher, after the keystore was moved to aes_256_xts.
+
+The older version of the data key is still in the keystore, as data may need it, and the version that the redo log uses
+stands in its header. The pair that `chosen_redo_key` takes from a binary log of that time is good for ever.
+"""
+
+from chosen_redo_key import REFUSED, WAYS, known_event, log_of, put, read
+from redo_log import RedoLog
+from server import Failure
+
+OLD, NEW = 1, 3
+
+
+def attack(site, store):
+    """A row that the redo log holds, read without a key; None if there is no way back."""
+    host = site.bare(store)
+    host.start()
+    host.sql("CREATE DATABASE shop", "CREATE TABLE shop.cards (card CHAR(40))")
+    host.stop()
+    event = known_event(host)
+    # As docs/rotation.md says: the new version, and the redo log made anew under it.
+    store.algorithm = "aes_256_xts"
+    host.start()
+    host.sql("SET GLOBAL keyroll_rotate_key = -1")
+    host.server.shut_down()
+    host.more = ["innodb_log_file_size = 12M"]
+    host.has_said()
+    host.start()
+    host.stop()
+    if RedoLog(log_of(host)).key_version() != NEW:
+        raise Failure("the redo log was not made anew under the new version")
+    before = log_of(host).read_bytes()
+    for pair, way in WAYS:
+        block, key = pair(event)
+        lsn = put(host, way, block, key, OLD)
+        if host.starts():
+            return f"the redo log is back under version {OLD}, and this was read in it: {read(host, way, block, key, lsn)}"
+        host.has_said(REFUSED)
+        log_of(host).write_bytes(before)
+    host.start()
+    return None
