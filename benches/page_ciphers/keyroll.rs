@@ -59,6 +59,7 @@ impl Plugin {
                 Mode::Cbc => 0,
                 Mode::Ctr | Mode::Gcm => 1,
                 Mode::Xts => 2,
+                Mode::Hctr2 => 3,
             };
             assert_eq!(plugin.init.expect("there is an init")(null_mut()), 0);
         }

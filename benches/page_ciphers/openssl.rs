@@ -100,7 +100,7 @@ fn cipher(mode: &str, key_length: usize) -> *const EVP_CIPHER {
 pub(crate) fn run(case: &Case, key: &[u8], iv: &[u8; 16], src: &[u8], dst: &mut [u8]) -> usize {
     match case.mode {
         Mode::Cbc => cbc_without_padding(case, key, iv, src, dst),
-        Mode::Ctr | Mode::Xts => {
+        Mode::Ctr | Mode::Xts | Mode::Hctr2 => {
             let mut context = Context::new();
             context.init(cipher("ctr", key.len()), key, iv.as_ptr(), case.encrypt);
             let done = updates(&mut context, case, src, dst);

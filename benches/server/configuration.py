@@ -20,6 +20,7 @@ CONFIGURATIONS = {
     "keyroll/aes_cbc": ("keyroll", "aes_cbc"),
     "keyroll/aes_ctr": ("keyroll", "aes_ctr"),
     "keyroll/aes_256_xts": ("keyroll", "aes_256_xts"),
+    "keyroll/aes_256_hctr2": ("keyroll", "aes_256_hctr2"),
     "debug_key_management": ("debug_key_management", None),
 }
 

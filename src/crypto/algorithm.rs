@@ -12,11 +12,19 @@ pub enum Algorithm {
     AesCtr,
     /// XTS without padding, GCM with, both with 256-bit keys derived from the data key.
     Aes256Xts,
+    /// HCTR2 without padding where the message comes in one piece, XTS where it may not; GCM with;
+    /// all with 256-bit keys derived from the data key.
+    Aes256Hctr2,
 }
 
 impl Algorithm {
     /// Every algorithm, in the order of the system variable's values.
-    pub const ALL: [Algorithm; 3] = [Algorithm::AesCbc, Algorithm::AesCtr, Algorithm::Aes256Xts];
+    pub const ALL: [Algorithm; 4] = [
+        Algorithm::AesCbc,
+        Algorithm::AesCtr,
+        Algorithm::Aes256Xts,
+        Algorithm::Aes256Hctr2,
+    ];
 
     /// The algorithm while there are no keys: what a server without settings has.
     pub const BEFORE_THE_START: Algorithm = Algorithm::AesCbc;
@@ -27,13 +35,14 @@ impl Algorithm {
             Algorithm::AesCbc => "aes_cbc",
             Algorithm::AesCtr => "aes_ctr",
             Algorithm::Aes256Xts => "aes_256_xts",
+            Algorithm::Aes256Hctr2 => "aes_256_hctr2",
         }
     }
 
     /// Whether data keys must have `DATA_KEY_LENGTH` bytes,
     /// because keys are derived from them.
     pub fn derives_keys(self) -> bool {
-        self == Algorithm::Aes256Xts
+        matches!(self, Algorithm::Aes256Xts | Algorithm::Aes256Hctr2)
     }
 
     /// Its number among [`ALL`](Self::ALL).
@@ -80,6 +89,8 @@ pub fn encrypted_length(algorithm: Algorithm, input: u32) -> u32 {
     let block = BLOCK_LENGTH as u32;
     match algorithm {
         Algorithm::AesCbc => (input - input % block).saturating_add(block),
-        Algorithm::AesCtr | Algorithm::Aes256Xts => input.saturating_add(TAG_LENGTH as u32),
+        Algorithm::AesCtr | Algorithm::Aes256Xts | Algorithm::Aes256Hctr2 => {
+            input.saturating_add(TAG_LENGTH as u32)
+        }
     }
 }

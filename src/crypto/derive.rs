@@ -1,10 +1,17 @@
-//! The keys of aes_256_xts: derived from a data key, diversified by the key that the server passes.
+//! The keys of aes_256_xts and aes_256_hctr2: derived from a data key, diversified by the key that
+//! the server passes.
 //!
 //! ```text
-//! data key of (key id, key version), 32 bytes ──> HKDF-SHA256 (RFC 5869) ──> K1 || K2, 64 bytes, or GCM key, 32
-//! key that the server passes ─────────── salt ───────┘  │
-//! "keyroll aes-256-xts v1"     || id || version ── info ┘ for K1 || K2     id and version: big-endian u32
-//! "keyroll aes-256-xts gcm v1" || id || version ── info   for the GCM key
+//! data key of (key id, key version), 32 bytes ──> HKDF-SHA256 (RFC 5869) ──> K1 || K2, 64 bytes, or another key, 32
+//! key that the server passes ─────── salt ───────────┘  │
+//! label || id || version ─────────── info ──────────────┘       id and version: big-endian u32
+//!
+//! label                            for
+//! "keyroll aes-256-xts v1"         K1 || K2 of XTS
+//! "keyroll aes-256-xts gcm v1"     GCM
+//! "keyroll aes-256-hctr2 v1"       HCTR2
+//! "keyroll aes-256-hctr2 xts v1"   K1 || K2 of XTS
+//! "keyroll aes-256-hctr2 gcm v1"   GCM
 //! ```
 //!
 //! The server mostly passes a 16-byte key that it has derived from the data key for one tablespace.
@@ -18,9 +25,9 @@ mod cache;
 use zeroize::Zeroizing;
 
 #[cfg(target_arch = "x86_64")]
-use super::x86_64::NativeXtsKeys;
+use super::x86_64::{NativeHctr2Key, NativeXtsKeys};
 use super::xts::KEYS_LENGTH;
-use super::{CipherError, DataKeyRef, Level, hkdf};
+use super::{Algorithm, CipherError, DataKeyRef, Level, hctr2, hkdf};
 use cache::{Cache, Name, Salt};
 
 #[cfg(test)]
@@ -30,7 +37,10 @@ use cache::CAPACITY;
 pub(crate) const DATA_KEY_LENGTH: usize = 32;
 
 const XTS_LABEL: &[u8] = b"keyroll aes-256-xts v1";
-const GCM_LABEL: &[u8] = b"keyroll aes-256-xts gcm v1";
+const XTS_GCM_LABEL: &[u8] = b"keyroll aes-256-xts gcm v1";
+const HCTR2_LABEL: &[u8] = b"keyroll aes-256-hctr2 v1";
+const HCTR2_XTS_LABEL: &[u8] = b"keyroll aes-256-hctr2 xts v1";
+const HCTR2_GCM_LABEL: &[u8] = b"keyroll aes-256-hctr2 gcm v1";
 
 /// The most that K1 and K2 of XTS take at any level; a multiple of 16.
 #[cfg(target_arch = "x86_64")]
@@ -38,7 +48,19 @@ const XTS_ROOM: usize = NativeXtsKeys::ROOM;
 #[cfg(not(target_arch = "x86_64"))]
 const XTS_ROOM: usize = KEYS_LENGTH;
 
-const _: () = assert!(KEYS_LENGTH <= XTS_ROOM && XTS_ROOM.is_multiple_of(16));
+/// The most that a key of HCTR2 takes at any level; a multiple of 16.
+#[cfg(target_arch = "x86_64")]
+const HCTR2_KEY_ROOM: usize = NativeHctr2Key::ROOM;
+#[cfg(not(target_arch = "x86_64"))]
+const HCTR2_KEY_ROOM: usize = hctr2::KEY_LENGTH;
+
+/// What all keys of aes_256_hctr2 without padding take: K1 and K2 of XTS, then the key of HCTR2.
+const HCTR2_ROOM: usize = XTS_ROOM + HCTR2_KEY_ROOM;
+
+const _: () = {
+    assert!(KEYS_LENGTH <= XTS_ROOM && XTS_ROOM.is_multiple_of(16));
+    assert!(hctr2::KEY_LENGTH <= HCTR2_KEY_ROOM && HCTR2_KEY_ROOM.is_multiple_of(16));
+};
 
 const GCM_KEY: usize = 32;
 
@@ -80,8 +102,47 @@ impl<'a> XtsKeys<'a> {
     }
 }
 
+/// The keys of aes_256_hctr2 as the cache holds them, as [`XtsKeys`] are.
+pub(super) enum Hctr2Keys<'a> {
+    /// For this level, with AES instructions.
+    #[cfg(target_arch = "x86_64")]
+    Native(Level, NativeHctr2Key<'a>, NativeXtsKeys<'a>),
+    Portable(&'a [u8; hctr2::KEY_LENGTH], &'a [u8; KEYS_LENGTH]),
+}
+
+impl<'a> Hctr2Keys<'a> {
+    /// As [`XtsKeys::keep`], for the key of HCTR2 in a room of its own.
+    #[inline(never)] // so that its frame does not stand below that of HKDF
+    fn keep(level: Level, key: &[u8; hctr2::KEY_LENGTH], room: &mut [u8]) -> Result<(), CipherError> {
+        match level {
+            #[cfg(target_arch = "x86_64")]
+            Level::AesNi | Level::Vaes => NativeHctr2Key::expand(key, room),
+            _ => {
+                let room = room.first_chunk_mut().ok_or(CipherError::KeyLength)?;
+                *room = *key;
+                Ok(())
+            }
+        }
+    }
+
+    /// As [`XtsKeys::kept`].
+    #[inline]
+    fn kept(level: Level, room: &'a [u8]) -> Option<Self> {
+        let (of_xts, of_hctr2) = room.split_at_checked(XTS_ROOM)?;
+        match XtsKeys::kept(level, of_xts)? {
+            #[cfg(target_arch = "x86_64")]
+            XtsKeys::Native(level, xts_keys) => {
+                let key = NativeHctr2Key::kept_in(of_hctr2)?;
+                Some(Hctr2Keys::Native(level, key, xts_keys))
+            }
+            XtsKeys::Portable(xts_keys) => Some(Hctr2Keys::Portable(of_hctr2.first_chunk()?, xts_keys)),
+        }
+    }
+}
+
 thread_local! {
     static XTS: Cache<XTS_ROOM> = const { Cache::new() };
+    static HCTR2: Cache<HCTR2_ROOM> = const { Cache::new() };
     static GCM: Cache<GCM_KEY> = const { Cache::new() };
 }
 
@@ -97,29 +158,69 @@ pub(super) fn with_xts_keys<R>(
     salt: &[u8],
     mut work: impl FnMut(XtsKeys<'_>) -> Result<R, CipherError>,
 ) -> Result<R, CipherError> {
-    let make = |room: &mut [u8]| {
-        let mut keys = Zeroizing::new([0; KEYS_LENGTH]);
-        expand(data_key, salt, XTS_LABEL, &mut *keys)?;
-        XtsKeys::keep(level, &keys, room)
-    };
-    let name = Name::new(level, data_key, salt);
+    let make = |room: &mut [u8]| make_xts_keys(level, data_key, salt, XTS_LABEL, room);
+    let name = Name::new(Algorithm::Aes256Xts, level, data_key, salt);
     Cache::with(&XTS, name, Salt::new(salt)?, make, |room| {
         work(XtsKeys::kept(level, room).ok_or(CipherError::KeyLength)?)
     })
 }
 
-/// Does `work` with the key of AES-256-GCM for this salt.
+fn make_xts_keys(
+    level: Level,
+    data_key: &DataKeyRef<'_>,
+    salt: &[u8],
+    label: &[u8],
+    room: &mut [u8],
+) -> Result<(), CipherError> {
+    let mut keys = Zeroizing::new([0; KEYS_LENGTH]);
+    expand(data_key, salt, label, &mut *keys)?;
+    XtsKeys::keep(level, &keys, room)
+}
+
+/// Does `work` with the keys of aes_256_hctr2 without padding for this salt, expanded for this
+/// level.
+///
+/// # Errors
+/// As [`with_xts_keys`].
+#[inline]
+pub(super) fn with_hctr2_keys<R>(
+    level: Level,
+    data_key: &DataKeyRef<'_>,
+    salt: &[u8],
+    mut work: impl FnMut(Hctr2Keys<'_>) -> Result<R, CipherError>,
+) -> Result<R, CipherError> {
+    let make = |room: &mut [u8]| {
+        let (of_xts, of_hctr2) = room
+            .split_at_mut_checked(XTS_ROOM)
+            .ok_or(CipherError::KeyLength)?;
+        make_xts_keys(level, data_key, salt, HCTR2_XTS_LABEL, of_xts)?;
+        let mut key = Zeroizing::new([0; hctr2::KEY_LENGTH]);
+        expand(data_key, salt, HCTR2_LABEL, &mut *key)?;
+        Hctr2Keys::keep(level, &key, of_hctr2)
+    };
+    let name = Name::new(Algorithm::Aes256Hctr2, level, data_key, salt);
+    Cache::with(&HCTR2, name, Salt::new(salt)?, make, |room| {
+        work(Hctr2Keys::kept(level, room).ok_or(CipherError::KeyLength)?)
+    })
+}
+
+/// Does `work` with the key of AES-256-GCM for this salt and algorithm.
 ///
 /// # Errors
 /// As [`with_xts_keys`].
 #[inline]
 pub(super) fn with_gcm_key<R>(
+    algorithm: Algorithm,
     data_key: &DataKeyRef<'_>,
     salt: &[u8],
     work: impl FnMut(&[u8]) -> Result<R, CipherError>,
 ) -> Result<R, CipherError> {
-    let make = |room: &mut [u8]| expand(data_key, salt, GCM_LABEL, room);
-    let name = Name::new(Level::Portable, data_key, salt);
+    let label = match algorithm {
+        Algorithm::Aes256Hctr2 => HCTR2_GCM_LABEL,
+        _ => XTS_GCM_LABEL,
+    };
+    let make = |room: &mut [u8]| expand(data_key, salt, label, room);
+    let name = Name::new(algorithm, Level::Portable, data_key, salt);
     Cache::with(&GCM, name, Salt::new(salt)?, make, work)
 }
 
@@ -127,6 +228,7 @@ pub(super) fn with_gcm_key<R>(
 pub(crate) fn forget() {
     // A thread that is ending has wiped it already.
     let _ = XTS.try_with(Cache::clear);
+    let _ = HCTR2.try_with(Cache::clear);
     let _ = GCM.try_with(Cache::clear);
 }
 
@@ -172,7 +274,7 @@ mod tests {
     }
 
     fn gcm_key(data_key: &DataKeyRef<'_>, salt: &[u8]) -> Vec<u8> {
-        with_gcm_key(data_key, salt, |key| Ok(key.to_vec())).unwrap()
+        with_gcm_key(Algorithm::Aes256Xts, data_key, salt, |key| Ok(key.to_vec())).unwrap()
     }
 
     fn cached_gcm_keys() -> Vec<usize> {
@@ -250,7 +352,12 @@ mod tests {
     #[test]
     fn the_entry_used_longest_ago_makes_room() {
         thread_local!(static CACHE: Cache<16> = const { Cache::new() });
-        let name = Name::new(Level::Portable, &data_key(RingId::new()), &salt(0));
+        let name = Name::new(
+            Algorithm::Aes256Xts,
+            Level::Portable,
+            &data_key(RingId::new()),
+            &salt(0),
+        );
         // Salts of one set.
         let set = set_of(name, &Salt::new(&salt(0)).unwrap());
         let mut salts = (0..).filter(|number| set_of(name, &Salt::new(&salt(*number)).unwrap()) == set);
@@ -282,7 +389,7 @@ mod tests {
             ..data_key(RingId::new())
         };
         for _ in 0..2 {
-            let refused = with_gcm_key(&short, &salt(0), |_| Ok(()));
+            let refused = with_gcm_key(Algorithm::Aes256Xts, &short, &salt(0), |_| Ok(()));
             assert_eq!(refused, Err(CipherError::DataKeyLength));
         }
     }

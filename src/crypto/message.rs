@@ -30,6 +30,8 @@ pub enum MessageCipher<'a> {
     AesCtr,
     /// aes_256_xts, under keys derived from the data key.
     Aes256Xts(DataKeyRef<'a>),
+    /// aes_256_hctr2, likewise.
+    Aes256Hctr2(DataKeyRef<'a>),
 }
 
 impl<'a> MessageCipher<'a> {
@@ -41,6 +43,7 @@ impl<'a> MessageCipher<'a> {
             Algorithm::AesCbc => MessageCipher::AesCbc,
             Algorithm::AesCtr => MessageCipher::AesCtr,
             Algorithm::Aes256Xts => MessageCipher::Aes256Xts(data_key()?),
+            Algorithm::Aes256Hctr2 => MessageCipher::Aes256Hctr2(data_key()?),
         })
     }
 }

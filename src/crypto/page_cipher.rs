@@ -4,14 +4,15 @@ use std::fmt;
 
 use zeroize::ZeroizeOnDrop;
 
-use super::derive::{self, XtsKeys};
+use super::derive::{self, Hctr2Keys, XtsKeys};
+use super::hctr2::Hctr2;
 use super::message::{AesMessage, AesMode, DataKeyRef, Message, MessageCipher};
 use super::mode::{IV_LENGTH, Mode};
-use super::portable::{self, PortableXts};
+use super::portable::{self, PortableHctr2, PortableXts};
 #[cfg(target_arch = "x86_64")]
-use super::x86_64::{self, NativeXts};
+use super::x86_64::{self, NativeHctr2, NativeXts};
 use super::xts::Xts;
-use super::{CipherError, Direction, Level, Padding};
+use super::{Algorithm, CipherError, Direction, Level, Padding};
 
 /// The encryption or decryption of one message under one key and IV: any number of updates, then
 /// one finish.
@@ -29,6 +30,7 @@ pub struct PageCipher {
 /// The modes by implementation. By value, however large, because there is no heap to put them on;
 /// which of them is the largest does not matter, see [`PageCipher::footprint`].
 #[repr(u8)]
+#[allow(clippy::large_enum_variant, reason = "there is no heap to put a variant on")]
 enum Keyed {
     /// No key yet.
     Idle,
@@ -36,8 +38,11 @@ enum Keyed {
     Native(x86_64::ModeOf),
     #[cfg(target_arch = "x86_64")]
     NativeXts(Xts<NativeXts>),
+    #[cfg(target_arch = "x86_64")]
+    NativeHctr2(Hctr2<NativeHctr2, Xts<NativeXts>>),
     Portable(portable::ModeOf),
     PortableXts(Xts<PortableXts>),
+    PortableHctr2(Hctr2<PortableHctr2, Xts<PortableXts>>),
 }
 
 /// The layout of a [`Keyed`] that holds a `T`, as `repr(u8)` defines it.
@@ -54,8 +59,11 @@ macro_rules! with_mode {
             Keyed::Native(mode_of) => with_mode!(@mode x86_64::ModeOf, mode_of, $mode => $call),
             #[cfg(target_arch = "x86_64")]
             Keyed::NativeXts($mode) => $call,
+            #[cfg(target_arch = "x86_64")]
+            Keyed::NativeHctr2($mode) => apart(|| $call),
             Keyed::Portable(mode_of) => apart(|| with_mode!(@mode portable::ModeOf, mode_of, $mode => $call)),
             Keyed::PortableXts($mode) => apart(|| $call),
+            Keyed::PortableHctr2($mode) => apart(|| $call),
         }
     };
     (@mode $($modes:ident)::+, $mode_of:expr, $mode:ident => $call:expr) => {
@@ -129,14 +137,18 @@ impl PageCipher {
             (MessageCipher::AesCbc, padding) => AesMode::Cbc(padding),
             (MessageCipher::AesCtr, Padding::None) => AesMode::Ctr,
             (MessageCipher::AesCtr, Padding::Padded) => AesMode::Gcm,
-            (MessageCipher::Aes256Xts(data_key), padding) => {
+            (MessageCipher::Aes256Xts(data_key) | MessageCipher::Aes256Hctr2(data_key), padding) => {
+                let algorithm = match message.cipher {
+                    MessageCipher::Aes256Hctr2(_) => Algorithm::Aes256Hctr2,
+                    _ => Algorithm::Aes256Xts,
+                };
                 let salted = AesMessage {
                     mode: AesMode::Gcm,
                     direction: message.direction,
                     key: message.key,
                     iv,
                 };
-                return self.start_derived(level, &data_key, padding, &salted);
+                return self.start_derived(level, algorithm, &data_key, padding, &salted);
             }
         };
         let Message { direction, key, .. } = *message;
@@ -151,21 +163,23 @@ impl PageCipher {
         )
     }
 
-    /// Starts a message whose key is a salt: XTS, or GCM where it is padded. Apart, to leave the
-    /// way to the others short.
+    /// Starts a message whose key is a salt: XTS or HCTR2, or GCM where it is padded. Apart, to
+    /// leave the way to the others short.
     #[inline(never)]
     fn start_derived(
         &mut self,
         level: Level,
+        algorithm: Algorithm,
         data_key: &DataKeyRef<'_>,
         padding: Padding,
         salted: &AesMessage<'_>,
     ) -> Result<(), CipherError> {
         match padding {
+            Padding::None if algorithm == Algorithm::Aes256Hctr2 => self.start_hctr2(level, data_key, salted),
             Padding::None => derive::with_xts_keys(level, data_key, salted.key, |keys| {
                 self.start_xts(keys, salted.direction, salted.iv)
             }),
-            Padding::Padded => derive::with_gcm_key(data_key, salted.key, |key| {
+            Padding::Padded => derive::with_gcm_key(algorithm, data_key, salted.key, |key| {
                 self.start_gcm(level, &AesMessage { key, ..*salted })
             }),
         }
@@ -239,6 +253,45 @@ impl PageCipher {
         Ok(())
     }
 
+    /// As [`start_xts`](Self::start_xts). Apart, to leave the way to XTS short.
+    ///
+    /// # Errors
+    /// Those of [`new`](Self::new).
+    #[inline(never)]
+    fn start_hctr2(
+        &mut self,
+        level: Level,
+        data_key: &DataKeyRef<'_>,
+        salted: &AesMessage<'_>,
+    ) -> Result<(), CipherError> {
+        let AesMessage {
+            direction,
+            key: salt,
+            iv,
+            ..
+        } = *salted;
+        self.as_long = false;
+        let keyed = &mut self.keyed;
+        derive::with_hctr2_keys(level, data_key, salt, |keys| {
+            match keys {
+                #[cfg(target_arch = "x86_64")]
+                Hctr2Keys::Native(level, key, xts_keys) => {
+                    *keyed = Keyed::NativeHctr2(NativeHctr2::blank(level, direction, salt.len(), iv)?);
+                    if let Keyed::NativeHctr2(message) = keyed {
+                        key.start(&xts_keys, message, iv);
+                    }
+                }
+                Hctr2Keys::Portable(key, xts_keys) => apart(|| {
+                    *keyed =
+                        Keyed::PortableHctr2(PortableHctr2::start(key, xts_keys, direction, salt.len(), iv));
+                }),
+            }
+            Ok(())
+        })?;
+        self.finished = false;
+        Ok(())
+    }
+
     /// How many of the first bytes of this cipher's memory count now. To zero these wipes all that
     /// a drop wipes.
     #[inline]
@@ -248,6 +301,8 @@ impl PageCipher {
             Keyed::Native(_) => size_of::<KeyedWith<x86_64::ModeOf>>(),
             #[cfg(target_arch = "x86_64")]
             Keyed::NativeXts(_) => size_of::<KeyedWith<Xts<NativeXts>>>(),
+            #[cfg(target_arch = "x86_64")]
+            Keyed::NativeHctr2(_) => size_of::<KeyedWith<Hctr2<NativeHctr2, Xts<NativeXts>>>>(),
             _ => size_of::<Keyed>(),
         };
         std::mem::offset_of!(PageCipher, keyed) + keyed
@@ -269,7 +324,8 @@ impl PageCipher {
     /// # Errors
     /// [`CipherError::DestinationTooSmall`] if `dst` is shorter than that; nothing was done then.
     /// [`CipherError::BadData`] if the tag is wrong or missing (the output's place is wiped then),
-    /// if it is the second update of a tagged message, or for a message beyond GCM's 64 GiB.
+    /// if it is the second update of a tagged message, or of one in HCTR2 that came whole, or for a
+    /// message beyond GCM's 64 GiB.
     /// [`CipherError::Finished`] after [`finish`](Self::finish).
     #[inline(always)]
     pub fn update(&mut self, src: &[u8], dst: &mut [u8]) -> Result<usize, CipherError> {

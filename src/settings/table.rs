@@ -30,10 +30,10 @@ macro_rules! with_system_variables {
                 number use_pbkdf2 = 0, 0, u32::MAX, start, key_file,
                     "Number of PBKDF2 rounds for the password of an encrypted key file: the -iter of openssl enc; \
                      0 = no PBKDF2";
-                choice encryption_algorithm = [0 of "aes_cbc", "aes_ctr", "aes_256_xts"], start, records_none,
-                    "Cipher for all data of a key store that records no algorithms (a key file): aes_cbc, aes_ctr or \
-                     aes_256_xts (for 256-bit data keys only); the latter two with AES-GCM where a checksum fits. Never \
-                     change it on a server with encrypted data";
+                choice encryption_algorithm = [0 of "aes_cbc", "aes_ctr", "aes_256_xts", "aes_256_hctr2"], start, records_none,
+                    "Cipher for all data of a key store that records no algorithms (a key file): aes_cbc, aes_ctr, \
+                     aes_256_xts or aes_256_hctr2 (the latter two for 256-bit data keys only); all but aes_cbc with AES-GCM \
+                     where a checksum fits. Never change it on a server with encrypted data";
                 text keystore = "", start, keystore,
                     "Path and name of the keystore, whose data keys are wrapped by a master key";
                 adopted_text master_key = "", live, keystore,
@@ -48,11 +48,11 @@ macro_rules! with_system_variables {
                     "Address of AWS KMS; empty = as the AWS SDKs find it: AWS_ENDPOINT_URL, a profile, the region's";
                 choice log_level = [0 of "Off", "Fatal", "Error", "Warn", "Info", "Debug", "Trace"], start, aws_kms,
                     "What of the requests to AWS KMS is told in the error log: from Warn those that failed, from Info all";
-                choice key_algorithm = [2 of "aes_cbc", "aes_ctr", "aes_256_xts"], live, keystore,
+                choice key_algorithm = [2 of "aes_cbc", "aes_ctr", "aes_256_xts", "aes_256_hctr2"], live, keystore,
                     "Cipher of key versions that are made in a keystore from now on";
                 choice key_spec = [1 of "AES_128", "AES_256"], live, keystore,
-                    "Length of key versions that are made in a keystore from now on; those of aes_256_xts have 256 bits in \
-                     any case";
+                    "Length of key versions that are made in a keystore from now on; those of aes_256_xts and \
+                     aes_256_hctr2 have 256 bits in any case";
                 flag auto_create_keys = true, live, keystore,
                     "Make version 1 of a key in the keystore when it is first asked for";
                 number auto_create_limit = 10_000, 1, u32::MAX, live, keystore,

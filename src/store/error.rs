@@ -163,11 +163,10 @@ impl StoreError {
                 source.hint()
             ),
             StoreError::MasterKeyRotationUnfinished { source, .. } => source.hint(),
-            StoreError::ImpossibleSpec { .. } => {
-                "aes_256_xts needs keys of 256 bits: set ‹key_spec› = AES_256, or another \
-                 ‹key_algorithm›"
-                    .into()
-            }
+            StoreError::ImpossibleSpec { algorithm, .. } => format!(
+                "{} needs keys of 256 bits: set ‹key_spec› = AES_256, or another ‹key_algorithm›",
+                algorithm.name()
+            ),
             StoreError::NoSystemKey => "add key 1".into(),
             StoreError::InvalidNewKey { .. } => "name each key once, as ID or ID:BITS".into(),
             StoreError::NoRandomBytes(_) => "check the system log".into(),

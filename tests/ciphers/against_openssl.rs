@@ -10,7 +10,7 @@ use proptest::prelude::*;
 
 const BLOCK: usize = 16;
 const KEY_LENGTHS: [usize; 3] = [16, 24, 32];
-/// Those whose bytes are OpenSSL's as they are; aes_256_xts has tests of its own.
+/// Those whose bytes are OpenSSL's as they are; aes_256_xts and aes_256_hctr2 have tests of their own.
 const CIPHERS: [MessageCipher; 2] = [MessageCipher::AesCbc, MessageCipher::AesCtr];
 const PADDINGS: [Padding; 2] = [Padding::Padded, Padding::None];
 
@@ -92,7 +92,9 @@ fn reference(message: &Message<'_>, input: &[u8]) -> Vec<u8> {
                 }
             }
         }
-        (MessageCipher::Aes256Xts(_), _) => panic!("no cipher of OpenSSL's alone"),
+        (MessageCipher::Aes256Xts(_) | MessageCipher::Aes256Hctr2(_), _) => {
+            panic!("no cipher of OpenSSL's alone")
+        }
     }
     out
 }
@@ -199,6 +201,7 @@ fn algorithm(cipher: MessageCipher<'_>) -> Algorithm {
         MessageCipher::AesCbc => Algorithm::AesCbc,
         MessageCipher::AesCtr => Algorithm::AesCtr,
         MessageCipher::Aes256Xts(_) => Algorithm::Aes256Xts,
+        MessageCipher::Aes256Hctr2(_) => Algorithm::Aes256Hctr2,
     }
 }
 

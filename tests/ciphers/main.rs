@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod aes_256_hctr2;
 mod aes_256_xts;
 mod against_openssl;
 mod levels;

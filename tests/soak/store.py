@@ -14,7 +14,7 @@ from pathlib import Path
 from server import Failure
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "exec-provider-openssl.sh"
-ALGORITHMS = ("aes_cbc", "aes_ctr", "aes_256_xts")
+ALGORITHMS = ("aes_cbc", "aes_ctr", "aes_256_xts", "aes_256_hctr2")
 # What clients send that a kill may be aimed at.
 TABLE_AIMS = ["create", "drop"]
 INTERRUPTED = "was interrupted and left"
@@ -205,6 +205,8 @@ class Keystore(Store):
     # What new versions may be made for.
     SPECS = (("aes_cbc", "AES_128"), ("aes_cbc", "AES_256"), ("aes_ctr", "AES_128"), ("aes_ctr", "AES_256"),
              ("aes_256_xts", "AES_256"))
+    # The same, and what no store of a fixed number begins with.
+    LATER_SPECS = (*SPECS, ("aes_256_hctr2", "AES_256"))
     NEW_IDS = range(100, 130)
 
     def __init__(self, *arguments):

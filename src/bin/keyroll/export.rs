@@ -107,12 +107,17 @@ fn hindrances(keys: &KeySet, algorithms: &BTreeSet<&'static str>) -> Vec<String>
             "the keys encrypt with {names}: with a key file all data is decrypted with one algorithm, by keyroll too"
         ));
     }
-    if algorithms.contains(Algorithm::Aes256Xts.name()) {
-        found.push(
-            "some keys encrypt with aes_256_xts: file_key_management cannot read such data, so it has to be decrypted \
-             or encrypted anew first"
-                .into(),
-        );
+    for algorithm in Algorithm::ALL
+        .into_iter()
+        .filter(|algorithm| algorithm.derives_keys())
+    {
+        if algorithms.contains(algorithm.name()) {
+            found.push(format!(
+                "some keys encrypt with {}: file_key_management cannot read such data, so it has to be decrypted \
+                 or encrypted anew first",
+                algorithm.name()
+            ));
+        }
     }
     found
 }
@@ -140,6 +145,8 @@ mod tests {
         assert!(hindrances_of(&[(1, 1, AesCtr)]).is_empty());
         assert_eq!(hindrances_of(&[(1, 1, AesCbc), (2, 1, AesCtr)]).len(), 1);
         assert_eq!(hindrances_of(&[(1, 1, AesCbc), (1, 3, AesCbc)]).len(), 1);
-        assert_eq!(hindrances_of(&[(1, 1, Algorithm::Aes256Xts)]).len(), 1);
+        for algorithm in [Algorithm::Aes256Xts, Algorithm::Aes256Hctr2] {
+            assert_eq!(hindrances_of(&[(1, 1, algorithm)]).len(), 1);
+        }
     }
 }

@@ -8,10 +8,10 @@
 //!
 //! Per thread, because a table that all share costs locked instructions on lines that all cores
 //! write. It takes memory as it fills: nothing before the first use, then pages of 4 KiB, at most
-//! 170 KiB for [`CAPACITY`] pairs of a tablespace and a key version. Keys are wiped when they make
-//! room, when their thread ends, and in [`forget`](super::forget). What other living threads hold
-//! then stays until they end, but is of no use: entries belong to a [`RingId`], and no ring ever
-//! has an old one.
+//! 170 KiB (240 in aes_256_hctr2) for [`CAPACITY`] pairs of a tablespace and a key version. Keys
+//! are wiped when they make room, when their thread ends, and in [`forget`](super::forget). What
+//! other living threads hold then stays until they end, but is of no use: entries belong to a
+//! [`RingId`], and no ring ever has an old one.
 
 use std::cell::RefCell;
 use std::thread::LocalKey;
@@ -19,7 +19,7 @@ use std::thread::LocalKey;
 use memmap2::{Advice, MmapMut};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-use crate::crypto::{CipherError, DataKeyRef, Level, RingId, scrub};
+use crate::crypto::{Algorithm, CipherError, DataKeyRef, Level, RingId, scrub};
 
 /// How many keys a thread keeps for each of both uses.
 pub(crate) const CAPACITY: usize = SETS * WAYS;
@@ -30,6 +30,7 @@ pub(super) const WAYS: usize = 4;
 /// The name of derived keys: what they are found by, beside the salt.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Name {
+    algorithm: Algorithm,
     level: Level,
     ring: RingId,
     key_id: u32,
@@ -39,8 +40,9 @@ pub(super) struct Name {
 
 impl Name {
     #[inline]
-    pub(super) fn new(level: Level, data_key: &DataKeyRef<'_>, salt: &[u8]) -> Name {
+    pub(super) fn new(algorithm: Algorithm, level: Level, data_key: &DataKeyRef<'_>, salt: &[u8]) -> Name {
         Name {
+            algorithm,
             level,
             ring: data_key.ring,
             key_id: data_key.key_id,

@@ -4,19 +4,21 @@
 mod aes;
 mod cbc;
 mod ctr;
+mod hctr2;
 mod xts;
 
 use self::aes::{Aes, AesEnc};
 use self::cbc::{Decrypting, Encrypting};
 use self::ctr::Ctr;
 pub(super) use self::ctr::GcmParts;
+pub(super) use self::hctr2::PortableHctr2;
 pub(super) use self::xts::PortableXts;
 use super::cbc::{Cbc, CbcBlocks};
 use super::gcm::{GcmDecrypt, GcmEncrypt, first_block, split_iv};
 use super::message::{AesMessage, AesMode};
 use super::{CipherError, Direction};
 
-/// A message in any mode but XTS, under a key of any length.
+/// A message in any mode but XTS and HCTR2, under a key of any length.
 pub(super) enum ModeOf {
     CbcEncrypt(Cbc<Encrypting>),
     CbcDecrypt(Cbc<Decrypting>),

@@ -162,7 +162,7 @@ fn keystream<const N: usize, const W: usize>(keys: &[__m128i; N], counter: u128)
 /// XORs the first bytes of `keystream` onto at most [`AHEAD`] bytes. The last step overlaps the one
 /// before it, so its input is read first.
 #[inline(always)]
-fn xor(data: InOutBuf<'_, '_, u8>, keystream: &[u8]) {
+pub(super) fn xor(data: InOutBuf<'_, '_, u8>, keystream: &[u8]) {
     let length = data.len();
     assert!(length <= keystream.len());
     let (src, dst) = data.into_raw();

@@ -4,16 +4,10 @@
 //! GHASH numbers the bits of a byte backwards. With the bytes of each block in reverse it becomes
 //! POLYVAL (RFC 8452, appendix A) under the key `x * H`, which needs no shifts.
 
-use std::arch::x86_64::*;
-
 use super::aes::Aes;
 use super::blocks::{Blocks, store};
-use super::ghash_wide;
-use super::polyval::{add, multiply, powers, reduce, reversed};
+use super::{polyval, polyval_wide};
 use crate::crypto::mode::Block;
-
-/// Blocks whose products are added up before one reduction.
-const WIDTH: usize = 8;
 
 /// From this length on, in bytes, the wide path is worth its powers.
 const WIDE_FROM: usize = 1024;
@@ -53,17 +47,17 @@ impl Ghash {
     /// Takes whole blocks in.
     #[inline]
     pub(super) fn update(&mut self, blocks: &[Block]) {
-        if self.wide && blocks.len() >= WIDE_FROM / 16 {
+        let (key, state) = (self.secrets.load(KEY), self.secrets.load(STATE));
+        let state = if self.wide && blocks.len() >= WIDE_FROM / 16 {
             // SAFETY: the processor has what `Level::Vaes` needs, by the `Aes` that this was made
             // with.
-            self.secrets.store(STATE, unsafe {
-                ghash_wide::update(self.secrets.load(KEY), self.secrets.load(STATE), blocks)
-            });
+            unsafe { polyval_wide::update::<true>(key, state, blocks) }
         } else {
             // SAFETY: it was made with an `Aes`, which exists only where the processor has
             // PCLMULQDQ and SSSE3.
-            unsafe { update(&mut self.secrets, blocks) };
-        }
+            unsafe { polyval::update::<true>(key, state, blocks) }
+        };
+        self.secrets.store(STATE, state);
     }
 
     /// The hash, with the bytes in their order.
@@ -74,24 +68,4 @@ impl Ghash {
         state.reverse();
         state
     }
-}
-
-#[target_feature(enable = "pclmulqdq,ssse3")]
-fn update(secrets: &mut Blocks<2>, blocks: &[Block]) {
-    let (key, mut state) = (secrets.load(KEY), secrets.load(STATE));
-    let (groups, rest) = blocks.as_chunks::<WIDTH>();
-    if !groups.is_empty() {
-        let powers = powers::<WIDTH>(key);
-        for group in groups {
-            let mut sum = multiply(_mm_xor_si128(state, reversed(&group[0])), powers[WIDTH - 1]);
-            for (at, block) in group.iter().enumerate().skip(1) {
-                sum = add(sum, multiply(reversed(block), powers[WIDTH - 1 - at]));
-            }
-            state = reduce(sum);
-        }
-    }
-    for block in rest {
-        state = reduce(multiply(_mm_xor_si128(state, reversed(block)), key));
-    }
-    secrets.store(STATE, state);
 }

@@ -17,8 +17,10 @@ mod ctr;
 mod ctr_wide;
 mod gcm;
 mod ghash;
-mod ghash_wide;
+mod hctr2;
+mod hctr2_wide;
 mod polyval;
+mod polyval_wide;
 mod registers;
 mod tail;
 mod xts;
@@ -28,6 +30,7 @@ use self::aes::Aes;
 use self::cbc::{Decrypting, Encrypting};
 use self::ctr::Ctr;
 use self::gcm::GcmParts;
+pub(super) use self::hctr2::{NativeHctr2, NativeHctr2Key};
 pub(super) use self::registers::wipe_registers;
 pub(super) use self::xts::{NativeXts, NativeXtsKeys};
 use super::cbc::{Cbc, CbcBlocks};
@@ -35,7 +38,7 @@ use super::gcm::{GcmDecrypt, GcmEncrypt, first_block, split_iv};
 use super::message::{AesMessage, AesMode};
 use super::{CipherError, Direction, Level};
 
-/// A message in any mode but XTS, under a key of any length.
+/// A message in any mode but XTS and HCTR2, under a key of any length.
 pub(super) enum ModeOf {
     CbcEncrypt(Cbc<Encrypting>),
     CbcDecrypt(Cbc<Decrypting>),

@@ -1,16 +1,47 @@
-//! Multiplication in the field of POLYVAL (RFC 8452, 3) with PCLMULQDQ: products need no shift, and
-//! a reduction is two multiplications (Montgomery's, to the modulus x^128 + x^127 + x^126 + x^121 +
-//! 1).
+//! POLYVAL (RFC 8452, 3) with PCLMULQDQ: products need no shift, and a reduction is two
+//! multiplications (Montgomery's, to the modulus x^128 + x^127 + x^126 + x^121 + 1).
 
 use std::arch::x86_64::*;
 
 use super::blocks::load;
 use crate::crypto::mode::Block;
 
-/// A block with its bytes in reverse.
+/// Blocks whose products are added up before one reduction.
+const WIDTH: usize = 8;
+
+/// The state after whole blocks. With `REVERSED`, each of them has its bytes in reverse, as GHASH
+/// wants it.
+#[inline]
+#[target_feature(enable = "pclmulqdq,ssse3")]
+pub(super) fn update<const REVERSED: bool>(key: __m128i, mut state: __m128i, blocks: &[Block]) -> __m128i {
+    let (groups, rest) = blocks.as_chunks::<WIDTH>();
+    if !groups.is_empty() {
+        let powers = powers::<WIDTH>(key);
+        for group in groups {
+            let first = _mm_xor_si128(state, load_block::<REVERSED>(&group[0]));
+            let mut sum = multiply(first, powers[WIDTH - 1]);
+            for (at, block) in group.iter().enumerate().skip(1) {
+                sum = add(
+                    sum,
+                    multiply(load_block::<REVERSED>(block), powers[WIDTH - 1 - at]),
+                );
+            }
+            state = reduce(sum);
+        }
+    }
+    for block in rest {
+        state = reduce(multiply(_mm_xor_si128(state, load_block::<REVERSED>(block)), key));
+    }
+    state
+}
+
+/// A block, with its bytes in reverse or as they are.
 #[inline]
 #[target_feature(enable = "ssse3")]
-pub(super) fn reversed(block: &Block) -> __m128i {
+pub(super) fn load_block<const REVERSED: bool>(block: &Block) -> __m128i {
+    if !REVERSED {
+        return load(block);
+    }
     let reverse = _mm_set_epi64x(0x0001_0203_0405_0607, 0x0809_0A0B_0C0D_0E0F);
     _mm_shuffle_epi8(load(block), reverse)
 }
@@ -29,7 +60,7 @@ pub(super) fn powers<const W: usize>(key: __m128i) -> [__m128i; W] {
 }
 
 /// An unreduced product: its low, middle (by 64 bits higher) and high part.
-pub(super) type Product = [__m128i; 3];
+type Product = [__m128i; 3];
 
 #[inline]
 #[target_feature(enable = "pclmulqdq")]
@@ -46,7 +77,7 @@ pub(super) fn multiply(a: __m128i, b: __m128i) -> Product {
 
 #[inline]
 #[target_feature(enable = "sse2")]
-pub(super) fn add(a: Product, b: Product) -> Product {
+fn add(a: Product, b: Product) -> Product {
     [
         _mm_xor_si128(a[0], b[0]),
         _mm_xor_si128(a[1], b[1]),

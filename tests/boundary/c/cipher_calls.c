@@ -226,12 +226,12 @@ static void crypt_tail(const unsigned char *k1, const unsigned char tweak[16], u
     dst[at] = (unsigned char)(text >> 8 * at);
 }
 
-static int xts_without_padding(const struct text *text, int flags, const unsigned char *src, int slen,
+static int xts_without_padding(const char *label, const struct text *text, int flags, const unsigned char *src, int slen,
                                unsigned char *dst) {
   unsigned char keys[64], tweak[16];
   int encrypt = flags & KR_FLAG_ENCRYPT, whole = slen - slen % 16;
   const unsigned char *cipher_text = encrypt ? dst : src;
-  derive(text, "keyroll aes-256-xts v1", keys, sizeof keys);
+  derive(text, label, keys, sizeof keys);
   /* OpenSSL's XTS has no message of less than a block. */
   if (whole > 0)
     REQUIRE(plain_mode("xts", (struct keyed){keys, text->iv, 32}, flags, src, whole, dst) == whole);
@@ -244,13 +244,88 @@ static int xts_without_padding(const struct text *text, int flags, const unsigne
   return slen;
 }
 
-static int derived_gcm(const struct text *text, int flags, const unsigned char *src, int slen, unsigned char *dst) {
+static int derived_gcm(const char *label, const struct text *text, int flags, const unsigned char *src, int slen,
+                       unsigned char *dst) {
   unsigned char key[32];
-  derive(text, "keyroll aes-256-xts gcm v1", key, sizeof key);
+  derive(text, label, key, sizeof key);
   return gcm((struct keyed){key, text->iv, sizeof key}, flags, src, slen, dst);
 }
 
+/* --- aes_256_hctr2, as docs/ciphers.md defines it ------------------------------------------------------ */
+
+static void xor_16(unsigned char *to, const unsigned char *with) {
+  for (int i = 0; i < 16; i++)
+    to[i] ^= with[i];
+}
+
+/* POLYVAL (RFC 8452) of one more block: (state + block) * h * x^-128, a bit of h's partner at a time. */
+static void polyval(unsigned char state[16], const unsigned char h[16], const unsigned char block[16]) {
+  unsigned char product[16] = {0};
+  xor_16(state, block);
+  for (int bit = 0; bit < 128; bit++) {
+    if (state[bit / 8] >> bit % 8 & 1)
+      xor_16(product, h);
+    /* Times x^-1: the modulus, x^128 + x^127 + x^126 + x^121 + 1, makes the lowest bit zero before the shift. */
+    int low = product[0] & 1;
+    for (int i = 0; i < 16; i++)
+      product[i] = (unsigned char)(product[i] >> 1 | (i < 15 ? product[i + 1] << 7 : 0));
+    if (low)
+      product[15] ^= 0xE1;
+  }
+  memcpy(state, product, 16);
+}
+
+static void hctr2_hash(const unsigned char h[16], const unsigned char *iv, const unsigned char *bytes, int length,
+                       unsigned char hash[16]) {
+  unsigned char block[16] = {(unsigned char)(length % 16 ? 3 : 2), 1};
+  memset(hash, 0, 16);
+  polyval(hash, h, block);
+  polyval(hash, h, iv);
+  for (; length >= 16; bytes += 16, length -= 16)
+    polyval(hash, h, bytes);
+  if (length > 0) {
+    memset(block, 0, 16);
+    memcpy(block, bytes, (size_t)length);
+    block[length] = 1;
+    polyval(hash, h, block);
+  }
+}
+
+static int hctr2(const struct text *text, int flags, const unsigned char *src, int slen, unsigned char *dst) {
+  unsigned char key[32], zero[16] = {0}, one[16] = {1}, h[16], seed[16], mixed[16], block[16];
+  derive(text, "keyroll aes-256-hctr2 v1", key, sizeof key);
+  encrypt_block(key, 32, zero, h);
+  encrypt_block(key, 32, one, seed);
+  hctr2_hash(h, text->iv, src + 16, slen - 16, mixed);
+  xor_16(mixed, src);
+  REQUIRE(plain_mode("ecb", (struct keyed){key, zero, 32}, (flags & KR_FLAG_ENCRYPT) | NOPAD, mixed, 16, block) == 16);
+  xor_16(seed, mixed);
+  xor_16(seed, block);
+  for (int done = 16; done < slen; done += 16) {
+    unsigned char stream[16], number[16] = {(unsigned char)(done / 16), (unsigned char)(done / 16 >> 8)};
+    xor_16(number, seed);
+    encrypt_block(key, 32, number, stream);
+    for (int i = done; i < slen && i < done + 16; i++)
+      dst[i] = src[i] ^ stream[i - done];
+  }
+  hctr2_hash(h, text->iv, dst + 16, slen - 16, mixed);
+  xor_16(block, mixed);
+  memcpy(dst, block, 16);
+  return slen;
+}
+
+static int is_whole(const struct text *text, unsigned int slen) {
+  return text->klen == 16 && (slen > 256 || (slen > 16 && slen % 16 != 0));
+}
+
 /* ------------------------------------------------------------------------------------------------------- */
+
+int openssl_in_pieces(enum algorithm algorithm, const struct text *text, int flags, const void *src, unsigned int slen,
+                      unsigned char *dst) {
+  if (algorithm == AES_256_HCTR2 && flags & NOPAD)
+    return xts_without_padding("keyroll aes-256-hctr2 xts v1", text, flags, src, (int)slen, dst);
+  return openssl_at_once(algorithm, text, flags, src, slen, dst);
+}
 
 int openssl_at_once(enum algorithm algorithm, const struct text *text, int flags, const void *src, unsigned int slen,
                     unsigned char *dst) {
@@ -263,8 +338,13 @@ int openssl_at_once(enum algorithm algorithm, const struct text *text, int flags
   case AES_CTR:
     return flags & NOPAD ? plain_mode("ctr", with, flags, src, length, dst) : gcm(with, flags, src, length, dst);
   case AES_256_XTS:
-    return flags & NOPAD ? xts_without_padding(text, flags, src, length, dst)
-                         : derived_gcm(text, flags, src, length, dst);
+    return flags & NOPAD ? xts_without_padding("keyroll aes-256-xts v1", text, flags, src, length, dst)
+                         : derived_gcm("keyroll aes-256-xts gcm v1", text, flags, src, length, dst);
+  case AES_256_HCTR2:
+    if (flags & NOPAD)
+      return is_whole(text, slen) ? hctr2(text, flags, src, length, dst)
+                                  : openssl_in_pieces(algorithm, text, flags, src, slen, dst);
+    return derived_gcm("keyroll aes-256-hctr2 gcm v1", text, flags, src, length, dst);
   }
   fail("an unknown algorithm", __FILE__, __LINE__);
 }

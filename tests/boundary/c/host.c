@@ -238,7 +238,7 @@ int start_with(enum algorithm algorithm, const char *key_file) {
 }
 
 void start(enum algorithm algorithm) {
-  REQUIRE(start_with(algorithm, algorithm == AES_256_XTS ? LONG_KEY_FILE : KEY_FILE) == 0);
+  REQUIRE(start_with(algorithm, DERIVES_KEYS(algorithm) ? LONG_KEY_FILE : KEY_FILE) == 0);
 }
 
 void stop(void) { REQUIRE(lib.plugin->deinit(NULL) == 0); }

@@ -53,8 +53,10 @@ void my_printf_error(unsigned int nr, const char *format, unsigned long flags, .
 
 /* --- System variables, as the server sets them --------------------------------------------------------- */
 
-enum algorithm { AES_CBC, AES_CTR, AES_256_XTS };
-#define EACH_ALGORITHM(a) (enum algorithm a = AES_CBC; a <= AES_256_XTS; a++)
+enum algorithm { AES_CBC, AES_CTR, AES_256_XTS, AES_256_HCTR2 };
+#define EACH_ALGORITHM(a) (enum algorithm a = AES_CBC; a <= AES_256_HCTR2; a++)
+/* Whether its keys are derived from data keys of 256 bits. */
+#define DERIVES_KEYS(a) ((a) >= AES_256_XTS)
 
 struct kr_sys_var *find_variable(const char *name);
 /* Gives every variable its default, as a start does before it reads my.cnf. */
@@ -80,7 +82,7 @@ struct kr_value make_value(int type, int not_available);
 #define KEY_1_4 "0f1e2d3c4b5a69788796a5b4c3d2e1f0"
 #define KEY_2_1 "a0a1a2a3a4a5a6a7a8a9aaabacadaeafb0b1b2b3b4b5b6b7b8b9babbbcbdbebf"
 #define KEY_FILE "1;" KEY_1_1 "\n1;4;" KEY_1_4 "\n2;" KEY_2_1 "\n"
-/* The same names for aes_256_xts, which takes keys of 256 bits alone. */
+/* The same names for aes_256_xts and aes_256_hctr2, which take keys of 256 bits alone. */
 #define LONG_KEY_1_1 KEY_1_1 "102132435465768798a9bacbdcedfe0f"
 #define LONG_KEY_1_4 KEY_1_4 "1e2d3c4b5a69788796a5b4c3d2e1f00f"
 #define LONG_KEY_FILE "1;" LONG_KEY_1_1 "\n1;4;" LONG_KEY_1_4 "\n2;" KEY_2_1 "\n"
@@ -92,7 +94,7 @@ void write_text(const char *path, const char *text);
 char *read_file(const char *path, size_t *length);
 /* Writes the text as `openssl enc -aes-256-cbc -md sha1 -k password` does. */
 void write_encrypted(const char *path, const char *text, const char *password);
-/* Writes KEY_FILE, or LONG_KEY_FILE for aes_256_xts, to "keys", sets the variables for it and calls init. */
+/* Writes KEY_FILE, or LONG_KEY_FILE for what derives keys, to "keys", sets the variables for it and calls init. */
 void start(enum algorithm algorithm);
 /* The same with other keys; what init returned. */
 int start_with(enum algorithm algorithm, const char *key_file);
@@ -181,9 +183,12 @@ struct outcome update(struct guarded *context, const void *src, unsigned int sle
 struct outcome finish(struct guarded *context, void *dst);
 /* init, one update, finish; the length of what is in dst. Fails unless all succeed. */
 unsigned int crypt_at_once(const struct text *text, int flags, const void *src, unsigned int slen, void *dst);
-/* The same by OpenSSL, called as the server calls it, for aes_256_xts from its parts; -1 where it refuses. */
+/* The same by OpenSSL, called as the server calls it, for what derives keys from its parts; -1 where it refuses. */
 int openssl_at_once(enum algorithm algorithm, const struct text *text, int flags, const void *src, unsigned int slen,
                     unsigned char *dst);
+/* The same for a message whose first update is not all of it, where that makes a difference. */
+int openssl_in_pieces(enum algorithm algorithm, const struct text *text, int flags, const void *src, unsigned int slen,
+                      unsigned char *dst);
 /* The decrypting or encrypting flag, with NOPAD or without. */
 #define PADDED 0
 #define NOPAD KR_FLAG_NOPAD

@@ -48,8 +48,8 @@ void lookups(void) {
   for EACH_ALGORITHM (algorithm) {
     start(algorithm);
     versions();
-    copies(1, 1, algorithm == AES_256_XTS ? LONG_KEY_1_1 : KEY_1_1);
-    copies(1, 4, algorithm == AES_256_XTS ? LONG_KEY_1_4 : KEY_1_4);
+    copies(1, 1, DERIVES_KEYS(algorithm) ? LONG_KEY_1_1 : KEY_1_1);
+    copies(1, 4, DERIVES_KEYS(algorithm) ? LONG_KEY_1_4 : KEY_1_4);
     copies(2, 1, KEY_2_1);
     OK("too small a buffer is 100 with the true length and stays as it was, a larger one gets the key and no byte more");
 

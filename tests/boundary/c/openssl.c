@@ -51,11 +51,13 @@ static void round_trips(enum algorithm algorithm, int padding, int rounds) {
     any_text(&text, random_length());
     int expected = openssl_at_once(algorithm, &text, KR_FLAG_ENCRYPT | padding, text.src, text.slen, theirs);
     REQUIRE(expected >= 0);
-    unsigned int length = in_updates(&text, KR_FLAG_ENCRYPT | padding, text.src, text.slen, ours, 0);
+    /* A first update of aes_256_hctr2 may have to be the whole message. */
+    int at_once = algorithm == AES_256_HCTR2 && padding == NOPAD && text.klen == 16;
+    unsigned int length = in_updates(&text, KR_FLAG_ENCRYPT | padding, text.src, text.slen, ours, at_once);
     REQUIRE(length == (unsigned int)expected);
     REQUIRE(memcmp(ours, theirs, length) == 0);
     /* GCM's tag ends the text, so its decryption takes all of it at once. */
-    int at_once = algorithm != AES_CBC && padding == PADDED;
+    at_once |= algorithm != AES_CBC && padding == PADDED;
     REQUIRE(in_updates(&text, padding, theirs, length, back, at_once) == text.slen);
     REQUIRE(memcmp(back, text.src, text.slen) == 0);
     REQUIRE(openssl_at_once(algorithm, &text, padding, ours, length, back) == (int)text.slen);

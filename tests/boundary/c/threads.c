@@ -53,7 +53,7 @@ static void *look_up(void *argument) {
     unsigned int latest = lib.crypt->get_latest_key_version(id);
     REQUIRE(latest != INVALID && latest != 0);
     REQUIRE(lib.crypt->get_key(id, latest, key, &length) == 0);
-    REQUIRE(length == (algorithm == AES_256_XTS ? 32 : 16 * id));
+    REQUIRE(length == (DERIVES_KEYS(algorithm) ? 32 : 16 * id));
     REQUIRE(lib.crypt->get_key(1, 1, key, &length) == 0);
     check_salted(&salted[(first + *calls) % SALTS]);
     if (id == 1) {
@@ -93,7 +93,7 @@ void threads(void) {
     unsigned long calls[THREADS];
     algorithm = each;
     /* Once round all salts where keys are derived from them; twice, so that all come back, where it is quick. */
-    least_calls = algorithm != AES_256_XTS ? 50 : RUNNING_ON_VALGRIND ? SALTS + 50 : 2 * SALTS;
+    least_calls = !DERIVES_KEYS(algorithm) ? 50 : RUNNING_ON_VALGRIND ? SALTS + 50 : 2 * SALTS;
     start(algorithm);
     make_salted();
     atomic_store(&stopping, 0);

@@ -21,7 +21,7 @@ use crate::c_host::{self, Built, succeed};
 /// A user without rights.
 const NOBODY: u32 = 65534;
 
-const ALGORITHMS: [&str; 3] = ["aes_cbc", "aes_ctr", "aes_256_xts"];
+const ALGORITHMS: [&str; 4] = ["aes_cbc", "aes_ctr", "aes_256_xts", "aes_256_hctr2"];
 
 /// The program, and the library as it is shipped: what stays on a stack is up to the optimiser.
 fn built() -> &'static Built {
@@ -202,6 +202,11 @@ fn no_dump_shows_a_key_that_aes_ctr_has_used() {
 #[test]
 fn no_dump_shows_a_key_that_aes_256_xts_has_used_or_derived() {
     search(&Secrets::plain(), 2, &[]);
+}
+
+#[test]
+fn no_dump_shows_a_key_that_aes_256_hctr2_has_used_or_derived() {
+    search(&Secrets::plain(), 3, &[]);
 }
 
 #[test]

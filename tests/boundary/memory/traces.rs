@@ -53,7 +53,7 @@ impl Traces {
         }
     }
 
-    /// A data key and what aes_256_xts derives from it under these salts.
+    /// A data key and what aes_256_xts and aes_256_hctr2 derive from it under these salts.
     pub(crate) fn add_data_key(&mut self, id: u32, version: u32, key: &[u8], salts: &[&[u8]]) {
         let name = format!("version {version} of key {id}");
         self.add_key(&name, key);
@@ -64,12 +64,17 @@ impl Traces {
                     let info = [label.as_bytes(), &id.to_be_bytes(), &version.to_be_bytes()];
                     hkdf.expand_multi_info(&info, out).unwrap();
                 };
-                let (mut xts, mut gcm) = ([0; 64], [0; 32]);
-                derive("keyroll aes-256-xts v1", &mut xts);
-                derive("keyroll aes-256-xts gcm v1", &mut gcm);
-                self.add_key(&format!("K1 of {name}"), &xts[..32]);
-                self.add_key(&format!("K2 of {name}"), &xts[32..]);
-                self.add_key(&format!("KG of {name}"), &gcm);
+                let mut add = |what: &str, label: &str, keys: &mut [u8]| {
+                    derive(label, keys);
+                    for (number, key) in (1..).zip(keys.chunks(32)) {
+                        self.add_key(&format!("key {number} of {what} of {name}"), key);
+                    }
+                };
+                add("XTS", "keyroll aes-256-xts v1", &mut [0; 64]);
+                add("GCM", "keyroll aes-256-xts gcm v1", &mut [0; 32]);
+                add("HCTR2", "keyroll aes-256-hctr2 v1", &mut [0; 32]);
+                add("XTS beside HCTR2", "keyroll aes-256-hctr2 xts v1", &mut [0; 64]);
+                add("GCM beside HCTR2", "keyroll aes-256-hctr2 gcm v1", &mut [0; 32]);
             }
         }
     }

@@ -11,7 +11,7 @@ use keyroll::store::{KeyStore, Rotate, StoreError};
 
 use super::support::{Keys, Place, plain_keys};
 
-const ALGORITHMS: [Algorithm; 3] = [Algorithm::AesCbc, Algorithm::AesCtr, Algorithm::Aes256Xts];
+const ALGORITHMS: [Algorithm; 4] = Algorithm::ALL;
 
 fn name(id: u32, version: u32) -> KeyName {
     KeyName { id, version }
@@ -24,7 +24,7 @@ fn others() -> KeySet {
     for (id, algorithm) in (7..).zip(ALGORITHMS) {
         for (version, length) in [(1, 16), (2, 24), (9, 32)] {
             byte += 1;
-            if algorithm != Algorithm::Aes256Xts || length == 32 {
+            if !algorithm.derives_keys() || length == 32 {
                 let key = DataKey::new(&vec![byte; length]).unwrap();
                 keys.insert_for(name(id, version), key, algorithm);
             }

@@ -177,7 +177,8 @@ def gcm_open(key, nonce, sealed, aad):
 
 
 # What each algorithm's keys may be long, in bits.
-ALGORITHMS = {"aes_cbc": (128, 192, 256), "aes_ctr": (128, 192, 256), "aes_256_xts": (256,)}
+ALGORITHMS = {"aes_cbc": (128, 192, 256), "aes_ctr": (128, 192, 256), "aes_256_xts": (256,),
+              "aes_256_hctr2": (256,)}
 
 
 def read(text, keystore_key):

@@ -1,4 +1,4 @@
-//! GHASH with VPCLMULQDQ: four sums side by side, each of every fourth block.
+//! POLYVAL with VPCLMULQDQ: four sums side by side, each of every fourth block.
 //!
 //! ```text
 //! lane              0    1    2    3
@@ -9,15 +9,16 @@
 
 use std::arch::x86_64::*;
 
-use super::polyval::{multiply, powers, reduce, reversed};
+use super::polyval::{load_block, multiply, powers, reduce};
 use crate::crypto::mode::Block;
 
 /// Registers whose products are added up before one reduction.
 const WIDTH: usize = 4;
 
-/// The state after whole blocks, at least four.
+/// The state after whole blocks, at least four. With `REVERSED`, each of them has its bytes in
+/// reverse, as GHASH wants it.
 #[target_feature(enable = "avx512f,avx512bw,vpclmulqdq")]
-pub(super) fn update(key: __m128i, state: __m128i, blocks: &[Block]) -> __m128i {
+pub(super) fn update<const REVERSED: bool>(key: __m128i, state: __m128i, blocks: &[Block]) -> __m128i {
     let (registers, rest) = blocks.as_chunks::<4>();
     let Some((start, registers)) = registers.split_first() else {
         return state;
@@ -28,19 +29,19 @@ pub(super) fn update(key: __m128i, state: __m128i, blocks: &[Block]) -> __m128i 
         *step = _mm512_broadcast_i32x4(power);
     }
 
-    let mut sums = _mm512_xor_si512(reversed_wide(start), _mm512_zextsi128_si512(state));
+    let mut sums = _mm512_xor_si512(load_four::<REVERSED>(start), _mm512_zextsi128_si512(state));
     let (groups, others) = registers.as_chunks::<WIDTH>();
     for group in groups {
         let mut product = multiply_wide(sums, steps[WIDTH - 1]);
         for at in 0..WIDTH - 1 {
-            let register = reversed_wide(&group[at]);
+            let register = load_four::<REVERSED>(&group[at]);
             product = add_wide(product, multiply_wide(register, steps[WIDTH - 2 - at]));
         }
-        sums = _mm512_xor_si512(reduce_wide(product), reversed_wide(&group[WIDTH - 1]));
+        sums = _mm512_xor_si512(reduce_wide(product), load_four::<REVERSED>(&group[WIDTH - 1]));
     }
     for register in others {
         let product = multiply_wide(sums, steps[0]);
-        sums = _mm512_xor_si512(reduce_wide(product), reversed_wide(register));
+        sums = _mm512_xor_si512(reduce_wide(product), load_four::<REVERSED>(register));
     }
 
     let mut last = _mm512_castsi128_si512(powers_of_key[3]);
@@ -56,18 +57,21 @@ pub(super) fn update(key: __m128i, state: __m128i, blocks: &[Block]) -> __m128i 
         ),
     );
     for block in rest {
-        state = reduce(multiply(_mm_xor_si128(state, reversed(block)), key));
+        state = reduce(multiply(_mm_xor_si128(state, load_block::<REVERSED>(block)), key));
     }
     state
 }
 
-/// Four blocks, each with its bytes in reverse.
+/// Four blocks.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw")]
-fn reversed_wide(blocks: &[Block; 4]) -> __m512i {
-    let reverse = _mm_set_epi64x(0x0001_0203_0405_0607, 0x0809_0A0B_0C0D_0E0F);
+fn load_four<const REVERSED: bool>(blocks: &[Block; 4]) -> __m512i {
     // SAFETY: 64 bytes that live; the instruction asks for no alignment.
     let blocks = unsafe { _mm512_loadu_si512(blocks.as_ptr().cast()) };
+    if !REVERSED {
+        return blocks;
+    }
+    let reverse = _mm_set_epi64x(0x0001_0203_0405_0607, 0x0809_0A0B_0C0D_0E0F);
     _mm512_shuffle_epi8(blocks, _mm512_broadcast_i32x4(reverse))
 }
 
