@@ -3,6 +3,7 @@
 import hashlib
 import re
 
+import aria
 import keys as key_stores
 import redo
 from binlog import START_ENCRYPTION, events, number
@@ -11,8 +12,10 @@ from crc32c import crc32c
 from innodb import Tablespace
 from server import Failure
 
-ROWS = 400
+# So many that the bitmap of an Aria table could be taken for a page of rows.
+ROWS = 2200
 TABLES = {"with_key_1": "ENCRYPTION_KEY_ID=1", "with_key_3": "ENCRYPTION_KEY_ID=3"}
+ARIA_TABLES = {"crash_safe": "TRANSACTIONAL=1", "not_crash_safe": "TRANSACTIONAL=0"}
 LAST = "the last row, which only logs have"
 # The checkpoint that a quiet server makes must not come between the last row and the kill.
 SETTINGS = ["innodb_max_dirty_pages_pct = 90", "innodb_stats_persistent = OFF"]
@@ -25,20 +28,31 @@ def fill(table, time):
             f"FROM decoded.seq_{first}_to_{first + ROWS - 1}")
 
 
+ROW = re.compile(rb"row \d+ of \w+ (?:before|after) the rotation")
+
+
 def texts(table):
     """What `fill` has written."""
     return [f"row {row} of {table} {'before' if row <= ROWS else 'after'} the rotation".encode()
             for row in range(1, 2 * ROWS + 1)]
 
 
+def must_hold_rows(table, data):
+    """Each text must be somewhere in this."""
+    missing = sorted(set(texts(table)) - set(ROW.findall(data)))
+    must(not missing, f"{len(missing)} rows of {table} are not there: {missing[:3]}")
+
+
 STATEMENTS = [
     "CREATE DATABASE decoded",
+    *[f"CREATE TABLE decoded.{table} (id INT PRIMARY KEY, a VARCHAR(200), KEY(a)) ENGINE=Aria ROW_FORMAT=PAGE {options}"
+      for table, options in ARIA_TABLES.items()],
     *[f"CREATE TABLE decoded.{table} (id INT PRIMARY KEY, a VARCHAR(200)) ENGINE=InnoDB ENCRYPTED=YES {options}"
       for table, options in TABLES.items()],
-    *[fill(table, "before") for table in TABLES],
+    *[fill(table, "before") for table in [*TABLES, *ARIA_TABLES]],
     "SET GLOBAL keyroll_rotate_key = -1",
     "FLUSH BINARY LOGS",
-    *[fill(table, "after") for table in TABLES],
+    *[fill(table, "after") for table in [*TABLES, *ARIA_TABLES]],
 ]
 LAST_STATEMENT = f"INSERT INTO decoded.with_key_3 VALUES (1000000, '{LAST}')"
 
@@ -69,6 +83,11 @@ class Files:
     def tablespace(self, table, keys=None):
         """A table's file at rest."""
         return Tablespace(self.at_rest / "decoded" / f"{table}.ibd", keys or self.keys())
+
+    def aria_table(self, table, keys=None):
+        """An Aria table's files at rest."""
+        index, rows = (self.at_rest / "decoded" / f"{table}.{kind}" for kind in ("MAI", "MAD"))
+        return aria.Table(index, rows, keys or self.keys())
 
     def binary_logs(self):
         """The contents of all of them."""
@@ -106,9 +125,8 @@ def every_row_is_in_the_pages_of_its_table(files):
         space = files.tablespace(table)
         must(space.encrypted, f"{table} is not encrypted")
         clear = b"".join(filter(None, map(space.page, range(len(space)))))
-        missing = [text for text in texts(table) if text not in clear]
-        must(not missing, f"{len(missing)} rows of {table} are in no page: {missing[:3]}")
-        must(not re.search(rb"row \d+ of", space.data), f"{table} has rows in clear")
+        must_hold_rows(table, clear)
+        must(not ROW.search(space.data), f"{table} has rows in clear")
         must(max(map(space.key_version, range(len(space)))) > 1, f"no page of {table} has the new version")
 
 
@@ -156,17 +174,38 @@ def a_flipped_bit_does_what_the_ciphers_document_says(files):
          f"a flipped bit of the tail, {sorted(tail)}, changes the bytes {sorted(differ)}")
 
 
+def every_row_is_in_the_pages_of_its_aria_table(files):
+    """And those of its index open. Keys have there what they do not share with the one before, so the first are whole."""
+    for table in ARIA_TABLES:
+        space = files.aria_table(table)
+        rows, index = b"".join(space.pages_of_rows()), b"".join(space.pages_of_index(table == "crash_safe"))
+        must_hold_rows(table, rows)
+        must(texts(table)[0] in index, f"the index of {table} has no keys in clear")
+        must(not ROW.search(space.index + space.rows), f"{table} has rows in clear")
+
+
+def a_changed_aria_page_and_a_wrong_key_are_noticed(files):
+    """Both by the checksum, which was made of the page in clear."""
+    for table in ARIA_TABLES:
+        space, wrong = files.aria_table(table), files.aria_table(table, files.other_keys())
+        # Page 0 is a bitmap.
+        space.rows = flipped(space.rows, aria.SIZE + 1000)
+        for changed in (space, wrong):
+            refused("page 1 was changed", list, changed.pages_of_rows())
+
+
 def every_row_is_in_the_binary_logs(files):
     """In events whose checksums are right, under the key version that each file names."""
-    clear, versions = b"", set()
+    clear, versions = [], set()
     for log in files.binary_logs():
         for _, event in events(log, files.keys()):
-            clear += event
+            clear.append(event)
             if event[4] == START_ENCRYPTION:
                 versions.add(number(event, 20, 24))
-        must(LAST.encode() not in log, "a binary log is in clear")
-    missing = [text for table in TABLES for text in [*texts(table), LAST.encode()] if text not in clear]
-    must(not missing, f"{len(missing)} rows are in no event: {missing[:3]}")
+        must(not ROW.search(log) and LAST.encode() not in log, "a binary log is in clear")
+    for table in [*TABLES, *ARIA_TABLES]:
+        must_hold_rows(table, b"".join(clear))
+    must(LAST.encode() in b"".join(clear), f"{LAST!r} is in no event")
     must(len(versions) > 1, f"all binary logs have the key version {versions}")
 
 
@@ -228,5 +267,6 @@ def a_changed_keystore_and_another_master_key_are_refused(files):
 OF_KEYSTORES = [a_changed_keystore_and_another_master_key_are_refused]
 ALL = [every_row_is_in_the_pages_of_its_table, every_page_of_the_data_directory_opens,
        a_changed_page_and_a_wrong_key_are_noticed, a_flipped_bit_does_what_the_ciphers_document_says,
+       every_row_is_in_the_pages_of_its_aria_table, a_changed_aria_page_and_a_wrong_key_are_noticed,
        every_row_is_in_the_binary_logs, a_changed_event_and_a_wrong_key_are_noticed,
        the_last_row_is_in_the_redo_log, a_changed_redo_log_ends_and_a_wrong_key_reads_nothing, *OF_KEYSTORES]
