@@ -45,6 +45,26 @@ impl Algorithm {
         matches!(self, Algorithm::Aes256Xts | Algorithm::Aes256Hctr2)
     }
 
+    /// Whether data that goes on under this algorithm, although its key has a version of `latest`,
+    /// may be worse off than under that one.
+    ///
+    /// aes_cbc and aes_ctr are each the weaker one in something: under a repeated IV aes_ctr shows
+    /// more, and padded messages have a tag under aes_ctr alone.
+    pub fn is_downgrade_of(self, latest: Algorithm) -> bool {
+        self != latest && self.strength() <= latest.strength()
+    }
+
+    fn strength(self) -> u8 {
+        match self {
+            // They encrypt under what the server passes as the key, so that a known block of a
+            // binary log is one of the data key itself.
+            Algorithm::AesCbc | Algorithm::AesCtr => 0,
+            Algorithm::Aes256Xts => 1,
+            // The same for the redo log, and more for what comes in one piece.
+            Algorithm::Aes256Hctr2 => 2,
+        }
+    }
+
     /// Its number among [`ALL`](Self::ALL).
     #[inline]
     pub const fn number(self) -> u8 {

@@ -1,10 +1,11 @@
 //! What a server's data directory tells, read and never written: which key ids its tablespaces
-//! name, and whether an Aria table is encrypted.
+//! name, which version the redo log goes on under, and whether an Aria table is encrypted.
 //!
-//! A file may be partial, foreign or damaged: what cannot be read says nothing, and nothing here
-//! fails or panics.
+//! A file may be partial, foreign or damaged: what is no such file says nothing, and nothing here
+//! panics.
 
 pub mod aria;
+pub mod redo_log;
 pub(crate) mod tablespace;
 pub(crate) mod walk;
 

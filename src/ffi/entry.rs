@@ -114,11 +114,7 @@ pub(super) unsafe extern "C" fn crypt_ctx_init(
         let name = KeyName { id: key_id, version };
         let start = |page_cipher: &mut PageCipher| {
             page_cipher.start(&Message {
-                cipher: match published::current() {
-                    Some(ring) => ring.message_cipher(name),
-                    None => MessageCipher::of(Algorithm::BEFORE_THE_START, || None),
-                }
-                .ok_or(CipherError::NoDataKey)?,
+                cipher: message_cipher(name, direction).ok_or(CipherError::NoDataKey)?,
                 padding,
                 direction,
                 key: key.ok_or(CipherError::KeyLength)?,
@@ -128,6 +124,19 @@ pub(super) unsafe extern "C" fn crypt_ctx_init(
         // SAFETY: the server has allocated the context with the size that crypt_ctx_size told.
         crypt_status(unsafe { Context::begin(ctx, start) })
     })
+}
+
+/// The cipher of this version. That it should not encrypt any more is reported, once.
+#[inline(always)]
+fn message_cipher(name: KeyName, direction: Direction) -> Option<MessageCipher<'static>> {
+    let Some(ring) = published::current() else {
+        return MessageCipher::of(Algorithm::BEFORE_THE_START, || None);
+    };
+    let of_version = ring.message_cipher(name)?;
+    if of_version.is_unreported_downgrade && direction == Direction::Encrypt {
+        instance::report_downgrade(name, ring);
+    }
+    Some(of_version.cipher)
 }
 
 pub(super) unsafe extern "C" fn crypt_ctx_update(

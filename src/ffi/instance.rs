@@ -10,7 +10,7 @@ use super::sysvar::values;
 use super::{published, services};
 use crate::cancel;
 use crate::datadir::aria;
-use crate::keys::{KeyName, VersionStep};
+use crate::keys::{KeyName, Ring, VersionStep};
 use crate::plugin::reload_throttle::ReloadThrottle;
 use crate::plugin::{
     Plugin, PluginError, Published, RefreshTarget, Refresher, Server, Severity, Statement, Status, Wake, log,
@@ -108,6 +108,23 @@ pub(super) fn report_missing_version(name: KeyName) {
     if let Some(report) = plugin.missing.add_version(name, ring, is_requested) {
         // Without a thread nothing is logged; there are worse troubles then.
         let _ = on_own_stack(|| report.log(plugin.contents(ring), None, &Host));
+    }
+}
+
+/// Reports to the DBA that data is encrypted with this version, which is a downgrade of its key's
+/// latest one.
+#[cold]
+#[inline(never)]
+pub(super) fn report_downgrade(name: KeyName, ring: &Ring) {
+    // The tool encrypts nothing that a server goes on with.
+    let Some(plugin) = plugin().filter(|_| !services::is_backup_tool()) else {
+        return;
+    };
+    ring.note_reported(name);
+    if plugin.downgrades.is_first(name) {
+        STATUS.downgrades.add(1);
+        // Without a thread nothing is logged; there are worse troubles then, and the number stays.
+        let _ = on_own_stack(|| log::downgrade(&Host, name, ring));
     }
 }
 

@@ -52,6 +52,7 @@ status_variables! {
     master_key_rotations = Shown::Number(STATUS.master_key_rotations.get());
     keys_created = Shown::Number(STATUS.created.get());
     reloads = Shown::Number(STATUS.reloads.get());
+    algorithm_downgrades = Shown::Number(STATUS.downgrades.get());
     last_error = Shown::Text(STATUS.last_error());
     last_error_time = Shown::Text(STATUS.last_error_time());
 }

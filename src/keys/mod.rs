@@ -13,5 +13,5 @@ pub use compare::{Comparison, Content, Differing};
 pub use error::KeysError;
 pub use fingerprint::Fingerprint;
 pub use new_versions::{HighestVersions, KeySpec, NewVersions, VersionStep};
-pub use ring::{Added, Additions, Ring};
+pub use ring::{Added, Additions, Ring, VersionCipher};
 pub use set::{KeyName, KeySet, LAST_VERSION};

@@ -6,9 +6,10 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 use crate::cancel::NotLocked;
+use crate::crypto::Algorithm;
 use crate::durable::FileError;
 use crate::durable::permissions::shell_word;
-use crate::keys::KeysError;
+use crate::keys::{KeyName, KeysError};
 use crate::settings::SettingsError;
 use crate::store::{MarkError, StoreError};
 
@@ -69,6 +70,24 @@ pub enum PluginError {
 
     #[error("whether there is data under another key {id} cannot be seen: {reason}")]
     DataUnseen { id: u32, reason: String },
+
+    #[error(
+        "the redo log {} goes on under {name}, which is for {}, although the latest version, {latest}, is for {}",
+        path.display(), algorithm.name(), latest_algorithm.name()
+    )]
+    RedoLogDowngrade {
+        path: PathBuf,
+        name: KeyName,
+        algorithm: Algorithm,
+        latest: u32,
+        latest_algorithm: Algorithm,
+    },
+
+    #[error(
+        "keyroll_algorithm_downgrade is strict, but the redo log's version cannot be told from {}: {source}",
+        path.display()
+    )]
+    RedoLogUnseen { path: PathBuf, source: io::Error },
 
     #[error("the statement was killed")]
     StatementKilled,
@@ -147,6 +166,17 @@ impl PluginError {
                     .into()
             }
             PluginError::DataUnseen { .. } => "let the server's user read its data directory, and run the statement again".into(),
+            PluginError::RedoLogDowngrade { .. } => {
+                "keyroll_algorithm_downgrade = strict refuses that. Start once with --keyroll-algorithm-downgrade=report and with \
+                 another innodb_log_file_size, which makes the redo log anew under the latest version; then with strict again. If \
+                 that was done before, someone has put the old version there"
+                    .into()
+            }
+            PluginError::RedoLogUnseen { .. } => {
+                "let the server's user read it; with an innodb_log_group_home_dir other than the data directory set \
+                 keyroll_algorithm_downgrade = report"
+                    .into()
+            }
             PluginError::StatementKilled => "run it again".into(),
             PluginError::Busy => {
                 "SHOW PROCESSLIST shows them, the error log what they wait for; KILL ends them".into()

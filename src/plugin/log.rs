@@ -287,6 +287,24 @@ pub(crate) fn missing(server: &dyn Server, missing: Missing, file: Option<&Path>
     );
 }
 
+/// A version that data is encrypted with, although it is a downgrade of its key's latest one.
+pub(crate) fn downgrade(server: &dyn Server, name: KeyName, ring: &Ring) {
+    let is = ring.algorithm(name.id, name.version);
+    let (Some(is), Some((latest, of_latest))) = (is, ring.latest_algorithm(name.id)) else {
+        return;
+    };
+    line!(
+        server,
+        Error,
+        "keyroll: {name}, for {}, still encrypts, although the latest version, {latest}, is for {}. After a rotation that is so \
+         for the redo log until a start with another innodb_log_file_size, for binary logs until FLUSH BINARY LOGS, for temporary \
+         files until a restart. If all that was done, someone has put the old version into the redo log, to read it: \
+         keyroll_algorithm_downgrade = strict refuses to start with it",
+        is.name(),
+        of_latest.name()
+    );
+}
+
 /// More is missing than is told.
 pub(crate) fn missing_no_more(server: &dyn Server) {
     line!(

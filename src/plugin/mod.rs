@@ -1,5 +1,6 @@
 //! The running plugin: settings in, running state out; rotation and reload. No C types.
 
+pub(crate) mod downgrades;
 pub(crate) mod error;
 mod first_use;
 pub(crate) mod log;
@@ -26,6 +27,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use downgrades::Downgrades;
 pub use error::PluginError;
 pub use first_use::NewKeys;
 use missing_keys::MissingKeys;
@@ -61,6 +63,7 @@ pub struct Plugin {
     /// Held while the master key is changed: that asks a key service, which nothing else waits for.
     master_key_changes: Mutex<()>,
     pub(crate) missing: Arc<MissingKeys>,
+    pub(crate) downgrades: Downgrades,
     /// Where the keys live for good.
     source: String,
     /// Whether the store makes keys at their first use.
@@ -88,11 +91,15 @@ impl Plugin {
     pub fn start(settings: Settings, server: &dyn Server) -> Result<Plugin, PluginError> {
         let algorithm = settings.algorithm();
         let accept_lost = settings.accept_lost_keys;
+        let refuses_downgrades = settings.refuses_downgrades();
         let master_key = String::from_utf8_lossy(&settings.master_key).into_owned();
         let store: Arc<dyn KeyStore> = settings.open_store_of_server()?.into();
         let loaded = store.load()?;
         log::warnings(server, &loaded.warnings);
         let ring = Ring::new(&loaded.keys, algorithm)?;
+        if refuses_downgrades {
+            downgrades::check_redo_log(&ring, server)?;
+        }
         let mark = mark::accept(store.as_ref(), &loaded.keys, &ring, accept_lost, server)?;
         let source = store.describe();
         let published = Published {
@@ -115,6 +122,7 @@ impl Plugin {
             }),
             master_key_changes: Mutex::new(()),
             missing,
+            downgrades: Downgrades::default(),
             source,
         })
     }

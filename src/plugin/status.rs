@@ -18,6 +18,9 @@ pub struct Status {
     pub(crate) reloads: Counter,
     /// Keys that were made when the server first asked for them.
     pub(crate) created: Counter,
+    /// Versions that data was encrypted with although they are a downgrade of their key's latest
+    /// one.
+    pub(crate) downgrades: Counter,
     last_error: Mutex<Option<(String, SystemTime)>>,
     store: Mutex<StoreInForce>,
 }

@@ -158,7 +158,11 @@ fn aes_256_xts_encrypts_under_the_named_data_key_and_under_no_unknown_one() {
     let encrypt = |id, version| {
         let name = KeyName { id, version };
         let mut cipher = PageCipher::new(&Message {
-            cipher: keys.ring.message_cipher(name).ok_or(CipherError::NoDataKey)?,
+            cipher: keys
+                .ring
+                .message_cipher(name)
+                .ok_or(CipherError::NoDataKey)?
+                .cipher,
             padding: Padding::None,
             direction: Direction::Encrypt,
             key: &[1; 16],

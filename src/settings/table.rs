@@ -53,6 +53,9 @@ macro_rules! with_system_variables {
                 choice key_spec = [1 of "AES_128", "AES_256"], live, keystore,
                     "Length of key versions that are made in a keystore from now on; those of aes_256_xts and \
                      aes_256_hctr2 have 256 bits in any case";
+                choice algorithm_downgrade = [0 of "report", "strict"], start, keystore,
+                    "What to do where an older key version encrypts whose algorithm is not the latest version's, unless it is a \
+                     stronger one: report it in the error log, or also refuse to start with a redo log that would go on under one";
                 flag auto_create_keys = true, live, keystore,
                     "Make version 1 of a key in the keystore when it is first asked for";
                 number auto_create_limit = 10_000, 1, u32::MAX, live, keystore,

@@ -196,11 +196,19 @@ impl Settings {
         key_spec(self.key_algorithm, self.key_spec)
     }
 
+    /// Whether a start is refused where the redo log would go on under a downgrade.
+    pub fn refuses_downgrades(&self) -> bool {
+        self.algorithm_downgrade == STRICT
+    }
+
     /// How far the number of a new key version lies above the latest.
     pub fn version_step(&self) -> VersionStep {
         VersionStep::new(self.rotate_version_step).unwrap_or(VersionStep::DEFAULT)
     }
 }
+
+/// `keyroll_algorithm_downgrade = strict`, among the names of the table.
+const STRICT: usize = 1;
 
 /// What `keyroll_key_algorithm` and `keyroll_key_spec` say, as indices into the names of the table.
 pub fn key_spec(algorithm: usize, spec: usize) -> KeySpec {
@@ -226,7 +234,7 @@ const _: () = assert!(VersionStep::MAX == 1_000_000);
 
 #[cfg(test)]
 mod tests {
-    use super::super::variables;
+    use super::super::{PREFIX, ServerOption, variables};
     use super::*;
     use crate::crypto::password::Digest;
     use crate::service::aws::LOG_LEVELS;
@@ -251,6 +259,18 @@ mod tests {
             (key_spec(0, 0).algorithm, key_spec(0, 0).bits),
             (Algorithm::AesCbc, 128)
         );
+    }
+
+    #[test]
+    fn downgrades_are_refused_by_strict_alone() {
+        for (value, refuses) in [(None, false), (Some("report"), false), (Some("strict"), true)] {
+            let option = value.map(|value| ServerOption {
+                name: b"keyroll_algorithm_downgrade".into(),
+                value: Some(SecretBytes::new(value.into())),
+            });
+            let settings = Settings::from_options(option.as_slice(), PREFIX).unwrap();
+            assert_eq!(settings.refuses_downgrades(), refuses, "{value:?}");
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod binary_logs;
 mod keystore;
 mod one_line;
 mod permissions;

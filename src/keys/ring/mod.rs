@@ -1,8 +1,8 @@
 //! The key ring: all data keys in memory, made for lookups that cost a few nanoseconds.
 //!
 //! ```text
-//! latest:   [ id, latest version ]                       open addressing, half of the slots free
-//! versions: [ id, version | room, length, algorithm ]    the same
+//! latest:   [ id, latest version ]                              open addressing, half of the slots free
+//! versions: [ id, version | room, length, algorithm, flags ]    the same
 //!                            └─ KeyMemory: locked in memory, left out of core dumps
 //! ```
 //!
@@ -12,7 +12,10 @@
 //! ones.
 
 mod additions;
+mod downgrades;
+mod message;
 mod table;
+mod version_word;
 
 use std::fmt;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -20,12 +23,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 pub(crate) use additions::Addition;
 pub use additions::{Added, Additions};
+pub use message::VersionCipher;
 use table::Table;
+use version_word::VersionWord;
 
 use super::error::KeysError;
 use super::set::{Inserted, KeyName, KeySet};
 use crate::crypto::derive::DATA_KEY_LENGTH;
-use crate::crypto::{Algorithm, DataKeyRef, MessageCipher, RingId};
+use crate::crypto::{Algorithm, RingId};
 use crate::secret::{KeyBytes, KeyMemory};
 
 /// All data keys of a server.
@@ -48,34 +53,6 @@ pub struct Ring {
 
 /// More than one cipher, as `only_algorithm` says it.
 const MIXED: u8 = u8::MAX;
-
-/// Where a version is, and what it encrypts with.
-///
-/// ```text
-/// 63        32 31     16 15    8 7      0
-/// [    room   |    0    | length | cipher ]
-/// ```
-#[derive(Clone, Copy)]
-struct VersionWord {
-    room: u32,
-    length: u8,
-    algorithm: Algorithm,
-}
-
-impl VersionWord {
-    fn to_word(self) -> u64 {
-        u64::from(self.room) << 32 | u64::from(self.length) << 8 | u64::from(self.algorithm.number())
-    }
-
-    #[inline(always)]
-    fn of_word(word: u64) -> Option<VersionWord> {
-        Some(VersionWord {
-            room: (word >> 32) as u32,
-            length: (word >> 8) as u8,
-            algorithm: Algorithm::from_number(word as u8)?,
-        })
-    }
-}
 
 /// What a ring tells of a key version: everything but its bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -140,17 +117,14 @@ impl Ring {
         for Addition { added, key } in &additions.list {
             let Added { name, algorithm, .. } = *added;
             self.mix(algorithm);
-            let place = VersionWord {
-                room: self.next_room(),
-                length: key.len() as u8,
-                algorithm,
-            };
+            let place = VersionWord::new(self.next_room(), key.len() as u8, algorithm);
             self.memory.put(place.room, key);
             self.versions.insert(of_version(name), place.to_word());
             if self.latest(name.id) < Some(name.version) {
                 self.latest.insert(of_id(name.id), name.version.into());
             }
         }
+        self.flag_downgrades(additions);
     }
 
     /// The first room that is free: each version has one, in the order in which they came.
@@ -189,20 +163,6 @@ impl Ring {
     pub fn algorithm(&self, id: u32, version: u32) -> Option<Algorithm> {
         Algorithm::from_number(self.only_algorithm.load(Ordering::Acquire))
             .or_else(|| self.find(KeyName { id, version }).map(|place| place.algorithm))
-    }
-
-    /// What encrypts messages under this version of the key, or `None` if the version is needed for
-    /// that and there is no such version.
-    #[inline]
-    pub fn message_cipher(&self, name: KeyName) -> Option<MessageCipher<'_>> {
-        MessageCipher::of(self.algorithm(name.id, name.version)?, || {
-            Some(DataKeyRef {
-                ring: self.id,
-                key_id: name.id,
-                key_version: name.version,
-                key: self.key(name.id, name.version)?,
-            })
-        })
     }
 
     /// The bytes of each version, in no order.

@@ -68,6 +68,16 @@ impl Table {
         }
     }
 
+    /// Sets these bits in the value of a name, and clears the others; nothing without the name. Any
+    /// number of threads at a time.
+    pub(super) fn change_bits(&self, name: u64, set: u64, clear: u64) {
+        let (slot, found) = self.slot(name);
+        if found == name && name != 0 {
+            slot.value.fetch_or(set, Ordering::AcqRel);
+            slot.value.fetch_and(!clear, Ordering::AcqRel);
+        }
+    }
+
     /// All names with their values, in no order.
     pub(super) fn entries(&self) -> impl Iterator<Item = (u64, u64)> {
         self.slots
@@ -121,6 +131,17 @@ mod tests {
             assert_eq!(table.get((n << 20) + 1), None);
         }
         assert_eq!((table.get(0), table.entries().count()), (None, NAMES as usize));
+    }
+
+    #[test]
+    fn bits_change_in_the_value_of_a_name_that_is_there_and_nowhere_else() {
+        let table = Table::with_room_for(2);
+        table.insert(7, 0b1001);
+        table.change_bits(7, 0b0010, 0b1000);
+        table.change_bits(8, 0b0010, 0);
+        table.change_bits(0, 0b0010, 0);
+        assert_eq!((table.get(7), table.get(8), table.len()), (Some(0b0011), None, 1));
+        assert!(table.entries().eq([(7, 0b0011)]));
     }
 
     #[test]

@@ -29,6 +29,16 @@ const ELSEWHERE: &[(&str, &str, &str)] = &[
         "no_more_keys_are_made_between_two_starts_than_the_limit_allows",
     ),
     (
+        "PluginError::RedoLogDowngrade",
+        "mariadb-test/keyroll_keystore/t/algorithm_downgrade.test",
+        "--keyroll-algorithm-downgrade=report --innodb-log-file-size",
+    ),
+    (
+        "PluginError::RedoLogUnseen",
+        "src/plugin/downgrades.rs",
+        "a_redo_log_that_is_elsewhere_or_cannot_be_read_is_not_taken_for_a_good_one",
+    ),
+    (
         "FileError::ReadFailed",
         "tests/stores/keystore/settle.rs",
         "a_disk_that_does_not_take_what_was_read_refuses_the_keystore_until_it_does",

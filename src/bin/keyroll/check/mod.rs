@@ -2,6 +2,7 @@
 //! files finds.
 
 mod against;
+mod binary_logs;
 mod files;
 mod plugins;
 mod report;
@@ -19,6 +20,7 @@ use crate::failure::Failure;
 use crate::store::OpenStore;
 use crate::store_args::{ChosenStore, StoreArgs};
 use against::{AgainstArgs, Second};
+use binary_logs::BinaryLogs;
 use files::Files;
 use report::{Outcome, Report};
 
@@ -116,6 +118,7 @@ fn contents(
     directory: Option<&Path>,
     report: &mut Report,
 ) -> Result<(), Failure> {
+    let binary_logs = BinaryLogs::of(&chosen);
     let store = chosen.open()?;
     let loaded = store.load()?;
     for warning in &loaded.warnings {
@@ -139,6 +142,7 @@ fn contents(
     if keys.latest(TEMPORARY_DATA).is_none() {
         report.ok("there is no key 2, so temporary files and tables use key 1".into());
     }
+    binary_logs.check(keys, report);
     match directory {
         Some(directory) => mark(directory, &store, keys, report),
         None => report
