@@ -23,6 +23,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 sys.path += [str(ROOT / "tests/soak"), str(ROOT / "tests/moves"), str(ROOT / "scripts")]
 import changed_tail  # noqa: E402, the folders of what it needs are known only now
+import chosen_page_key  # noqa: E402
 import chosen_redo_key  # noqa: E402
 import long_binary_log  # noqa: E402
 import repeated_ivs  # noqa: E402
@@ -43,6 +44,7 @@ ALL = [*KEYSTORES, *PEERS]
 # Each attack and the ciphers under which it must succeed. Under all others it must get nothing.
 ATTACKS = {
     "chosen_redo_key": (chosen_redo_key.attack, CTR | CBC),
+    "chosen_page_key": (chosen_page_key.attack, CTR | CBC),
     "way_back": (way_back.attack, {"aes_ctr", "aes_cbc"}),
     "changed_tail": (changed_tail.attack, CTR | CBC),
     "long_binary_log": (long_binary_log.attack, CTR),
