@@ -48,9 +48,11 @@ class Site:
         self.hosts = []
         folder.mkdir()
 
-    def keystore(self, name="store", number=4):
-        """A new keystore, all of one algorithm, with its master key in a file; 0: aes_cbc, 2: aes_ctr, 4: aes_256_xts."""
+    def keystore(self, name="store", number=4, algorithm=None):
+        """A new keystore, all of one algorithm, with its master key in a file; 0: aes_cbc, 2: aes_ctr, 4: aes_256_xts, or the
+        named one, for keys of 256 bits."""
         store = self._store(Keystore, name, number)
+        store.algorithm = algorithm or store.algorithm
         store.path.unlink()
         ids = [word for key in range(2, 8) for word in ("--id", key)]
         run(self.command, "init", "--no-defaults", *store.options(), *ids, "--key-algorithm", store.algorithm,
