@@ -68,7 +68,7 @@ moves: build ## 43 moves of key stores and data, restores, replicas, a cluster: 
 decoder: build ## a second implementation, from the documents alone, reads what real servers encrypted; half a minute
 	tests/decoder/run.py
 
-attacks: build ## the known attacks on page ciphers, without a key, on real servers: what each cipher gives away; a minute
+attacks: build ## the known attacks on page ciphers, without a key, on real servers: what each cipher gives away; under two minutes
 	tests/attacks/run.py
 
 soak: test-packages build ## 1,000 such kills, after a proof that losses are found; most of an hour (STORE=key-file for that)

@@ -9,6 +9,10 @@ from redo_log import RedoLog
 from server import Failure
 
 OLD, NEW = 1, 3
+# What keyroll says of it as it is set by default, and where it refuses it.
+REPORTED = f"version {OLD} of key 1, for aes_c(tr|bc), still encrypts, although the latest version, {NEW}, is for aes_256_xts"
+STRICT = "keyroll_algorithm_downgrade = strict"
+STRICTLY_REFUSED = f"ib_logfile0 goes on under version {OLD} of key 1"
 
 
 def attack(site, store):
@@ -34,8 +38,19 @@ def attack(site, store):
         block, key = pair(event)
         lsn = put(host, way, block, key, OLD)
         if host.starts():
-            return f"the redo log is back under version {OLD}, and this was read in it: {read(host, way, block, key, lsn)}"
+            secret = read(host, way, block, key, lsn)
+            host.has_said(REPORTED)
+            _is_refused_by_strict(host)
+            return f"the redo log is back under version {OLD}, which the error log says, and this was read in it: {secret}"
         host.has_said(REFUSED)
         log_of(host).write_bytes(before)
     host.start()
     return None
+
+
+def _is_refused_by_strict(host):
+    """The same file does not get past the setting that is there against it."""
+    host.more.append(STRICT)
+    if host.starts():
+        raise Failure(f"the server took a redo log under version {OLD} although {STRICT}")
+    host.has_said(STRICTLY_REFUSED)
