@@ -3,17 +3,14 @@
 import hmac
 
 import aes
+import hctr2
+from arithmetic import product, xor
 
 BLOCK = aes.BLOCK
 
 
 class Refused(Exception):
     """What a reader must not take: a wrong tag, or keys and IVs of impossible lengths."""
-
-
-def xor(left, right):
-    """Both byte by byte, as far as the left one goes."""
-    return (int.from_bytes(left, "little") ^ int.from_bytes(right[:len(left)], "little")).to_bytes(len(left), "little")
 
 
 def hkdf(key, salt, info, length):
@@ -25,13 +22,38 @@ def hkdf(key, salt, info, length):
     return output[:length]
 
 
-def decrypt(algorithm, data_key, name, handed_in, iv, ciphertext):
-    """A message without padding. `name` is the data key's id and version; `handed_in` what the server passes as the key."""
+def derived(data_key, name, salt, label, length):
+    """Keys of keyroll's own ciphers: they come from the data key itself, and what the server passes is the salt."""
+    if len(data_key) != 32:
+        raise Refused("this cipher has data keys of 256 bits")
+    return hkdf(data_key, salt, label + b"".join(number.to_bytes(4, "big") for number in name), length)
+
+
+def decrypt(algorithm, data_key, name, handed_in, iv, ciphertext, first_update=None):
+    """A message without padding. `name` is the data key's id and version; `handed_in` what the server passes as the key.
+
+    `first_update` is how many bytes the server passes first: all, unless it is told.
+    """
     if len(iv) != BLOCK or len(handed_in) not in (16, 24, 32):
         raise Refused("an IV has 16 bytes, the key that the server passes has 16, 24 or 32")
+    first_update = len(ciphertext) if first_update is None else first_update
+    if algorithm == "aes_cbc":
+        return aes_cbc(handed_in, iv, ciphertext)
+    if algorithm == "aes_ctr":
+        return aes_ctr(handed_in, iv, ciphertext)
     if algorithm == "aes_256_xts":
-        return aes_256_xts(data_key, name, handed_in, iv, ciphertext)
-    return {"aes_cbc": aes_cbc, "aes_ctr": aes_ctr}[algorithm](handed_in, iv, ciphertext)
+        return xts(derived(data_key, name, handed_in, b"keyroll aes-256-xts v1", 64), iv, ciphertext)
+    if len(handed_in) == 16 and (first_update > 256 or first_update > 16 and first_update % BLOCK):
+        return hctr2.decrypt(derived(data_key, name, handed_in, b"keyroll aes-256-hctr2 v1", 32), iv, ciphertext)
+    return xts(derived(data_key, name, handed_in, b"keyroll aes-256-hctr2 xts v1", 64), iv, ciphertext)
+
+
+def padded(algorithm, data_key, name, handed_in, iv, ciphertext):
+    """A message with padding, of keyroll's own ciphers."""
+    if len(iv) != BLOCK or len(handed_in) not in (16, 24, 32):
+        raise Refused("an IV has 16 bytes, the key that the server passes has 16, 24 or 32")
+    label = {"aes_256_xts": b"keyroll aes-256-xts gcm v1", "aes_256_hctr2": b"keyroll aes-256-hctr2 gcm v1"}[algorithm]
+    return gcm(derived(data_key, name, handed_in, label, 32), iv[:12], iv[12:], ciphertext)
 
 
 def aes_cbc(key, iv, ciphertext):
@@ -49,16 +71,6 @@ def aes_ctr(key, iv, ciphertext):
     return xor(ciphertext, aes.encrypt(key, counters))
 
 
-def product(left, right):
-    """Of two polynomials over GF(2), whose coefficients are the bits of the numbers: a product without carries."""
-    result = 0
-    while right:
-        if right & 1:
-            result ^= left
-        left, right = left << 1, right >> 1
-    return result
-
-
 def reduced(polynomial):
     """Modulo x^128 + x^7 + x^2 + x + 1, as 16 bytes."""
     while polynomial >> 128:
@@ -66,11 +78,8 @@ def reduced(polynomial):
     return polynomial.to_bytes(BLOCK, "little")
 
 
-def aes_256_xts(data_key, name, salt, iv, ciphertext):
-    """XTS of the whole blocks, under keys that come from the data key itself; then the tail."""
-    if len(data_key) != 32:
-        raise Refused("aes_256_xts has data keys of 256 bits")
-    keys = hkdf(data_key, salt, b"keyroll aes-256-xts v1" + b"".join(number.to_bytes(4, "big") for number in name), 64)
+def xts(keys, iv, ciphertext):
+    """XTS of the whole blocks, under K1 and K2; then the tail."""
     whole = len(ciphertext) - len(ciphertext) % BLOCK
     blocks, tail = ciphertext[:whole], ciphertext[whole:]
     tweaks = [aes.encrypt(keys[32:], iv)]
@@ -105,11 +114,6 @@ def xts_tail(key, blocks, tweak, tail):
     for step in reversed(range(rounds)):
         low, high = high ^ function(step, low), low
     return ((low | high << 4 * size) ^ whitening).to_bytes(size, "little")
-
-
-def gcm_key(data_key, name, salt):
-    """The key of aes_256_xts for messages with padding."""
-    return hkdf(data_key, salt, b"keyroll aes-256-xts gcm v1" + b"".join(number.to_bytes(4, "big") for number in name), 32)
 
 
 def gcm(key, nonce, additional, sealed):

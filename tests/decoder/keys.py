@@ -29,10 +29,10 @@ class Keys:
         """What the server passes as the key where it derives one: AES of 16 bytes that stand in the file in clear."""
         return aes.encrypt(self._key(name)[1], message)
 
-    def decrypt(self, name, handed_in, iv, ciphertext):
+    def decrypt(self, name, handed_in, iv, ciphertext, first_update=None):
         """A message without padding under the data key of that id and version; None: the data key itself is handed in."""
         algorithm, data_key = self._key(name)
-        return ciphers.decrypt(algorithm, data_key, name, handed_in or data_key, iv, ciphertext)
+        return ciphers.decrypt(algorithm, data_key, name, handed_in or data_key, iv, ciphertext, first_update)
 
     def _key(self, name):
         if name not in self.keys:
