@@ -1,18 +1,23 @@
 """CRC-32C (Castagnoli): as in iSCSI, reflected, begun and ended with all ones."""
 
-
-def _row(byte):
-    for _ in range(8):
-        byte = byte >> 1 ^ (0x82F63B78 if byte & 1 else 0)
-    return byte
+import struct
 
 
-TABLE = [_row(byte) for byte in range(256)]
+def _row(crc, bits):
+    for _ in range(bits):
+        crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
+    return crc
+
+
+# Two bytes at once, which is half of the time.
+TABLE = [_row(pair, 16) for pair in range(1 << 16)]
 
 
 def crc32c(data):
     """Of these bytes."""
     crc = 0xFFFFFFFF
-    for byte in data:
-        crc = crc >> 8 ^ TABLE[(crc ^ byte) & 0xFF]
+    for pair in struct.unpack(f"<{len(data) // 2}H", data[:len(data) // 2 * 2]):
+        crc = crc >> 16 ^ TABLE[(crc ^ pair) & 0xFFFF]
+    if len(data) % 2:
+        crc = crc >> 8 ^ _row((crc ^ data[-1]) & 0xFF, 8)
     return crc ^ 0xFFFFFFFF

