@@ -1,7 +1,7 @@
 #!/usr/bin/env -S python3 -B
 """Reads what real servers with keyroll have encrypted, by a decoder that was written from the documents alone.
 
-For each cipher, with a keystore and with a key file, a private server writes rows, rotates its keys, and is killed. Then
+For each cipher with a keystore, and for two with a key file, a private server writes rows, rotates its keys, and is killed. Then
 each reading, a function whose name is a sentence, must find the rows in clear, and notice what the documents say is
 noticed. The last line is `N readings, N passed, 0 failed`; anything else is a failure.
 """
@@ -30,7 +30,8 @@ from store import ALGORITHMS  # noqa: E402
 
 VECTORS = [ROOT / f"tests/ciphers/vectors/{cipher}.json" for cipher in ("aes_256_xts", "aes_256_hctr2")]
 EXAMPLE = ROOT / "tests/stores/keystore/vectors/keystore"
-STORES = [(kind, cipher) for cipher in ALGORITHMS for kind in ("keystore", "key_file")]
+# Each cipher with a keystore; key files are the same for all.
+STORES = [*(("keystore", cipher) for cipher in ALGORITHMS), ("key_file", "aes_cbc"), ("key_file", "aes_256_xts")]
 
 
 def the_published_vectors_decrypt_or_are_refused():
