@@ -105,8 +105,8 @@ pub(crate) fn all() -> Vec<Case> {
                 continue;
             }
             if mode == Mode::Xts {
-                add(24, 24, 0, 1.5);
-                add(45, 9, 0, 1.5);
+                add(24, 24, 0, 1.3);
+                add(45, 9, 0, 1.3);
                 add(64, 64, 0, 6.0);
                 add(PAGE, PAGE, 26, 2.0);
                 continue;
