@@ -1,10 +1,14 @@
-//! A walk over a data directory: the tablespaces in it, and those that its links lead to.
+//! A walk over a data directory: the tables' tablespaces in it, and those that its links lead to.
 //!
 //! ```text
-//! DIR/ibdata*, DIR/undo*         system and undo tablespaces
 //! DIR/DATABASE/*.ibd             a table, a partition, an index of words
 //! DIR/DATABASE/*.isl             a text: the path of a table's file that lies elsewhere
 //! ```
+//!
+//! The system and undo tablespaces (`DIR/ibdata*`, `DIR/undo*`) must not be opened: the walk runs
+//! in the server, which keeps other servers away by a lock on `ibdata1`, and a process loses its
+//! locks on a file when it closes the file, whoever in it had opened that (fcntl(2)). Their key is
+//! always key 1.
 //!
 //! Two small reads for each file, no lock, nothing is kept. It ends early when the work is no
 //! longer wanted ([`crate::cancel`]).
@@ -40,8 +44,8 @@ pub enum WalkError {
     GivenUp,
 }
 
-/// The key ids that tablespaces of this data directory are encrypted with, each with the first such
-/// file by its name.
+/// The key ids that tables of this data directory are encrypted with, each with the first such file
+/// by its name.
 ///
 /// # Errors
 /// A directory that cannot be read, what is in it and cannot be read now, and work that is no
@@ -59,7 +63,8 @@ pub fn key_ids_in_use(directory: &Path) -> Result<BTreeMap<u32, PathBuf>, WalkEr
     Ok(found)
 }
 
-/// A file of this data directory that is encrypted with this key; `None` where there is none.
+/// A table's file in this data directory that is encrypted with this key; `None` where there is
+/// none.
 pub fn file_in_use(directory: &Path, id: u32) -> Result<Option<PathBuf>, WalkError> {
     walk(directory, |found, path| match found == id {
         true => ControlFlow::Break(path),
@@ -67,7 +72,7 @@ pub fn file_in_use(directory: &Path, id: u32) -> Result<Option<PathBuf>, WalkErr
     })
 }
 
-/// Tells each encrypted tablespace, until `tell` has heard enough: what it broke off with.
+/// Tells each encrypted table, until `tell` has heard enough: what it broke off with.
 fn walk(
     directory: &Path,
     mut tell: impl FnMut(u32, PathBuf) -> ControlFlow<PathBuf>,
@@ -84,11 +89,6 @@ fn walk(
             continue;
         }
         if !is_directory(&entry) {
-            let is_tablespace =
-                name.as_bytes().starts_with(b"ibdata") || name.as_bytes().starts_with(b"undo");
-            if is_tablespace && let ControlFlow::Break(path) = look_at(entry.path(), &mut tell)? {
-                return Ok(Some(path));
-            }
             continue;
         }
         // A database that was dropped meanwhile, or that this user may not read (`lost+found`),
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn every_encrypted_tablespace_is_found_wherever_the_server_keeps_it() {
+    fn every_encrypted_table_is_found_wherever_the_server_keeps_it() {
         let elsewhere = directory(&[("far/t.ibd", &tablespace(8)), ("whole/t.ibd", &tablespace(9))]);
         let far = elsewhere.path().join("far/t.ibd");
         let dir = directory(&[
@@ -231,8 +231,6 @@ mod tests {
         let found = key_ids_in_use(dir.path()).unwrap();
         let path = |name| dir.path().join(name);
         let expected = [
-            (1, path("ibdata1")),
-            (2, path("undo001")),
             (3, path("a/t.ibd")),
             (4, path("a/t#P#p0.ibd")),
             (8, far),
@@ -244,6 +242,37 @@ mod tests {
             assert_eq!(file.file_name(), path.file_name());
         }
         assert_eq!(file_in_use(dir.path(), 5).unwrap(), None);
+    }
+
+    /// By the kernel's list, because the process that has a lock is never in its own way.
+    #[test]
+    fn a_lock_of_this_process_on_the_system_tablespace_is_there_afterwards() {
+        let dir = directory(&[("ibdata1", &tablespace(1)), ("a/t.ibd", &tablespace(3))]);
+        let path = dir.path().join("ibdata1");
+        let file = OpenOptions::new().write(true).open(&path).unwrap();
+        let lock = libc::flock {
+            l_type: libc::F_WRLCK as i16,
+            l_whence: libc::SEEK_SET as i16,
+            l_start: 0,
+            l_len: 0,
+            l_pid: 0,
+        };
+        nix::fcntl::fcntl(&file, nix::fcntl::FcntlArg::F_SETLK(&lock)).unwrap();
+        let inode = std::os::unix::fs::MetadataExt::ino(&file.metadata().unwrap());
+        let is_locked = || {
+            let locks = fs::read_to_string("/proc/locks").unwrap();
+            let (pid, inode) = (std::process::id(), format!(":{inode}"));
+            locks.lines().any(|line| {
+                let mut words = line.split_whitespace();
+                words.any(|word| word == pid.to_string()) && words.any(|word| word.ends_with(&inode))
+            })
+        };
+        assert!(is_locked());
+        assert!(file_in_use(dir.path(), 3).unwrap().is_some());
+        assert!(file_in_use(dir.path(), 1).unwrap().is_none());
+        assert!(is_locked());
+        drop(File::open(&path).unwrap());
+        assert!(!is_locked(), "the test sees no locks");
     }
 
     #[test]
