@@ -9,7 +9,6 @@
 enum { THREADS = 8, SALTS = 2 * 300, SALTED = 45 };
 
 static enum algorithm algorithm;
-static unsigned long least_calls;
 static atomic_int stopping;
 static atomic_uint published; /* the latest version of key 1 that a SET has returned for */
 
@@ -42,8 +41,9 @@ static void check_salted(const struct salted *this) {
   REQUIRE(memcmp(back, this->text.src, SALTED) == 0);
 }
 
+/* `argument` is how often to look up at least, and afterwards how often it was. */
 static void *look_up(void *argument) {
-  unsigned long *calls = argument;
+  unsigned long *calls = argument, least_calls = *calls;
   unsigned int before = 0, first = random_below(SALTS);
   struct text *text = malloc(sizeof *text);
   unsigned char *out = malloc(20000);
@@ -92,14 +92,19 @@ void threads(void) {
     pthread_t thread[THREADS];
     unsigned long calls[THREADS];
     algorithm = each;
-    /* Once round all salts where keys are derived from them; twice, so that all come back, where it is quick. */
-    least_calls = !DERIVES_KEYS(algorithm) ? 50 : RUNNING_ON_VALGRIND ? SALTS + 50 : 2 * SALTS;
+    /* Round all salts where keys are derived from them, twice, so that all come back. Valgrind takes minutes for that,
+       so there one thread goes round once. */
+    unsigned long least[THREADS];
+    for (int i = 0; i < THREADS; i++)
+      least[i] = !DERIVES_KEYS(algorithm) ? 50 : !RUNNING_ON_VALGRIND ? 2 * SALTS : i == 0 ? SALTS + 50 : 5;
     start(algorithm);
     make_salted();
     atomic_store(&stopping, 0);
     atomic_store(&published, 4);
-    for (int i = 0; i < THREADS; i++)
+    for (int i = 0; i < THREADS; i++) {
+      calls[i] = least[i];
       REQUIRE(pthread_create(&thread[i], NULL, look_up, &calls[i]) == 0);
+    }
     for (int i = 0; i < rounds; i++) {
       REQUIRE(set_global("rotate_key", i % 3 ? 1 : -1) == 0);
       unsigned int latest = lib.crypt->get_latest_key_version(1);
@@ -111,7 +116,7 @@ void threads(void) {
     atomic_store(&stopping, 1);
     for (int i = 0; i < THREADS; i++) {
       REQUIRE(pthread_join(thread[i], NULL) == 0);
-      REQUIRE(calls[i] >= least_calls);
+      REQUIRE(calls[i] >= least[i]);
     }
     stop();
     free(salted);

@@ -13,7 +13,7 @@ const PIECE: usize = 8;
 #[derive(Default)]
 pub(crate) struct Traces {
     pieces: HashMap<[u8; PIECE], String>,
-    /// The first two bytes of all pieces: most places are done with by a look at this.
+    /// The first three bytes of all pieces: most places are done with by a look at this.
     begins: Vec<bool>,
 }
 
@@ -93,9 +93,9 @@ impl Traces {
     }
 
     fn add(&mut self, what: &str, bytes: &[u8]) {
-        self.begins.resize(1 << 16, false);
+        self.begins.resize(1 << 24, false);
         for piece in bytes.as_chunks::<PIECE>().0 {
-            self.begins[usize::from(u16::from_le_bytes([piece[0], piece[1]]))] = true;
+            self.begins[begin(piece)] = true;
             self.pieces.entry(*piece).or_insert_with(|| what.to_owned());
         }
     }
@@ -104,7 +104,7 @@ impl Traces {
     pub(crate) fn search(&self, memory: &[u8]) -> Found {
         let mut found = Found::new();
         for window in memory.windows(PIECE) {
-            if self.begins[usize::from(u16::from_le_bytes([window[0], window[1]]))]
+            if self.begins[begin(window)]
                 && let Some(what) = self.pieces.get(window)
             {
                 *found.entry(what.clone()).or_default() += 1;
@@ -112,6 +112,10 @@ impl Traces {
         }
         found
     }
+}
+
+fn begin(bytes: &[u8]) -> usize {
+    u32::from_le_bytes([bytes[0], bytes[1], bytes[2], 0]) as usize
 }
 
 fn base64(bytes: &[u8]) -> String {
