@@ -1,9 +1,6 @@
 //! aes_256_xts against vectors that a script made without keyroll's code, and against OpenSSL.
 
-use keyroll::crypto::{
-    CipherError, DataKeyRef, Direction, Level, Message, MessageCipher, Padding, PageCipher, RingId,
-};
-use keyroll::secret::KeyBytes;
+use keyroll::crypto::{Algorithm, Direction, Level, Padding, RingId};
 use openssl::cipher::Cipher;
 use openssl::cipher_ctx::CipherCtx;
 use openssl::md::Md;
@@ -13,24 +10,16 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use serde::Deserialize;
 
+use super::vectors::{Case, Defect, RejectStart, check_refused, check_refused_starts, plaintext, run};
+
+pub(super) const XTS: Algorithm = Algorithm::Aes256Xts;
+
 /// `tests/ciphers/vectors/aes_256_xts.json`, made by `tests/ciphers/vectors/make_aes_256_xts.py`.
 #[derive(Deserialize)]
 struct Vectors {
     accept: Vec<Accept>,
-    reject_ciphertext: Vec<RejectCiphertext>,
+    reject_ciphertext: Vec<Defect>,
     reject_start: Vec<RejectStart>,
-}
-
-#[derive(Deserialize, Clone, Debug)]
-pub(super) struct Case {
-    pub(super) key_id: u32,
-    pub(super) key_version: u32,
-    #[serde(with = "hex")]
-    pub(super) data_key: Vec<u8>,
-    #[serde(with = "hex")]
-    pub(super) salt: Vec<u8>,
-    #[serde(with = "hex")]
-    pub(super) iv: Vec<u8>,
 }
 
 #[derive(Deserialize)]
@@ -42,75 +31,8 @@ struct Accept {
     ciphertext: String,
 }
 
-#[derive(Deserialize)]
-struct RejectCiphertext {
-    defect: String,
-    #[serde(flatten)]
-    case: Case,
-    ciphertext: String,
-}
-
-#[derive(Deserialize)]
-struct RejectStart {
-    defect: String,
-    error: String,
-    #[serde(flatten)]
-    case: Case,
-}
-
 fn vectors() -> Vectors {
     serde_json::from_str(include_str!("vectors/aes_256_xts.json")).unwrap()
-}
-
-impl Case {
-    /// A cipher in a ring of its own.
-    pub(super) fn cipher(&self, padding: Padding, direction: Direction) -> Result<PageCipher, CipherError> {
-        self.cipher_in(RingId::new(), Level::Vaes, padding, direction)
-    }
-
-    pub(super) fn cipher_in(
-        &self,
-        ring: RingId,
-        level: Level,
-        padding: Padding,
-        direction: Direction,
-    ) -> Result<PageCipher, CipherError> {
-        let data_key = DataKeyRef {
-            ring,
-            key_id: self.key_id,
-            key_version: self.key_version,
-            key: KeyBytes::of(&self.data_key),
-        };
-        let message = Message {
-            cipher: MessageCipher::Aes256Xts(data_key),
-            padding,
-            direction,
-            key: &self.salt,
-            iv: &self.iv,
-        };
-        PageCipher::new_at(level, &message)
-    }
-}
-
-/// The output for a message in these pieces. Every destination has exactly the announced length.
-pub(super) fn run<'a>(
-    mut cipher: PageCipher,
-    pieces: impl IntoIterator<Item = &'a [u8]>,
-) -> Result<Vec<u8>, CipherError> {
-    let mut out = Vec::new();
-    let mut input = 0;
-    for piece in pieces {
-        input += piece.len();
-        let start = out.len();
-        out.resize(start + cipher.update_length(piece.len()), 0);
-        assert_eq!(cipher.update(piece, &mut out[start..])?, out.len() - start);
-    }
-    let start = out.len();
-    out.resize(start + cipher.finish_length(), 0);
-    let last = cipher.finish(&mut out[start..])?;
-    out.truncate(start + last);
-    assert!(out.len() <= input + 16);
-    Ok(out)
 }
 
 #[test]
@@ -126,15 +48,15 @@ fn the_vectors_of_the_script_hold_in_both_directions() {
     } in vectors
     {
         let padding = if padded { Padding::Padded } else { Padding::None };
-        let plaintext: Vec<u8> = (0..length).map(|i| (i % 251) as u8).collect();
+        let plaintext = plaintext(length);
         let ciphertext = hex::decode(ciphertext).unwrap();
         let name = format!("{padding:?}, {length} bytes, a salt of {}", case.salt.len());
         for _derived_then_cached in 0..2 {
             let encrypt = case
-                .cipher_in(ring, Level::Vaes, padding, Direction::Encrypt)
+                .cipher_in(XTS, ring, Level::Vaes, padding, Direction::Encrypt)
                 .unwrap();
             let decrypt = case
-                .cipher_in(ring, Level::Vaes, padding, Direction::Decrypt)
+                .cipher_in(XTS, ring, Level::Vaes, padding, Direction::Decrypt)
                 .unwrap();
             assert!(run(encrypt, [&plaintext[..]]).unwrap() == ciphertext, "{name}");
             assert!(run(decrypt, [&ciphertext[..]]).unwrap() == plaintext, "{name}");
@@ -146,40 +68,14 @@ fn the_vectors_of_the_script_hold_in_both_directions() {
 fn every_defect_of_a_padded_message_is_refused() {
     let vectors = vectors().reject_ciphertext;
     assert!(vectors.len() > 20);
-    for RejectCiphertext {
-        defect,
-        case,
-        ciphertext,
-    } in vectors
-    {
-        let cipher = case.cipher(Padding::Padded, Direction::Decrypt).unwrap();
-        let ciphertext = hex::decode(ciphertext).unwrap();
-        assert_eq!(
-            run(cipher, [&ciphertext[..]]),
-            Err(CipherError::BadData),
-            "{defect}"
-        );
-    }
+    check_refused(XTS, &vectors);
 }
 
 #[test]
 fn keys_and_ivs_of_wrong_length_are_refused_for_what_they_are() {
     let vectors = vectors().reject_start;
     assert!(vectors.len() > 20);
-    for RejectStart { defect, error, case } in vectors {
-        let expected = match &error[..] {
-            "key length" => CipherError::KeyLength,
-            "data key length" => CipherError::DataKeyLength,
-            "IV length" => CipherError::IvLength,
-            _ => panic!("no such error: {error}"),
-        };
-        for padding in [Padding::Padded, Padding::None] {
-            for direction in [Direction::Encrypt, Direction::Decrypt] {
-                let refused = case.cipher(padding, direction).err();
-                assert_eq!(refused, Some(expected), "{defect}, {padding:?}");
-            }
-        }
-    }
+    check_refused_starts(XTS, &vectors);
 }
 
 /// HKDF-SHA256 by OpenSSL.
@@ -318,7 +214,7 @@ fn check(case: &Case, plaintext: &[u8], splits: &[usize]) {
             "{direction:?} of {} bytes, splits {splits:?}, {case:?}",
             input.len()
         );
-        let new = || case.cipher(Padding::None, direction).unwrap();
+        let new = || case.cipher(XTS, Padding::None, direction).unwrap();
         assert!(run(new(), [input]).unwrap() == expected, "whole: {what}");
 
         let mut rest = input;
@@ -390,7 +286,7 @@ proptest! {
         ctx.cipher_final_vec(&mut expected).unwrap();
         ctx.tag(&mut tag).unwrap();
         expected.extend(tag);
-        let cipher = case.cipher(Padding::Padded, Direction::Encrypt).unwrap();
+        let cipher = case.cipher(XTS, Padding::Padded, Direction::Encrypt).unwrap();
         prop_assert_eq!(run(cipher, [&plaintext[..]]).unwrap(), expected);
     }
 }

@@ -8,3 +8,4 @@ mod against_openssl;
 mod levels;
 mod passwords;
 mod tails;
+mod vectors;

@@ -12,20 +12,12 @@ https://github.com/google/hctr2, 350 messages with tweaks of 0 to 47 bytes. What
 make_aes_256_xts.py has it.
 """
 
-import hashlib
 import json
-import os
 import sys
 
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-# make_aes_256_xts.py prints its vectors when it is imported, so only its functions are taken.
-with open(os.path.join(os.path.dirname(__file__), "make_aes_256_xts.py")) as script:
-    xts_script = {}
-    exec(script.read().split("\nvectors = {")[0], xts_script)
+from make_aes_256_xts import case_of, derive, flipped, gcm, plaintext, refused_starts, shown, xor, xts
 
 HCTR2_LABEL = b"keyroll aes-256-hctr2 v1"
 XTS_LABEL = b"keyroll aes-256-hctr2 xts v1"
@@ -39,32 +31,10 @@ STREAMED = [0, 1, 15, 16, 32, 48, 64, 240, 256]
 FIELD = (1 << 128) | (1 << 127) | (1 << 126) | (1 << 121) | 1
 
 
-def plaintext(length):
-    return bytes(i % 251 for i in range(length))
-
-
-def random(name, length):
-    """Bytes that look random and are the same in every run."""
-    return hashlib.shake_256(name.encode()).digest(length)
-
-
-def be32(number):
-    return number.to_bytes(4, "big")
-
-
-def derive(case, label, length):
-    info = label + be32(case["key_id"]) + be32(case["key_version"])
-    return HKDF(hashes.SHA256(), length, case["salt"], info).derive(case["data_key"])
-
-
 def ecb(key, blocks, encrypt=True):
     cipher = Cipher(algorithms.AES(key), modes.ECB())
     context = cipher.encryptor() if encrypt else cipher.decryptor()
     return context.update(blocks) + context.finalize()
-
-
-def xor(a, b):
-    return bytes(x ^ y for x, y in zip(a, b, strict=True))
 
 
 def le128(number):
@@ -146,33 +116,11 @@ def whole(case, message):
 
 
 def streamed(case, message):
-    xts_script["XTS_LABEL"] = XTS_LABEL
-    return xts_script["xts"](case, message)
+    return xts(case, message, XTS_LABEL)
 
 
 def nopad(case, message):
     return whole(case, message) if comes_whole(case, len(message)) else streamed(case, message)
-
-
-def gcm(case, message, label=GCM_LABEL, aad=True):
-    key, iv = derive(case, label, 32), case["iv"]
-    return AESGCM(key).encrypt(iv[:12], message, iv[12:] if aad else None)
-
-
-def shown(case):
-    return {k: v.hex() if isinstance(v, bytes) else v for k, v in case.items()}
-
-
-def case_of(name, salt_length=16):
-    names = {16: (1, 1), 24: (2, 3), 32: (0xFFFFFFFF, 0xFFFFFFFE)}
-    key_id, key_version = names[salt_length]
-    return {
-        "key_id": key_id,
-        "key_version": key_version,
-        "data_key": random(f"data key {salt_length}", 32),
-        "salt": random(f"salt {salt_length}", salt_length),
-        "iv": random(f"iv {name}", 16),
-    }
 
 
 def accepted():
@@ -185,20 +133,16 @@ def accepted():
             assert (kind == "whole") == (salt_length == 16 and length in WHOLE)
             yield case | {"kind": kind, "length": length, "ciphertext": nopad(case, message)}
             if length < 66:
-                yield case | {"kind": "padded", "length": length, "ciphertext": gcm(case, message)}
+                yield case | {"kind": "padded", "length": length, "ciphertext": gcm(case, message, GCM_LABEL)}
     case = case_of("zero salt and IV") | {"salt": bytes(16), "iv": bytes(16)}
     for length in (33, 272):
         yield case | {"kind": "whole", "length": length, "ciphertext": whole(case, plaintext(length))}
 
 
-def flipped(data, byte, bit=0x01):
-    return data[:byte] + bytes([data[byte] ^ bit]) + data[byte + 1 :]
-
-
 def refused_ciphertexts():
     """Padded messages: without padding every ciphertext decrypts to something."""
     case = case_of("refused")
-    good = gcm(case, plaintext(21))
+    good = gcm(case, plaintext(21), GCM_LABEL)
     iv, other = case["iv"], lambda **changed: case | changed
 
     yield "the first bit of the ciphertext is flipped", case, flipped(good, 0, 0x80)
@@ -211,14 +155,14 @@ def refused_ciphertexts():
     yield "a byte is appended", case, good + b"\0"
     yield "the nonce differs", other(iv=flipped(iv, 11)), good
     yield "the additional data differs", other(iv=flipped(iv, 15)), good
-    yield "the additional data was left out", case, gcm(case, plaintext(21), aad=False)
+    yield "the additional data was left out", case, gcm(case, plaintext(21), GCM_LABEL, aad=False)
     yield "the key id differs", other(key_id=2), good
     yield "the key version differs", other(key_version=2), good
     yield "the salt differs", other(salt=flipped(case["salt"], 15)), good
     yield "the data key differs", other(data_key=flipped(case["data_key"], 31)), good
-    yield "the key was derived with the label of HCTR2", case, gcm(case, plaintext(21), label=HCTR2_LABEL)
+    yield "the key was derived with the label of HCTR2", case, gcm(case, plaintext(21), HCTR2_LABEL)
     xts_label = b"keyroll aes-256-xts gcm v1"
-    yield "the key was derived with the label of aes_256_xts", case, gcm(case, plaintext(21), label=xts_label)
+    yield "the key was derived with the label of aes_256_xts", case, gcm(case, plaintext(21), xts_label)
     yield "the message was encrypted without padding", case, whole(case, plaintext(37))
 
 
@@ -239,16 +183,6 @@ def wrong_ciphertexts():
     yield "the tweak was left out", case, hctr2(key, b"", plaintext(100))
     yield "the key was derived with the label of XTS", case, hctr2(derive(case, XTS_LABEL, 64)[:32], case["iv"], plaintext(100))
     yield "it was encrypted as a streamed message", case, streamed(case, plaintext(100))
-
-
-def refused_starts():
-    case = case_of("refused")
-    for length in (0, 1, 15, 17, 23, 25, 31, 33, 64):
-        yield f"the salt has {length} bytes", case | {"salt": bytes(length)}, "key length"
-    for length in (0, 16, 24, 31, 33, 64):
-        yield f"the data key has {length} bytes", case | {"data_key": bytes(length)}, "data key length"
-    for length in (0, 8, 12, 15, 17, 32):
-        yield f"the IV has {length} bytes", case | {"iv": bytes(length)}, "IV length"
 
 
 def check_published(path):
@@ -283,4 +217,5 @@ def main():
     print()
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -112,8 +112,8 @@ def tail_permutation(k1, tweak, before, blocks, n):
     return encrypt, decrypt
 
 
-def xts(case, message):
-    keys = derive(case, XTS_LABEL, 64)
+def xts(case, message, label=XTS_LABEL):
+    keys = derive(case, label, 64)
     k1, k2 = keys[:32], keys[32:]
     tweak, before, out = aes(k2, case["iv"]), bytes(16), b""
     whole = len(message) // 16 * 16
@@ -142,8 +142,8 @@ def shown(case):
 
 
 def case_of(name, salt_length=16):
-    names = {"16": (1, 1), "24": (2, 3), "32": (0xFFFFFFFF, 0xFFFFFFFE)}
-    key_id, key_version = names.get(str(salt_length), (1, 1))
+    names = {16: (1, 1), 24: (2, 3), 32: (0xFFFFFFFF, 0xFFFFFFFE)}
+    key_id, key_version = names[salt_length]
     return {
         "key_id": key_id,
         "key_version": key_version,
@@ -217,18 +217,23 @@ def refused_starts():
         yield f"the IV has {length} bytes", case | {"iv": bytes(length)}, "IV length"
 
 
-vectors = {
-    "algorithm": "aes_256_xts",
-    "made_by": "tests/ciphers/vectors/make_aes_256_xts.py",
-    "plaintext": "of `length` bytes; the byte at i is i modulo 251",
-    "accept": [shown(case) for case in accepted()],
-    "reject_ciphertext": [
-        {"defect": defect} | shown(case | {"padded": True, "ciphertext": ciphertext})
-        for defect, case, ciphertext in refused_ciphertexts()
-    ],
-    "reject_start": [
-        {"defect": defect, "error": error} | shown(case) for defect, case, error in refused_starts()
-    ],
-}
-json.dump(vectors, sys.stdout, indent=1)
-print()
+def main():
+    vectors = {
+        "algorithm": "aes_256_xts",
+        "made_by": "tests/ciphers/vectors/make_aes_256_xts.py",
+        "plaintext": "of `length` bytes; the byte at i is i modulo 251",
+        "accept": [shown(case) for case in accepted()],
+        "reject_ciphertext": [
+            {"defect": defect} | shown(case | {"padded": True, "ciphertext": ciphertext})
+            for defect, case, ciphertext in refused_ciphertexts()
+        ],
+        "reject_start": [
+            {"defect": defect, "error": error} | shown(case) for defect, case, error in refused_starts()
+        ],
+    }
+    json.dump(vectors, sys.stdout, indent=1)
+    print()
+
+
+if __name__ == "__main__":
+    main()
