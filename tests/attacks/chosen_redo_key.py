@@ -46,13 +46,18 @@ def known_event(host):
     return next(event for event in events(host.data / NAME.decode()) if len(event.cipher) == CHECKPOINT_EVENT - 4)
 
 
-def attack(site, store):
-    """A row that the redo log holds, read without a key; None if there is no way to it."""
+def stopped_server(site, store):
+    """A server with a table, stopped in good order, and a known event of its first binary log."""
     host = site.bare(store)
     host.start()
     host.sql("CREATE DATABASE shop", "CREATE TABLE shop.cards (card CHAR(40))")
     host.stop()
-    event = known_event(host)
+    return host, known_event(host)
+
+
+def attack(site, store):
+    """A row that the redo log holds, read without a key; None if there is no way to it."""
+    host, event = stopped_server(site, store)
     before = log_of(host).read_bytes()
     for pair, way in WAYS:
         block, key = pair(event)

@@ -4,7 +4,7 @@ The older version of the data key is still in the keystore, as data may need it,
 stands in its header. The pair that `chosen_redo_key` takes from a binary log of that time is good for ever.
 """
 
-from chosen_redo_key import REFUSED, WAYS, known_event, log_of, put, read
+from chosen_redo_key import REFUSED, WAYS, log_of, put, read, stopped_server
 from redo_log import RedoLog
 from server import Failure
 
@@ -17,11 +17,7 @@ STRICTLY_REFUSED = f"ib_logfile0 goes on under version {OLD} of key 1"
 
 def attack(site, store):
     """A row that the redo log holds, read without a key; None if there is no way back."""
-    host = site.bare(store)
-    host.start()
-    host.sql("CREATE DATABASE shop", "CREATE TABLE shop.cards (card CHAR(40))")
-    host.stop()
-    event = known_event(host)
+    host, event = stopped_server(site, store)
     # As docs/rotation.md says: the new version, and the redo log made anew under it.
     store.algorithm = "aes_256_xts"
     host.start()
