@@ -1,14 +1,16 @@
 //! The header of InnoDB's redo log, `ib_logfile0`: which key version the log goes on under.
 //!
 //! ```text
-//!  0  F0 9F 97 9D   an encrypted redo log of MariaDB 10.8 or later
+//!  0  "Phys"         a redo log of MariaDB 10.8 or later, encrypted where there is a key id
+//!     F0 9F 97 9D    an encrypted one, of servers since MDEV-36024
 //! 48  key id, key version (4 each), 16 bytes of which the log's key is made, nonce (4)
 //! ```
 //!
 //! Numbers are big endian. The server takes the version from here at each start, and writes another
-//! one only where it makes the log anew. Every other format is made anew at a start, or, before
-//! 10.8, takes the latest version at a checkpoint. (Read in the server's source,
-//! storage/innobase/log: log0crypt.cc, log0recv.cc.)
+//! one only where it makes the log anew; a server since MDEV-36024 does that with an encrypted
+//! "Phys". Every other format is made anew at a start, or, before 10.8, takes the latest version at
+//! a checkpoint. (Read in the server's source, storage/innobase: log/log0crypt.cc,
+//! log/log0recv.cc, srv/srv0start.cc.)
 
 use std::fs::File;
 use std::io;
@@ -18,7 +20,7 @@ use std::path::{Path, PathBuf};
 use crate::durable::read;
 use crate::keys::KeyName;
 
-const FORMAT: [u8; 4] = [0xF0, 0x9F, 0x97, 0x9D];
+const FORMATS: [[u8; 4]; 2] = [[0xF0, 0x9F, 0x97, 0x9D], *b"Phys"];
 
 const KEY_AT: usize = 48;
 
@@ -30,8 +32,8 @@ pub fn path(directory: &Path) -> PathBuf {
     directory.join("ib_logfile0")
 }
 
-/// The key version that the server goes on to encrypt this redo log with; `None` where the log is
-/// not encrypted, or will be made anew.
+/// The key version that a server goes on to encrypt this redo log with; `None` where the log is not
+/// encrypted, or every server makes it anew.
 ///
 /// Not for a running server's file: who closes it takes InnoDB's lock off it.
 ///
@@ -57,7 +59,8 @@ fn key_in(header: &[u8; LENGTH]) -> Option<KeyName> {
         id: number(KEY_AT)?,
         version: number(KEY_AT + 4)?,
     };
-    header.starts_with(&FORMAT).then_some(name)
+    let is_such = FORMATS.iter().any(|format| header.starts_with(format));
+    (is_such && name.id != 0).then_some(name)
 }
 
 #[cfg(test)]
@@ -83,16 +86,23 @@ mod tests {
     #[test]
     fn the_key_version_of_an_encrypted_redo_log_is_found() {
         let name = KeyName { id: 1, version: 259 };
-        assert_eq!(read(&header(FORMAT)).unwrap(), Some(name));
-        assert_eq!(read(&header(FORMAT)[..LENGTH]).unwrap(), Some(name));
+        for format in FORMATS {
+            assert_eq!(read(&header(format)).unwrap(), Some(name));
+            assert_eq!(read(&header(format)[..LENGTH]).unwrap(), Some(name));
+        }
     }
 
     #[test]
     fn a_redo_log_that_is_plain_of_another_format_or_cut_off_names_none() {
-        for format in [*b"Phys", *b"\xd0hys", *b"\xd0HYS", [0; 4]] {
+        for format in [*b"PHYS", *b"\xd0hys", *b"\xd0HYS", [0; 4]] {
             assert_eq!(read(&header(format)).unwrap(), None, "{format:?}");
         }
-        assert_eq!(read(&header(FORMAT)[..LENGTH - 1]).unwrap(), None);
+        for format in FORMATS {
+            assert_eq!(read(&header(format)[..LENGTH - 1]).unwrap(), None);
+            let mut plain = header(format);
+            plain[48..52].fill(0);
+            assert_eq!(read(&plain).unwrap(), None, "{format:?}");
+        }
         assert_eq!(read(b"").unwrap(), None);
     }
 
