@@ -21,6 +21,7 @@ pub use mark::{Identity, MarkError, MarkFile};
 pub use open::{StoreConfig, open};
 pub use refresh::{ChangeSource, Changes, RefreshPolicy};
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::keys::{KeyName, KeySet, KeySpec, NewVersions, Ring};
@@ -37,10 +38,27 @@ pub enum Rotate {
 /// What a key store held when it was read.
 #[derive(Debug)]
 pub struct Loaded {
-    /// All data keys of the store.
+    /// The data keys.
     pub keys: KeySet,
     /// What a DBA should mend, though the keys could be read.
     pub warnings: Vec<Warning>,
+    /// Whether the store has no other keys. Where it does not tell which it has, keys are read by
+    /// their ids: [`KeyStore::load`] reads those that every server asks for.
+    pub is_complete: bool,
+    /// The keys of which no version could be read, although there are some, and why.
+    pub unread: BTreeMap<u32, StoreError>,
+}
+
+impl Loaded {
+    /// All that a store holds.
+    pub fn all(keys: KeySet, warnings: Vec<Warning>) -> Loaded {
+        Loaded {
+            keys,
+            warnings,
+            is_complete: true,
+            unread: BTreeMap::new(),
+        }
+    }
 }
 
 /// What a rotation did.
@@ -82,8 +100,15 @@ pub trait KeyStore: Send + Sync {
         None
     }
 
-    /// Reads all data keys.
+    /// Reads all data keys, or those of which [`Loaded::is_complete`] speaks.
     fn load(&self) -> Result<Loaded, StoreError>;
+
+    /// Reads all live versions of these keys alone, where the store can, and all keys where it
+    /// cannot. A key that is not there is not among them.
+    fn load_keys(&self, ids: &[u32]) -> Result<Loaded, StoreError> {
+        let _ = ids;
+        self.load()
+    }
 
     /// Makes one new random version of each key that `which` names, and returns when it is durable
     /// and has been read back. A store that records algorithms makes it as `new.spec` says; any

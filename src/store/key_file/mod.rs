@@ -231,7 +231,7 @@ impl KeyStore for KeyFile {
         let bytes = self.read(&file, &mut warnings)?;
         let keys = self.understand(&bytes, password.as_ref())?.keys;
         replace::settle(&file, path)?;
-        Ok(Loaded { keys, warnings })
+        Ok(Loaded::all(keys, warnings))
     }
 
     fn rotate_keys(

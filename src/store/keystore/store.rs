@@ -27,7 +27,7 @@ impl KeyStore for KeystoreFile {
 
     fn load(&self) -> Result<Loaded, StoreError> {
         let (keys, warnings) = self.open()?;
-        Ok(Loaded { keys, warnings })
+        Ok(Loaded::all(keys, warnings))
     }
 
     fn rotate_keys(

@@ -51,15 +51,26 @@ impl KeyStore for VaultKv {
     }
 
     fn load(&self) -> Result<Loaded, StoreError> {
-        let mut loaded = Loaded {
-            keys: KeySet::default(),
-            warnings: Vec::new(),
-        };
+        let loaded = self.load_keys(&self.client.ids()?)?;
+        if loaded.keys.is_empty() {
+            let store = self.describe();
+            let is_gone = |warning: &Warning| matches!(warning, Warning::VersionGone { .. });
+            return Err(match loaded.warnings.iter().any(is_gone) {
+                true => KvError::NothingLeft { store },
+                false => KvError::NoKeys { store },
+            }
+            .into());
+        }
+        Ok(loaded)
+    }
+
+    fn load_keys(&self, ids: &[u32]) -> Result<Loaded, StoreError> {
+        let mut loaded = Loaded::all(KeySet::default(), Vec::new());
         for loose in self.client.vault.access().loose_files() {
             let warning = Warning::of_loose(loose, self.strict_permissions)?;
             loaded.warnings.push(warning);
         }
-        for id in self.client.ids()? {
+        for &id in ids {
             let Some(metadata) = self.client.metadata(id)? else {
                 continue;
             };
@@ -77,15 +88,6 @@ impl KeyStore for VaultKv {
                     }
                 }
             }
-        }
-        if loaded.keys.is_empty() {
-            let store = self.describe();
-            let is_gone = |warning: &Warning| matches!(warning, Warning::VersionGone { .. });
-            return Err(match loaded.warnings.iter().any(is_gone) {
-                true => KvError::NothingLeft { store },
-                false => KvError::NoKeys { store },
-            }
-            .into());
         }
         Ok(loaded)
     }
