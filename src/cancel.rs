@@ -5,6 +5,7 @@ mod mutex;
 mod queue;
 
 use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -14,7 +15,7 @@ pub use queue::{Queue, Turn};
 /// How long a wait goes on without looking.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
-type IsCancelled = Box<dyn Fn() -> bool>;
+type IsCancelled = Rc<dyn Fn() -> bool>;
 
 thread_local! {
     static CURRENT: RefCell<Option<IsCancelled>> = const { RefCell::new(None) };
@@ -43,10 +44,20 @@ pub fn while_wanted<T>(is_cancelled: impl Fn() -> bool + 'static, work: impl FnO
         }
     }
     let _before = Before(
-        CURRENT.replace(Some(Box::new(is_cancelled))),
+        CURRENT.replace(Some(Rc::new(is_cancelled))),
         BEGUN.replace(Some(Instant::now())),
     );
     work()
+}
+
+/// Does `work` in this thread, whose waits end early after so long, and as soon as what the thread
+/// does is no longer wanted.
+pub fn within<T>(time: Duration, work: impl FnOnce() -> T) -> T {
+    let start = Instant::now();
+    let around = CURRENT.with_borrow(Clone::clone);
+    let is_over =
+        move || start.elapsed() >= time || around.as_ref().is_some_and(|is_cancelled| is_cancelled());
+    while_wanted(is_over, work)
 }
 
 /// Whether the work that this thread does is no longer wanted.
@@ -152,6 +163,28 @@ mod tests {
         let free = || wait_for_lock(LONG, || Some(()), |_| ());
         assert_eq!(while_wanted(|| true, free), Err(NotLocked::Cancelled));
         assert_eq!(while_wanted(|| false, free), Ok(()));
+    }
+
+    #[test]
+    fn work_within_a_time_is_given_up_after_it_or_with_the_work_around_it() {
+        let start = Instant::now();
+        within(Duration::from_millis(100), || sleep(LONG));
+        assert!(start.elapsed() >= Duration::from_millis(100) && start.elapsed() < LONG / 2);
+        assert!(!is_cancelled(), "what comes after it is wanted");
+        let killed = Rc::new(Cell::new(false));
+        let of_statement = Rc::clone(&killed);
+        while_wanted(
+            move || of_statement.get(),
+            || {
+                within(LONG, || {
+                    assert!(!is_cancelled());
+                    killed.set(true);
+                    assert!(is_cancelled());
+                });
+                within(Duration::ZERO, || assert!(is_cancelled()));
+                assert!(is_cancelled());
+            },
+        );
     }
 
     #[test]
