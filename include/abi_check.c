@@ -179,6 +179,11 @@ static inline int same_tablespace_op(kr_sql_command ours, const void *thd)
   return ours(thd) == thd_tablespace_op((MYSQL_THD)thd);
 }
 
+static inline unsigned long same_thread_id(kr_thread_id ours, const void *thd)
+{
+  return ours(thd) == thd_get_thread_id((MYSQL_THD)thd);
+}
+
 static inline void *same_current_thd(kr_current_thd ours)
 {
   return ours() == _current_thd() ? ours() : NULL;

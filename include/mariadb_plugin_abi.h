@@ -195,6 +195,9 @@ typedef int (*kr_kill_level)(const void *thd);
    that servers install do not have them, so tests on real servers hold them. */
 typedef void *(*kr_current_thd)(void);
 typedef int (*kr_sql_command)(const void *thd);
+/* thd_get_thread_id, a function that the server exports: the connection's number; 0 for a thread of the server's own, as InnoDB's
+   purge, which has a connection, too. */
+typedef unsigned long (*kr_thread_id)(const void *thd);
 enum { KR_SQLCOM_CREATE_TABLE = 1, KR_SQLCOM_ALTER_TABLE = 3 };
 
 /* A connection and a result are opaque to us. The members after close are not used, so they are not drawn. */

@@ -120,7 +120,8 @@ pub(super) unsafe fn is_killed(thd: *mut c_void) -> bool {
     }
 }
 
-/// The connection whose statement this thread runs; null in a thread without one.
+/// The connection whose statement this thread runs, or the one without a number that a thread of
+/// the server's own may have; null in a thread without one.
 pub(super) fn current_thd() -> *mut c_void {
     match server_function!(c"_current_thd": abi::kr_current_thd) {
         // SAFETY: it reads a variable of this thread.
@@ -138,6 +139,11 @@ pub(super) fn statement() -> Statement {
     let Some(command) = command.filter(|_| !thd.is_null()) else {
         return Statement::None;
     };
+    let number = server_function!(c"thd_get_thread_id": abi::kr_thread_id);
+    // SAFETY: the connection is this thread's own.
+    if number.is_some_and(|number| unsafe { number(thd) } == 0) {
+        return Statement::None;
+    }
     // SAFETY: the connection is this thread's own.
     if tablespace_op.is_some_and(|is_at_it| unsafe { is_at_it(thd) } != 0) {
         return Statement::ImportsTablespace;

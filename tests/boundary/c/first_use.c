@@ -56,6 +56,9 @@ static void made(void) {
   for (size_t i = 0; i < sizeof others / sizeof *others; i++)
     REQUIRE(latest(others[i], 10) == INVALID);
   REQUIRE(latest(NONE, 10) == INVALID);
+  server.thread_id = 0;
+  REQUIRE(latest(CREATE_TABLE, 10) == INVALID);
+  server.thread_id = 1;
   set_flag("auto_create_keys", 0);
   REQUIRE(latest(CREATE_TABLE, 10) == INVALID);
   set_flag("auto_create_keys", 1);
@@ -69,7 +72,7 @@ static void made(void) {
   set_data_directory(in_dir("data"));
   keystore_is(before, length);
   free(before);
-  OK("no key is made before the server is up, in a thread without a statement, for another statement, for one that is "
+  OK("no key is made before the server is up, in a thread without a statement or a connection's number, for another statement, for one that is "
      "killed, where it is switched off, or without a data directory");
   CHECK(count_messages("key 10 was asked for", ERROR) == 1, "a key that is asked for and not made is told once");
 

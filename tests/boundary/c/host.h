@@ -137,6 +137,7 @@ extern struct sql_record sql;
 
 struct server_state {
   int command; /* the statement's number, -1: this thread runs none */
+  unsigned long thread_id; /* 0: a thread of the server's own */
   int is_killed;
 };
 extern struct server_state server;

@@ -1,7 +1,7 @@
 /* What the plugin finds out about the server and its statement, by names that a server exports. */
 #include "host.h"
 
-struct server_state server = {.command = -1};
+struct server_state server = {.command = -1, .thread_id = 1};
 
 /* The server's variables and functions of these names. */
 int mysqld_server_started;
@@ -16,5 +16,9 @@ void *_current_thd(void) { return server.command < 0 ? NULL : &server; }
 int thd_sql_command(const void *thd) {
   REQUIRE(thd == &server);
   return server.command;
+}
+unsigned long thd_get_thread_id(const void *thd) {
+  REQUIRE(thd == &server);
+  return server.thread_id;
 }
 int thd_kill_level(const void *thd) { return thd == &server && server.is_killed; }
