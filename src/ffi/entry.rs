@@ -54,8 +54,7 @@ pub(super) unsafe extern "C" fn get_key(
 #[inline(never)]
 unsafe fn get_missing_key(name: KeyName, buffer: *mut u8, length: *mut c_uint) -> c_uint {
     let look = || published::current().and_then(|ring| ring.key(name.id, name.version));
-    let Some(key) = instance::reload_for(name).then(look).flatten() else {
-        instance::report_missing_version(name);
+    let Some(key) = instance::find_version(name).then(look).flatten() else {
         return abi::KR_KEY_VERSION_INVALID;
     };
     // SAFETY: the caller's promise.

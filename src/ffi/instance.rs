@@ -11,10 +11,11 @@ use super::{published, services};
 use crate::cancel;
 use crate::datadir::aria;
 use crate::keys::{KeyName, Ring, VersionStep};
+use crate::plugin::missing::Missing;
 use crate::plugin::reload_throttle::ReloadThrottle;
 use crate::plugin::{
-    Plugin, PluginError, Published, RefreshTarget, Refresher, Server, Severity, Statement, Status, Wake, log,
-    on_own_stack, start_reencryption,
+    LookedUp, Plugin, PluginError, Published, RefreshTarget, Refresher, Server, Severity, Statement, Status,
+    Wake, log, on_own_stack, start_reencryption,
 };
 use crate::store::{Changes, RefreshPolicy};
 
@@ -68,8 +69,7 @@ fn refresher_slot() -> MutexGuard<'static, Option<Refresher>> {
 }
 
 /// Requests a key that the ring lacks; `false` where there is no refresher. Never waits.
-#[cold]
-pub(super) fn request_key(id: u32) -> bool {
+fn request_key(id: u32) -> bool {
     let refresher = refresher_slot();
     if let Some(refresher) = refresher.as_ref() {
         refresher.request(id);
@@ -84,31 +84,70 @@ pub(super) fn set_refresh_policy(policy: RefreshPolicy) {
     }
 }
 
+/// Looks for a version that the ring lacks where the store may have it by now, and reports it to
+/// the DBA where it has not; whether it is there.
+#[cold]
+#[inline(never)]
+pub(super) fn find_version(name: KeyName) -> bool {
+    if reload_for(name) {
+        return true;
+    }
+    let (Some(plugin), Some(ring)) = (plugin(), published::current()) else {
+        return false;
+    };
+    let missing = Missing::of(name.id, Some(name.version), ring);
+    let looked_up = while_wanted(|| look_up(&plugin, missing, ring, services::statement()));
+    if looked_up == LookedUp::Found {
+        return true;
+    }
+    // The tool has just read the store.
+    let may_come = looked_up == LookedUp::Unknown && !services::is_backup_tool();
+    let is_requested = may_come && request_key(name.id);
+    if let Some(report) = plugin.missing.add_version(name, ring, is_requested) {
+        // Without a thread nothing is logged; there are worse troubles then.
+        let _ = on_own_stack(|| report.log(plugin.contents(ring), None, &Host));
+    }
+    false
+}
+
 /// Reads the store again in mariadb-backup, for a version that the ring lacks; whether it may be
 /// there now.
 ///
 /// A server that rotates while a backup runs writes the new version into its redo log (before
 /// MariaDB 10.8 at each checkpoint), which the tool must be able to read. In a server the refresher
 /// sees to what others add to the store.
-#[cold]
-pub(super) fn reload_for(name: KeyName) -> bool {
+fn reload_for(name: KeyName) -> bool {
     static RELOADS: Lazy<ReloadThrottle> = Lazy::new(ReloadThrottle::default);
     let reload = || run("reload of the keys", |plugin| plugin.reload(&Host, &STATUS)).is_ok();
     services::is_backup_tool() && RELOADS.reload_for(name, reload)
 }
 
-/// Requests a version that the ring lacks, and reports it to the DBA.
-#[cold]
-pub(super) fn report_missing_version(name: KeyName) {
-    // The tool has just read the store.
-    let is_requested = !services::is_backup_tool() && request_key(name.id);
-    let (Some(plugin), Some(ring)) = (plugin(), published::current()) else {
-        return;
-    };
-    if let Some(report) = plugin.missing.add_version(name, ring, is_requested) {
-        // Without a thread nothing is logged; there are worse troubles then.
-        let _ = on_own_stack(|| report.log(plugin.contents(ring), None, &Host));
+/// Has a statement look in the store for what the ring lacks, where others add keys to it, and
+/// tells it why it does not get it.
+fn look_up(plugin: &Plugin, missing: Missing, ring: &Ring, statement: Statement) -> LookedUp {
+    if services::is_backup_tool() {
+        return LookedUp::Unknown;
     }
+    let is_there = || published::current().is_some_and(|ring| missing.is_in(ring));
+    if let Some(known) = plugin.known_without_look(missing, statement, ring, &is_there) {
+        return known;
+    }
+    let look_up = || plugin.look_up(missing, statement, &is_there, &Host, &STATUS);
+    let (looked_up, warning) = on_own_stack(look_up).unwrap_or_else(|error| {
+        let error = PluginError::NoThread(error);
+        (LookedUp::Unknown, Some(log::not_to_be_had(missing, &error)))
+    });
+    if let Some(text) = warning {
+        services::warn_statement(&text);
+    }
+    looked_up
+}
+
+/// Does what ends early when the statement of this thread is killed.
+fn while_wanted<T>(work: impl FnOnce() -> T) -> T {
+    let thd = services::current_thd();
+    // SAFETY: this thread runs that connection's statement, and nobody asks when `work` has ended.
+    cancel::while_wanted(move || unsafe { services::is_killed(thd) }, work)
 }
 
 /// Reports to the DBA that data is encrypted with this version, which is a downgrade of its key's
@@ -184,18 +223,23 @@ impl RefreshTarget for Running {
     }
 }
 
-/// The latest version of a key that is not in the ring, made just now where the settings, the
-/// statement and the data allow it.
+/// The latest version of a key that is not in the ring: taken up or made just now where the store,
+/// the settings, the statement and the data allow it.
 #[cold]
+#[inline(never)]
 pub(super) fn first_use(id: u32) -> Option<u32> {
-    let is_requested = id != 0 && request_key(id);
     let plugin = plugin().filter(|_| id != 0)?;
     let ring = published::current()?;
-    // The tool only reads what a server has written: it has no use for a new key, and must not
-    // change a keystore.
-    let may_make = !is_requested && values::auto_create_keys() && !services::is_backup_tool();
     let statement = services::statement();
-    let work = || {
+    while_wanted(|| {
+        let looked_up = look_up(&plugin, Missing::of(id, None, ring), ring, statement);
+        if looked_up == LookedUp::Found {
+            return published::current()?.latest(id);
+        }
+        let is_requested = looked_up == LookedUp::Unknown && request_key(id);
+        // The tool only reads what a server has written: it has no use for a new key, and must not
+        // change a keystore.
+        let may_make = !is_requested && values::auto_create_keys() && !services::is_backup_tool();
         if may_make && statement == Statement::MakesOrAltersTable && plugin.makes_keys {
             return on_own_stack(|| plugin.first_use(id, values::new_keys(), &Host, &STATUS))
                 .unwrap_or_else(|error| Err(log::not_made(&Host, &STATUS, id, &PluginError::NoThread(error))))
@@ -209,10 +253,7 @@ pub(super) fn first_use(id: u32) -> Option<u32> {
             let _ = on_own_stack(|| plugin.report_missing_key(id, statement, ring, is_requested, &Host));
         }
         None
-    };
-    let thd = services::current_thd();
-    // SAFETY: this thread runs that connection's statement, and nobody asks when `work` has ended.
-    cancel::while_wanted(move || unsafe { services::is_killed(thd) }, work)
+    })
 }
 
 /// Runs an action that may bring new versions; otherwise the statement's error.
@@ -265,6 +306,12 @@ impl Server for Host {
 
     fn wake_encryption_threads(&self) -> Wake {
         services::wake_encryption_threads().unwrap_or(Wake::NotPossible)
+    }
+
+    fn request_reencryption(&self) {
+        if let Some(refresher) = refresher_slot().as_ref() {
+            refresher.request_reencryption();
+        }
     }
 
     fn is_up(&self) -> bool {

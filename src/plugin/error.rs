@@ -2,10 +2,12 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use thiserror::Error;
 
 use crate::cancel::NotLocked;
+use crate::clock;
 use crate::crypto::Algorithm;
 use crate::durable::FileError;
 use crate::durable::permissions::shell_word;
@@ -89,6 +91,16 @@ pub enum PluginError {
     )]
     RedoLogUnseen { path: PathBuf, source: io::Error },
 
+    #[error("there is none in {store}{}", because(why))]
+    NotInStore {
+        store: String,
+        /// What is wrong with what stands in its place.
+        why: Vec<String>,
+    },
+
+    #[error("{store} did not answer within {} s", clock::seconds(*waited))]
+    NoAnswer { store: String, waited: Duration },
+
     #[error("the statement was killed")]
     StatementKilled,
 
@@ -106,6 +118,12 @@ pub enum PluginError {
 
     #[error("keyroll is not running")]
     NotRunning,
+}
+
+/// `: one; another`, or nothing.
+fn because(why: &[String]) -> String {
+    let begin = if why.is_empty() { "" } else { ": " };
+    [begin, &why.join("; ")].concat()
 }
 
 impl From<NotLocked> for PluginError {
@@ -176,6 +194,14 @@ impl PluginError {
                 "let the server's user read it; with an innodb_log_group_home_dir other than the data directory set \
                  keyroll_algorithm_downgrade = report"
                     .into()
+            }
+            PluginError::NotInStore { .. } => {
+                "add it there, if no data was ever encrypted with a key of this id, and run the statement again; otherwise put the \
+                 right store back, and until then drop and repair nothing"
+                    .into()
+            }
+            PluginError::NoAnswer { .. } => {
+                "check the service; keyroll_timeout and keyroll_max_retries say how long it is waited for".into()
             }
             PluginError::StatementKilled => "run it again".into(),
             PluginError::Busy => {

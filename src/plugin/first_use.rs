@@ -16,7 +16,7 @@ use crate::keys::{KeySpec, Ring};
 const OF_SYSTEM_DATA: u32 = 1;
 
 /// The server's id of the key for temporary data, which is encrypted where there is this key.
-const OF_TEMPORARY_DATA: u32 = 2;
+pub(super) const OF_TEMPORARY_DATA: u32 = 2;
 
 /// The pause after a key could not be made: the server may ask for it many times a second.
 pub(super) const CREATE_AGAIN_AFTER: Duration = Duration::from_secs(5);

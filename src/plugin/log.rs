@@ -246,6 +246,15 @@ pub(crate) fn not_made(server: &dyn Server, status: &super::Status, id: u32, err
     failed(server, status, &format!("making key {id}"), error)
 }
 
+/// A key that a statement waited for and does not get: the warning for the statement. It is not
+/// logged: where the store is in trouble the refresher says so, once.
+pub(crate) fn not_to_be_had(missing: Missing, error: &PluginError) -> String {
+    format!(
+        "keyroll: {missing} is not to be had: {error}. Hint: {}",
+        error.hint()
+    )
+}
+
 /// What a DBA must do and must not, for the end of a message, which is never cut off.
 const REMEDY: &str =
     "Put the right store back; until then drop and repair nothing: the data is locked, not damaged";
@@ -254,10 +263,6 @@ const REMEDY: &str =
 pub(crate) fn missing(server: &dyn Server, missing: Missing, file: Option<&Path>, store: StoreContents<'_>) {
     let Missing { id, version, .. } = missing;
     let latest = store.ring.latest(id);
-    let what = match version {
-        Some(version) => format!("version {version} of key {id}"),
-        None => format!("key {id}"),
-    };
     let has = match latest {
         Some(_) => {
             let names = store.ring.versions_of(id);
@@ -282,7 +287,7 @@ pub(crate) fn missing(server: &dyn Server, missing: Missing, file: Option<&Path>
     line!(
         server,
         Error,
-        "keyroll: {what} was asked for{file}, but the store lacks it: {has}. It is {}. {why}. {REMEDY}",
+        "keyroll: {missing} was asked for{file}, but the store lacks it: {has}. It is {}. {why}. {REMEDY}",
         store.source
     );
 }

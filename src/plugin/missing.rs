@@ -1,5 +1,7 @@
 //! A data key, or a version of one, that the server asked for and the store lacks.
 
+use std::fmt;
+
 use crate::keys::Ring;
 
 /// How far above the latest version a plausible one may lie: no rotation goes farther at once, but
@@ -23,7 +25,35 @@ pub(crate) struct Missing {
     pub is_known: bool,
 }
 
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.version {
+            Some(version) => write!(f, "version {version} of key {}", self.id),
+            None => write!(f, "key {}", self.id),
+        }
+    }
+}
+
 impl Missing {
+    /// A key of this id, or this version of it, which these keys lack.
+    pub(crate) fn of(id: u32, version: Option<u32>, ring: &Ring) -> Missing {
+        let is_known = version.is_some() && ring.latest(id).is_some();
+        Missing {
+            id,
+            version,
+            is_known,
+        }
+    }
+
+    /// Whether there may be such a key: not where the number means something else to the server, or
+    /// is one that only a damaged page asks for.
+    pub(crate) fn is_plausible(&self, ring: &Ring) -> bool {
+        let is_version = |version| version != 0 && version != u32::MAX;
+        let latest = ring.latest(self.id);
+        let may_be = |version| is_version(version) && !is_implausible(version, latest);
+        self.id != 0 && self.version.is_none_or(may_be)
+    }
+
     /// Whether the store has it after all.
     pub(crate) fn is_in(&self, ring: &Ring) -> bool {
         match self.version {

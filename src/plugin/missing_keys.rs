@@ -78,22 +78,15 @@ impl MissingKeys {
             let highest = asked.highest.entry(id).or_default();
             *highest = version.max(*highest);
         }
-        let (version, is_known) = (Some(version), latest.is_some());
-        let missing = Missing {
-            id,
-            version,
-            is_known,
-        };
-        asked.report(missing, is_requested)
+        asked.report(Missing::of(id, Some(version), ring), is_requested)
     }
 
     /// Adds a key that the store lacks and that is not made; what is to be reported of it.
     pub(crate) fn add_key(&self, id: u32, is_requested: bool) -> Option<MissingReport> {
-        let (version, is_known) = (None, false);
         let missing = Missing {
             id,
-            version,
-            is_known,
+            version: None,
+            is_known: false,
         };
         self.asked().report(missing, is_requested)
     }

@@ -4,6 +4,7 @@ pub(crate) mod downgrades;
 pub(crate) mod error;
 mod first_use;
 pub(crate) mod log;
+pub(crate) mod lookup;
 mod mark;
 pub(crate) mod missing;
 pub(crate) mod missing_keys;
@@ -12,10 +13,13 @@ pub(crate) mod refresher;
 pub(crate) mod reload_throttle;
 mod save;
 pub(crate) mod server;
+mod single_flight;
 pub(crate) mod status;
 
 #[cfg(test)]
 mod keystore_tests;
+#[cfg(test)]
+mod lookup_tests;
 #[cfg(test)]
 mod mark_tests;
 #[cfg(test)]
@@ -30,10 +34,12 @@ use std::time::{Duration, Instant};
 use downgrades::Downgrades;
 pub use error::PluginError;
 pub use first_use::NewKeys;
+pub use lookup::LookedUp;
 use missing_keys::MissingKeys;
 pub use own_stack::on_own_stack;
 pub use refresher::{RefreshTarget, Refresher};
 pub use server::{Server, Severity, Statement, Wake};
+use single_flight::SingleFlight;
 pub use status::Status;
 
 use crate::cancel::{Mutex, MutexGuard};
@@ -68,6 +74,10 @@ pub struct Plugin {
     source: String,
     /// Whether the store makes keys at their first use.
     pub(crate) makes_keys: bool,
+    /// The store, where others add keys to it: it is asked without the state, which a rotation may
+    /// hold meanwhile.
+    shared_store: Option<Arc<dyn KeyStore>>,
+    lookups: SingleFlight,
 }
 
 /// What changes, always as a whole. Rotations of data keys and reloads hold it to their end.
@@ -110,8 +120,11 @@ impl Plugin {
         log::loaded(server, &published);
         server.publish(&published);
         let missing = Arc::new(MissingKeys::default());
+        let others_add_keys = store.change_source().is_some();
         Ok(Plugin {
             makes_keys: store.creates_keys(),
+            shared_store: others_add_keys.then(|| Arc::clone(&store)),
+            lookups: SingleFlight::default(),
             state: Mutex::new(State {
                 store,
                 published,

@@ -10,7 +10,7 @@ use super::{PluginError, Published};
 use crate::crypto::scrub;
 use crate::store::{ChangeSource, Changes, RefreshPolicy};
 
-/// The shortest time between the beginnings of two refreshes.
+/// The shortest time from the end of a refresh to the next one.
 const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// The most unknown ids that are remembered.
@@ -53,6 +53,16 @@ struct Requests {
     is_ending: bool,
     /// Ids that the server has asked for in vain.
     ids: BTreeSet<u32>,
+    /// Whether others have published new versions.
+    is_reencryption_due: bool,
+}
+
+/// What the thread has waited for.
+enum Due {
+    /// A refresh, which looks for these ids.
+    Refresh(BTreeSet<u32>),
+    /// The start of re-encryption alone.
+    Reencryption,
 }
 
 impl Shared {
@@ -89,6 +99,13 @@ impl Refresher {
         }
     }
 
+    /// Requests the start of re-encryption, for new versions that a statement has published, which
+    /// cannot start it itself. Never waits.
+    pub fn request_reencryption(&self) {
+        self.shared.requests().is_reencryption_due = true;
+        self.shared.changed.notify_all();
+    }
+
     /// Refreshes by another policy from now on, perhaps at once. Never waits.
     pub fn set_policy(&self, policy: RefreshPolicy) {
         (self.set_policy)(policy);
@@ -116,47 +133,37 @@ fn run(mut source: Box<dyn ChangeSource>, shared: &Shared, target: &impl Refresh
     let _ = nix::sys::signal::SigSet::all().thread_block();
     let mut last_failure = None;
     let mut is_reencryption_due = false;
+    let mut ended = Instant::now();
     loop {
-        let began = Instant::now();
         // While the server starts, it cannot be told of new versions: it is tried again.
         let interval = || match is_reencryption_due {
             true => SHORTEST_PAUSE,
             false => source.interval(),
         };
-        let Some(requested) = wait(shared, began, interval) else {
-            return;
-        };
-        let Some(published) = target.published() else {
-            return;
-        };
-        let refresh = || {
-            let changes = source.refresh(&published.ring, &requested);
-            if shared.requests().is_ending {
-                return None;
-            }
-            Some(
-                changes
-                    .map_err(PluginError::from)
-                    .and_then(|changes| target.apply(&changes)),
-            )
-        };
-        // A thread that ended here would keep all new keys out, and nobody would notice. Keys are
-        // published as a whole or not at all, so a panic leaves nothing torn.
-        let refreshed = catch_unwind(AssertUnwindSafe(|| scrub::around(refresh)))
-            .unwrap_or(Some(Err(PluginError::RefreshPanicked)));
-        match refreshed {
+        let requested = match wait(shared, ended, interval) {
             None => return,
-            Some(Ok(is_new)) => {
-                is_reencryption_due |= is_new;
-                if last_failure.take().is_some() {
-                    target.refresh_succeeded();
+            Some(Due::Refresh(requested)) => Some(requested),
+            Some(Due::Reencryption) => None,
+        };
+        is_reencryption_due |= requested.is_none();
+        if let Some(requested) = requested {
+            let Some(refreshed) = refresh(source.as_mut(), shared, target, &requested) else {
+                return;
+            };
+            ended = Instant::now();
+            match refreshed {
+                Ok(is_new) => {
+                    is_reencryption_due |= is_new;
+                    if last_failure.take().is_some() {
+                        target.refresh_succeeded();
+                    }
                 }
-            }
-            Some(Err(error)) => {
-                let text = error.to_string();
-                if last_failure.as_ref() != Some(&text) {
-                    target.refresh_failed(&error);
-                    last_failure = Some(text);
+                Err(error) => {
+                    let text = error.to_string();
+                    if last_failure.as_ref() != Some(&text) {
+                        target.refresh_failed(&error);
+                        last_failure = Some(text);
+                    }
                 }
             }
         }
@@ -166,8 +173,34 @@ fn run(mut source: Box<dyn ChangeSource>, shared: &Shared, target: &impl Refresh
     }
 }
 
-/// Waits for the interval, which may change meanwhile, or for a request; `None` at the end.
-fn wait(shared: &Shared, began: Instant, interval: impl Fn() -> Duration) -> Option<BTreeSet<u32>> {
+/// Whether a refresh has brought new versions; `None` at the end.
+fn refresh(
+    source: &mut dyn ChangeSource,
+    shared: &Shared,
+    target: &impl RefreshTarget,
+    requested: &BTreeSet<u32>,
+) -> Option<Result<bool, PluginError>> {
+    let published = target.published()?;
+    let refresh = || {
+        let changes = source.refresh(&published.ring, requested);
+        if shared.requests().is_ending {
+            return None;
+        }
+        Some(
+            changes
+                .map_err(PluginError::from)
+                .and_then(|changes| target.apply(&changes)),
+        )
+    };
+    // A thread that ended here would keep all new keys out, and nobody would notice. Keys are
+    // published as a whole or not at all, so a panic leaves nothing torn.
+    catch_unwind(AssertUnwindSafe(|| scrub::around(refresh)))
+        .unwrap_or(Some(Err(PluginError::RefreshPanicked)))
+}
+
+/// Waits for the interval, which may change meanwhile and counts from `ended`, or for a request;
+/// `None` at the end.
+fn wait(shared: &Shared, ended: Instant, interval: impl Fn() -> Duration) -> Option<Due> {
     let mut requests = shared.requests();
     loop {
         if requests.is_ending {
@@ -177,9 +210,12 @@ fn wait(shared: &Shared, began: Instant, interval: impl Fn() -> Duration) -> Opt
             true => interval(),
             false => SHORTEST_PAUSE.min(interval()),
         };
-        let left = until.saturating_sub(began.elapsed());
+        let left = until.saturating_sub(ended.elapsed());
         if left.is_zero() {
-            return Some(std::mem::take(&mut requests.ids));
+            return Some(Due::Refresh(std::mem::take(&mut requests.ids)));
+        }
+        if std::mem::take(&mut requests.is_reencryption_due) {
+            return Some(Due::Reencryption);
         }
         requests = shared
             .changed
@@ -363,6 +399,15 @@ mod tests {
         let (refresher, told) = refreshing([], NEVER);
         refresher.request(9);
         assert_eq!(told.first(2), ["[9]", "woken"]);
+    }
+
+    #[test]
+    fn new_versions_of_others_bring_reencryption_and_no_refresh() {
+        let (refresher, told) = refreshing([], NEVER);
+        refresher.request_reencryption();
+        assert_eq!(told.first(1), ["woken"]);
+        refresher.request(9);
+        assert_eq!(told.first(3), ["woken", "[9]", "woken"]);
     }
 
     #[test]

@@ -38,7 +38,8 @@ pub enum Statement {
     ImportsTablespace,
     /// Any other statement.
     Other,
-    /// None: a thread of the server's own, or one that opens what is there at a start.
+    /// None: a thread of the server's own, or one that opens what is there at a start. It never
+    /// waits for a key store.
     None,
 }
 
@@ -52,6 +53,10 @@ pub trait Server: Sync {
 
     /// Wakes InnoDB's encryption threads, which do not notice a new key version while they sleep.
     fn wake_encryption_threads(&self) -> Wake;
+
+    /// Has those threads woken for new versions, by another thread than this one, which may be in
+    /// the middle of a statement. Never waits.
+    fn request_reencryption(&self);
 
     /// Whether the server has started up, so that it can run SQL.
     fn is_up(&self) -> bool;

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
 use crate::crypto::{Algorithm, CipherError, Direction, Message, Padding, PageCipher};
@@ -14,6 +15,8 @@ use crate::settings::{HIDDEN, SettingsError};
 pub(super) struct Recorder {
     pub(super) lines: Mutex<Vec<(Severity, String)>>,
     pub(super) published: Mutex<Vec<Published>>,
+    /// How often re-encryption was requested.
+    pub(super) reencryptions: AtomicUsize,
     pub(super) data: Option<tempfile::TempDir>,
     /// The data directory, where it is not `data`.
     pub(super) data_elsewhere: Option<PathBuf>,
@@ -24,6 +27,7 @@ impl Default for Recorder {
         Recorder {
             lines: Mutex::default(),
             published: Mutex::default(),
+            reencryptions: AtomicUsize::new(0),
             data: Some(tempfile::tempdir().unwrap()),
             data_elsewhere: None,
         }
@@ -39,6 +43,9 @@ impl Server for Recorder {
     }
     fn wake_encryption_threads(&self) -> Wake {
         Wake::NotPossible
+    }
+    fn request_reencryption(&self) {
+        self.reencryptions.fetch_add(1, Ordering::SeqCst);
     }
     fn is_up(&self) -> bool {
         true

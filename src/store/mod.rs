@@ -23,6 +23,7 @@ pub use refresh::{ChangeSource, Changes, RefreshPolicy};
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Duration;
 
 use crate::keys::{KeyName, KeySet, KeySpec, NewVersions, Ring};
 
@@ -108,6 +109,11 @@ pub trait KeyStore: Send + Sync {
     fn load_keys(&self, ids: &[u32]) -> Result<Loaded, StoreError> {
         let _ = ids;
         self.load()
+    }
+
+    /// The longest that a statement waits for [`load_keys`](Self::load_keys).
+    fn patience(&self) -> Duration {
+        Duration::from_secs(60)
     }
 
     /// Makes one new random version of each key that `which` names, and returns when it is durable

@@ -2,7 +2,7 @@
 //! them.
 //!
 //! All live versions of all keys are read at the start; from then on a thread of the plugin looks
-//! for new ones (`refresh`), and no request is ever made where the server waits for a page.
+//! for new ones (`refresh`). A statement that needs a key which is not there has that one read.
 
 mod client;
 pub(crate) mod config;
@@ -11,6 +11,7 @@ mod refresh;
 mod rotation;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 pub use client::Gone;
 pub use config::{VaultKvConfig, parse_url};
@@ -90,6 +91,10 @@ impl KeyStore for VaultKv {
             }
         }
         Ok(loaded)
+    }
+
+    fn patience(&self) -> Duration {
+        self.client.vault.allowance().allowed()
     }
 
     /// Versions that Vault no longer has do not fail a rotation or a reload: the server goes on

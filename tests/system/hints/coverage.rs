@@ -184,6 +184,16 @@ const ELSEWHERE: &[(&str, &str, &str)] = &[
         "keyroll: making key 20 failed",
     ),
     (
+        "PluginError::NotInStore",
+        "mariadb-test/keyroll_vault/t/first_use.test",
+        "--exec $put keys/7 data=",
+    ),
+    (
+        "PluginError::NoAnswer",
+        "src/plugin/lookup_tests.rs",
+        "a_store_that_hangs_is_waited_for_in_time_and_told",
+    ),
+    (
         "PluginError::StatementKilled",
         "src/plugin/keystore_tests.rs",
         "a_statement_that_is_killed_makes_no_key_and_the_next_one_does",

@@ -47,7 +47,7 @@ variants! {
     ];
     PluginError: OF_PLUGIN, of_plugin, [
         KeyStore Mark NotMarked Settings ByStatement SaveTo SaveUnder SaveOver NotAKeyId KeyInUse DataUnseen StatementKilled
-        RefreshPanicked NotRunning NoThread TooManyCreated Busy NotShown RedoLogDowngrade RedoLogUnseen
+        NotInStore NoAnswer RefreshPanicked NotRunning NoThread TooManyCreated Busy NotShown RedoLogDowngrade RedoLogUnseen
     ];
     SettingsError: OF_SETTINGS, of_settings, [
         Value SeveralStores NoMasterKey TwoMasterKeys KeysOfPeer MasterKey SecretHidden LoginLacks Store

@@ -1,7 +1,7 @@
 /*
-  stack LIBRARY DIRECTORY: how much stack each entry takes. The server promises a plugin little more than 16,000 bytes, on
+  stack LIBRARY DIRECTORY URL TOKEN ADD: how much stack each entry takes. The server promises a plugin little more than 16,000 bytes, on
   threads that may have gone deep before. The directory has a keystore "keystore" with the keys 1 and 2 under the master key
-  file "master".
+  file "master". At URL is Vault KV with key 1, which TOKEN may read; the command ADD puts key 5 there.
 */
 #include "host.h"
 
@@ -137,10 +137,33 @@ static void list_keys(void *with) {
   show_keys(text, sizeof text);
 }
 
+/* Keys that statements look for in Vault, in the warnings that they get, too. */
+static void lookups_in_vault(char *const *arguments) {
+  set_defaults();
+  set_text("vault_url", arguments[0]);
+  set_text("token", arguments[1]);
+  REQUIRE(init() == 0);
+  set_up(1);
+  set_data_directory(scratch);
+  forget_messages();
+  struct name not_there = {77, 1}, no_version = {1, 3}, added = {5, 1};
+  server.command = 0;
+  bounded(OF_AN_ENTRY, "get_latest_key_version of a key that Vault lacks", ask_latest, &not_there);
+  bounded(OF_AN_ENTRY, "get_key of a version that Vault lacks", ask_key, &no_version);
+  REQUIRE(count_messages("key 77 is not to be had: there is none in Vault KV", KR_ME_WARNING) == 1);
+  REQUIRE(count_messages("version 3 of key 1 is not to be had: there is none in Vault KV", KR_ME_WARNING) == 1);
+  REQUIRE(system(arguments[2]) == 0);
+  bounded(OF_AN_ENTRY, "get_latest_key_version of a key that was added to Vault", ask_latest, &added);
+  REQUIRE(lib.crypt->get_latest_key_version(5) == 1);
+  server.command = -1;
+  stop();
+  OK("nor does a lookup in Vault");
+}
+
 static void set_action(void *with) { set_global(with, 1); }
 
 int main(int argc, char **argv) {
-  REQUIRE(argc == 3);
+  REQUIRE(argc == 6);
   load_library(argv[1]);
   scratch = argv[2];
   stack = mmap(NULL, STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -184,6 +207,7 @@ int main(int argc, char **argv) {
   bounded(OF_AN_ENTRY, "get_latest_key_version of a key that a keystore lacks", ask_latest, &missing_key);
   stop();
   OK("nor does making a key, changing a keystore, or telling what is missing");
+  lookups_in_vault(argv + 3);
   munmap(stack, STACK);
   forget_messages();
   free_options();

@@ -30,6 +30,7 @@ impl Server for Nothing {
     fn wake_encryption_threads(&self) -> Wake {
         Wake::NotPossible
     }
+    fn request_reencryption(&self) {}
     fn is_up(&self) -> bool {
         true
     }
