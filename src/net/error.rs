@@ -1,12 +1,15 @@
 //! What can go wrong between a request and its answer: with which host, why, and what helps.
 
 use std::io;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use thiserror::Error;
 
+use super::host::without_port;
 use crate::clock;
+use crate::durable::permissions::shell_word;
 
 /// A failure below the meaning of an answer. No variant holds a body, a header or a token.
 #[derive(Debug, Error)]
@@ -18,20 +21,90 @@ pub enum NetError {
         url: String,
         reason: String,
     },
-    #[error("{}", failure.told(host))]
+    #[error("{}", failure.told(host, by.as_deref()))]
     At {
         /// Host and port.
         host: String,
+        /// The proxy, if it was asked by one.
+        by: Option<Box<str>>,
         failure: NetFailure,
+    },
+    #[error("the proxy that the environment variable {variable} names cannot be used: {reason}")]
+    BadProxy {
+        variable: &'static str,
+        /// It quotes nothing of the variable, which may hold a password.
+        reason: &'static str,
     },
     #[error("cannot read {}: {source}", path.display())]
     CannotRead { path: PathBuf, source: io::Error },
-    #[error("{} cannot be used for TLS: {reason}", path.display())]
-    BadCertificate { path: PathBuf, reason: String },
+    #[error("{} cannot be used as {}: {}", path.display(), pem.name(), fault.told())]
+    BadPem {
+        path: PathBuf,
+        pem: Pem,
+        fault: PemFault,
+    },
     #[error("this system has no certificate authorities: {reason}")]
     NoRoots { reason: String },
     #[error("TLS needs a processor with {missing}, and this one lacks it")]
     Processor { missing: &'static str },
+}
+
+/// What a file of PEM is to hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pem {
+    /// Certificates of the authorities that are trusted.
+    Authorities,
+    /// The client's certificate, and those that signed it.
+    Certificate,
+    /// The client's private key.
+    Key,
+}
+
+impl Pem {
+    fn name(self) -> &'static str {
+        match self {
+            Pem::Authorities => "certificates of authorities",
+            Pem::Certificate => "the client's certificate",
+            Pem::Key => "the client's private key",
+        }
+    }
+}
+
+/// What is wrong with such a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PemFault {
+    /// It is in DER, the binary form.
+    Der,
+    /// Its key is encrypted.
+    Encrypted,
+    /// Something else.
+    Other(&'static str),
+}
+
+impl PemFault {
+    fn told(self) -> &'static str {
+        match self {
+            PemFault::Der => "it is in DER and not in PEM",
+            PemFault::Encrypted => "it is encrypted, and nobody is there to type a password",
+            PemFault::Other(reason) => reason,
+        }
+    }
+
+    /// `file` is a word for a shell.
+    fn hint(self, pem: Pem, file: &str) -> String {
+        match (self, pem) {
+            (PemFault::Der, Pem::Key) => {
+                format!("`openssl pkey -inform DER -in {file} -out NEW` makes PEM of it")
+            }
+            (PemFault::Der, _) => format!("`openssl x509 -inform DER -in {file} -out NEW` makes PEM of it"),
+            (PemFault::Encrypted, _) => format!("`openssl pkey -in {file} -out NEW` takes the password off"),
+            (PemFault::Other(_), Pem::Key) => {
+                "it must be PEM, with a line -----BEGIN PRIVATE KEY-----, and belong to the certificate"
+                    .into()
+            }
+            (PemFault::Other(_), _) => "it must be PEM, with lines -----BEGIN CERTIFICATE-----".into(),
+        }
+    }
 }
 
 /// Why a request has no answer.
@@ -42,7 +115,17 @@ pub enum NetFailure {
     PlainHttp,
     /// No connection came about; why.
     Unreachable(String),
+    /// The proxy leads nowhere; the HTTP status.
+    ProxyRefuses(u16),
     Tls(String),
+    /// The server's certificate has to be made anew; why.
+    UnfitCertificate(String),
+    /// The server wants another client certificate, or any; what it says.
+    ClientCertificate(String),
+    /// It was asked in TLS and answers without.
+    SpeaksNoTls,
+    /// It was asked without TLS and answers that it wants TLS.
+    SpeaksTls,
     TimedOut(Duration),
     TooLarge(u64),
     CutOff,
@@ -58,15 +141,43 @@ pub enum NetFailure {
 impl NetFailure {
     /// The error of a request to this host, which is told with its port.
     pub(super) fn at(self, host: &str) -> NetError {
-        let host = host.to_owned();
-        NetError::At { host, failure: self }
+        NetError::At {
+            host: host.to_owned(),
+            by: None,
+            failure: self,
+        }
     }
 
-    fn told(&self, host: &str) -> String {
+    fn told(&self, asked: &str, by: Option<&str>) -> String {
+        let host = match by {
+            Some(proxy) => format!("{asked} (by {proxy})"),
+            None => asked.to_owned(),
+        };
         match self {
             NetFailure::PlainHttp => format!("{host} would be asked without TLS, and it is not this machine"),
-            NetFailure::Unreachable(reason) => format!("{host} cannot be reached: {reason}"),
-            NetFailure::Tls(reason) => format!("no secure connection to {host}: {reason}"),
+            NetFailure::Unreachable(reason) => match by {
+                // Nobody but the proxy was to be reached.
+                Some(proxy) => format!("{proxy}, by which {asked} is asked, cannot be reached: {reason}"),
+                None => format!("{host} cannot be reached: {reason}"),
+            },
+            NetFailure::ProxyRefuses(status) => {
+                let (proxy, means) = (
+                    by.unwrap_or("the proxy"),
+                    match status {
+                        407 => ", it wants a user and a password",
+                        403 => ", it lets nobody there",
+                        _ => "",
+                    },
+                );
+                format!("{proxy} does not lead to {asked}: status {status}{means}")
+            }
+            NetFailure::Tls(reason)
+            | NetFailure::UnfitCertificate(reason)
+            | NetFailure::ClientCertificate(reason) => {
+                format!("no secure connection to {host}: {reason}")
+            }
+            NetFailure::SpeaksNoTls => format!("{host} was asked with https and does not speak TLS"),
+            NetFailure::SpeaksTls => format!("{host} was asked with http and wants TLS"),
             NetFailure::TimedOut(waited) => {
                 format!("{host} gave no answer within {} s", clock::seconds(*waited))
             }
@@ -83,9 +194,19 @@ impl NetFailure {
         }
     }
 
-    fn hint(&self, host: &str) -> String {
+    fn hint(&self, host: &str, is_by_proxy: bool) -> String {
         match self {
-            NetFailure::PlainHttp => "use https".into(),
+            NetFailure::ProxyRefuses(407) => {
+                "write them into the variable of the environment: http://USER:PASSWORD@HOST:PORT".into()
+            }
+            NetFailure::ProxyRefuses(_) | NetFailure::Unreachable(_) if is_by_proxy => {
+                format!(
+                    "look into the proxy's log, or have {} asked directly: no_proxy in the environment of the server's unit",
+                    without_port(host)
+                )
+            }
+            NetFailure::ProxyRefuses(_) => "look into the proxy's log".into(),
+            NetFailure::PlainHttp | NetFailure::SpeaksTls => "use https".into(),
             NetFailure::Unreachable(_) => {
                 format!("check that the service runs and that this machine may connect to {host}")
             }
@@ -94,6 +215,22 @@ impl NetFailure {
                  in force by this machine's clock (`timedatectl`), and come from a certificate authority that this \
                  machine or the settings trust"
             ),
+            NetFailure::UnfitCertificate(_) => {
+                let host = without_port(host);
+                let kind = host.parse::<IpAddr>().map_or("DNS", |_| "IP");
+                format!(
+                    "make the server one that names the host and is none of an authority, as does `openssl req -x509 -nodes \
+                     -newkey rsa:3072 -keyout KEY -out CERTIFICATE -days 365 -subj /CN={host} -addext \
+                     subjectAltName={kind}:{host} -addext basicConstraints=critical,CA:FALSE`, and trust CERTIFICATE here"
+                )
+            }
+            NetFailure::ClientCertificate(_) => {
+                "give a certificate, and its key, that an authority has signed which the server trusts".into()
+            }
+            NetFailure::SpeaksNoTls => format!("check the port of {host}: it may be the one for http"),
+            NetFailure::TimedOut(_) if is_by_proxy => {
+                "check the proxy and the service, or allow them more time".into()
+            }
             NetFailure::TimedOut(_) => "check the service, or allow it more time".into(),
             NetFailure::TooLarge(_) | NetFailure::NotHttp(_) => {
                 format!("check that {host} is the service and not something else")
@@ -118,21 +255,39 @@ impl NetError {
 
     /// Whether the same request may succeed a moment later.
     pub fn is_retryable(&self) -> bool {
+        match self.failure() {
+            Some(NetFailure::Unreachable(_) | NetFailure::TimedOut(_) | NetFailure::CutOff) => true,
+            // The proxy is asked too often, or the service is away from it.
+            Some(NetFailure::ProxyRefuses(status)) => *status == 429 || *status >= 500,
+            _ => false,
+        }
+    }
+
+    /// Whether the request surely did not come to the service.
+    pub fn had_no_effect(&self) -> bool {
         matches!(
             self.failure(),
-            Some(NetFailure::Unreachable(_) | NetFailure::TimedOut(_) | NetFailure::CutOff)
+            Some(NetFailure::Unreachable(_) | NetFailure::ProxyRefuses(_))
         )
+    }
+
+    /// Whether it went by a proxy.
+    pub fn is_by_proxy(&self) -> bool {
+        matches!(self, NetError::At { by: Some(_), .. })
     }
 
     /// What a DBA can do about it. What to set depends on the caller: these name no variables.
     pub fn hint(&self) -> String {
         match self {
-            NetError::At { host, failure } => failure.hint(host),
+            NetError::At { host, by, failure } => failure.hint(host, by.is_some()),
+            NetError::BadProxy { .. } => {
+                "write it as http://HOST:PORT into the environment of the server's unit, or \
+                                          have the host asked directly: no_proxy"
+                    .into()
+            }
             NetError::BadUrl { .. } => "write it as https://HOST:PORT/PATH".into(),
             NetError::CannotRead { .. } => "check the path and that the server's user may read it".into(),
-            NetError::BadCertificate { .. } => {
-                "it must be PEM: -----BEGIN CERTIFICATE----- or -----BEGIN PRIVATE KEY-----".into()
-            }
+            NetError::BadPem { path, pem, fault } => fault.hint(*pem, &shell_word(path)),
             NetError::NoRoots { .. } => {
                 "install the package ca-certificates, or name the file of a certificate authority".into()
             }

@@ -2,15 +2,18 @@
 //! deadlines and retries.
 
 pub(crate) mod error;
+mod host;
 pub(crate) mod http;
+mod proxy;
 mod resolve;
 pub(crate) mod retry;
 mod tcp;
 pub(crate) mod tls;
 pub(crate) mod url;
 
-pub use error::{NetError, NetFailure};
+pub use error::{NetError, NetFailure, Pem, PemFault};
 pub use http::{HttpClient, HttpOptions, Method, Request, Response};
+pub use proxy::Proxies;
 pub use retry::{Deadline, retry};
 pub use tls::{ClientCertificate, TlsOptions};
 pub use url::{PlainHttp, Url};

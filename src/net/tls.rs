@@ -3,21 +3,21 @@
 //!
 //! TLS 1.2 and 1.3 by rustls, with the ciphers of graviola.
 
+mod reason;
+
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
 
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{
-    ALL_VERSIONS, CertificateError, ClientConfig, ClientConnection, Error, RootCertStore, StreamOwned,
-};
+use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ALL_VERSIONS, ClientConfig, ClientConnection, Error, RootCertStore, StreamOwned};
 use zeroize::Zeroizing;
 
-use super::NetError;
+pub(super) use reason::failure;
+
 use super::tcp::TcpConnection;
-use crate::clock;
+use super::{NetError, Pem, PemFault};
 use crate::durable::read;
 
 /// The most bytes that a file of certificates may have. A system's whole bundle has 250 KB.
@@ -61,13 +61,18 @@ pub(crate) fn client_config(options: &TlsOptions) -> Result<Arc<ClientConfig>, N
     let config = match &options.client_certificate {
         None => builder.with_no_client_auth(),
         Some(files) => {
-            let chain = certificates(&files.certificate)?;
-            let pem = read_pem(&files.key)?;
-            let key = PrivateKeyDer::from_pem_slice(&pem).map_err(|error| bad(&files.key, error))?;
+            let chain = certificates(&files.certificate, Pem::Certificate)?;
+            let text = read_pem(&files.key, Pem::Key)?;
+            let key = PrivateKeyDer::from_pem_slice(&text);
+            let key = key.map_err(|error| bad(&files.key, Pem::Key, fault(&error, &text, Pem::Key)))?;
             // Also looks whether they belong together.
-            builder
-                .with_client_auth_cert(chain, key)
-                .map_err(|error| bad(&files.key, error))?
+            builder.with_client_auth_cert(chain, key).map_err(|error| {
+                let reason = match error {
+                    Error::InconsistentKeys(_) => "it does not belong to the client's certificate",
+                    _ => "it is no key of a kind that is known here (RSA, ECDSA, Ed25519)",
+                };
+                bad(&files.key, Pem::Key, PemFault::Other(reason))
+            })?
         }
     };
     Ok(Arc::new(config))
@@ -81,11 +86,7 @@ pub(super) fn connect(
     mut tcp: TcpConnection,
 ) -> io::Result<TlsConnection> {
     let invalid = |error| io::Error::new(io::ErrorKind::InvalidData, error);
-    let name = ServerName::try_from(host.to_owned()).map_err(|_| {
-        invalid(Error::General(
-            "the host has no name that a certificate can have".into(),
-        ))
-    })?;
+    let name = ServerName::try_from(host.to_owned()).map_err(|_| invalid(Error::UnsupportedNameType))?;
     let mut connection = ClientConnection::new(Arc::clone(config), name).map_err(invalid)?;
     connection.complete_io(&mut tcp)?;
     Ok(StreamOwned::new(connection, tcp))
@@ -123,8 +124,11 @@ fn check_processor() -> Result<(), NetError> {
 
 fn roots_of(path: &Path) -> Result<RootCertStore, NetError> {
     let mut store = RootCertStore::empty();
-    for root in certificates(path)? {
-        store.add(root).map_err(|error| bad(path, error))?;
+    for root in certificates(path, Pem::Authorities)? {
+        let reason = "a certificate in it cannot be read";
+        store
+            .add(root)
+            .map_err(|_| bad(path, Pem::Authorities, PemFault::Other(reason)))?;
     }
     Ok(store)
 }
@@ -145,18 +149,17 @@ fn roots_of_system() -> Result<RootCertStore, NetError> {
 }
 
 /// All certificates of a PEM file; at least one.
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, NetError> {
-    let pem = read_pem(path)?;
-    let found: Vec<_> = CertificateDer::pem_slice_iter(&pem)
-        .collect::<Result<_, _>>()
-        .map_err(|error| bad(path, error))?;
-    match found.is_empty() {
-        true => Err(bad(path, "there is no certificate in it")),
-        false => Ok(found),
+fn certificates(path: &Path, pem: Pem) -> Result<Vec<CertificateDer<'static>>, NetError> {
+    let text = read_pem(path, pem)?;
+    let found: Result<Vec<_>, pem::Error> = CertificateDer::pem_slice_iter(&text).collect();
+    match found {
+        Ok(found) if !found.is_empty() => Ok(found),
+        Ok(_) => Err(bad(path, pem, fault(&pem::Error::NoItemsFound, &text, pem))),
+        Err(error) => Err(bad(path, pem, fault(&error, &text, pem))),
     }
 }
 
-fn read_pem(path: &Path) -> Result<Zeroizing<Vec<u8>>, NetError> {
+fn read_pem(path: &Path, pem: Pem) -> Result<Zeroizing<Vec<u8>>, NetError> {
     let failed = |source| NetError::CannotRead {
         path: path.into(),
         source,
@@ -166,42 +169,39 @@ fn read_pem(path: &Path) -> Result<Zeroizing<Vec<u8>>, NetError> {
     let mut bytes = Zeroizing::new(Vec::with_capacity(room));
     file.take(MAX_PEM + 1).read_to_end(&mut bytes).map_err(failed)?;
     match bytes.len() as u64 > MAX_PEM {
-        true => Err(bad(path, format!("it has more than {MAX_PEM} bytes"))),
+        true => Err(bad(path, pem, PemFault::Other("it has more than 4 MiB"))),
         false => Ok(bytes),
     }
 }
 
-fn bad(path: &Path, reason: impl ToString) -> NetError {
-    NetError::BadCertificate {
-        path: path.into(),
-        reason: reason.to_string(),
-    }
+fn bad(path: &Path, pem: Pem, fault: PemFault) -> NetError {
+    let path = path.into();
+    NetError::BadPem { path, pem, fault }
 }
 
-/// Why TLS failed, in words that are the same at each try of a day, because a failure of other
-/// words is told anew; where the library's words are for programmers, ours.
-pub(super) fn reason(error: &rustls::Error) -> String {
-    let at = |time: &UnixTime| clock::rfc3339(SystemTime::UNIX_EPOCH + Duration::from_secs(time.as_secs()));
-    let day = |time: &UnixTime| at(time).split('T').next().unwrap_or_default().to_owned();
-    match error {
-        Error::InvalidCertificate(CertificateError::ExpiredContext { time, not_after }) => format!(
-            "certificate expired: it was in force until {}, and this machine's clock says {}",
-            at(not_after),
-            day(time)
-        ),
-        Error::InvalidCertificate(CertificateError::NotValidYetContext { time, not_before }) => format!(
-            "certificate not valid yet: it is in force from {} on, and this machine's clock says {}",
-            at(not_before),
-            day(time)
-        ),
-        Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
-            "invalid peer certificate: UnknownIssuer, no authority that is trusted here has signed it".into()
+/// What is wrong with a text that should be PEM, without a word of it.
+fn fault(error: &pem::Error, text: &[u8], pem: Pem) -> PemFault {
+    let says = |words: &[u8]| text.windows(words.len()).any(|window| window == words);
+    PemFault::Other(match error {
+        _ if is_sequence(text) => return PemFault::Der,
+        // The others are told from the text itself.
+        pem::Error::NoItemsFound if pem == Pem::Key && says(b"ENCRYPTED PRIVATE KEY-----") => {
+            return PemFault::Encrypted;
         }
-        error if error.to_string().contains("CaUsedAsEndEntity") => {
-            "the server shows the certificate of an authority (CA:TRUE) as its own, instead of one that an authority has \
-             signed for it"
-                .into()
-        }
-        error => error.to_string(),
+        _ if pem == Pem::Key && says(b"Proc-Type: 4,ENCRYPTED") => return PemFault::Encrypted,
+        pem::Error::NoItemsFound if pem == Pem::Key => "there is no private key in it",
+        pem::Error::NoItemsFound => "there is no certificate in it",
+        pem::Error::MissingSectionEnd { .. } => "a line -----END ...----- is missing in it",
+        pem::Error::IllegalSectionStart { .. } => "a line -----BEGIN ...----- of it is broken",
+        _ => "its base64 is broken",
+    })
+}
+
+/// Whether it begins as what is written in DER: a sequence and its length (X.690, 8.1.3).
+fn is_sequence(text: &[u8]) -> bool {
+    match text {
+        [0x30, 0x81 | 0x82, ..] => true,
+        [0x30, length, rest @ ..] => usize::from(*length) == rest.len(),
+        _ => false,
     }
 }

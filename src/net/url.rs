@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use ureq::http::Uri;
 
+use super::host::{bare, is_this_machine};
 use super::{NetError, NetFailure};
 
 /// Where requests may go without TLS.
@@ -92,16 +93,19 @@ impl Url {
         self.0.query()
     }
 
+    /// The port, where the URL names one.
+    pub(super) fn port(&self) -> Option<u16> {
+        self.0.port_u16()
+    }
+
     /// The address, where it names one.
     pub(crate) fn address(&self) -> Option<IpAddr> {
-        let host = self.host().trim_start_matches('[').trim_end_matches(']');
-        host.parse().ok()
+        bare(self.host()).parse().ok()
     }
 
     /// Whether it is this machine: `localhost` or an address of the loopback.
     pub fn is_loopback(&self) -> bool {
-        self.host().eq_ignore_ascii_case("localhost")
-            || self.address().is_some_and(|address| address.is_loopback())
+        is_this_machine(bare(self.host()))
     }
 
     /// Whether a request with secrets may go there.

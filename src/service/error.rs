@@ -36,8 +36,9 @@ impl From<&NetError> for ErrorKind {
     fn from(error: &NetError) -> ErrorKind {
         match error.failure() {
             Some(NetFailure::Cancelled) => ErrorKind::Cancelled,
-            Some(NetFailure::TimedOut(waited)) => ErrorKind::TimedOut(*waited),
-            Some(NetFailure::Unreachable(_) | NetFailure::CutOff) => ErrorKind::Away,
+            // Which proxy it was is in the message.
+            Some(NetFailure::TimedOut(waited)) if !error.is_by_proxy() => ErrorKind::TimedOut(*waited),
+            _ if error.is_retryable() => ErrorKind::Away,
             _ => ErrorKind::Other,
         }
     }

@@ -10,6 +10,7 @@ use super::table::with_system_variables;
 use crate::crypto::Algorithm;
 use crate::durable::secret_source::{FILE_PREFIX, SecretSource};
 use crate::keys::{KeySpec, VersionStep};
+use crate::net::Proxies;
 use crate::notify::Notify;
 use crate::secret::SecretBytes;
 
@@ -26,7 +27,7 @@ pub fn shown_secret(value: &[u8]) -> Option<&'static str> {
 }
 
 /// Secrets that the environment may hold in place of empty or hidden settings, with the same
-/// syntax.
+/// syntax; and the proxies that it names, maybe with passwords.
 #[derive(Debug, Default)]
 pub struct SecretsOfEnvironment {
     /// `KEYROLL_FILEKEY`.
@@ -35,6 +36,8 @@ pub struct SecretsOfEnvironment {
     pub token: SecretBytes,
     /// `KEYROLL_VAULT_SECRET`.
     pub vault_secret: SecretBytes,
+    /// `https_proxy` and its like.
+    pub proxies: Proxies,
 }
 
 const FILEKEY: &str = "KEYROLL_FILEKEY";
@@ -50,6 +53,7 @@ impl SecretsOfEnvironment {
             filekey: read(FILEKEY),
             token: read(TOKEN),
             vault_secret: read(VAULT_SECRET),
+            proxies: Proxies::from_environment(|name| std::env::var_os(name)),
         }
     }
 }

@@ -77,6 +77,7 @@ impl Settings {
                 true => PlainHttp::Anywhere,
                 false => PlainHttp::ToLoopback,
             },
+            proxies: self.environment.proxies.clone(),
             timeout: policy.timeout,
             max_retries: policy.max_retries,
         })

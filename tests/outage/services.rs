@@ -13,7 +13,7 @@ use keyroll::crypto::Algorithm;
 use keyroll::durable::SecretSource;
 use keyroll::keys::{NewVersions, Ring};
 use keyroll::master_key::{MasterKey, ProviderOptions, Wrapped, open};
-use keyroll::net::{PlainHttp, TlsOptions};
+use keyroll::net::{PlainHttp, Proxies, TlsOptions};
 use keyroll::notify::Notify;
 use keyroll::secret::KeystoreKey;
 use keyroll::service::aws::LOG_LEVEL;
@@ -264,6 +264,7 @@ pub(crate) fn kv_store(url: &str, login: Login, tls: TlsOptions, timeout: Durati
         login: Some(login),
         tls,
         plain_http: PlainHttp::ToLoopback,
+        proxies: Proxies::default(),
         timeout,
         max_retries: 1,
     };

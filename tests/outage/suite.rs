@@ -62,12 +62,12 @@ const FAULTS: [(Fault, &[&str], bool); 20] = [
     ),
     (
         Fault::Shows(Certificate::OfAnotherHost),
-        &["certificate not valid for name \"127.0.0.1\""],
+        &["certificate is not for 127.0.0.1: it is for kms.example"],
         false,
     ),
     (
         Fault::Shows(Certificate::OfAnUnknownAuthority),
-        &["UnknownIssuer"],
+        &["no authority that is trusted here"],
         false,
     ),
 ];

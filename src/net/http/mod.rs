@@ -1,9 +1,9 @@
 //! Requests and answers: kept-alive connections, each request within a deadline, each answer within
 //! a size.
 //!
-//! No redirect is followed, no proxy of the environment is used, no cookie is kept, nothing is
-//! compressed, no thread is started, and nothing is logged. Tokens and bodies are wiped where they
-//! are ours; the buffers of the TLS library are not.
+//! Requests go by the proxies that the options name, or directly. No redirect is followed, no
+//! cookie is kept, nothing is compressed, no thread is started, and nothing is logged. Tokens and
+//! bodies are wiped where they are ours; the buffers of the TLS library are not.
 
 mod transport;
 
@@ -13,16 +13,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use once_cell::sync::OnceCell;
 use rustls::ClientConfig;
 use ureq::Agent;
 pub use ureq::http::Method;
 use ureq::http::header::{HeaderName, HeaderValue};
 use ureq::http::{self, HeaderMap};
 
-use self::transport::Connections;
+use self::transport::{Addresses, Connections, SpeaksTls, proxy_for};
+use super::proxy::{Proxy, TunnelError};
 use super::resolve::Names;
 use super::tls::{self, TlsOptions};
-use super::{Deadline, NetError, NetFailure, PlainHttp, Url};
+use super::{Deadline, NetError, NetFailure, PlainHttp, Proxies, Url};
 use crate::cancel;
 use crate::secret::SecretBytes;
 
@@ -39,6 +41,8 @@ pub struct HttpOptions {
     pub tls: TlsOptions,
     /// Where requests may go without TLS.
     pub plain_http: PlainHttp,
+    /// Which requests go by a proxy.
+    pub proxies: Proxies,
     /// The longest time for a connection to come about, TLS included, within a request's deadline.
     pub connect_timeout: Duration,
     /// The most bytes of an answer's body.
@@ -50,6 +54,7 @@ impl Default for HttpOptions {
         HttpOptions {
             tls: TlsOptions::default(),
             plain_http: PlainHttp::ToLoopback,
+            proxies: Proxies::default(),
             connect_timeout: Duration::from_secs(10),
             max_body: DEFAULT_MAX_BODY,
         }
@@ -122,6 +127,21 @@ impl Response {
         self.body.expose()
     }
 
+    /// The answer to a request without TLS, unless it comes from a proxy that wants a password, or
+    /// from a server that wants TLS, as those of Go and nginx say it.
+    fn of_plain_http(self, is_by_proxy: bool) -> Result<Response, NetFailure> {
+        let says = |words: &[u8]| self.body().windows(words.len()).any(|window| window == words);
+        match self.status {
+            407 if is_by_proxy => Err(NetFailure::ProxyRefuses(407)),
+            400 if says(b"HTTP request to an HTTPS server")
+                || says(b"HTTP request was sent to HTTPS port") =>
+            {
+                Err(NetFailure::SpeaksTls)
+            }
+            _ => Ok(self),
+        }
+    }
+
     /// A header by its name in any case, if it is readable text.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
@@ -139,7 +159,7 @@ impl fmt::Debug for Response {
 pub struct HttpClient {
     agent: Agent,
     options: HttpOptions,
-    can_tls: bool,
+    tls: Arc<OnceCell<Arc<ClientConfig>>>,
     is_interrupted: Arc<AtomicBool>,
 }
 
@@ -155,16 +175,14 @@ impl HttpClient {
     /// # Errors
     /// Certificates that cannot be used, or a processor that TLS cannot run on.
     pub fn new(options: HttpOptions) -> Result<HttpClient, NetError> {
-        let tls = tls::client_config(&options.tls)?;
-        Ok(HttpClient::with(options, Some(tls)))
+        let client = HttpClient::for_plain_http(options);
+        client.read_certificates()?;
+        Ok(client)
     }
 
-    /// A client for plain HTTP alone: it reads no certificates, and refuses `https`.
+    /// A client for plain HTTP: it reads the certificates at the first request that is in TLS after
+    /// all.
     pub fn for_plain_http(options: HttpOptions) -> HttpClient {
-        HttpClient::with(options, None)
-    }
-
-    fn with(options: HttpOptions, tls: Option<Arc<ClientConfig>>) -> HttpClient {
         let config = Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
@@ -177,13 +195,26 @@ impl HttpClient {
             .max_idle_connections_per_host(2)
             .allow_non_standard_methods(true)
             .build();
-        let can_tls = tls.is_some();
+        let tls = Arc::<OnceCell<_>>::default();
+        let connections = Connections {
+            tls: Arc::clone(&tls),
+            proxies: options.proxies.clone(),
+        };
+        let addresses = Addresses {
+            names: Names::default(),
+            proxies: options.proxies.clone(),
+        };
         HttpClient {
-            agent: Agent::with_parts(config, Connections { tls }, Names::default()),
+            agent: Agent::with_parts(config, connections, addresses),
             options,
-            can_tls,
+            tls,
             is_interrupted: Arc::default(),
         }
+    }
+
+    fn read_certificates(&self) -> Result<(), NetError> {
+        let config = || tls::client_config(&self.options.tls);
+        self.tls.get_or_try_init(config).map(drop)
     }
 
     /// Sends a request and reads its whole answer before the deadline. An answer of any status is a
@@ -193,18 +224,26 @@ impl HttpClient {
     /// See [`NetError`]. Whether the request took effect is unknown after [`NetFailure::TimedOut`]
     /// and [`NetFailure::CutOff`].
     pub fn send(&self, request: Request, deadline: Deadline) -> Result<Response, NetError> {
-        request.url.check_protection(self.options.plain_http)?;
-        let host = request.url.authority().to_owned();
-        self.exchange(request, deadline)
-            .map_err(|failure| failure.at(&host))
+        let url = request.url.clone();
+        url.check_protection(self.options.plain_http)?;
+        if url.is_https() {
+            self.read_certificates()?;
+        }
+        let proxy = proxy_for(&self.options.proxies, url.uri());
+        proxy.map_or(Ok(()), Proxy::check)?;
+        let answer = self.exchange(request, deadline);
+        let answer = answer.and_then(|answer| match url.is_https() {
+            true => Ok(answer),
+            false => answer.of_plain_http(proxy.is_some()),
+        });
+        answer.map_err(|failure| NetError::At {
+            host: url.authority().to_owned(),
+            by: proxy.map(|proxy| proxy.told().into()),
+            failure,
+        })
     }
 
     fn exchange(&self, request: Request, deadline: Deadline) -> Result<Response, NetFailure> {
-        if request.url.is_https() && !self.can_tls {
-            return Err(NetFailure::BadRequest(
-                "it is https, and this client is for plain HTTP",
-            ));
-        }
         if cancel::is_cancelled() {
             return Err(NetFailure::Cancelled);
         }
@@ -319,9 +358,16 @@ impl HttpClient {
 }
 
 fn io_failed(error: &io::Error, deadline: Deadline) -> NetFailure {
-    let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
-    if let Some(error) = inner {
-        return NetFailure::Tls(tls::reason(error));
+    if let Some(inner) = error.get_ref() {
+        if let Some(error) = inner.downcast_ref() {
+            return tls::failure(error);
+        }
+        if let Some(error) = inner.downcast_ref::<TunnelError>() {
+            return (*error).into();
+        }
+        if inner.is::<SpeaksTls>() {
+            return NetFailure::SpeaksTls;
+        }
     }
     match error.kind() {
         io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => NetFailure::TimedOut(deadline.allowed()),

@@ -1,11 +1,12 @@
 //! What the HTTP client wants of a connection and of names, out of [`tcp`](crate::net::tcp),
-//! [`tls`] and [`resolve`](crate::net::resolve).
+//! [`proxy`](crate::net::proxy), [`tls`] and [`resolve`](crate::net::resolve).
 
 use std::fmt;
 use std::io::{self, ErrorKind, Read, Write};
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
+use once_cell::sync::OnceCell;
 use rustls::ClientConfig;
 use ureq::config::Config;
 use ureq::http::Uri;
@@ -14,7 +15,10 @@ use ureq::unversioned::transport::{
     Buffers, ConnectionDetails, Connector, LazyBuffers, NextTimeout, ShutdownHandle, Transport,
 };
 use ureq::{Error, Timeout};
+use zeroize::Zeroizing;
 
+use crate::net::host::bare;
+use crate::net::proxy::{Proxies, Proxy};
 use crate::net::resolve::Names;
 use crate::net::tcp::{Socket, TcpConnection};
 use crate::net::tls::{self, TlsConnection};
@@ -24,8 +28,9 @@ const MOST_ADDRESSES: usize = 8;
 
 /// Opens connections, each registered with the client before it comes about.
 pub(super) struct Connections {
-    /// `None`: without TLS.
-    pub(super) tls: Option<Arc<ClientConfig>>,
+    /// Set before the first request that needs it.
+    pub(super) tls: Arc<OnceCell<Arc<ClientConfig>>>,
+    pub(super) proxies: Proxies,
 }
 
 impl fmt::Debug for Connections {
@@ -39,23 +44,37 @@ impl Connector<()> for Connections {
 
     fn connect(&self, details: &ConnectionDetails, _: Option<()>) -> Result<Option<HttpConnection>, Error> {
         let register = |socket: Weak<Socket>| (details.register_shutdown)(socket).map_err(Error::into_io);
-        let tcp = TcpConnection::open(&details.addrs, until(details.timeout)?, register)
+        let mut tcp = TcpConnection::open(&details.addrs, until(details.timeout)?, register)
             .map_err(|error| failed(error, Timeout::Connect))?;
-        let stream = match &self.tls {
+        let proxy = proxy_for(&self.proxies, details.uri);
+        let stream = match self.tls.get() {
             Some(config) if details.needs_tls() => {
-                let host = bare(details.uri.host().unwrap_or_default());
-                let tls = tls::connect(config, host, tcp);
+                let (host, port) = place_of(details.uri);
+                let tunnel = match proxy {
+                    Some(proxy) => proxy.tunnel(&mut tcp, &format!("{host}:{port}")),
+                    None => Ok(()),
+                };
+                let tls = tunnel.and_then(|()| tls::connect(config, bare(host), tcp));
                 Stream::Tls(Box::new(
                     tls.map_err(|error| failed(error, details.timeout.reason))?,
                 ))
             }
             _ => Stream::Plain(tcp),
         };
+        let to_proxy = proxy.filter(|_| !details.needs_tls()).map(|proxy| ToProxy {
+            before_path: format!("http://{}", details.uri.authority().map_or("", |to| to.as_str())),
+            header: proxy.header(),
+        });
         let buffers = LazyBuffers::new(
             details.config.input_buffer_size(),
             details.config.output_buffer_size(),
         );
-        Ok(Some(HttpConnection { stream, buffers }))
+        Ok(Some(HttpConnection {
+            stream,
+            buffers,
+            to_proxy,
+            head_is_due: true,
+        }))
     }
 }
 
@@ -70,6 +89,46 @@ impl ShutdownHandle for Socket {
 pub(super) struct HttpConnection {
     stream: Stream,
     buffers: LazyBuffers,
+    /// Where requests are made to a proxy, without a tunnel.
+    to_proxy: Option<ToProxy>,
+    /// What is sent next is the head of a request.
+    head_is_due: bool,
+}
+
+/// What a request to a proxy has more than one to the server itself.
+struct ToProxy {
+    /// Scheme and authority, which go before the path (RFC 9112, 3.2.2).
+    before_path: String,
+    header: Zeroizing<String>,
+}
+
+impl fmt::Debug for ToProxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.before_path)
+    }
+}
+
+impl ToProxy {
+    /// The head of a request as the proxy wants it.
+    fn head(&self, head: &[u8]) -> Zeroizing<Vec<u8>> {
+        let path = head
+            .iter()
+            .position(|byte| *byte == b' ')
+            .map_or(0, |space| space + 1);
+        let line = head
+            .windows(2)
+            .position(|end| end == b"\r\n")
+            .map_or(head.len(), |end| end + 2);
+        // All the room at once: it holds a token, and a vector that grows leaves a copy behind.
+        let room = head.len() + self.before_path.len() + self.header.len();
+        let mut whole = Zeroizing::new(Vec::with_capacity(room));
+        whole.extend_from_slice(&head[..path]);
+        whole.extend_from_slice(self.before_path.as_bytes());
+        whole.extend_from_slice(&head[path..line]);
+        whole.extend_from_slice(self.header.as_bytes());
+        whole.extend_from_slice(&head[line..]);
+        whole
+    }
 }
 
 #[derive(Debug)]
@@ -99,6 +158,39 @@ impl Stream {
             Stream::Tls(tls) => tls.write_all(bytes),
         }
     }
+
+    /// Why nothing more could be written: a server that ends a connection in TLS has said why.
+    fn reason_of(&mut self, error: io::Error) -> io::Error {
+        let is_ended = matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset);
+        let Stream::Tls(tls) = self else { return error };
+        while is_ended && tls.conn.read_tls(&mut tls.sock).is_ok_and(|count| count > 0) {
+            if let Err(said) = tls.conn.process_new_packets() {
+                return io::Error::new(ErrorKind::InvalidData, said);
+            }
+        }
+        error
+    }
+
+    /// Whether this is an alert or a handshake of TLS, where none was begun (RFC 8446, 5.1).
+    fn is_tls_unasked(&self, input: &[u8]) -> bool {
+        matches!((self, input), (Stream::Plain(_), [0x15 | 0x16, 3, ..]))
+    }
+}
+
+/// A server answers in TLS to a request without.
+#[derive(Debug, thiserror::Error)]
+#[error("it speaks TLS")]
+pub(super) struct SpeaksTls;
+
+/// Host and port of a request.
+fn place_of(uri: &Uri) -> (&str, u16) {
+    let usual = if uri.scheme_str() == Some("http") { 80 } else { 443 };
+    (uri.host().unwrap_or_default(), uri.port_u16().unwrap_or(usual))
+}
+
+/// The proxy that a request to this URL goes by.
+pub(super) fn proxy_for<'a>(proxies: &'a Proxies, uri: &Uri) -> Option<&'a Proxy> {
+    proxies.of(uri.host().unwrap_or_default(), uri.scheme_str() == Some("https"))
 }
 
 /// Until when may be waited: `None` without a bound.
@@ -124,9 +216,12 @@ impl Transport for HttpConnection {
     fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
         self.stream.tcp().wait_until(until(timeout)?);
         let output = &self.buffers.output()[..amount];
-        self.stream
-            .write_all(output)
-            .map_err(|error| failed(error, timeout.reason))
+        let is_head = std::mem::take(&mut self.head_is_due);
+        let sent = match &self.to_proxy {
+            Some(to_proxy) if is_head => self.stream.write_all(&to_proxy.head(output)),
+            _ => self.stream.write_all(output),
+        };
+        sent.map_err(|error| failed(self.stream.reason_of(error), timeout.reason))
     }
 
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
@@ -138,6 +233,10 @@ impl Transport for HttpConnection {
                 result => break result.map_err(|error| failed(error, timeout.reason))?,
             }
         };
+        if !self.head_is_due && self.stream.is_tls_unasked(&room[..count]) {
+            return Err(Error::from(io::Error::other(SpeaksTls)));
+        }
+        self.head_is_due = true;
         self.buffers.input_appended(count);
         Ok(count > 0)
     }
@@ -151,16 +250,18 @@ impl Transport for HttpConnection {
     }
 }
 
-/// An IPv6 address without its brackets.
-fn bare(host: &str) -> &str {
-    host.trim_start_matches('[').trim_end_matches(']')
+/// The names of services, or of the proxies that they are asked by.
+#[derive(Debug)]
+pub(super) struct Addresses {
+    pub(super) names: Names,
+    pub(super) proxies: Proxies,
 }
 
-impl Resolver for Names {
+impl Resolver for Addresses {
     fn resolve(&self, uri: &Uri, _: &Config, _: NextTimeout) -> Result<ResolvedSocketAddrs, Error> {
-        let host = bare(uri.host().unwrap_or_default());
-        let usual = if uri.scheme_str() == Some("http") { 80 } else { 443 };
-        let addresses = self.addresses(host, uri.port_u16().unwrap_or(usual));
+        let proxy = proxy_for(&self.proxies, uri).and_then(Proxy::address);
+        let (host, port) = proxy.unwrap_or_else(|| place_of(uri));
+        let addresses = self.names.addresses(bare(host), port);
         let mut answer = self.empty();
         for address in addresses.iter().take(MOST_ADDRESSES) {
             answer.push(*address);
@@ -178,14 +279,17 @@ mod tests {
 
     use super::*;
 
-    fn resolve(names: &Names, uri: &str) -> Result<Vec<SocketAddr>, Error> {
-        let found = names.resolve(&uri.parse().unwrap(), &Config::default(), NextTimeout::default())?;
+    fn resolve(addresses: &Addresses, uri: &str) -> Result<Vec<SocketAddr>, Error> {
+        let found = addresses.resolve(&uri.parse().unwrap(), &Config::default(), NextTimeout::default())?;
         Ok(found.iter().copied().collect())
     }
 
     #[test]
     fn addresses_and_names_resolve_with_the_port_of_the_scheme() {
-        let names = Names::default();
+        let names = Addresses {
+            names: Names::default(),
+            proxies: Proxies::default(),
+        };
         for (uri, address) in [
             ("https://127.0.0.1/", "127.0.0.1:443"),
             ("http://127.0.0.1/", "127.0.0.1:80"),
@@ -199,5 +303,32 @@ mod tests {
         assert!(localhost.iter().all(is_loopback), "{localhost:?}");
         let nowhere = resolve(&names, "https://nowhere.invalid");
         assert!(matches!(nowhere, Err(Error::HostNotFound)), "{nowhere:?}");
+    }
+
+    #[test]
+    fn only_the_name_of_the_proxy_is_resolved_where_there_is_one() {
+        let environment = |name: &str| (name == "https_proxy").then_some("http://[::1]:3128");
+        let addresses = Addresses {
+            names: Names::default(),
+            proxies: Proxies::from_environment(environment),
+        };
+        let found = resolve(&addresses, "https://vault.invalid:8200/").unwrap();
+        assert_eq!(found, ["[::1]:3128".parse().unwrap()]);
+        resolve(&addresses, "http://vault.invalid/").unwrap_err();
+    }
+
+    #[test]
+    fn a_request_to_a_proxy_names_the_whole_url_and_has_one_header_more() {
+        let to_proxy = ToProxy {
+            before_path: "http://vault:8200".into(),
+            header: Zeroizing::new("Proxy-Authorization: Basic eDp5\r\n".into()),
+        };
+        let head = to_proxy.head(b"GET /v1/x?list=true HTTP/1.1\r\nHost: vault:8200\r\n\r\n");
+        assert_eq!(
+            std::str::from_utf8(&head).unwrap(),
+            "GET http://vault:8200/v1/x?list=true HTTP/1.1\r\nProxy-Authorization: Basic eDp5\r\n\
+             Host: vault:8200\r\n\r\n"
+        );
+        assert_eq!(head.len(), head.capacity());
     }
 }

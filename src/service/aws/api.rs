@@ -68,6 +68,7 @@ impl ApiClient {
                 ca: ca.map(|path| variables.expanded(path)),
                 client_certificate: None,
             },
+            proxies: variables.proxies.clone(),
             max_body: BODY_LIMIT,
             ..HttpOptions::default()
         };

@@ -212,10 +212,15 @@ impl ServiceError for AwsError {
                 .into(),
             AwsError::Answered(answered) => answered.hint().into(),
             AwsError::BadAnswer { .. } => "check that the endpoint is AWS's: ‹endpoint_url› and AWS_ENDPOINT_URL".into(),
-            AwsError::Net(error) if matches!(error.failure(), Some(NetFailure::Tls(_))) => {
-                format!("{}: AWS_CA_BUNDLE names its file", error.hint())
-            }
-            AwsError::Net(error) => error.hint(),
+            AwsError::Net(error) => match (error, error.failure()) {
+                (_, Some(NetFailure::Tls(_) | NetFailure::UnfitCertificate(_))) | (NetError::BadPem { .. }, _) => {
+                    format!("{}: AWS_CA_BUNDLE names its file", error.hint())
+                }
+                (_, Some(NetFailure::SpeaksTls | NetFailure::SpeaksNoTls)) => {
+                    format!("{}: ‹endpoint_url› or AWS_ENDPOINT_URL names it", error.hint())
+                }
+                _ => error.hint(),
+            },
             AwsError::File(error) => error.hint(),
         }
     }

@@ -1,13 +1,16 @@
-//! The variables of the environment that every AWS SDK reads, by their names there.
+//! The variables of the environment that every AWS SDK reads, by their names there, and those of
+//! proxies.
 //!
 //! "Environment variables" and "Settings reference", AWS SDKs and Tools Reference Guide. What the
 //! server's variables say stands in their place: `settings/kms.rs`.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
 use zeroize::Zeroizing;
+
+use crate::net::Proxies;
 
 /// How much is said of the requests, in the words of the setting `log_level`. No AWS variable has
 /// this meaning.
@@ -23,7 +26,12 @@ pub(super) const LOGS_FAILURES: usize = 3;
 pub(super) const LOGS_REQUESTS: usize = 4;
 
 /// The variables that count here. A secret may be among them: there is no `Debug`.
-pub(super) struct Variables(BTreeMap<String, Zeroizing<String>>);
+pub(super) struct Variables {
+    /// Those of AWS and the home directory.
+    texts: BTreeMap<String, Zeroizing<String>>,
+    /// Which requests go by a proxy; those to metadata services never do.
+    pub(super) proxies: Proxies,
+}
 
 impl Variables {
     /// Those of this environment. One that is not UTF-8 counts as unset, as an empty one does.
@@ -32,15 +40,17 @@ impl Variables {
         let text = environment
             .iter()
             .filter_map(|(name, value)| Some((name.to_str()?, value.to_str()?)));
-        Variables(
-            text.filter(|(name, value)| counts(name) && !value.is_empty())
+        Variables {
+            texts: text
+                .filter(|(name, value)| counts(name) && !value.is_empty())
                 .map(|(name, value)| (name.to_owned(), Zeroizing::new(value.to_owned())))
                 .collect(),
-        )
+            proxies: Proxies::from_environment(|name| environment.get(OsStr::new(name))),
+        }
     }
 
     pub(super) fn text(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(|value| value.as_str())
+        self.texts.get(name).map(|value| value.as_str())
     }
 
     /// The log level as an index into [`LOG_LEVELS`].

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::durable::{LoosePermissions, SecretSource, permissions};
-use crate::net::{ClientCertificate, PlainHttp, TlsOptions, Url};
+use crate::net::{ClientCertificate, PlainHttp, Proxies, TlsOptions, Url};
 
 /// Where a service account's token lies in a pod of Kubernetes.
 pub(crate) const KUBERNETES_TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
@@ -31,6 +31,8 @@ pub struct VaultAccess {
     pub tls: TlsOptions,
     /// Whether Vault may be asked without TLS.
     pub plain_http: PlainHttp,
+    /// Whether it is asked by a proxy.
+    pub proxies: Proxies,
     /// The longest time for one request.
     pub timeout: Duration,
     /// How often a request is sent again.
@@ -57,7 +59,8 @@ impl VaultAccess {
     }
 
     /// What the environment says, in the variables of Vault's own command: `VAULT_TOKEN`,
-    /// `VAULT_NAMESPACE`, `VAULT_CACERT`, `VAULT_CLIENT_CERT`, `VAULT_CLIENT_KEY`.
+    /// `VAULT_NAMESPACE`, `VAULT_CACERT`, `VAULT_CLIENT_CERT`, `VAULT_CLIENT_KEY`, and in those of
+    /// [`Proxies`].
     pub fn from_environment<'a>(
         variable: impl Fn(&str) -> Option<&'a OsStr>,
         timeout: Duration,
@@ -76,6 +79,7 @@ impl VaultAccess {
                 client_certificate: pair.map(|(certificate, key)| ClientCertificate { certificate, key }),
             },
             plain_http: PlainHttp::ToLoopback,
+            proxies: Proxies::from_environment(&variable),
             timeout,
             max_retries: 3,
         }

@@ -4,4 +4,5 @@
 mod credentials;
 mod docs;
 mod kms;
+mod proxies;
 mod support;

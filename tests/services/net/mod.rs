@@ -1,5 +1,6 @@
 //! The HTTP client against servers that behave badly: real sockets, real TLS by OpenSSL.
 
 mod faults;
+mod proxies;
 mod support;
 mod tls;

@@ -6,6 +6,8 @@ pub mod certificates;
 pub mod documented;
 pub mod fault_proxy;
 pub mod forgery;
+pub mod forward_proxy;
+pub mod front;
 pub mod master_keys;
 pub mod openbao;
 pub mod programs;

@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use keyroll::net::{Deadline, HttpClient, HttpOptions, Method, Request, TlsOptions, Url};
+use keyroll::net::{ClientCertificate, Deadline, HttpClient, HttpOptions, Method, Request, TlsOptions, Url};
 use keyroll::secret::SecretBytes;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -55,6 +55,15 @@ impl Bao {
 
     /// A server of one's own.
     pub fn start() -> Bao {
+        Bao::start_with("")
+    }
+
+    /// One that talks in TLS to those alone who show the client certificate.
+    pub fn start_wanting_certificates() -> Bao {
+        Bao::start_with("tls_require_and_verify_client_cert = true")
+    }
+
+    fn start_with(option: &str) -> Bao {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path();
         make_certificates(path);
@@ -69,6 +78,7 @@ storage "raft" {{ path = "{at}/raft" node_id = "n1" }}
 listener "tcp" {{
   address = "127.0.0.1:{port}" cluster_address = "127.0.0.1:{cluster}"
   tls_cert_file = "{at}/server.pem" tls_key_file = "{at}/server.key" tls_client_ca_file = "{at}/ca.pem"
+  {option}
 }}
 listener "tcp" {{ address = "127.0.0.1:{plain_port}" cluster_address = "127.0.0.1:{}" tls_disable = true }}
 api_addr = "https://127.0.0.1:{port}"
@@ -87,7 +97,10 @@ cluster_addr = "https://127.0.0.1:{cluster}"
         let http = HttpClient::new(HttpOptions {
             tls: TlsOptions {
                 ca: Some(path.join("ca.pem")),
-                client_certificate: None,
+                client_certificate: Some(ClientCertificate {
+                    certificate: path.join("client.pem"),
+                    key: path.join("client.key"),
+                }),
             },
             ..HttpOptions::default()
         })
@@ -239,7 +252,7 @@ new other "Another Authority" -x509 -days 10 -out other.pem
 sign() { openssl x509 -req -in "$1.csr" -CA ca.pem -CAkey ca.key -CAcreateserial -days 5 -out "$1.pem" -extfile "$1.ext" 2>/dev/null; }
 for name in server client; do
   new "$name" "$name" -out "$name.csr"
-  echo "subjectAltName=IP:127.0.0.1,DNS:localhost" >"$name.ext"
+  echo "subjectAltName=IP:127.0.0.1,DNS:localhost,DNS:vault.test" >"$name.ext"
   [ "$name" = server ] || echo "extendedKeyUsage=clientAuth" >"$name.ext"
   sign "$name"
 done

@@ -7,7 +7,7 @@ use std::time::Duration;
 use keyroll::crypto::Algorithm;
 use keyroll::durable::SecretSource;
 use keyroll::keys::Ring;
-use keyroll::net::{PlainHttp, TlsOptions};
+use keyroll::net::{PlainHttp, Proxies, TlsOptions};
 use keyroll::service::vault::{Login, VaultAccess, VaultConfig};
 use keyroll::store::vault_kv::{VaultKv, VaultKvConfig, parse_url};
 use keyroll::store::{Changes, KeyStore, Loaded, StoreError};
@@ -31,6 +31,7 @@ pub fn access(bao: &Bao, login: Option<Login>) -> VaultAccess {
             client_certificate: None,
         },
         plain_http: PlainHttp::ToLoopback,
+        proxies: Proxies::default(),
         timeout: Duration::from_secs(10),
         max_retries: 1,
     }

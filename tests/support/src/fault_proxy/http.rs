@@ -4,7 +4,7 @@ use std::io::{self, Read, Write};
 use std::net::TcpStream;
 
 /// Reads one request, its body included; `None` at the end of the connection.
-pub(super) fn read_request(client: &mut impl Read) -> io::Result<Option<Vec<u8>>> {
+pub(crate) fn read_request(client: &mut impl Read) -> io::Result<Option<Vec<u8>>> {
     let (mut request, mut room) = (Vec::new(), [0; 16384]);
     loop {
         if let Some(head) = head_length(&request) {
@@ -22,7 +22,7 @@ pub(super) fn read_request(client: &mut impl Read) -> io::Result<Option<Vec<u8>>
 
 /// What the service at this port of this machine answers: with a length, and without words about the connection, so that
 /// the one to the client stays.
-pub(super) fn ask(service: u16, request: &[u8]) -> io::Result<Vec<u8>> {
+pub(crate) fn ask(service: u16, request: &[u8]) -> io::Result<Vec<u8>> {
     let mut server = TcpStream::connect(("127.0.0.1", service))?;
     let (first_line, rest) = request.split_at(line_length(request));
     server.write_all(first_line)?;
@@ -52,7 +52,7 @@ pub(super) fn ask(service: u16, request: &[u8]) -> io::Result<Vec<u8>> {
 }
 
 /// The length of what comes before the body.
-fn head_length(message: &[u8]) -> Option<usize> {
+pub(crate) fn head_length(message: &[u8]) -> Option<usize> {
     let end = message.windows(4).position(|window| window == b"\r\n\r\n")?;
     Some(end + 4)
 }
@@ -62,7 +62,7 @@ fn line_length(message: &[u8]) -> usize {
     end.map_or(message.len(), |end| end + 1)
 }
 
-fn header(head: &[u8], name: &str) -> Option<String> {
+pub(crate) fn header(head: &[u8], name: &str) -> Option<String> {
     let text = String::from_utf8_lossy(head).to_ascii_lowercase();
     text.lines().find_map(|line| {
         line.strip_prefix(&format!("{name}:"))

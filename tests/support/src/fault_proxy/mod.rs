@@ -1,7 +1,7 @@
 //! A fault proxy: it stands before a real service of this machine and makes what can go wrong on the way. It takes TLS
 //! connections, with a good certificate or one of four others, or plain ones; it goes on without TLS.
 
-mod http;
+pub(crate) mod http;
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddrV4, TcpListener, TcpStream};
@@ -102,7 +102,12 @@ impl Proxy {
 
     /// Before the service at this port, in TLS; [`ca`](Self::ca) vouches for it.
     pub fn tls(service: u16) -> Proxy {
-        Proxy::start(service, Some(Shown::new()))
+        Proxy::tls_of("127.0.0.1", service)
+    }
+
+    /// The same under another name than that of this machine.
+    pub fn tls_of(host: &str, service: u16) -> Proxy {
+        Proxy::start(service, Some(Shown::new(host)))
     }
 
     fn start(service: u16, certificates: Option<Shown>) -> Proxy {
@@ -226,20 +231,20 @@ impl Shared {
 }
 
 impl Shown {
-    fn new() -> Shown {
+    fn new(host: &str) -> Shown {
         let all = Certificates::new();
         let stranger = Identity::new("Another Authority", None, IN_FORCE);
         let others = [
-            (Certificate::Expired, all.of("127.0.0.1", -10..-1)),
-            (Certificate::NotYetValid, all.of("127.0.0.1", 1..10)),
+            (Certificate::Expired, all.of(host, -10..-1)),
+            (Certificate::NotYetValid, all.of(host, 1..10)),
             (Certificate::OfAnotherHost, all.of("kms.example", IN_FORCE)),
             (
                 Certificate::OfAnUnknownAuthority,
-                Identity::new("127.0.0.1", Some(&stranger), IN_FORCE),
+                Identity::new(host, Some(&stranger), IN_FORCE),
             ),
         ];
         Shown {
-            good: all.of("127.0.0.1", IN_FORCE).acceptor().build(),
+            good: all.of(host, IN_FORCE).acceptor().build(),
             others: others
                 .map(|(which, identity)| (which, identity.acceptor().build()))
                 .into(),
