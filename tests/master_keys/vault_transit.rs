@@ -29,22 +29,127 @@ fn the_version_of_the_key_is_recorded() {
     );
 }
 
-#[test]
-fn a_version_that_vault_no_longer_decrypts_with_is_told() {
-    let (bao, place) = (Bao::shared(), Place::vault_transit());
-    let (_, wrapped) = wrap(&*place.open());
-    place.open().rotate().unwrap();
-    let (mount, key) = name(&place)
-        .split_once('/')
-        .map(|(m, k)| (m.to_owned(), k.to_owned()))
+/// Runs the nth command between backquotes of a hint, with the words in capitals that a user replaces.
+fn run(hint: &str, nth: usize, words: &[(&str, &str)]) -> String {
+    let bao = Bao::shared();
+    let tools = tempfile::tempdir().unwrap();
+    let client = std::fs::canonicalize(test_support::openbao::program()).unwrap();
+    std::os::unix::fs::symlink(client, tools.path().join("vault")).unwrap();
+    let mut command = hint.split('`').nth(nth * 2 + 1).unwrap().to_owned();
+    for (word, is) in words {
+        assert!(command.contains(word), "{word} is not in: {command}");
+        command = command.replace(word, is);
+    }
+    let mut shell = std::process::Command::new("sh");
+    for prefix in ["VAULT", "BAO"] {
+        shell
+            .env(
+                format!("{prefix}_ADDR"),
+                format!("https://127.0.0.1:{}", bao.port),
+            )
+            .env(format!("{prefix}_TOKEN"), &bao.root_token)
+            .env(format!("{prefix}_CACERT"), bao.path("ca.pem"));
+    }
+    let output = shell
+        .args(["-c", &command])
+        .env("PATH", format!("{}:/usr/bin:/bin", tools.path().display()))
+        .output()
         .unwrap();
-    bao.must(
-        "POST",
-        &format!("{mount}/keys/{key}/config"),
-        &json!({"min_decryption_version": 2}),
-    );
+    assert!(output.status.success(), "{command}: {output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Mount and key of a place, apart.
+fn mount_and_key(place: &Place) -> (String, String) {
+    let name = name(place);
+    let (mount, key) = name.split_once('/').unwrap();
+    (mount.to_owned(), key.to_owned())
+}
+
+#[test]
+fn a_version_that_vault_no_longer_decrypts_with_is_told_and_comes_back() {
+    let (bao, place) = (Bao::shared(), Place::vault_transit());
+    let (key, wrapped) = wrap(&*place.open());
+    place.open().rotate().unwrap();
+    let (mount, name) = mount_and_key(&place);
+    let config = json!({"min_decryption_version": 2});
+    bao.must("POST", &format!("{mount}/keys/{name}/config"), &config);
     let error = refused(place.open().unwrap(&wrapped, KEYSTORE));
     assert!(error.to_string().contains("min_decryption_version"), "{error}");
+    assert!(!error.is_wrong_key() && !error.is_retryable(), "{error:?}");
+    run(&error.hint(), 0, &[]);
+    let again = place.open().unwrap(&wrapped, KEYSTORE).unwrap();
+    assert_eq!(again.expose(), key.expose());
+}
+
+#[test]
+fn a_key_that_is_not_there_or_was_deleted_is_told_from_a_wrong_one() {
+    let (bao, mut place) = (Bao::shared(), Place::vault_transit());
+    let (_, wrapped) = wrap(&*place.open());
+    let (mount, key) = mount_and_key(&place);
+    let config = json!({"deletion_allowed": true});
+    bao.must("POST", &format!("{mount}/keys/{key}/config"), &config);
+    bao.must("DELETE", &format!("{mount}/keys/{key}"), &json!({}));
+    // With the least rights no key is made by the way.
+    let rule = |verb| format!("path \"{mount}/{verb}\" {{ capabilities = [\"update\"] }}\n");
+    let rules = ["encrypt/*", "decrypt/*", "keys/*"].map(rule).concat();
+    let token = bao.token(&rules, &json!({}));
+    place.set("VAULT_TOKEN", std::path::Path::new(&token));
+    for error in [
+        refused(place.open().unwrap(&wrapped, KEYSTORE)),
+        refused(place.open().rotate()),
+    ] {
+        assert!(error.to_string().contains("has no key at"), "{error}");
+        assert!(!error.is_wrong_key() && !error.is_retryable(), "{error:?}");
+        let hint = error.hint();
+        assert!(
+            hint.contains("‹master_key›") && hint.contains("snapshot"),
+            "{hint}"
+        );
+        let other = Place::vault_transit();
+        let listed = run(&hint, 0, &[]);
+        assert!(listed.contains(&mount_and_key(&other).1), "{listed}");
+    }
+    let new = keyroll::secret::KeystoreKey::random().unwrap();
+    let error = refused(place.open().wrap(&new, KEYSTORE));
+    let hint = error.hint();
+    assert!(
+        hint.contains("if that is there, the key is not: check ‹master_key›"),
+        "{hint}"
+    );
+}
+
+#[test]
+fn a_key_of_a_type_that_cannot_wrap_is_told_and_another_one_made() {
+    let (bao, mut place) = (Bao::shared(), Place::vault_transit());
+    let (mount, _) = mount_and_key(&place);
+    let (_, wrapped) = wrap(&*place.open());
+    for kind in ["rsa-2048", "ed25519", "ecdsa-p256", "hmac"] {
+        let properties = match kind {
+            "hmac" => json!({"type": kind, "key_size": 32}),
+            _ => json!({ "type": kind }),
+        };
+        bao.must("POST", &format!("{mount}/keys/of-{kind}"), &properties);
+        place.uri = format!("vault-transit:{}", bao.url(&format!("{mount}/of-{kind}")));
+        let key = keyroll::secret::KeystoreKey::random().unwrap();
+        for error in [
+            refused(place.open().wrap(&key, KEYSTORE)),
+            refused(place.open().unwrap(&wrapped, KEYSTORE)),
+        ] {
+            assert!(
+                error.to_string().contains("of a type that cannot wrap"),
+                "{kind}: {error}"
+            );
+            assert!(!error.is_retryable(), "{error:?}");
+            let hint = error.hint();
+            assert!(hint.contains("‹master_key›"), "{hint}");
+            let new = format!("made-{kind}");
+            run(&hint, 0, &[("NAME", &new)]);
+            place.uri = format!("vault-transit:{}", bao.url(&format!("{mount}/{new}")));
+            wrap(&*place.open());
+            place.uri = format!("vault-transit:{}", bao.url(&format!("{mount}/of-{kind}")));
+        }
+    }
 }
 
 #[test]
@@ -90,24 +195,28 @@ fn the_least_rights_are_enough_and_each_missing_one_is_named() {
 }
 
 #[test]
-fn a_key_that_derives_others_and_one_without_associated_data_serve_too() {
+fn a_key_that_derives_others_and_one_that_wraps_alike_serve_too() {
     let (bao, mut place) = (Bao::shared(), Place::vault_transit());
     let (mount, _) = name(&place)
         .split_once('/')
         .map(|(m, k)| (m.to_owned(), k.to_owned()))
         .unwrap();
-    bao.must(
-        "POST",
-        &format!("{mount}/keys/derived"),
-        &json!({"derived": true, "type": "chacha20-poly1305"}),
-    );
-    place.uri = format!("vault-transit:{}", bao.url(&format!("v1/{mount}/derived")));
-    let (key, wrapped) = wrap(&*place.open());
-    assert_eq!(
-        place.open().unwrap(&wrapped, KEYSTORE).unwrap().expose(),
-        key.expose()
-    );
-    assert!(refused(place.open().unwrap(&wrapped, "another")).is_wrong_key());
+    for (name, properties) in [
+        ("derived", json!({"derived": true, "type": "chacha20-poly1305"})),
+        (
+            "convergent",
+            json!({"derived": true, "convergent_encryption": true}),
+        ),
+    ] {
+        bao.must("POST", &format!("{mount}/keys/{name}"), &properties);
+        place.uri = format!("vault-transit:{}", bao.url(&format!("v1/{mount}/{name}")));
+        let (key, wrapped) = wrap(&*place.open());
+        assert_eq!(
+            place.open().unwrap(&wrapped, KEYSTORE).unwrap().expose(),
+            key.expose()
+        );
+        assert!(refused(place.open().unwrap(&wrapped, "another")).is_wrong_key());
+    }
 }
 
 #[test]

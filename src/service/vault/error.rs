@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-use crate::net::{NetError, NetFailure};
+use super::redirect::RedirectError;
+use crate::net::{NetError, NetFailure, Pem};
 use crate::service::{ErrorKind, ServiceError};
 
 /// A failure of Vault, or on the way there. No variant holds a token or a part of an answer.
@@ -16,12 +17,22 @@ pub enum VaultError {
     Net(#[from] NetError),
     #[error("cannot read {}: {source}", path.display())]
     SecretFile { path: PathBuf, source: io::Error },
-    #[error("{}", refusal.told(host, path))]
+    #[error("{}", refusal.told(host, namespace, path))]
     Refused {
         host: String,
+        /// The namespace that was named, or nothing.
+        namespace: String,
         /// The path below `v1/`.
         path: String,
         refusal: Refusal,
+    },
+    #[error("Vault at {host} redirects{to} (status {status}), which is not followed: {error}")]
+    NotFollowed {
+        host: String,
+        /// ` to ` and a scheme and host, or nothing.
+        to: String,
+        status: u16,
+        error: RedirectError,
     },
 }
 
@@ -40,7 +51,17 @@ pub enum Refusal {
     NoSuchMount,
     NotFound,
     CasMismatch,
+    /// Transit has no key of this name.
+    NoSuchKey,
+    /// The version of a transit key is below its `min_decryption_version`.
+    VersionTooOld,
+    /// The transit key is of a type that cannot wrap: without authentication, or for signatures.
+    KeyOfOtherType,
     Busy,
+    /// A standby that has not got what is asked for yet; the HTTP status.
+    Behind(u16),
+    /// The cluster is one for disaster recovery.
+    Secondary,
     /// Vault or something before it fails; the HTTP status.
     Fails(u16),
     /// Something else is wrong with the request; the HTTP status, and why, where Vault said
@@ -52,28 +73,50 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    fn told(&self, host: &str, path: &str) -> String {
+    fn told(&self, host: &str, namespace: &str, path: &str) -> String {
+        let vault = match namespace {
+            "" => format!("Vault at {host}"),
+            namespace => format!("Vault at {host}, namespace {},", namespace.escape_debug()),
+        };
         match self {
-            Refusal::Sealed => format!("Vault at {host} is sealed"),
-            Refusal::Forbidden => format!("Vault at {host} does not allow {path}"),
-            Refusal::TokenInvalid => {
-                format!("Vault at {host} does not take the token: it has expired or was revoked")
+            Refusal::Sealed => format!("{vault} is sealed"),
+            Refusal::Forbidden => format!("{vault} does not allow {path}"),
+            Refusal::TokenInvalid if namespace.is_empty() => {
+                format!("{vault} does not take the token: it has expired or was revoked")
             }
+            Refusal::TokenInvalid => format!(
+                "{vault} does not take the token: it is of another namespace, or has expired or was revoked"
+            ),
             Refusal::NoToken => format!(
-                "there is no token for Vault at {host}: keyroll-token is not set, and neither is the environment variable \
+                "there is no token for {vault}: keyroll-token is not set, and neither is the environment variable \
                  VAULT_TOKEN"
             ),
             Refusal::Login(login, status) => {
-                format!("Vault at {host} refused the {login} login at {path} (status {status})")
+                format!("{vault} refused the {login} login at {path} (status {status})")
             }
-            Refusal::NoSuchMount => format!("Vault at {host} has no secrets engine at {path}"),
-            Refusal::NotFound => format!("Vault at {host} has nothing at {path}"),
+            Refusal::NoSuchMount => format!("{vault} has no secrets engine at {path}"),
+            Refusal::NotFound => format!("{vault} has nothing at {path}"),
             Refusal::CasMismatch => format!("{path} at {host} was changed by someone else at the same time"),
-            Refusal::Busy => format!("Vault at {host} is asked too often (status 429)"),
-            Refusal::Fails(status) => format!("Vault at {host} fails (status {status})"),
-            Refusal::Other(status, "") => format!("Vault at {host} refuses {path} (status {status})"),
+            Refusal::NoSuchKey => format!("{vault} has no key at {path}"),
+            Refusal::VersionTooOld => format!(
+                "{vault} refuses {path}: the version of the key that wrapped it is older than its min_decryption_version"
+            ),
+            Refusal::KeyOfOtherType => {
+                format!(
+                    "{vault} refuses {path}: the key is of a type that cannot wrap (no AES-GCM or ChaCha20-Poly1305)"
+                )
+            }
+            Refusal::Busy => format!("{vault} is asked too often (status 429)"),
+            Refusal::Behind(status) => {
+                format!("{vault} is a standby that cannot answer this yet (status {status})")
+            }
+            Refusal::Secondary => {
+                format!("{vault} is a secondary for disaster recovery, which answers no requests")
+            }
+            Refusal::Fails(status) => format!("{vault} fails (status {status})"),
+            Refusal::Other(status, "") => format!("{vault} refuses {path} (status {status})"),
             Refusal::Other(status, reason) => {
-                format!("Vault at {host} refuses {path} (status {status}): {reason}")
+                format!("{vault} refuses {path} (status {status}): {reason}")
             }
             Refusal::BadAnswer(line, column) => {
                 format!("{host} gave an answer to {path} that is not Vault's (line {line}, column {column})")
@@ -81,14 +124,27 @@ impl Refusal {
         }
     }
 
-    fn hint(&self, host: &str, path: &str) -> String {
+    fn hint(&self, host: &str, namespace: &str, path: &str) -> String {
         let hint = match self {
             Refusal::Sealed => {
                 "unseal it (`vault operator unseal`); keys that the server holds go on working"
             }
             Refusal::Forbidden => {
                 let (rule, capability) = rule_of(path);
-                return format!("add to the policy: path \"{rule}\" {{ capabilities = [{capability}] }}");
+                let mut hint =
+                    format!("add to the policy: path \"{rule}\" {{ capabilities = [{capability}] }}");
+                if !namespace.is_empty() {
+                    hint += ", in the namespace of ‹vault_namespace›, if that is the right one";
+                }
+                // Vault asks for the right to create where it would have to.
+                if path.contains("/encrypt/") {
+                    hint += "; if that is there, the key is not: check ‹master_key›";
+                }
+                return hint;
+            }
+            Refusal::TokenInvalid if !namespace.is_empty() => {
+                "check ‹vault_namespace›: a token counts in its own namespace and those below; and set ‹token› to a valid \
+                 one, best as FILE:path, which is read anew"
             }
             Refusal::TokenInvalid => {
                 "set ‹token› to a valid token, best as FILE:path, which is read anew, or let the server log in \
@@ -99,9 +155,34 @@ impl Refusal {
             Refusal::NoSuchMount => {
                 "check the path in the URL and ‹vault_namespace›; `vault secrets list` shows what there is"
             }
-            Refusal::NotFound => "check the path",
+            Refusal::NotFound => "check the path in the URL and ‹vault_namespace›",
             Refusal::CasMismatch => "try again",
+            Refusal::NoSuchKey => {
+                let (mount, _) = transit_key_of(path);
+                return format!(
+                    "check ‹master_key› and ‹vault_namespace› (`vault list {mount}/keys` shows the keys); one that was deleted \
+                     comes back with a snapshot of Vault alone"
+                );
+            }
+            Refusal::VersionTooOld => {
+                let (mount, key) = transit_key_of(path);
+                return format!(
+                    "`vault write {mount}/keys/{key}/config min_decryption_version=1` has all versions decrypt"
+                );
+            }
+            Refusal::KeyOfOtherType => {
+                let (mount, _) = transit_key_of(path);
+                return format!(
+                    "name another key in ‹master_key›: `vault write -f {mount}/keys/NAME type=aes256-gcm96` makes one"
+                );
+            }
             Refusal::Busy => "try again later, or raise its rate limit",
+            Refusal::Behind(_) => {
+                "it was asked ‹max_retries› times more; see how far it is behind the active node"
+            }
+            Refusal::Secondary => {
+                "name the primary cluster in the address (‹vault_url› or ‹master_key›), or promote this one"
+            }
             Refusal::Fails(_) => "look into Vault's log",
             Refusal::Other(..) => "look into Vault's audit log",
             Refusal::BadAnswer(..) => return format!("check that {host} is Vault and not something else"),
@@ -127,8 +208,9 @@ impl VaultError {
     /// Whether the request surely changed nothing.
     pub(super) fn had_no_effect(&self) -> bool {
         match self {
-            VaultError::Net(error) => matches!(error.failure(), Some(NetFailure::Unreachable(_))),
-            error => error.is(Refusal::Busy),
+            VaultError::Net(error) => error.had_no_effect(),
+            VaultError::NotFollowed { .. } => true,
+            error => matches!(error.refusal(), Some(Refusal::Busy | Refusal::Behind(_))),
         }
     }
 
@@ -150,24 +232,64 @@ impl ServiceError for VaultError {
     fn is_retryable(&self) -> bool {
         match self {
             VaultError::Net(error) => error.is_retryable(),
-            error => matches!(error.refusal(), Some(Refusal::Busy | Refusal::Fails(_))),
+            VaultError::NotFollowed { error, .. } => error.is_retryable(),
+            error => matches!(
+                error.refusal(),
+                Some(Refusal::Busy | Refusal::Behind(_) | Refusal::Fails(_))
+            ),
         }
     }
 
     fn hint(&self) -> String {
         match self {
-            VaultError::Net(error) => match error.failure() {
-                Some(NetFailure::Tls(_)) => format!("{}: ‹vault_ca› names its file", error.hint()),
-                Some(NetFailure::PlainHttp) => {
-                    "use https, or set ‹vault_allow_http›: anyone on the network can read the keys then"
-                        .into()
-                }
-                _ => error.hint(),
-            },
+            VaultError::Net(error) => net_hint(error),
+            VaultError::NotFollowed { error, .. } => error.hint().into(),
             VaultError::SecretFile { .. } => "check the path and that the server's user may read it".into(),
-            VaultError::Refused { host, path, refusal } => refusal.hint(host, path),
+            VaultError::Refused {
+                host,
+                namespace,
+                path,
+                refusal,
+            } => refusal.hint(host, namespace, path),
         }
     }
+}
+
+/// What helps on the way to Vault, with the settings that say it.
+fn net_hint(error: &NetError) -> String {
+    let hint = error.hint();
+    if let NetError::BadPem { pem, .. } = error {
+        return match pem {
+            Pem::Authorities => format!("{hint}; ‹vault_ca› names it"),
+            Pem::Certificate => format!("{hint}; ‹vault_client_cert› names it"),
+            Pem::Key => format!("{hint}; ‹vault_client_key› names it"),
+        };
+    }
+    match error.failure() {
+        Some(NetFailure::Tls(_) | NetFailure::UnfitCertificate(_)) => {
+            format!("{hint}: ‹vault_ca› names its file")
+        }
+        Some(NetFailure::ClientCertificate(_)) => {
+            format!("{hint}: ‹vault_client_cert› and ‹vault_client_key› name their files")
+        }
+        Some(NetFailure::PlainHttp) => {
+            "use https, or set ‹vault_allow_http›: anyone on the network can read the keys then".into()
+        }
+        Some(NetFailure::SpeaksTls) => "write https:// into the address (‹vault_url› or ‹master_key›)".into(),
+        Some(NetFailure::SpeaksNoTls) => {
+            format!(
+                "{hint}; the address is ‹vault_url› or ‹master_key›, and http:// in it is for this machine alone"
+            )
+        }
+        _ => hint,
+    }
+}
+
+/// Mount and name of the key in `MOUNT/VERB/KEY` or `MOUNT/keys/KEY/rotate`.
+fn transit_key_of(path: &str) -> (&str, &str) {
+    let path = path.strip_suffix("/rotate").unwrap_or(path);
+    let (above, key) = path.rsplit_once('/').unwrap_or(("", path));
+    (above.rsplit_once('/').map_or(above, |(mount, _)| mount), key)
 }
 
 /// The rule that a path needs in a policy.

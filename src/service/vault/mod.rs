@@ -7,6 +7,7 @@
 pub(crate) mod config;
 pub(crate) mod error;
 mod login;
+mod redirect;
 
 use std::cell::Cell;
 use std::sync::PoisonError;
@@ -18,6 +19,7 @@ use serde::de::DeserializeOwned;
 pub use config::{Login, VaultAccess, VaultConfig};
 pub use error::{Refusal, VaultError};
 use login::VaultToken;
+pub use redirect::RedirectError;
 
 use crate::cancel::{Mutex, MutexGuard};
 use crate::durable::SecretSource;
@@ -52,19 +54,25 @@ enum Repeat {
     NotBlindly,
 }
 
-/// What Vault says with status 400, and what we say then: its own words may quote the request.
-const KNOWN_REASONS: [(&str, &str); 5] = [
-    (
-        "disallowed by policy (too old)",
-        "its version is older than the key's min_decryption_version",
-    ),
-    ("encryption key not found", "there is no such key"),
-    ("no such key", "there is no such key"),
+/// What Vault says with status 400, and what that comes to: its own words may quote the request.
+const KNOWN_REASONS: [(&str, Refusal); 8] = [
+    ("check-and-set", Refusal::CasMismatch),
+    ("replication DR secondary mode", Refusal::Secondary),
+    ("disallowed by policy (too old)", Refusal::VersionTooOld),
+    ("key not found", Refusal::NoSuchKey),
+    ("for non-AEAD cipher suite", Refusal::KeyOfOtherType),
+    ("does not support encryption", Refusal::KeyOfOtherType),
     (
         "message authentication failed",
-        "it was made by another key or for another keystore, or was changed",
+        Refusal::Other(
+            400,
+            "it was made by another key or for another keystore, or was changed",
+        ),
     ),
-    ("version is too new", "its version is newer than any of the key"),
+    (
+        "version is too new",
+        Refusal::Other(400, "its version is newer than any of the key"),
+    ),
 ];
 
 /// An answer with status 200 or 204, or with 404 and data.
@@ -100,6 +108,7 @@ impl Answer {
     fn whole<T: DeserializeOwned>(&self) -> Result<T, VaultError> {
         serde_json::from_slice(self.response.body()).map_err(|error| VaultError::Refused {
             host: self.host.clone(),
+            namespace: String::new(),
             path: self.path.clone(),
             // Serde's words for a value of the wrong type quote it.
             refusal: Refusal::BadAnswer(error.line(), error.column()),
@@ -118,6 +127,7 @@ impl VaultClient {
         let options = HttpOptions {
             tls: access.tls.clone(),
             plain_http: access.plain_http,
+            proxies: access.proxies.clone(),
             // Each request has a deadline of its own, which may be set anew.
             connect_timeout: Duration::MAX,
             ..HttpOptions::default()
@@ -248,10 +258,8 @@ impl VaultClient {
         retry(
             deadline,
             || {
-                let request = self.request(method, path, body, token)?;
                 let deadline = Deadline::after(deadline.remaining().min(self.policy().timeout));
-                let response = self.http.send(request, deadline)?;
-                self.classify(path, response)
+                self.ask(method, path, body, token, deadline)
             },
             |error| {
                 let is_worth_it = match repeat {
@@ -266,14 +274,39 @@ impl VaultClient {
         )
     }
 
-    fn request(
+    /// Sends it to the configured address, and on to where a standby says that the active node is.
+    fn ask(
         &self,
         method: &Method,
         path: &str,
         body: &[u8],
         token: Option<&SecretBytes>,
-    ) -> Result<Request, VaultError> {
-        let url: Url = self.config.address.with_path(&format!("/v1/{path}"))?;
+        deadline: Deadline,
+    ) -> Result<Answer, VaultError> {
+        let mut url = self.config.address.with_path(&format!("/v1/{path}"))?;
+        let mut followed = 0;
+        loop {
+            let request = self.request(method, url.clone(), body, token);
+            let response = self.http.send(request, deadline)?;
+            if !redirect::is_redirect(response.status) {
+                return self.classify(&url, path, response);
+            }
+            let location = response.header("location");
+            let next = match followed == redirect::MOST {
+                true => Err(RedirectError::TooMany),
+                false => redirect::follow(&url, response.status, location, self.config.access.plain_http),
+            };
+            url = next.map_err(|error| VaultError::NotFollowed {
+                host: url.authority().to_owned(),
+                to: redirect::shown(location),
+                status: response.status,
+                error,
+            })?;
+            followed += 1;
+        }
+    }
+
+    fn request(&self, method: &Method, url: Url, body: &[u8], token: Option<&SecretBytes>) -> Request {
         let mut request = Request::new(method.clone(), url).header("X-Vault-Request", b"true");
         if let Some(token) = token {
             request = request.header("X-Vault-Token", token.expose());
@@ -286,11 +319,11 @@ impl VaultClient {
                 .header("Content-Type", b"application/json")
                 .body(SecretBytes::copy_of(body));
         }
-        Ok(request)
+        request
     }
 
     /// What the status says. The texts of Vault are looked at for known words and never passed on.
-    fn classify(&self, path: &str, response: Response) -> Result<Answer, VaultError> {
+    fn classify(&self, url: &Url, path: &str, response: Response) -> Result<Answer, VaultError> {
         let status = response.status;
         let says = |words: &[u8]| response.body().windows(words.len()).any(|window| window == words);
         let refusal = match status {
@@ -298,29 +331,38 @@ impl VaultClient {
             404 if says(b"\"data\"") => None,
             404 if says(b"no handler for route") => Some(Refusal::NoSuchMount),
             404 => Some(Refusal::NotFound),
-            400 if says(b"check-and-set") => Some(Refusal::CasMismatch),
             403 => Some(Refusal::Forbidden),
+            412 | 473 => Some(Refusal::Behind(status)),
             429 => Some(Refusal::Busy),
+            472 => Some(Refusal::Secondary),
             503 if says(b"sealed") => Some(Refusal::Sealed),
             500.. => Some(Refusal::Fails(status)),
-            _ => {
-                let known = KNOWN_REASONS.iter().find(|(words, _)| says(words.as_bytes()));
-                Some(Refusal::Other(status, known.map_or("", |(_, reason)| *reason)))
+            400 => {
+                let mut known = KNOWN_REASONS.iter();
+                let known = known.find(|(words, _)| says(words.as_bytes()));
+                Some(known.map_or(Refusal::Other(400, ""), |(_, refusal)| *refusal))
             }
+            _ => Some(Refusal::Other(status, "")),
         };
         match refusal {
-            Some(refusal) => Err(self.refused(path, refusal)),
+            Some(refusal) => Err(self.refused_at(url, path, refusal)),
             None => Ok(Answer {
                 response,
-                host: self.host().to_owned(),
+                host: url.authority().to_owned(),
                 path: path.to_owned(),
             }),
         }
     }
 
-    fn refused(&self, path: &str, refusal: Refusal) -> VaultError {
+    /// The error of a request to the configured address.
+    pub(crate) fn refused(&self, path: &str, refusal: Refusal) -> VaultError {
+        self.refused_at(&self.config.address, path, refusal)
+    }
+
+    fn refused_at(&self, url: &Url, path: &str, refusal: Refusal) -> VaultError {
         VaultError::Refused {
-            host: self.host().to_owned(),
+            host: url.authority().to_owned(),
+            namespace: self.config.access.namespace.clone(),
             path: path.to_owned(),
             refusal,
         }

@@ -161,6 +161,15 @@ impl KvClient {
         format!("Vault KV {} at {}", self.path, self.vault.host())
     }
 
+    /// The error where there is none.
+    pub(super) fn no_keys(&self) -> KvError {
+        KvError::NoKeys {
+            store: self.describe(),
+            path: self.path.clone(),
+            namespace: self.vault.access().namespace.clone(),
+        }
+    }
+
     /// The ids of all keys: the secrets whose names are numbers as one writes them.
     pub(super) fn ids(&self) -> Result<Vec<u32>, KvError> {
         let folder = self.folder()?;

@@ -51,7 +51,8 @@ pub fn parse_url(text: &str) -> Result<(Url, String), KvError> {
     }
     let url = Url::parse(text).map_err(|error| KvError::Vault(error.into()))?;
     if url.query().is_some() {
-        return Err(KvError::NoSecretName { url: shown });
+        let url = shown.split('?').next().unwrap_or_default().to_owned();
+        return Err(KvError::Query { url });
     }
     Ok((url, path.to_owned()))
 }
@@ -99,6 +100,11 @@ mod tests {
             let error = parse_url(text).unwrap_err().to_string();
             assert!(error.contains(words), "{error}");
         }
+        let query = parse_url("https://vault:8200/v1/secret?token=s3cr3t").unwrap_err();
+        assert_eq!(
+            query.to_string(),
+            "Supplied URL has a query, which names no keys, after \"https://vault:8200/v1/secret\""
+        );
         assert!(parse_url("vault:8200/v1/secret").is_err());
         assert!(
             !parse_url("https://root:s3cr3t@vault/x")

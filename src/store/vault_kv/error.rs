@@ -25,6 +25,12 @@ pub enum KvError {
     #[error("Supplied URL does not contain a secret name: \"{url}\"")]
     NoSecretName { url: String },
 
+    #[error("Supplied URL has a query, which names no keys, after \"{url}\"")]
+    Query {
+        /// Without the query, which may hold anything.
+        url: String,
+    },
+
     /// Versions are what this store is about, and the engine has none.
     #[error("Key-value storage must be version number 2 or later")]
     KvVersion1 {
@@ -35,8 +41,17 @@ pub enum KvError {
     #[error(transparent)]
     Vault(#[from] VaultError),
 
-    #[error("there is no key in {store}: no secret there is named by a number")]
-    NoKeys { store: String },
+    #[error(
+        "there is no key in {store}{}: no secret there is named by a number",
+        in_namespace(namespace)
+    )]
+    NoKeys {
+        store: String,
+        /// What follows `/v1/` in the URL.
+        path: String,
+        /// The namespace that was named, or nothing.
+        namespace: String,
+    },
 
     #[error("the secret {path} at {host} is no key: {reason}")]
     NotAKey {
@@ -89,13 +104,12 @@ impl KvError {
             KvError::NoPrefix { .. } | KvError::NoHost { .. } | KvError::NoSecretName { .. } => {
                 "set ‹vault_url› to https://HOST:PORT/v1/MOUNT".into()
             }
+            KvError::Query { .. } => "leave the ? and what follows it out of ‹vault_url›".into(),
             KvError::KvVersion1 { mount } => {
                 format!("`vault kv enable-versioning {mount}/` turns it into version 2")
             }
             KvError::Vault(error) => error.hint(),
-            KvError::NoKeys { .. } => {
-                "`vault kv put MOUNT/1 data=$(openssl rand -hex 32)` makes key 1".into()
-            }
+            KvError::NoKeys { path, namespace, .. } => no_keys_hint(path, namespace),
             KvError::NotAKey { .. } => {
                 "its field data holds 32, 48 or 64 hex digits and nothing else; other secrets belong elsewhere".into()
             }
@@ -117,4 +131,30 @@ impl KvError {
             KvError::NotReadBack { .. } => "look into Vault's audit log for who else writes there".into(),
         }
     }
+}
+
+fn in_namespace(namespace: &str) -> String {
+    match namespace {
+        "" => String::new(),
+        namespace => format!(", namespace {}", namespace.escape_debug()),
+    }
+}
+
+/// Where keys may be instead comes first: a new key 1 beside data that is encrypted reads none of
+/// it.
+fn no_keys_hint(path: &str, namespace: &str) -> String {
+    let mut folders = path.split('/').skip(1);
+    if let Some(part) = folders.find(|folder| ["data", "metadata"].contains(folder)) {
+        return format!(
+            "leave /{part} out of ‹vault_url›: it is a part of requests, which is added to the mount and its folder by itself"
+        );
+    }
+    let also = match namespace {
+        "" => "",
+        _ => ", and ‹vault_namespace› their namespace",
+    };
+    format!(
+        "see that ‹vault_url› names the mount and folder of the keys (`vault kv list MOUNT` shows what is there){also}. \
+         Only where no data was ever encrypted, `vault kv put MOUNT/1 data=$(openssl rand -hex 32)` makes key 1"
+    )
 }

@@ -54,11 +54,12 @@ impl KeyStore for VaultKv {
     fn load(&self) -> Result<Loaded, StoreError> {
         let loaded = self.load_keys(&self.client.ids()?)?;
         if loaded.keys.is_empty() {
-            let store = self.describe();
             let is_gone = |warning: &Warning| matches!(warning, Warning::VersionGone { .. });
             return Err(match loaded.warnings.iter().any(is_gone) {
-                true => KvError::NothingLeft { store },
-                false => KvError::NoKeys { store },
+                true => KvError::NothingLeft {
+                    store: self.describe(),
+                },
+                false => self.client.no_keys(),
             }
             .into());
         }

@@ -3,7 +3,7 @@
 
 use super::{KvError, MOST_AT_ONCE, VaultKv};
 use crate::keys::{KeyName, KeySet, LAST_VERSION, NewVersions};
-use crate::service::vault::{Refusal, VaultError};
+use crate::service::vault::Refusal;
 use crate::store::new_keys::{latest_of, random_key};
 use crate::store::{KeyStore, KeysAdded, Rotate, StoreError};
 
@@ -55,12 +55,10 @@ impl VaultKv {
     }
 
     fn part(&self, id: u32, before: &KeySet, new: NewVersions<'_>) -> Result<Part, StoreError> {
-        let metadata = self.client.metadata(id)?.ok_or_else(|| {
-            KvError::from(VaultError::Refused {
-                host: self.client.vault.host().into(),
-                path: id.to_string(),
-                refusal: Refusal::NotFound,
-            })
+        let metadata = self.client.metadata(id)?;
+        let metadata = metadata.ok_or_else(|| {
+            let vault = &self.client.vault;
+            KvError::from(vault.refused(&id.to_string(), Refusal::NotFound))
         })?;
         let current = metadata.current_version;
         let step = new.step.get();

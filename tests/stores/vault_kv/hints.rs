@@ -80,6 +80,20 @@ fn a_url_is_as_the_hint_shows_it() {
 }
 
 #[test]
+fn what_follows_a_question_mark_is_left_out() {
+    let url = "https://vault:8200/v1/keys?version=1";
+    let Err(error @ KvError::Query { .. }) = parse_url(url) else {
+        panic!("{url} is accepted")
+    };
+    assert!(
+        error.hint().starts_with("leave the ? and what follows it out"),
+        "{}",
+        error.hint()
+    );
+    parse_url(url.split('?').next().unwrap()).unwrap();
+}
+
+#[test]
 fn an_engine_of_version_1_becomes_one_of_version_2() {
     let bao = Bao::shared();
     let mount = bao.mount(&json!({"type": "kv", "options": {"version": "1"}}));
@@ -105,7 +119,10 @@ fn the_first_key_is_made_as_the_hint_says() {
     let mount = bao.kv();
     let error = store(bao, &mount).load().unwrap_err();
     assert!(is(&error, |e| matches!(e, KvError::NoKeys { .. })), "{error}");
+    // Something is there, though no key.
+    bao.put(&mount, "other", "no key");
     run(bao, &error.hint(), 0, &[("MOUNT", &mount)]);
+    run(bao, &error.hint(), 1, &[("MOUNT", &mount)]);
     assert_eq!(names(&store(bao, &mount).load().unwrap().keys), [(1, 1)]);
 }
 

@@ -43,7 +43,7 @@ variants! {
         Older GrewApart Foreign OthersUnderOneName CannotSeal
     ];
     KvError: OF_VAULT, of_vault, [
-        NoPrefix NoHost NoSecretName KvVersion1 Vault NoKeys NotAKey NothingLeft WouldLose StepTooLarge NumbersTaken NotReadBack
+        NoPrefix NoHost NoSecretName Query KvVersion1 Vault NoKeys NotAKey NothingLeft WouldLose StepTooLarge NumbersTaken NotReadBack
     ];
     PluginError: OF_PLUGIN, of_plugin, [
         KeyStore Mark NotMarked Settings ByStatement SaveTo SaveUnder SaveOver NotAKeyId KeyInUse DataUnseen StatementKilled
