@@ -8,8 +8,8 @@ export KEYROLL_BIN := $(abspath $(TARGET_DIR)/release/keyroll)
 
 PACKAGE_BUILD := $(TARGET_DIR)/cmake
 
-.PHONY: help demo picture test build packages test-packages test-matrix portable lint deny unit mtr kills moves decoder attacks soak crowd mutants bench \
-        bench-server aarch64 miri asan fuzz deb test-install test-deb server-tree sbom reproducible clean
+.PHONY: help demo picture test build packages test-packages test-matrix portable lint deny unit mtr kills moves decoder attacks \
+        peer-suites peer-suites-part peer-suites-record soak crowd mutants bench bench-server aarch64 miri asan fuzz deb test-install test-deb server-tree sbom reproducible clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */  make \1\t/' | expand -t 20
@@ -20,7 +20,7 @@ demo: packages build ## start a private encrypted server, rotate its key, kill i
 picture: packages build ## record the demo as docs/demo.svg, the README's picture
 	scripts/record_demo.py
 
-test: test-packages lint deny unit build mtr kills moves decoder attacks ## everything below
+test: test-packages lint deny unit build mtr kills moves decoder attacks peer-suites-part ## everything below
 
 build: ## target/release/libkeyroll.so and target/release/keyroll
 	$(CARGO) build --release --locked
@@ -70,6 +70,15 @@ decoder: build ## a second implementation, from the documents alone, reads what 
 
 attacks: build ## the known attacks on page ciphers, without a key, on real servers: what each cipher gives away; under two minutes
 	tests/attacks/run.py
+
+peer-suites: build ## MariaDB's own tests of file_key_management and hashicorp_key_management, with keyroll in their place
+	tests/peer_suites/run.py
+
+peer-suites-part: build ## those of each kind that are soon done
+	tests/peer_suites/run.py --part
+
+peer-suites-record: ## the same with the stock plugins: writes the list of those that pass
+	tests/peer_suites/run.py --record
 
 soak: test-packages build ## 1,000 such kills, after a proof that losses are found; most of an hour (STORE=key-file for that)
 	tests/soak/prove.sh
