@@ -36,16 +36,14 @@ pub fn parse_url(text: &str) -> Result<(Url, String), KvError> {
     let shown = text.rsplit_once('@').map_or(text, |(_, rest)| rest);
     let shown = shown.escape_debug().to_string();
     let after_scheme = text.split_once("://").map_or(text, |(_, rest)| rest);
-    let Some((host, path)) = after_scheme.split_once('/') else {
-        return Err(KvError::NoPrefix { url: shown });
-    };
+    let (host, path) = after_scheme.split_once('/').unwrap_or((after_scheme, ""));
     if host.is_empty() || host.starts_with(':') {
         return Err(KvError::NoHost { url: shown });
     }
-    let Some(path) = path.strip_prefix("v1/") else {
-        return Err(KvError::NoPrefix { url: shown });
+    let path = match path.trim_start_matches('/').strip_prefix("v1") {
+        Some(rest) if rest.is_empty() || rest.starts_with('/') => rest.trim_matches('/'),
+        _ => return Err(KvError::NoPrefix { url: shown }),
     };
-    let path = path.trim_matches('/');
     if path.is_empty() {
         return Err(KvError::NoSecretName { url: shown });
     }
@@ -67,6 +65,7 @@ mod tests {
             ("https://vault:8200/v1/secret", "vault:8200", "secret"),
             ("https://vault:8200/v1/secret/", "vault:8200", "secret"),
             ("http://127.0.0.1:8200/v1/a/b/c/", "127.0.0.1:8200", "a/b/c"),
+            ("http://127.0.0.1:8200//v1//bug///", "127.0.0.1:8200", "bug"),
         ] {
             let (url, found) = parse_url(text).unwrap();
             assert_eq!((url.authority(), found.as_str()), (authority, path));
@@ -95,6 +94,26 @@ mod tests {
             (
                 "https://vault:8200/v1/",
                 "Supplied URL does not contain a secret name: \"https://vault:8200/v1/\"",
+            ),
+            (
+                "https://",
+                "Supplied URL does not contain a hostname: \"https://\"",
+            ),
+            (
+                "vault",
+                "the path inside the URL must start with the \"/v1/\" prefix",
+            ),
+            (
+                "https://vault/v1b",
+                "the path inside the URL must start with the \"/v1/\" prefix",
+            ),
+            (
+                "https://vault/v1",
+                "Supplied URL does not contain a secret name: \"https://vault/v1\"",
+            ),
+            (
+                "vault///v1/",
+                "Supplied URL does not contain a secret name: \"vault///v1/\"",
             ),
         ] {
             let error = parse_url(text).unwrap_err().to_string();
