@@ -7,6 +7,7 @@ use std::process::{Command, Output};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use test_support::forward_proxy::{ForwardProxy, Manner};
 use test_support::openbao::Bao;
 
 const KEY: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
@@ -57,6 +58,11 @@ impl Host {
     }
 
     fn run(&self, arguments: &str) -> Output {
+        self.run_with(&[], arguments)
+    }
+
+    /// With these variables in its environment.
+    fn run_with(&self, variables: &[(&str, &str)], arguments: &str) -> Output {
         let mut words = arguments.split(' ');
         Command::new(env!("CARGO_BIN_EXE_keyroll"))
             .arg(words.next().unwrap())
@@ -65,6 +71,7 @@ impl Host {
             .current_dir(self.folder.path())
             .env_clear()
             .env("PATH", "/usr/bin:/bin:/usr/sbin")
+            .envs(variables.iter().copied())
             .output()
             .unwrap()
     }
@@ -104,6 +111,48 @@ fn mount_with_a_key(bao: &Bao) -> String {
 
 fn all_rights(mount: &str) -> String {
     format!(r#"path "{mount}/*" {{ capabilities = ["list", "read", "create", "update"] }}"#)
+}
+
+#[test]
+fn vault_is_asked_by_the_proxy_of_the_environment() {
+    let bao = Bao::shared();
+    let mount = mount_with_a_key(bao);
+    let proxy = ForwardProxy::start(Manner::Wants("dTpzM2NyM3Q="), &[("vault.test:8200", bao.port)]);
+    let mut host = Host::new(&[
+        format!("keyroll_vault_url=https://vault.test:8200/v1/{mount}"),
+        ca(bao),
+        "keyroll_max_retries=0".into(),
+    ]);
+    let token = host.write("apart/token", &bao.root_token);
+    host.set(&[format!("keyroll_token={token}")]);
+    let url = proxy.url("u:s3cr3t@");
+    let listed = host.run_with(&[("https_proxy", &url)], "list --json");
+    assert!(listed.status.success(), "{listed:?}");
+    assert_eq!(proxy.asked(), ["CONNECT vault.test:8200 HTTP/1.1"]);
+    for (variables, words) in [
+        (
+            vec![("https_proxy", proxy.url("u:s3cr3t2@"))],
+            "of https_proxy does not lead to vault.test:8200: status 407",
+        ),
+        (
+            vec![("HTTPS_PROXY", "socks5://u:s3cr3t@127.0.0.1".into())],
+            "variable HTTPS_PROXY names cannot be used",
+        ),
+        (
+            vec![("all_proxy", url.clone()), ("no_proxy", ".test".into())],
+            "there is no such host",
+        ),
+        (vec![], "there is no such host"),
+    ] {
+        let variables: Vec<(&str, &str)> = variables
+            .iter()
+            .map(|(name, value)| (*name, value.as_str()))
+            .collect();
+        let refused = host.run_with(&variables, "list");
+        let said = String::from_utf8(refused.stderr).unwrap();
+        assert_eq!(refused.status.code(), Some(2), "{said}");
+        assert!(said.contains(words) && !said.contains("s3cr3t"), "{said}");
+    }
 }
 
 #[test]
