@@ -29,36 +29,6 @@ fn the_version_of_the_key_is_recorded() {
     );
 }
 
-/// Runs the nth command between backquotes of a hint, with the words in capitals that a user replaces.
-fn run(hint: &str, nth: usize, words: &[(&str, &str)]) -> String {
-    let bao = Bao::shared();
-    let tools = tempfile::tempdir().unwrap();
-    let client = std::fs::canonicalize(test_support::openbao::program()).unwrap();
-    std::os::unix::fs::symlink(client, tools.path().join("vault")).unwrap();
-    let mut command = hint.split('`').nth(nth * 2 + 1).unwrap().to_owned();
-    for (word, is) in words {
-        assert!(command.contains(word), "{word} is not in: {command}");
-        command = command.replace(word, is);
-    }
-    let mut shell = std::process::Command::new("sh");
-    for prefix in ["VAULT", "BAO"] {
-        shell
-            .env(
-                format!("{prefix}_ADDR"),
-                format!("https://127.0.0.1:{}", bao.port),
-            )
-            .env(format!("{prefix}_TOKEN"), &bao.root_token)
-            .env(format!("{prefix}_CACERT"), bao.path("ca.pem"));
-    }
-    let output = shell
-        .args(["-c", &command])
-        .env("PATH", format!("{}:/usr/bin:/bin", tools.path().display()))
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{command}: {output:?}");
-    String::from_utf8(output.stdout).unwrap()
-}
-
 /// Mount and key of a place, apart.
 fn mount_and_key(place: &Place) -> (String, String) {
     let name = name(place);
@@ -77,7 +47,7 @@ fn a_version_that_vault_no_longer_decrypts_with_is_told_and_comes_back() {
     let error = refused(place.open().unwrap(&wrapped, KEYSTORE));
     assert!(error.to_string().contains("min_decryption_version"), "{error}");
     assert!(!error.is_wrong_key() && !error.is_retryable(), "{error:?}");
-    run(&error.hint(), 0, &[]);
+    bao.run_hint(&error.hint(), 0, &[]);
     let again = place.open().unwrap(&wrapped, KEYSTORE).unwrap();
     assert_eq!(again.expose(), key.expose());
 }
@@ -107,7 +77,7 @@ fn a_key_that_is_not_there_or_was_deleted_is_told_from_a_wrong_one() {
             "{hint}"
         );
         let other = Place::vault_transit();
-        let listed = run(&hint, 0, &[]);
+        let listed = bao.run_hint(&hint, 0, &[]);
         assert!(listed.contains(&mount_and_key(&other).1), "{listed}");
     }
     let new = keyroll::secret::KeystoreKey::random().unwrap();
@@ -144,7 +114,7 @@ fn a_key_of_a_type_that_cannot_wrap_is_told_and_another_one_made() {
             let hint = error.hint();
             assert!(hint.contains("‹master_key›"), "{hint}");
             let new = format!("made-{kind}");
-            run(&hint, 0, &[("NAME", &new)]);
+            bao.run_hint(&hint, 0, &[("NAME", &new)]);
             place.uri = format!("vault-transit:{}", bao.url(&format!("{mount}/{new}")));
             wrap(&*place.open());
             place.uri = format!("vault-transit:{}", bao.url(&format!("{mount}/of-{kind}")));

@@ -1,5 +1,6 @@
 //! Whom the client trusts.
 
+use std::path::Path;
 use std::process::Command;
 
 use keyroll::net::{
@@ -186,19 +187,20 @@ fn files_that_are_no_certificates_are_refused_by_their_names_and_not_quoted() {
     }
 }
 
+/// Runs commands of a shell in this directory.
+fn run_in(directory: &Path, commands: &str) {
+    let mut shell = Command::new("sh");
+    let done = shell.args(["-ec", commands]).current_dir(directory).output();
+    let done = done.unwrap();
+    assert!(done.status.success(), "{commands}: {done:?}");
+}
+
 #[test]
 fn a_file_in_another_form_becomes_pem_as_the_hint_says() {
     let certificates = Certificates::new();
     let directory = certificates.directory.path();
     certificates.of("a", IN_FORCE).write(directory, "a");
-    let run = |command: &str| {
-        let done = Command::new("sh")
-            .args(["-ec", command])
-            .current_dir(directory)
-            .output();
-        let done = done.unwrap();
-        assert!(done.status.success(), "{command}: {done:?}");
-    };
+    let run = |command: &str| run_in(directory, command);
     run("openssl x509 -in ca.pem -outform DER -out ca.der
          openssl x509 -in a.pem -outform DER -out a.der
          openssl pkey -in a.key -outform DER -out key.der
@@ -280,14 +282,7 @@ fn a_file_in_another_form_becomes_pem_as_the_hint_says() {
 fn a_server_whose_certificate_does_not_do_gets_one_as_the_hint_says() {
     let certificates = Certificates::new();
     let directory = certificates.directory.path();
-    let openssl = |command: &str| {
-        let done = Command::new("sh")
-            .args(["-ec", command])
-            .current_dir(directory)
-            .output();
-        let done = done.unwrap();
-        assert!(done.status.success(), "{command}: {done:?}");
-    };
+    let openssl = |command: &str| run_in(directory, command);
     // An authority's own, one without names, and one of version 1, as openssl makes them where nothing is said.
     openssl(
         "openssl req -x509 -newkey rsa:2048 -noenc -keyout own.key -subj /CN=localhost -out own.pem

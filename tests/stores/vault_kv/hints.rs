@@ -1,9 +1,6 @@
 //! The hints of keys in Vault, each carried out as it stands there: commands by a shell, with the client that OpenBao brings under
 //! Vault's name.
 
-use std::fs;
-use std::os::unix::fs::symlink;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use keyroll::keys::{HighestVersions, KeyName, NewVersions, VersionStep};
@@ -11,35 +8,8 @@ use keyroll::store::vault_kv::{KvError, VaultKv, parse_url};
 use keyroll::store::{KeyStore, KeysAdded, Rotate, StoreError};
 use serde_json::json;
 
-use test_support::openbao::{Bao, program};
+use test_support::openbao::Bao;
 use test_support::vault_kv::*;
-
-/// Runs the nth command between backquotes, with the words in capitals that a user replaces.
-fn run(bao: &Bao, hint: &str, nth: usize, words: &[(&str, &str)]) {
-    let tools = tempfile::tempdir().unwrap();
-    symlink(fs::canonicalize(program()).unwrap(), tools.path().join("vault")).unwrap();
-    let mut command = hint.split('`').nth(nth * 2 + 1).unwrap().to_owned();
-    for (word, is) in words {
-        assert!(command.contains(word), "{word} is not in: {command}");
-        command = command.replace(word, is);
-    }
-    let mut shell = Command::new("sh");
-    shell.args(["-c", &command]);
-    for prefix in ["VAULT", "BAO"] {
-        shell
-            .env(
-                format!("{prefix}_ADDR"),
-                format!("https://127.0.0.1:{}", bao.port),
-            )
-            .env(format!("{prefix}_TOKEN"), &bao.root_token)
-            .env(format!("{prefix}_CACERT"), bao.path("ca.pem"));
-    }
-    let output = shell
-        .env("PATH", format!("{}:/usr/bin:/bin", tools.path().display()))
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{command}: {output:?}");
-}
 
 fn rotate(store: &VaultKv, seen: &HighestVersions) -> Result<KeysAdded, StoreError> {
     let new = NewVersions {
@@ -100,7 +70,7 @@ fn an_engine_of_version_1_becomes_one_of_version_2() {
     bao.must("POST", &format!("{mount}/1"), &json!({"data": KEY}));
     let error = store(bao, &mount).load().unwrap_err();
     assert!(is(&error, |e| matches!(e, KvError::KvVersion1 { .. })), "{error}");
-    run(bao, &error.hint(), 0, &[]);
+    bao.run_hint(&error.hint(), 0, &[]);
     // The upgrade runs in the background.
     let begun = Instant::now();
     let keys = loop {
@@ -121,8 +91,8 @@ fn the_first_key_is_made_as_the_hint_says() {
     assert!(is(&error, |e| matches!(e, KvError::NoKeys { .. })), "{error}");
     // Something is there, though no key.
     bao.put(&mount, "other", "no key");
-    run(bao, &error.hint(), 0, &[("MOUNT", &mount)]);
-    run(bao, &error.hint(), 1, &[("MOUNT", &mount)]);
+    bao.run_hint(&error.hint(), 0, &[("MOUNT", &mount)]);
+    bao.run_hint(&error.hint(), 1, &[("MOUNT", &mount)]);
     assert_eq!(names(&store(bao, &mount).load().unwrap().keys), [(1, 1)]);
 }
 
@@ -165,7 +135,7 @@ fn what_was_deleted_is_brought_back() {
     );
     for version in ["1", "2"] {
         let words = [("MOUNT", mount.as_str()), ("VERSION", version), ("ID", "1")];
-        run(bao, &error.hint(), 0, &words);
+        bao.run_hint(&error.hint(), 0, &words);
     }
     let now = store(bao, &mount).load().unwrap();
     assert!(now.warnings.is_empty(), "{:?}", now.warnings);
@@ -189,7 +159,7 @@ fn room_for_more_versions_is_made_and_none_is_lost() {
         (0..kept).for_each(|_| bao.put(&mount, 1, KEY));
         let error = rotate(&store(bao, &mount), HighestVersions::NONE).unwrap_err();
         assert!(is(&error, |e| matches!(e, KvError::WouldLose { .. })), "{error}");
-        run(bao, &error.hint(), 0, &[("MOUNT", &mount)]);
+        bao.run_hint(&error.hint(), 0, &[("MOUNT", &mount)]);
         let rotated = rotate(&store(bao, &mount), HighestVersions::NONE).unwrap();
         let all: Vec<_> = (1..=kept + 2).map(|version| (1, version)).collect();
         assert_eq!(names(&rotated.keys), all);
@@ -254,9 +224,9 @@ fn numbers_that_are_taken_are_passed_over() {
     );
     let hint = error.hint();
     assert!(hint.contains("then write 22 versions"), "{hint}");
-    run(bao, &hint, 0, &[("MOUNT", &mount)]);
+    bao.run_hint(&hint, 0, &[("MOUNT", &mount)]);
     for _ in 0..22 {
-        run(bao, &hint, 1, &[("MOUNT", &mount)]);
+        bao.run_hint(&hint, 1, &[("MOUNT", &mount)]);
     }
     let rotated = rotate(&store(bao, &mount), &seen).unwrap();
     assert_eq!(rotated.new, [KeyName { id: 1, version: 27 }]);

@@ -4,6 +4,7 @@
 //! `make test-packages` installs it; KEYROLL_BAO names another one.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
@@ -217,6 +218,35 @@ cluster_addr = "https://127.0.0.1:{cluster}"
             &format!("{mount}/data/{}", id.to_string()),
             &json!({"data": {"data": data}}),
         );
+    }
+
+    /// Runs the nth command between backquotes of a hint, with the words in capitals that a user replaces. The shell has
+    /// OpenBao's client under Vault's name, and is root there. What is printed.
+    pub fn run_hint(&self, hint: &str, nth: usize, words: &[(&str, &str)]) -> String {
+        let mut command = hint.split('`').nth(nth * 2 + 1).unwrap().to_owned();
+        for (word, is) in words {
+            assert!(command.contains(word), "{word} is not in: {command}");
+            command = command.replace(word, is);
+        }
+        let tools = tempfile::tempdir().unwrap();
+        symlink(fs::canonicalize(program()).unwrap(), tools.path().join("vault")).unwrap();
+        let mut shell = Command::new("sh");
+        for prefix in ["VAULT", "BAO"] {
+            shell
+                .env(
+                    format!("{prefix}_ADDR"),
+                    format!("https://127.0.0.1:{}", self.port),
+                )
+                .env(format!("{prefix}_TOKEN"), &self.root_token)
+                .env(format!("{prefix}_CACERT"), self.path("ca.pem"));
+        }
+        let output = shell
+            .args(["-c", &command])
+            .env("PATH", format!("{}:/usr/bin:/bin", tools.path().display()))
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{command}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
     }
 
     /// A token with this policy and these other properties.
