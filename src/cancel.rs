@@ -6,6 +6,8 @@ mod queue;
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -14,6 +16,9 @@ pub use queue::{Queue, Turn};
 
 /// How long a wait goes on without looking.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// The same where other threads work for this one, which alone may ask the server.
+const LOOK_FOR_OTHERS_EVERY: Duration = Duration::from_millis(5);
 
 type IsCancelled = Rc<dyn Fn() -> bool>;
 
@@ -88,6 +93,16 @@ pub fn sleep(duration: Duration) {
             return;
         }
         thread::sleep(slice(Some(left)).unwrap_or(left));
+    }
+}
+
+/// Waits until other threads that work for this one have ended, by a panic, too: each holds a
+/// sender, and nobody sends. `is_given_up` is set once the work of this thread is no longer wanted.
+pub fn wait_for_others(ended: &Receiver<()>, is_given_up: &AtomicBool) {
+    while ended.recv_timeout(LOOK_FOR_OTHERS_EVERY) == Err(RecvTimeoutError::Timeout) {
+        if is_cancelled() {
+            is_given_up.store(true, Ordering::Relaxed);
+        }
     }
 }
 

@@ -5,18 +5,14 @@ use std::io;
 use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::mpsc;
 use std::thread;
-use std::time::Duration;
 
 use crate::cancel;
 use crate::crypto::scrub;
 
 /// Stack for reading, writing and asking for keys, and for wiping it afterwards, in bytes.
 const STACK: usize = 1024 * 1024;
-
-/// How often the calling thread, which alone may, asks the server whether the work is still wanted.
-const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 /// Does `work` in a thread of its own and waits for it; what it leaves of keys on its stack is
 /// wiped. It is cancelled when the work of the calling thread is.
@@ -50,19 +46,14 @@ fn run(work: &mut (dyn FnMut() + Send)) -> io::Result<()> {
                 let _working = working;
                 cancel::while_wanted(is_given_up, || scrub::around(work));
             })?;
-        // Nobody sends: the channel ends with the work, by a panic, too.
-        while ended.recv_timeout(LOOK_EVERY) == Err(RecvTimeoutError::Timeout) {
-            if cancel::is_cancelled() {
-                given_up.store(true, Ordering::Relaxed);
-            }
-        }
+        cancel::wait_for_others(&ended, &given_up);
         thread.join().or_else(|panic| resume_unwind(panic))
     })
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
+    use std::time::{Duration, Instant};
 
     use super::*;
 
