@@ -113,6 +113,13 @@ impl KeySet {
         self.keys.iter().map(|(&name, version)| (name, &version.key))
     }
 
+    /// Adds the versions of another set that this one lacks; never replaces one.
+    pub fn append(&mut self, others: KeySet) {
+        for (name, version) in others.keys {
+            self.keys.entry(name).or_insert(version);
+        }
+    }
+
     /// Leaves nothing in the set but the versions of these keys.
     pub fn retain_ids(&mut self, ids: &[u32]) {
         self.keys.retain(|name, _| ids.contains(&name.id));
@@ -155,6 +162,18 @@ mod tests {
         }
         set.retain_ids(&[2, 7, 9]);
         assert_eq!((set.ids(), set.len()), (vec![2, 7], 3));
+    }
+
+    #[test]
+    fn a_set_takes_up_what_it_lacks_of_another_and_replaces_nothing() {
+        let name = |id| KeyName { id, version: 1 };
+        let (mut set, mut others) = (KeySet::default(), KeySet::default());
+        set.insert(name(1), key(1));
+        others.insert(name(1), key(2));
+        others.insert(name(7), key(3));
+        set.append(others);
+        assert_eq!(set.ids(), [1, 7]);
+        assert!(set.get(name(1)).unwrap().same_bytes(&[1; 16]));
     }
 
     #[test]

@@ -47,6 +47,9 @@ pub struct HttpOptions {
     pub connect_timeout: Duration,
     /// The most bytes of an answer's body.
     pub max_body: u64,
+    /// As many connections are kept that nothing uses: of a client that many threads use at once,
+    /// as many as there are threads.
+    pub max_idle: usize,
 }
 
 impl Default for HttpOptions {
@@ -57,6 +60,7 @@ impl Default for HttpOptions {
             proxies: Proxies::default(),
             connect_timeout: Duration::from_secs(10),
             max_body: DEFAULT_MAX_BODY,
+            max_idle: 2,
         }
     }
 }
@@ -192,7 +196,8 @@ impl HttpClient {
             .accept("")
             .accept_encoding("")
             .max_idle_age(KEEP_IDLE)
-            .max_idle_connections_per_host(2)
+            .max_idle_connections(options.max_idle)
+            .max_idle_connections_per_host(options.max_idle)
             .allow_non_standard_methods(true)
             .build();
         let tls = Arc::<OnceCell<_>>::default();

@@ -31,6 +31,9 @@ use crate::service::ServiceError;
 /// Text of an answer that may be secret; wiped.
 pub type SecretText = zeroize::Zeroizing<String>;
 
+/// As many requests may be under way at once and find a connection that was used before.
+pub(crate) const MOST_AT_ONCE: usize = 32;
+
 /// A client of one Vault, as one identity.
 #[derive(Debug)]
 pub struct VaultClient {
@@ -130,6 +133,7 @@ impl VaultClient {
             proxies: access.proxies.clone(),
             // Each request has a deadline of its own, which may be set anew.
             connect_timeout: Duration::MAX,
+            max_idle: MOST_AT_ONCE,
             ..HttpOptions::default()
         };
         let http = match config.address.is_https() {
