@@ -10,7 +10,7 @@ use keyroll::keys::Ring;
 use keyroll::net::{PlainHttp, Proxies, TlsOptions};
 use keyroll::service::vault::{Login, VaultAccess, VaultConfig};
 use keyroll::store::vault_kv::{VaultKv, VaultKvConfig, parse_url};
-use keyroll::store::{Changes, KeyStore, Loaded, StoreError};
+use keyroll::store::{Changes, KeyStore, Loaded, StoreError, Warning};
 use serde_json::json;
 
 use crate::openbao::Bao;
@@ -74,6 +74,16 @@ pub fn store_with(bao: &Bao, mount: &str, login: Option<Login>) -> VaultKv {
     VaultKv::new(config(&bao.url(&format!("v1/{mount}")), access(bao, login))).unwrap()
 }
 
+/// All that a store has, and the keys with these ids where it does not tell which it has.
+pub fn load_with(store: &VaultKv, ids: &[u32]) -> Result<Loaded, StoreError> {
+    keyroll::store::load_with(store, || Ok(ids.iter().copied().collect()))
+}
+
+/// What is to be mended.
+pub fn texts(warnings: &[Warning]) -> Vec<String> {
+    warnings.iter().map(ToString::to_string).collect()
+}
+
 pub fn ring(loaded: &Loaded) -> Ring {
     Ring::new(&loaded.keys, Algorithm::AesCbc).unwrap()
 }
@@ -87,7 +97,22 @@ pub fn names(keys: &keyroll::keys::KeySet) -> Vec<(u32, u32)> {
     keys.iter().map(|(name, _)| (name.id, name.version)).collect()
 }
 
-/// The least rights that the server needs.
+/// The least rights that a server can do with, as hashicorp_key_management documents them: keys are read by their ids.
+pub fn least(mount: &str) -> String {
+    format!(
+        r#"
+path "{mount}/data/*" {{ capabilities = ["read"] }}
+path "sys/mounts/{mount}/tune" {{ capabilities = ["read"] }}
+"#
+    )
+}
+
+/// A store of this mount whose token has this policy.
+pub fn store_under(bao: &Bao, mount: &str, policy: &str) -> VaultKv {
+    store_with(bao, mount, token(&bao.token(policy, &json!({}))))
+}
+
+/// The rights that show all keys.
 pub fn reading(mount: &str) -> String {
     format!(
         r#"

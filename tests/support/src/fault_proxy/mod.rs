@@ -74,6 +74,9 @@ struct Shared {
     changed: Condvar,
     connections: AtomicU64,
     requests: AtomicU64,
+    /// Under way now, and the most that were at once.
+    now: AtomicU64,
+    most_at_once: AtomicU64,
 }
 
 struct State {
@@ -126,6 +129,8 @@ impl Proxy {
             changed: Condvar::new(),
             connections: AtomicU64::new(0),
             requests: AtomicU64::new(0),
+            now: AtomicU64::new(0),
+            most_at_once: AtomicU64::new(0),
         });
         let of_thread = Arc::clone(&shared);
         Proxy {
@@ -184,6 +189,11 @@ impl Proxy {
     /// The requests that came.
     pub fn requests(&self) -> u64 {
         self.shared.requests.load(Ordering::SeqCst)
+    }
+
+    /// The most requests that were under way at once.
+    pub fn most_at_once(&self) -> u64 {
+        self.shared.most_at_once.load(Ordering::SeqCst)
     }
 }
 
@@ -338,6 +348,7 @@ fn exchange(mut client: impl Read + Write, shared: &Shared) -> io::Result<()> {
     let mut passed = (0, 0);
     while let Some(request) = http::read_request(&mut client)? {
         shared.requests.fetch_add(1, Ordering::SeqCst);
+        let under_way = UnderWay::new(shared);
         let (fault, turn) = shared.now(&request);
         match fault {
             Fault::Hanging => {
@@ -362,6 +373,7 @@ fn exchange(mut client: impl Read + Write, shared: &Shared) -> io::Result<()> {
             Fault::CutBeforeEnd => answer.len() - 1,
             _ => answer.len(),
         };
+        drop(under_way);
         client.write_all(&answer[..room])?;
         client.flush()?;
         if fault != Fault::None {
@@ -372,6 +384,23 @@ fn exchange(mut client: impl Read + Write, shared: &Shared) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// A request until it is answered.
+struct UnderWay<'s>(&'s Shared);
+
+impl UnderWay<'_> {
+    fn new(shared: &Shared) -> UnderWay<'_> {
+        let now = shared.now.fetch_add(1, Ordering::SeqCst) + 1;
+        shared.most_at_once.fetch_max(now, Ordering::SeqCst);
+        UnderWay(shared)
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.now.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 fn flood(client: &mut impl Write, bytes: u64) -> io::Result<()> {
