@@ -118,7 +118,10 @@ pub(super) fn find_version(name: KeyName) -> bool {
 /// sees to what others add to the store.
 fn reload_for(name: KeyName) -> bool {
     static RELOADS: Lazy<ReloadThrottle> = Lazy::new(ReloadThrottle::default);
-    let reload = || run("reload of the keys", |plugin| plugin.reload(&Host, &STATUS)).is_ok();
+    let reload = || {
+        let reload = |plugin: &Plugin| plugin.reload_for(name.id, &Host, &STATUS);
+        run("reload of the keys", reload).is_ok()
+    };
     services::is_backup_tool() && RELOADS.reload_for(name, reload)
 }
 
@@ -320,5 +323,9 @@ impl Server for Host {
 
     fn data_directory(&self) -> Option<PathBuf> {
         services::data_directory()
+    }
+
+    fn tables_directory(&self) -> Option<PathBuf> {
+        services::tables_directory()
     }
 }

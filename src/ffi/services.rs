@@ -213,10 +213,18 @@ fn flag(name: &CStr) -> Option<bool> {
 /// The server's data directory; `None` where the server does not tell it as an absolute path, and
 /// in mariadb-backup, which works on a server's or on a copy. The working directory may be another.
 pub(super) fn data_directory() -> Option<PathBuf> {
+    match is_backup_tool() {
+        true => None,
+        false => tables_directory(),
+    }
+}
+
+/// The same, and in mariadb-backup the directory that it works on.
+pub(super) fn tables_directory() -> Option<PathBuf> {
     // `mysql_real_data_home`, an array of characters (FN_REFLEN) of the server, exported for
     // plugins from 10.5 to 11.8.
     let home = symbol(c"mysql_real_data_home").cast::<c_char>();
-    if home.is_null() || is_backup_tool() {
+    if home.is_null() {
         return None;
     }
     // SAFETY: the symbol is an array that holds a C string; the server fills it before it loads

@@ -9,6 +9,7 @@ use thiserror::Error;
 use crate::cancel::NotLocked;
 use crate::clock;
 use crate::crypto::Algorithm;
+use crate::datadir::WalkError;
 use crate::durable::FileError;
 use crate::durable::permissions::shell_word;
 use crate::keys::{KeyName, KeysError};
@@ -101,6 +102,16 @@ pub enum PluginError {
     #[error("{store} did not answer within {} s", clock::seconds(*waited))]
     NoAnswer { store: String, waited: Duration },
 
+    #[error("which keys the data needs cannot be seen: {0}")]
+    DataUnread(WalkError),
+
+    #[error("{source}; and keyroll does not start without keys, because the data needs them: {what}")]
+    DataNeedsKeys {
+        /// What is encrypted.
+        what: String,
+        source: Box<StoreError>,
+    },
+
     #[error("the statement was killed")]
     StatementKilled,
 
@@ -183,6 +194,13 @@ impl PluginError {
                  in my.cnf"
                     .into()
             }
+            PluginError::DataUnread(_) => {
+                "let the server's user read its data directory, and start again".into()
+            }
+            PluginError::DataNeedsKeys { source, .. } => format!(
+                "{}; a new key in the place of one that is lost reads no data",
+                source.hint()
+            ),
             PluginError::DataUnseen { .. } => "let the server's user read its data directory, and run the statement again".into(),
             PluginError::RedoLogDowngrade { .. } => {
                 "keyroll_algorithm_downgrade = strict refuses that. Start once with --keyroll-algorithm-downgrade=report and with \

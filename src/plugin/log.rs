@@ -7,7 +7,7 @@ use crate::crypto::Algorithm;
 use crate::keys::{Added, KeyName, Ring, VersionStep};
 use crate::secret::needed_limit;
 use crate::settings::as_variables;
-use crate::store::Warning;
+use crate::store::{StoreError, Warning};
 
 use super::missing::{Missing, StoreContents, is_implausible};
 use super::server::MESSAGE_ROOM;
@@ -46,6 +46,35 @@ pub(crate) fn loaded(server: &dyn Server, published: &Published) {
         "keyroll: loaded {amount} from {source}{wrapped}, encrypting with {ciphers}"
     );
     if_not_locked(server);
+    if_too_late(server);
+}
+
+/// The start, where the store could not be read and no data needs keys.
+pub(crate) fn started_without(server: &dyn Server, why: &StoreError) {
+    line!(
+        server,
+        Warning,
+        "keyroll: started without keys, as keyroll_check_kv_version = OFF says: {why}; they are taken up when they are there. \
+         Hint: {}",
+        why.hint()
+    );
+    if_too_late(server);
+}
+
+/// A store that does not tell which keys it has.
+pub(crate) fn not_listed(server: &dyn Server, published: &Published) {
+    line!(
+        server,
+        Note,
+        "keyroll: {} does not let its keys be listed: keys 1 and 2 and those that the data needs were read, another is at its first \
+         use. With `list` and `read` on MOUNT/metadata/* in the policy all are at the start, and what is new, deleted or brought \
+         back shows at each look",
+        published.source
+    );
+}
+
+/// Warns of a plugin that the server's recovery goes without.
+fn if_too_late(server: &dyn Server) {
     // The server reads mysql.plugin after it has started InnoDB.
     if server.is_up() {
         line!(

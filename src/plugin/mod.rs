@@ -8,6 +8,7 @@ pub(crate) mod lookup;
 mod mark;
 pub(crate) mod missing;
 pub(crate) mod missing_keys;
+mod needed;
 pub(crate) mod own_stack;
 pub(crate) mod refresher;
 pub(crate) mod reload_throttle;
@@ -27,7 +28,7 @@ mod save_tests;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -46,7 +47,7 @@ use crate::cancel::{Mutex, MutexGuard};
 use crate::keys::{Added, HighestVersions, KeySet, NewVersions, Ring, VersionStep};
 use crate::master_key;
 use crate::settings::Settings;
-use crate::store::{ChangeSource, Changes, KeyStore, MarkFile, Rotate};
+use crate::store::{ChangeSource, Changes, KeyStore, Loaded, MarkFile, Rotate, load_with};
 
 /// How long a statement waits for others that work on the keys.
 const TURN_TIMEOUT: Duration = Duration::from_secs(60);
@@ -94,7 +95,8 @@ struct State {
 }
 
 impl Plugin {
-    /// Reads all keys and publishes them.
+    /// Reads all keys and publishes them; of a store that does not tell which it has, those that
+    /// the data needs.
     ///
     /// # Errors
     /// Whatever keeps the keys from being read whole; nothing is published then.
@@ -104,7 +106,13 @@ impl Plugin {
         let refuses_downgrades = settings.refuses_downgrades();
         let master_key = String::from_utf8_lossy(&settings.master_key).into_owned();
         let store: Arc<dyn KeyStore> = settings.open_store_of_server()?.into();
-        let loaded = store.load()?;
+        let (loaded, is_without) = match load(store.as_ref(), accept_lost, server) {
+            Err(PluginError::KeyStore(why)) if store.may_come_later(&why) => {
+                let why = needed::start_without(why, server)?;
+                (Loaded::all(KeySet::default(), Vec::new()), Some(why))
+            }
+            loaded => (loaded?, None),
+        };
         log::warnings(server, &loaded.warnings);
         let ring = Ring::new(&loaded.keys, algorithm)?;
         if refuses_downgrades {
@@ -117,7 +125,13 @@ impl Plugin {
             source: source.clone(),
             master_key: store.master_key().unwrap_or_default(),
         };
-        log::loaded(server, &published);
+        match is_without {
+            None => log::loaded(server, &published),
+            Some(why) => log::started_without(server, &why),
+        }
+        if !loaded.is_complete {
+            log::not_listed(server, &published);
+        }
         server.publish(&published);
         let missing = Arc::new(MissingKeys::default());
         let others_add_keys = store.change_source().is_some();
@@ -210,14 +224,25 @@ impl Plugin {
         Ok(())
     }
 
-    /// Reads all keys anew and publishes what was added.
+    /// Reads all keys anew and publishes what was added; of a store that does not tell which it
+    /// has, those that are known.
     ///
     /// # Errors
     /// A known version that is gone or has other bytes, and whatever keeps the keys from being read
     /// whole; the keys in use stay as they are.
     pub fn reload(&self, server: &dyn Server, status: &Status) -> Result<(), PluginError> {
+        self.reload_and(None, server, status)
+    }
+
+    /// The same, and this key is among those that are known.
+    pub fn reload_for(&self, id: u32, server: &dyn Server, status: &Status) -> Result<(), PluginError> {
+        self.reload_and(Some(id), server, status)
+    }
+
+    fn reload_and(&self, also: Option<u32>, server: &dyn Server, status: &Status) -> Result<(), PluginError> {
         let mut state = self.state()?;
-        let loaded = state.store.load()?;
+        let known = || Ok::<_, PluginError>(state.ids_seen().into_iter().chain(also).collect());
+        let loaded = load_with(state.store.as_ref(), known)?;
         log::warnings(server, &loaded.warnings);
         let added = state.publish(&loaded.keys, server)?;
         status.reloads.add(1);
@@ -279,6 +304,13 @@ impl State {
         seen
     }
 
+    /// The keys that the server holds, or was asked for.
+    fn ids_seen(&self) -> BTreeSet<u32> {
+        let seen = self.versions_seen();
+        let held = self.published.ring.ids().into_iter();
+        held.chain(seen.iter().map(|name| name.id)).collect()
+    }
+
     /// Publishes what a store held a while ago: keys that were made since then stay.
     fn publish_more(&mut self, keys: &KeySet, server: &dyn Server) -> Result<(), PluginError> {
         let all = self.published.ring.keys_with(keys)?;
@@ -306,6 +338,23 @@ impl State {
         server.publish(&self.published);
         Ok(additions.list.iter().map(|addition| addition.added).collect())
     }
+}
+
+/// Reads the keys that a server starts with.
+///
+/// # Errors
+/// Whatever keeps them from being read, one that the data needs above all; with `accept_lost` that
+/// is given up.
+fn load(store: &dyn KeyStore, accept_lost: bool, server: &dyn Server) -> Result<Loaded, PluginError> {
+    let mut loaded = load_with(store, || needed::key_ids(server))?;
+    if !loaded.unread.is_empty() && !accept_lost {
+        let needed = needed::key_ids(server)?;
+        let unread = loaded.unread.keys().find(|id| needed.contains(id)).copied();
+        if let Some(error) = unread.and_then(|id| loaded.unread.remove(&id)) {
+            return Err(error.into());
+        }
+    }
+    Ok(loaded)
 }
 
 /// Wakes InnoDB's encryption threads after new versions came into force, and logs what a DBA must

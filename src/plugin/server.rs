@@ -64,4 +64,10 @@ pub trait Server: Sync {
     /// The absolute path of the data directory; `None` where that is unknown, and in
     /// mariadb-backup.
     fn data_directory(&self) -> Option<PathBuf>;
+
+    /// Where the tables are whose keys this process reads: the data directory, or, in
+    /// mariadb-backup, the one that it copies or prepares.
+    fn tables_directory(&self) -> Option<PathBuf> {
+        self.data_directory()
+    }
 }

@@ -82,7 +82,7 @@ macro_rules! with_system_variables {
                 flag use_cache_on_timeout = true, live, vault_kv,
                     "Accepted for the sake of hashicorp_key_management: keys in memory always go on working while Vault is away";
                 flag check_kv_version = true, live, vault_kv,
-                    "Ask Vault where the secrets engine is mounted and whether it is KV version 2";
+                    "Ask Vault where the secrets engine is mounted and whether it is KV version 2; OFF: start without keys, too, where no data needs them";
                 text vault_namespace = "", start, vault,
                     "Namespace in Vault";
                 choice vault_login = [0 of "token", "approle", "kubernetes", "jwt", "cert"], start, vault,

@@ -57,6 +57,12 @@ pub enum StoreError {
     #[error("there is no key {id} in {store}, which holds {}", id_list(ids))]
     UnknownKey { id: u32, store: String, ids: Vec<u32> },
 
+    #[error(
+        "{store} gives no version of {}, and does not let its keys be listed",
+        id_list(ids)
+    )]
+    NoneOfKeys { store: String, ids: Vec<u32> },
+
     #[error("no version is left {step} above {latest}: the last possible one is {LAST_VERSION}")]
     VersionsUsedUp { latest: KeyName, step: u32 },
 
@@ -147,6 +153,11 @@ impl StoreError {
             }
             StoreError::Keys(error) => error.hint(),
             StoreError::UnknownKey { .. } => "name one of these, or -1 for all keys".into(),
+            StoreError::NoneOfKeys { .. } => {
+                "check the path in ‹vault_url› and ‹vault_namespace›. `vault kv undelete -versions=VERSION MOUNT/ID` brings a \
+                 deleted version back; where no data is encrypted yet, `vault kv put MOUNT/1 data=$(openssl rand -hex 32)` makes key 1"
+                    .into()
+            }
             StoreError::VersionsUsedUp { latest, .. } if latest.version == LAST_VERSION => {
                 "make a key with another id, and change tables to it: ALTER TABLE ... ENCRYPTION_KEY_ID = ID".into()
             }
@@ -191,6 +202,10 @@ pub enum Warning {
     /// What stands in the place of a version is none.
     #[error("{reason}")]
     NotAKey { reason: String },
+
+    /// The store does not give a key that it has.
+    #[error("{reason}; key {id} is left out until that is mended. Hint: {hint}")]
+    Unread { id: u32, reason: String, hint: String },
 
     #[error(
         "{name} is {how} in the key store; this server goes on with it, but a restart will fail: save the keys with \

@@ -9,6 +9,7 @@ mod hex_digits;
 pub mod key_file;
 pub mod keystore;
 pub(crate) mod kind;
+pub(crate) mod loaded;
 pub mod mark;
 mod new_keys;
 pub(crate) mod open;
@@ -17,11 +18,11 @@ pub mod vault_kv;
 
 pub use error::{StoreError, Warning};
 pub use kind::StoreFile;
+pub use loaded::{Loaded, load_with};
 pub use mark::{Identity, MarkError, MarkFile};
 pub use open::{StoreConfig, open};
 pub use refresh::{ChangeSource, Changes, RefreshPolicy};
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
@@ -34,32 +35,6 @@ pub enum Rotate {
     Key(u32),
     /// Every key of the store.
     All,
-}
-
-/// What a key store held when it was read.
-#[derive(Debug)]
-pub struct Loaded {
-    /// The data keys.
-    pub keys: KeySet,
-    /// What a DBA should mend, though the keys could be read.
-    pub warnings: Vec<Warning>,
-    /// Whether the store has no other keys. Where it does not tell which it has, keys are read by
-    /// their ids: [`KeyStore::load`] reads those that every server asks for.
-    pub is_complete: bool,
-    /// The keys of which no version could be read, although there are some, and why.
-    pub unread: BTreeMap<u32, StoreError>,
-}
-
-impl Loaded {
-    /// All that a store holds.
-    pub fn all(keys: KeySet, warnings: Vec<Warning>) -> Loaded {
-        Loaded {
-            keys,
-            warnings,
-            is_complete: true,
-            unread: BTreeMap::new(),
-        }
-    }
 }
 
 /// What a rotation did.
@@ -176,6 +151,13 @@ pub trait KeyStore: Send + Sync {
     /// Whether the server goes on with versions that the store no longer has, instead of an error:
     /// others may remove them there, and data still needs them.
     fn keeps_versions_that_are_gone(&self) -> bool {
+        false
+    }
+
+    /// Whether a server may start although the store could not be read, for this reason: its keys
+    /// are taken up when they are there. Only where no data needs one.
+    fn may_come_later(&self, why: &StoreError) -> bool {
+        let _ = why;
         false
     }
 

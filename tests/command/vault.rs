@@ -5,10 +5,12 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
+use keyroll::store::{KeyStore, MarkFile};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use test_support::forward_proxy::{ForwardProxy, Manner};
 use test_support::openbao::Bao;
+use test_support::vault_kv;
 
 const KEY: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
 
@@ -280,6 +282,50 @@ fn the_command_logs_in_as_the_option_file_says() {
     assert_eq!(host.versions(""), [(1, 1)]);
     host.must("rotate --all --version-step 1");
     assert_eq!(host.versions(""), [(1, 1), (1, 2)]);
+}
+
+#[test]
+fn where_keys_may_not_be_listed_the_command_reads_those_of_the_data_and_says_so() {
+    let bao = Bao::shared();
+    let mount = mount_with_a_key(bao);
+    for id in [7, 8, 9] {
+        bao.put(&mount, id, KEY);
+    }
+    let mut host = Host::with_vault_kv(bao, &mount, &[]);
+    let reading = vault_kv::least(&mount);
+    let source = host.write("token", &bao.token(&reading, &json!({})));
+    host.set(&[format!("keyroll_token={source}")]);
+    let mut mark = MarkFile::read(&host.path("data")).unwrap();
+    let known = vault_kv::store(bao, &mount).load_keys(&[7]).unwrap().keys;
+    mark.change(|mark| mark.learn(known.iter().map(|(name, key)| (name, key.bytes()))))
+        .unwrap();
+
+    let output = host.run("list --json");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{said}");
+    assert!(
+        said.contains("does not let its keys be listed: here are keys 1 and 2 and those that the data in"),
+        "{said}"
+    );
+    assert_eq!(host.versions(""), [(1, 1), (7, 1)]);
+    assert!(
+        host.must("check")
+            .contains("it holds all 1 versions that the data in")
+    );
+    host.must("export --insecure-plaintext --to keys");
+    let exported = fs::read_to_string(host.path("keys")).unwrap();
+    assert_eq!(exported.lines().filter(|line| !line.starts_with('#')).count(), 2);
+
+    let said = host.refused("rotate --all");
+    assert!(
+        said.contains("cannot be seen") && said.contains("keyroll rotate --key ID"),
+        "{said}"
+    );
+    let writing = reading.replace("[\"read\"]", "[\"read\", \"create\", \"update\"]");
+    host.write("token", &bao.token(&writing, &json!({})));
+    host.must("rotate --key 8");
+    fs::remove_file(host.path("data/keyroll.mark")).unwrap();
+    assert_eq!(host.versions(""), [(1, 1)]);
 }
 
 #[test]

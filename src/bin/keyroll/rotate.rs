@@ -74,7 +74,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         ..NewVersions::DEFAULT
     };
     let directory = args.datadir.directory(&chosen);
-    let store = chosen.open()?;
+    let store = chosen.open()?.beside(directory.clone());
     let seen = datadir::versions_seen(directory, &store)?;
     let rotated =
         store.patiently(|store| store.rotate_keys(which, NewVersions { seen: &seen, ..new }, None))?;

@@ -1,15 +1,16 @@
 //! The key store that a subcommand works on, opened.
 
-use std::collections::BTreeMap;
-use std::path::absolute;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{PathBuf, absolute};
 
+use keyroll::datadir::key_ids_in_use;
 use keyroll::keys::KeyName;
 use keyroll::master_key::Provider;
 use keyroll::store::StoreConfig;
 use keyroll::store::keystore::KeystoreConfig;
 use keyroll::store::keystore::KeystoreFile;
 use keyroll::store::mark::StoreSeen;
-use keyroll::store::{self, KeyStore, Loaded, StoreError};
+use keyroll::store::{self, KeyStore, Loaded, MarkFile, StoreError};
 
 use crate::failure::Failure;
 use crate::terminal;
@@ -41,6 +42,8 @@ pub(crate) struct OpenStore {
     kind: Kind,
     /// What is waited for while it works.
     waiting: String,
+    /// The data whose keys are read of a store that does not tell which it has.
+    directory: Option<PathBuf>,
 }
 
 /// Keystores can do more than other stores.
@@ -64,7 +67,13 @@ impl OpenStore {
         Ok(OpenStore {
             kind,
             waiting: format!("waiting for {waited_for} ..."),
+            directory: None,
         })
+    }
+
+    /// The same, for the data in this directory.
+    pub(crate) fn beside(self, directory: Option<PathBuf>) -> OpenStore {
+        OpenStore { directory, ..self }
     }
 
     fn store(&self) -> &dyn KeyStore {
@@ -95,9 +104,35 @@ impl OpenStore {
         })
     }
 
-    /// Reads all keys.
+    /// Reads all keys; of a store that does not tell which it has those that the data needs, and
+    /// says so.
     pub(crate) fn load(&self) -> Result<Loaded, Failure> {
-        self.patiently(|store| store.load())
+        let loaded = self.patiently(|store| store::load_with(store, || Ok(self.ids_of_data())))?;
+        if !loaded.is_complete {
+            let those = match &self.directory {
+                Some(directory) => format!("those that the data in {} needs", directory.display()),
+                None => "no others: the data directory, which names more, is not known".into(),
+            };
+            terminal::warn(format!(
+                "{} does not let its keys be listed: here are keys 1 and 2 and {those}. With `list` on MOUNT/metadata/* in the \
+                 policy all are",
+                self.store().describe()
+            ));
+        }
+        Ok(loaded)
+    }
+
+    /// The keys that the mark knows and those that tables are encrypted with, as far as this user
+    /// may read them.
+    fn ids_of_data(&self) -> BTreeSet<u32> {
+        let mut ids = BTreeSet::new();
+        if let Some(directory) = &self.directory {
+            if let Ok(file) = MarkFile::read(directory) {
+                ids.extend(file.mark().versions().map(|(name, _)| name.id));
+            }
+            ids.extend(key_ids_in_use(directory).unwrap_or_default().into_keys());
+        }
+        ids
     }
 
     /// Which store it is, as it was read last.

@@ -140,7 +140,8 @@ pub(crate) struct ChosenStore {
 impl ChosenStore {
     /// The store, ready to be read.
     pub(crate) fn open(self) -> Result<OpenStore, Failure> {
-        OpenStore::new(self.store)
+        let directory = self.datadir().filter(|directory| directory.is_dir());
+        Ok(OpenStore::new(self.store)?.beside(directory))
     }
 
     /// The data directory of the server whose option files were read.

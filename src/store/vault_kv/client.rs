@@ -4,14 +4,17 @@
 //! Source: API of the KV secrets engine version 2 (`MOUNT/metadata/`, `MOUNT/data/`), and what
 //! OpenBao 2.7.2 answers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use once_cell::sync::OnceCell;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
+use super::secret::{Found, Gone, Secret, SecretMetadata, VersionMetadata, parse_key};
 use super::{KvError, VaultKvConfig};
 use crate::keys::{KeyName, LAST_VERSION};
-use crate::secret::{DataKey, MAX_DATA_KEY_LENGTH, SecretBytes};
+use crate::secret::{DataKey, SecretBytes};
 use crate::service::vault::{Refusal, SecretText, VaultClient, VaultError};
 use crate::store::hex_digits::push_hex;
 
@@ -25,6 +28,18 @@ pub(super) struct KvClient {
     path: String,
     check_kv_version: bool,
     folder: OnceCell<Folder>,
+    hidden: Mutex<Hidden>,
+}
+
+/// What may not be seen, as far as it was tried. A token with the least rights may read the secrets
+/// and nothing else.
+#[derive(Debug, Default)]
+struct Hidden {
+    list: bool,
+    /// All metadata, so far as it was looked at, of a folder that may not be listed.
+    all_metadata: bool,
+    /// That of these secrets.
+    metadata: BTreeSet<u32>,
 }
 
 /// Where the engine is mounted, and the folder in it.
@@ -33,76 +48,6 @@ struct Folder {
     mount: String,
     /// Empty, or ends with a slash.
     path: String,
-}
-
-/// What Vault tells of a secret beside its content.
-#[derive(Debug, Deserialize)]
-pub(super) struct SecretMetadata {
-    pub(super) current_version: u32,
-    #[serde(default)]
-    max_versions: u64,
-    #[serde(default)]
-    oldest_version: u32,
-    versions: BTreeMap<u32, VersionMetadata>,
-}
-
-#[derive(Debug, Deserialize)]
-struct VersionMetadata {
-    #[serde(default)]
-    deletion_time: String,
-    #[serde(default)]
-    destroyed: bool,
-}
-
-/// What became of a version.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Gone {
-    /// It can be brought back with `vault kv undelete`.
-    Deleted,
-    /// Its bytes are gone for good.
-    Destroyed,
-    /// Vault does not know it (any more).
-    Missing,
-}
-
-impl Gone {
-    /// As one would say it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Gone::Deleted => "deleted",
-            Gone::Destroyed => "destroyed",
-            Gone::Missing => "missing",
-        }
-    }
-}
-
-impl SecretMetadata {
-    /// All version numbers that Vault knows, and those that surely cannot be read.
-    pub(super) fn versions(&self) -> impl Iterator<Item = (u32, Option<Gone>)> {
-        self.versions
-            .iter()
-            .filter(|(version, _)| (1..=LAST_VERSION).contains(*version))
-            // A time to come is a deletion to come: the answer to a read tells.
-            .map(|(version, about)| (*version, about.destroyed.then_some(Gone::Destroyed)))
-    }
-
-    /// What became of a version that was there once.
-    pub(super) fn fate(&self, version: u32) -> Option<Gone> {
-        match self.versions.get(&version) {
-            None => Some(Gone::Missing),
-            Some(about) if about.destroyed => Some(Gone::Destroyed),
-            Some(about) if !about.deletion_time.is_empty() => Some(Gone::Deleted),
-            Some(_) => None,
-        }
-    }
-
-    /// The first version that would go if so many were added, where Vault keeps `kept`.
-    pub(super) fn first_lost(&self, kept: u64, new: u32) -> Option<u32> {
-        let oldest = u64::from(self.oldest_version.max(1));
-        let after = u64::from(self.current_version) + u64::from(new);
-        let first_kept = (after + 1).saturating_sub(kept);
-        (first_kept > oldest).then(|| u32::try_from(oldest).unwrap_or(u32::MAX))
-    }
 }
 
 #[derive(Deserialize)]
@@ -119,6 +64,11 @@ struct MountInfo {
 }
 
 #[derive(Deserialize)]
+struct MountTuning {
+    options: Option<BTreeMap<String, String>>,
+}
+
+#[derive(Deserialize)]
 struct MountConfig {
     #[serde(default)]
     max_versions: u64,
@@ -126,7 +76,7 @@ struct MountConfig {
 
 /// A secret with its content, which is null where the version is deleted or destroyed.
 #[derive(Deserialize)]
-struct Secret {
+struct SecretVersion {
     data: Option<BTreeMap<String, serde::de::IgnoredAny>>,
     metadata: VersionMetadata,
 }
@@ -153,6 +103,7 @@ impl KvClient {
             path: config.path,
             check_kv_version: config.check_kv_version,
             folder: OnceCell::new(),
+            hidden: Mutex::default(),
         })
     }
 
@@ -170,13 +121,36 @@ impl KvClient {
         }
     }
 
-    /// The ids of all keys: the secrets whose names are numbers as one writes them.
-    pub(super) fn ids(&self) -> Result<Vec<u32>, KvError> {
+    /// Whether it asks Vault at the start which version the engine has.
+    pub(super) fn checks_kv_version(&self) -> bool {
+        self.check_kv_version
+    }
+
+    /// Has what was hidden be looked for again: a policy may have been widened.
+    pub(super) fn forget_what_is_hidden(&self) {
+        *self.hidden() = Hidden::default();
+    }
+
+    fn hidden(&self) -> MutexGuard<'_, Hidden> {
+        // Each change is one call, so that a panic leaves it whole.
+        self.hidden.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The ids of all keys: the secrets whose names are numbers as one writes them. `None` where
+    /// they may not be listed.
+    pub(super) fn ids(&self) -> Result<Option<Vec<u32>>, KvError> {
+        if self.hidden().list {
+            return Ok(None);
+        }
         let folder = self.folder()?;
         let path = format!("{}/metadata/{}?list=true", folder.mount, folder.path);
         let keys = match self.vault.read(&path, self.vault.allowance()) {
             Ok(answer) => answer.data::<SecretNames>()?.keys,
             Err(error) if error.is(Refusal::NotFound) => Vec::new(),
+            Err(error) if is_forbidden(&error) => {
+                self.hidden().list = true;
+                return Ok(None);
+            }
             Err(error) => return Err(error.into()),
         };
         let id = |name: &String| {
@@ -185,46 +159,81 @@ impl KvClient {
         };
         let mut ids: Vec<u32> = keys.iter().filter_map(id).collect();
         ids.sort_unstable();
-        Ok(ids)
+        Ok(Some(ids))
     }
 
-    /// What Vault tells of a secret; `None` if there is none.
-    pub(super) fn metadata(&self, id: u32) -> Result<Option<SecretMetadata>, KvError> {
+    /// What Vault tells of a secret: its metadata, or what its newest version tells.
+    pub(super) fn secret(&self, id: u32) -> Result<Secret, KvError> {
+        let is_hidden = {
+            let hidden = self.hidden();
+            hidden.all_metadata || hidden.metadata.contains(&id)
+        };
+        if is_hidden {
+            return self.newest(id);
+        }
         let path = self.path_of("metadata", id)?;
         match self.vault.read(&path, self.vault.allowance()) {
-            Ok(answer) => Ok(Some(answer.data()?)),
-            Err(error) if error.is(Refusal::NotFound) => Ok(None),
+            Ok(answer) => Ok(Secret::Described(answer.data()?)),
+            Err(error) if error.is(Refusal::NotFound) => Ok(Secret::Missing),
+            Err(error) if is_forbidden(&error) => {
+                let mut hidden = self.hidden();
+                hidden.all_metadata = hidden.list;
+                hidden.metadata.insert(id);
+                drop(hidden);
+                self.newest(id)
+            }
             Err(error) => Err(error.into()),
         }
     }
 
-    /// The bytes of a version, or what became of it.
-    pub(super) fn key(&self, name: KeyName) -> Result<Result<DataKey, Gone>, KvError> {
-        let path = format!("{}?version={}", self.path_of("data", name.id)?, name.version);
-        let answer = match self.vault.read(&path, self.vault.allowance()) {
+    fn newest(&self, id: u32) -> Result<Secret, KvError> {
+        Ok(match self.read_version(id, None)? {
+            None => Secret::Missing,
+            Some((_, Found::Refused(error))) => Secret::Refused(error),
+            Some((version, _)) if !(1..=LAST_VERSION).contains(&version) => Secret::Missing,
+            Some((version, found)) => Secret::Newest(version, found),
+        })
+    }
+
+    /// The bytes of a version, or why there are none.
+    pub(super) fn key(&self, name: KeyName) -> Result<Found, KvError> {
+        let found = self.read_version(name.id, Some(name.version))?;
+        Ok(found.map_or(Found::Gone(Gone::Missing), |(_, found)| found))
+    }
+
+    /// A version of a secret, the newest unless told, with its number, which is 0 where it may not
+    /// be read; `None` where Vault does not know it.
+    fn read_version(&self, id: u32, version: Option<u32>) -> Result<Option<(u32, Found)>, KvError> {
+        let path = self.path_of("data", id)?;
+        let of_version = |version| format!("{path}?version={version}");
+        let asked = version.map_or_else(|| path.clone(), of_version);
+        let answer = match self.vault.read(&asked, self.vault.allowance()) {
             Ok(answer) => answer,
-            Err(error) if error.is(Refusal::NotFound) => return Ok(Err(Gone::Missing)),
+            Err(error) if error.is(Refusal::NotFound) => return Ok(None),
+            Err(error) if error.is(Refusal::Forbidden) => {
+                return Ok(Some((0, Found::Refused(error.into()))));
+            }
             Err(error) => return Err(error.into()),
         };
-        let not_a_key = |reason| KvError::NotAKey {
-            host: self.vault.host().into(),
-            path: path.clone(),
-            reason,
+        let secret: SecretVersion = answer.data()?;
+        let version = version.unwrap_or(secret.metadata.version);
+        let not_a_key = |reason| {
+            Found::NotAKey(KvError::NotAKey {
+                host: self.vault.host().into(),
+                path: of_version(version),
+                reason,
+            })
         };
-        let secret: Secret = answer.data()?;
-        let Some(fields) = secret.data else {
-            return Ok(Err(match secret.metadata.destroyed {
-                true => Gone::Destroyed,
-                false => Gone::Deleted,
-            }));
+        let found = match secret.data {
+            None if secret.metadata.destroyed => Found::Gone(Gone::Destroyed),
+            None => Found::Gone(Gone::Deleted),
+            Some(fields) if !fields.contains_key("data") => not_a_key("it has no field data"),
+            Some(_) => match answer.data::<SecretContent>() {
+                Err(_) => not_a_key("its field data is no text"),
+                Ok(content) => parse_key(&content.data.data).map_or_else(not_a_key, Found::Key),
+            },
         };
-        if !fields.contains_key("data") {
-            return Err(not_a_key("it has no field data"));
-        }
-        let content: SecretContent = answer
-            .data()
-            .map_err(|_| not_a_key("its field data is no text"))?;
-        parse_key(&content.data.data).map_err(not_a_key).map(Ok)
+        Ok(Some((version, found)))
     }
 
     /// Writes the version after `current`, if `current` is still the latest one.
@@ -246,15 +255,11 @@ impl KvClient {
             return Ok(metadata.max_versions);
         }
         let path = format!("{}/config", self.folder()?.mount);
-        match self.vault.read(&path, self.vault.allowance()) {
-            Ok(answer) => match answer.data::<MountConfig>()?.max_versions {
-                0 => Ok(KEPT_BY_DEFAULT),
-                kept => Ok(kept),
-            },
+        Ok(match self.read_if_shown::<MountConfig>(&path)? {
             // Not to be learned: the least that it can be without having been set.
-            Err(error) if is_hidden(&error) => Ok(KEPT_BY_DEFAULT),
-            Err(error) => Err(error.into()),
-        }
+            None | Some(MountConfig { max_versions: 0 }) => KEPT_BY_DEFAULT,
+            Some(config) => config.max_versions,
+        })
     }
 
     fn path_of(&self, what: &str, id: u32) -> Result<String, KvError> {
@@ -266,102 +271,77 @@ impl KvClient {
     /// or shall not be, the mount is the first part of the path.
     fn folder(&self) -> Result<&Folder, KvError> {
         self.folder.get_or_try_init(|| {
-            let (first, rest) = self.path.split_once('/').unwrap_or((&self.path, ""));
-            let assumed = Folder {
-                mount: first.into(),
-                path: with_slash(rest),
-            };
+            let first = self.path.split('/').next().unwrap_or_default();
             if !self.check_kv_version {
-                return Ok(assumed);
+                return Ok(self.folder_in(first));
             }
             let path = format!("sys/internal/ui/mounts/{}", self.path);
-            let info: MountInfo = match self.vault.read(&path, self.vault.allowance()) {
-                Ok(answer) => answer.data()?,
-                Err(error) if is_hidden(&error) => return Ok(assumed),
-                Err(error) => return Err(error.into()),
-            };
-            let version = info.options.as_ref().and_then(|options| options.get("version"));
-            let mount = info.path.trim_matches('/').to_owned();
-            if info.r#type != "kv" || version.is_none_or(|version| version == "1") {
-                return Err(KvError::KvVersion1 { mount });
+            if let Some(info) = self.read_if_shown::<MountInfo>(&path)? {
+                let mount = info.path.trim_matches('/');
+                check_version(mount, info.r#type == "kv", info.options)?;
+                return Ok(self.folder_in(mount));
             }
-            Ok(match self.path.strip_prefix(&mount) {
-                Some(rest) => Folder {
-                    path: with_slash(rest.trim_matches('/')),
-                    mount,
-                },
-                None => assumed,
-            })
+            // What hashicorp_key_management asks, of each mount that it can be.
+            let ends = self.path.match_indices('/').map(|(at, _)| at);
+            for end in ends.chain([self.path.len()]).rev() {
+                let mount = &self.path[..end];
+                let path = format!("sys/mounts/{mount}/tune");
+                if let Some(tuning) = self.read_if_shown::<MountTuning>(&path)? {
+                    check_version(mount, true, tuning.options)?;
+                    return Ok(self.folder_in(mount));
+                }
+            }
+            Ok(self.folder_in(first))
         })
+    }
+
+    /// The rest of the path in this mount.
+    fn folder_in(&self, mount: &str) -> Folder {
+        let (mount, rest) = match self.path.strip_prefix(mount) {
+            Some(rest) => (mount, rest),
+            None => self.path.split_once('/').unwrap_or((&self.path, "")),
+        };
+        Folder {
+            mount: mount.into(),
+            path: with_slash(rest.trim_matches('/')),
+        }
+    }
+
+    /// What Vault has there; `None` where that may not be known.
+    fn read_if_shown<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>, KvError> {
+        match self.vault.read(path, self.vault.allowance()) {
+            Ok(answer) => Ok(Some(answer.data()?)),
+            Err(error) if is_hidden(&error) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
     }
 }
 
-/// Whether it may not be known.
+/// Versions are what this store is about.
+fn check_version(mount: &str, is_kv: bool, options: Option<BTreeMap<String, String>>) -> Result<(), KvError> {
+    let version = options.as_ref().and_then(|options| options.get("version"));
+    match version {
+        Some(version) if is_kv && version != "1" => Ok(()),
+        _ => Err(KvError::KvVersion1 { mount: mount.into() }),
+    }
+}
+
+/// Whether the token may not do it. A token that may not look at itself is taken for an invalid
+/// one: whether it is, the reading of a secret tells.
+fn is_forbidden(error: &VaultError) -> bool {
+    error.is(Refusal::Forbidden) || error.is(Refusal::TokenInvalid)
+}
+
+/// Whether it may not be known. Status 400: no mount is there.
 fn is_hidden(error: &VaultError) -> bool {
-    error.is(Refusal::Forbidden) || error.is(Refusal::NotFound)
+    is_forbidden(error)
+        || error.is(Refusal::NotFound)
+        || matches!(error.refusal(), Some(Refusal::Other(400, _)))
 }
 
 fn with_slash(path: &str) -> String {
     match path {
         "" => String::new(),
         path => format!("{path}/"),
-    }
-}
-
-/// As the peer reads it: hex digits and nothing else.
-fn parse_key(text: &str) -> Result<DataKey, &'static str> {
-    let mut bytes = zeroize::Zeroizing::new([0; MAX_DATA_KEY_LENGTH]);
-    let length = text.len() / 2;
-    if !text.len().is_multiple_of(2) || length > MAX_DATA_KEY_LENGTH {
-        return Err("its field data is not 32, 48 or 64 hex digits long");
-    }
-    hex::decode_to_slice(text, &mut bytes[..length])
-        .map_err(|_| "its field data has other characters than hex digits")?;
-    DataKey::new(&bytes[..length]).ok_or("its field data is not 32, 48 or 64 hex digits long")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_key_is_hex_digits_of_a_key_length_and_nothing_else() {
-        for length in [16, 24, 32] {
-            assert_eq!(
-                parse_key(&"aB".repeat(length)).unwrap().expose(),
-                vec![0xab; length]
-            );
-        }
-        for wrong in [
-            "",
-            "a",
-            "ab",
-            &"ab".repeat(15),
-            &"ab".repeat(17),
-            &"ab".repeat(33),
-        ] {
-            assert!(parse_key(wrong).unwrap_err().contains("long"), "{wrong}");
-        }
-        for wrong in ["zz".repeat(16), " ".repeat(32), format!("{}\n ", "ab".repeat(15))] {
-            assert!(
-                parse_key(&wrong).unwrap_err().contains("other characters"),
-                "{wrong}"
-            );
-        }
-    }
-
-    #[test]
-    fn a_rotation_knows_which_version_it_would_push_out() {
-        let metadata = |current_version, oldest_version| SecretMetadata {
-            current_version,
-            max_versions: 0,
-            oldest_version,
-            versions: BTreeMap::new(),
-        };
-        assert_eq!(metadata(1, 0).first_lost(10, 2), None);
-        assert_eq!(metadata(8, 0).first_lost(10, 2), None);
-        assert_eq!(metadata(9, 0).first_lost(10, 2), Some(1));
-        assert_eq!(metadata(12, 3).first_lost(10, 1), Some(3));
-        assert_eq!(metadata(12, 5).first_lost(10, 1), None);
     }
 }

@@ -64,6 +64,9 @@ pub enum KvError {
     #[error("no version of any key is left in {store}: all are deleted or destroyed")]
     NothingLeft { store: String },
 
+    #[error("which keys are in {store} cannot be seen, so that not all of them can be rotated")]
+    NotListed { store: String },
+
     /// The new versions would push others out of Vault.
     #[error(
         "{store} keeps {kept} versions of a key, so {new} more would remove {lost}, which data may still be encrypted with"
@@ -74,6 +77,8 @@ pub enum KvError {
         new: u32,
         /// The first one that would go.
         lost: KeyName,
+        /// Whether how many it keeps could not be seen.
+        is_hidden: bool,
     },
 
     #[error("a step of {step} would write {step} secrets: versions in Vault are consecutive")]
@@ -114,10 +119,27 @@ impl KvError {
                 "its field data holds 32, 48 or 64 hex digits and nothing else; other secrets belong elsewhere".into()
             }
             KvError::NothingLeft { .. } => "`vault kv undelete -versions=VERSION MOUNT/ID` brings a deleted version back".into(),
+            KvError::NotListed { .. } => {
+                "name the key (`keyroll rotate --key ID`), or add to the policy: path \"MOUNT/metadata/*\" \
+                 { capabilities = [\"list\", \"read\"] }"
+                    .into()
+            }
             // Never less than there is room for now: Vault would drop what no longer fits.
-            KvError::WouldLose { kept, new, lost, .. } => {
+            KvError::WouldLose {
+                kept,
+                new,
+                lost,
+                is_hidden,
+                ..
+            } => {
                 let room = kept.saturating_add(u64::from(*new)).saturating_add(MORE_ROOM);
-                format!("raise it with `vault kv metadata put -max-versions={room} MOUNT/{}`", lost.id)
+                let raise = format!("raise it with `vault kv metadata put -max-versions={room} MOUNT/{}`", lost.id);
+                match is_hidden {
+                    true => format!(
+                        "{raise}, and have it seen: add to the policy: path \"MOUNT/metadata/*\" {{ capabilities = [\"read\"] }}"
+                    ),
+                    false => raise,
+                }
             }
             KvError::StepTooLarge { .. } => "set a smaller ‹rotate_version_step›".into(),
             // Without the room Vault would drop the versions that data needs.

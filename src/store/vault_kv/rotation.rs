@@ -1,11 +1,13 @@
 //! Rotation: what could hinder it is looked at for all keys before anything is written; each
 //! version is written by check-and-set and read back.
 
-use super::{KvError, MOST_AT_ONCE, VaultKv};
-use crate::keys::{KeyName, KeySet, LAST_VERSION, NewVersions};
+use super::parallel::ask_all;
+use super::secret::{Found, Secret, SecretMetadata};
+use super::{Gone, KvError, MOST_WRITTEN, VaultKv};
+use crate::keys::{KeyName, LAST_VERSION, NewVersions, Ring};
 use crate::service::vault::Refusal;
 use crate::store::new_keys::{latest_of, random_key};
-use crate::store::{KeyStore, KeysAdded, Rotate, StoreError};
+use crate::store::{KeyStore, KeysAdded, Loaded, Rotate, StoreError, Warning};
 
 /// What is to be done for one key.
 struct Part {
@@ -27,20 +29,24 @@ impl VaultKv {
     pub(super) fn write_versions(
         &self,
         which: Rotate,
-        before: &KeySet,
+        mut before: Loaded,
         new: NewVersions<'_>,
+        known: Option<&Ring>,
     ) -> Result<KeysAdded, StoreError> {
-        let parts: Vec<Part> = latest_of(before, which, || self.describe())?
-            .into_iter()
-            .map(|latest| self.part(latest.id, before, new))
-            .collect::<Result<_, _>>()?;
+        if let Rotate::Key(id) = which
+            && let Some(error) = before.unread.remove(&id)
+        {
+            return Err(error);
+        }
+        let latest = latest_of(&before.keys, which, || self.describe())?;
+        let parts = ask_all(&latest, |latest| self.part(latest.id, &before, new))?;
         let mut written = Vec::new();
         let wanted = parts.iter().map(|part| part.count as usize).sum();
         let new: Result<Vec<KeyName>, StoreError> =
             parts.iter().map(|part| self.write(part, &mut written)).collect();
         let rotated = new.and_then(|new| {
             Ok(KeysAdded {
-                keys: self.load()?.keys,
+                keys: self.load_known(which, known)?.keys,
                 new,
             })
         });
@@ -54,12 +60,19 @@ impl VaultKv {
         })
     }
 
-    fn part(&self, id: u32, before: &KeySet, new: NewVersions<'_>) -> Result<Part, StoreError> {
-        let metadata = self.client.metadata(id)?;
-        let metadata = metadata.ok_or_else(|| {
-            let vault = &self.client.vault;
-            KvError::from(vault.refused(&id.to_string(), Refusal::NotFound))
-        })?;
+    fn part(&self, id: u32, before: &Loaded, new: NewVersions<'_>) -> Result<Part, StoreError> {
+        let (metadata, is_hidden) = match self.client.secret(id)? {
+            Secret::Described(metadata) => (metadata, false),
+            Secret::Newest(current, _) => {
+                let oldest = oldest_in(before, id);
+                (SecretMetadata::of_hidden(current, oldest), true)
+            }
+            Secret::Refused(error) => return Err(error.into()),
+            Secret::Missing => {
+                let refused = self.client.vault.refused(&id.to_string(), Refusal::NotFound);
+                return Err(KvError::from(refused).into());
+            }
+        };
         let current = metadata.current_version;
         let step = new.step.get();
         let seen = KeyName {
@@ -67,7 +80,7 @@ impl VaultKv {
             version: new.seen.of(id),
         };
         let count = seen.version.saturating_sub(current).saturating_add(step);
-        if count > step && count > MOST_AT_ONCE {
+        if count > step && count > MOST_WRITTEN {
             return Err(KvError::NumbersTaken {
                 store: self.describe(),
                 latest: current,
@@ -87,6 +100,7 @@ impl VaultKv {
                 kept,
                 new: count,
                 lost: KeyName { id, version },
+                is_hidden,
             }
             .into());
         }
@@ -94,7 +108,7 @@ impl VaultKv {
             id,
             current,
             count,
-            bits: before.latest_bits(id),
+            bits: before.keys.latest_bits(id),
         })
     }
 
@@ -108,8 +122,12 @@ impl VaultKv {
             let key = random_key(part.id, part.bits)?;
             name.version = self.client.put(part.id, name.version, &key)?;
             written.push(name);
-            let found = self.client.key(name)?;
-            if !found.is_ok_and(|found| found.same_bytes(key.expose())) {
+            let is_there = match self.client.key(name)? {
+                Found::Key(found) => found.same_bytes(key.expose()),
+                Found::Refused(error) => return Err(error.into()),
+                Found::Gone(_) | Found::NotAKey(_) => false,
+            };
+            if !is_there {
                 return Err(KvError::NotReadBack {
                     name,
                     store: self.describe(),
@@ -119,4 +137,15 @@ impl VaultKv {
         }
         Ok(name)
     }
+}
+
+/// The oldest version of a key that can be had or brought back.
+fn oldest_in(before: &Loaded, id: u32) -> u32 {
+    let deleted = before.warnings.iter().filter_map(|warning| match warning {
+        Warning::VersionGone { name, how } if *how == Gone::Deleted.name() => Some(*name),
+        _ => None,
+    });
+    let names = before.keys.iter().map(|(name, _)| name).chain(deleted);
+    let versions = names.filter(|name| name.id == id).map(|name| name.version);
+    versions.min().unwrap_or(1)
 }

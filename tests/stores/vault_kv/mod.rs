@@ -4,5 +4,8 @@
 mod faults;
 mod hints;
 mod interrupted;
+mod parallel;
+mod policies;
 mod refresh;
+mod start;
 mod store;

@@ -141,7 +141,7 @@ fn a_token_that_lasts_causes_no_looks_of_its_own() {
 }
 
 #[test]
-fn a_start_and_a_look_take_one_connection_and_few_requests() {
+fn a_start_and_a_look_take_few_connections_and_few_requests() {
     let bao = Bao::shared();
     let mount = bao.kv();
     (0..3).for_each(|_| bao.put(&mount, 1, KEY));
@@ -154,13 +154,18 @@ fn a_start_and_a_look_take_one_connection_and_few_requests() {
     let store = VaultKv::new(config(&url, access(bao, token(&bao.root_token)))).unwrap();
     let loaded = store.load().unwrap();
     // The token, the mount, the list; for each key its metadata, and each version but the one that is destroyed.
-    assert_eq!(counted(), (3 + 2 + 5, 1));
+    assert_eq!(counted().0, 3 + 2 + 5);
+    let connections = counted().1;
+    assert!(
+        connections <= 3,
+        "half as many as there are versions: {connections}"
+    );
     let ring = Ring::new(&loaded.keys, Algorithm::AesCbc).unwrap();
     let mut source = store.change_source().unwrap();
     for look in 1..=10 {
         source.refresh(&ring, &BTreeSet::new()).unwrap();
         // The list, and the metadata of each key; the version that is deleted is asked for once.
-        assert_eq!(counted(), (10 + 3 * look + 1, 1));
+        assert_eq!(counted(), (10 + 3 * look + 1, connections));
     }
 }
 

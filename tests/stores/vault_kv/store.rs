@@ -70,7 +70,7 @@ fn deleted_and_destroyed_versions_are_told_apart_and_left_out() {
 }
 
 #[test]
-fn a_secret_that_is_no_key_is_refused_by_its_name_and_never_quoted() {
+fn a_secret_that_is_no_key_is_told_by_its_name_and_never_quoted() {
     let bao = Bao::shared();
     for (body, words) in [
         (json!({"data": "s3cr3t-s3cr3t"}), "hex digits"),
@@ -83,15 +83,23 @@ fn a_secret_that_is_no_key_is_refused_by_its_name_and_never_quoted() {
         (json!({"data": ""}), "hex digits"),
     ] {
         let mount = bao.kv();
-        bao.put(&mount, 1, KEY);
         bao.must("POST", &format!("{mount}/data/7"), &json!({ "data": body }));
-        let error = store(bao, &mount).load().unwrap_err();
-        let text = format!("{error} {} {error:?}", error.hint());
-        assert!(
-            text.contains(words) && text.contains(&format!("{mount}/data/7?version=1")),
-            "{text}"
-        );
-        assert!(!text.contains("s3cr3t"), "{text}");
+        for policy in [reading(&mount), least(&mount)] {
+            let store = store_under(bao, &mount, &policy);
+            let error = load_with(&store, &[7]).unwrap_err();
+            let text = format!("{error} {} {error:?}", error.hint());
+            assert!(
+                text.contains(words) && text.contains(&format!("{mount}/data/7?version=1")),
+                "{text}"
+            );
+            assert!(!text.contains("s3cr3t"), "{text}");
+        }
+        bao.put(&mount, 1, KEY);
+        let loaded = store(bao, &mount).load().unwrap();
+        let warnings = texts(&loaded.warnings);
+        assert_eq!((names(&loaded.keys), warnings.len()), (vec![(1, 1)], 1));
+        assert!(warnings[0].contains(words), "it hinders no other: {warnings:?}");
+        assert!(!format!("{loaded:?}").contains("s3cr3t"));
     }
 }
 

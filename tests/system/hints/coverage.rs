@@ -114,6 +114,26 @@ const ELSEWHERE: &[(&str, &str, &str)] = &[
         "what_was_deleted_is_brought_back",
     ),
     (
+        "KvError::NotListed",
+        "tests/stores/vault_kv/hints.rs",
+        "one_key_is_rotated_where_they_may_not_be_listed",
+    ),
+    (
+        "StoreError::NoneOfKeys",
+        "tests/stores/vault_kv/hints.rs",
+        "the_first_key_is_made_where_keys_may_not_be_listed",
+    ),
+    (
+        "Warning::Unread",
+        "tests/stores/vault_kv/hints.rs",
+        "a_secret_that_may_not_be_read_is_read_under_the_rule_that_is_named",
+    ),
+    (
+        "PluginError::DataNeedsKeys",
+        "tests/stores/vault_kv/start.rs",
+        "a_server_whose_data_needs_keys_does_not_start_without_them_whatever_is_checked",
+    ),
+    (
         "KvError::WouldLose",
         "tests/stores/vault_kv/hints.rs",
         "room_for_more_versions_is_made_and_none_is_lost",
@@ -227,6 +247,10 @@ const NOT_MADE: &[(&str, &str)] = &[
         "a server cannot start on a data directory that it may not read",
     ),
     (
+        "PluginError::DataUnread",
+        "a server cannot start on a data directory that it may not read",
+    ),
+    (
         "PluginError::NoThread",
         "a process that may start no thread more runs no test",
     ),
@@ -258,6 +282,7 @@ const NOT_RUN_HERE: &[(&str, &str)] = &[
     ("keyroll list", "tests/command/snapshots/list.trycmd"),
     ("keyroll import", "it says what makes a keystore"),
     ("keyroll help", "tests/command/snapshots/help.trycmd"),
+    ("keyroll rotate --key ID", "tests/command/vault.rs"),
     ("keyroll rotate --all", "tests/command/snapshots/rotate.trycmd"),
     (
         "openssl s_client -connect {host} -CAfile CA",

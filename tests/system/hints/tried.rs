@@ -33,7 +33,7 @@ variants! {
     ];
     StoreError: OF_STORES, of_store, [
         FilenameNotSet File Keystore VaultKv KeyFileSyntax WrongKey NotEncrypted CannotEncrypt FilekeyTooLong Keys
-        UnknownKey VersionsUsedUp InvalidNewKey NoSystemKey
+        UnknownKey NoneOfKeys VersionsUsedUp InvalidNewKey NoSystemKey
         KeysAreMadeElsewhere NoMasterKey NoMasterKeyHeld ImpossibleSpec NoRandomBytes
         KeyRotationUnfinished MasterKeyRotationUnfinished
     ];
@@ -43,17 +43,19 @@ variants! {
         Older GrewApart Foreign OthersUnderOneName CannotSeal
     ];
     KvError: OF_VAULT, of_vault, [
-        NoPrefix NoHost NoSecretName Query KvVersion1 Vault NoKeys NotAKey NothingLeft WouldLose StepTooLarge NumbersTaken NotReadBack
+        NoPrefix NoHost NoSecretName Query KvVersion1 Vault NoKeys NotAKey NothingLeft NotListed WouldLose StepTooLarge
+        NumbersTaken NotReadBack
     ];
     PluginError: OF_PLUGIN, of_plugin, [
         KeyStore Mark NotMarked Settings ByStatement SaveTo SaveUnder SaveOver NotAKeyId KeyInUse DataUnseen StatementKilled
         NotInStore NoAnswer RefreshPanicked NotRunning NoThread TooManyCreated Busy NotShown RedoLogDowngrade RedoLogUnseen
+        DataUnread DataNeedsKeys
     ];
     SettingsError: OF_SETTINGS, of_settings, [
         Value SeveralStores NoMasterKey TwoMasterKeys KeysOfPeer MasterKey SecretHidden LoginLacks Store
     ];
     MarkError: OF_MARKS, of_mark, [File Unreadable StoreLacks];
-    Warning: OF_WARNINGS, of_warning, [LoosePermissions OlderMasterKeyOpens VersionGone NotAKey HeldVersionGone];
+    Warning: OF_WARNINGS, of_warning, [LoosePermissions OlderMasterKeyOpens VersionGone NotAKey Unread HeldVersionGone];
 }
 
 /// A text as a running server shows it.

@@ -119,7 +119,7 @@ fn contents(
     report: &mut Report,
 ) -> Result<(), Failure> {
     let binary_logs = BinaryLogs::of(&chosen);
-    let store = chosen.open()?;
+    let store = chosen.open()?.beside(directory.map(Path::to_owned));
     let loaded = store.load()?;
     for warning in &loaded.warnings {
         match warning {
@@ -127,6 +127,7 @@ fn contents(
             Warning::LoosePermissions(loose) => {
                 report.warning(loose.to_string(), loose.remedy());
             }
+            Warning::Unread { reason, hint, .. } => report.warning(reason.clone(), hint.clone()),
             gone => report.warning(
                 gone.to_string(),
                 "bring the version back into the key store".into(),

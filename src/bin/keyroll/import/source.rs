@@ -138,7 +138,9 @@ impl SourceArgs {
             settings.master_key_id = Vec::new();
             if settings.name_a_store() {
                 let algorithm = self.from_encryption_algorithm;
-                return load(settings.store()?, algorithm.unwrap_or(settings.algorithm()));
+                let directory = Some(settings.data_directory.clone());
+                let store = OpenStore::new(settings.store()?)?.beside(directory);
+                return read(&store, algorithm.unwrap_or(settings.algorithm()));
             }
         }
         Err(Failure::NothingToImport)
@@ -193,7 +195,10 @@ impl SourceArgs {
 }
 
 fn load(settings: StoreConfig, algorithm: Algorithm) -> Result<Source, Failure> {
-    let store = OpenStore::new(settings)?;
+    read(&OpenStore::new(settings)?, algorithm)
+}
+
+fn read(store: &OpenStore, algorithm: Algorithm) -> Result<Source, Failure> {
     let loaded = store.load()?;
     say_warnings(&loaded);
     Ok(Source {
