@@ -213,14 +213,21 @@ fn flag(name: &CStr) -> Option<bool> {
 /// The server's data directory; `None` where the server does not tell it as an absolute path, and
 /// in mariadb-backup, which works on a server's or on a copy. The working directory may be another.
 pub(super) fn data_directory() -> Option<PathBuf> {
-    match is_backup_tool() {
-        true => None,
-        false => tables_directory(),
-    }
+    data_home().filter(|_| !is_backup_tool())
 }
 
-/// The same, and in mariadb-backup the directory that it works on.
+/// The same; in mariadb-backup the server's, or the copy that it prepares, which is its working
+/// directory then.
 pub(super) fn tables_directory() -> Option<PathBuf> {
+    let copy = std::env::current_dir().ok();
+    let is_copy = |directory: &PathBuf| is_backup_tool() && directory.join(OPTIONS_OF_COPY).exists();
+    copy.filter(is_copy).or_else(data_home)
+}
+
+/// The file that mariadb-backup puts into each copy.
+const OPTIONS_OF_COPY: &str = "backup-my.cnf";
+
+fn data_home() -> Option<PathBuf> {
     // `mysql_real_data_home`, an array of characters (FN_REFLEN) of the server, exported for
     // plugins from 10.5 to 11.8.
     let home = symbol(c"mysql_real_data_home").cast::<c_char>();

@@ -1,6 +1,6 @@
 //! Which keys the data of this server needs, as its files tell.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::{PluginError, Server, log};
@@ -9,19 +9,21 @@ use crate::store::mark::format::MarkFormatError;
 use crate::store::{MarkError, MarkFile, StoreError};
 
 /// The ids of the keys that the mark knows, and of those that tables are encrypted with: these may
-/// come from a server without a mark. mariadb-backup looks at no mark: it works on a copy, too.
+/// come from a server without a mark. mariadb-backup looks at no mark, and goes without what it
+/// cannot see.
 ///
 /// # Errors
 /// A data directory or a mark that cannot be read.
 pub(super) fn key_ids(server: &dyn Server) -> Result<BTreeSet<u32>, PluginError> {
-    let mut ids = match server.data_directory() {
-        Some(directory) => ids_of_mark(&directory)?,
-        None => BTreeSet::new(),
+    let of_tables = server.tables_directory().map_or_else(
+        || Ok(BTreeMap::new()),
+        |directory| datadir::key_ids_in_use(&directory),
+    );
+    let Some(directory) = server.data_directory() else {
+        return Ok(of_tables.unwrap_or_default().into_keys().collect());
     };
-    if let Some(directory) = server.tables_directory() {
-        let of_tables = datadir::key_ids_in_use(&directory);
-        ids.extend(of_tables.map_err(PluginError::DataUnread)?.into_keys());
-    }
+    let mut ids = ids_of_mark(&directory)?;
+    ids.extend(of_tables.map_err(PluginError::DataUnread)?.into_keys());
     Ok(ids)
 }
 
