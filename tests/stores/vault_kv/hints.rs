@@ -106,12 +106,12 @@ fn the_first_key_is_made_where_keys_may_not_be_listed() {
         error.to_string().contains("gives no version of keys 1, 2 and 7"),
         "{error}"
     );
-    run(bao, &error.hint(), 1, &[("MOUNT", &mount)]);
+    bao.run_hint(&error.hint(), 1, &[("MOUNT", &mount)]);
     assert_eq!(names(&load_with(&store, &[7]).unwrap().keys), [(1, 1)]);
     bao.must("POST", &format!("{mount}/delete/1"), &json!({"versions": [1]}));
     let error = load_with(&store, &[7]).unwrap_err();
     let words = [("MOUNT", mount.as_str()), ("VERSION", "1"), ("ID", "1")];
-    run(bao, &error.hint(), 0, &words);
+    bao.run_hint(&error.hint(), 0, &words);
     assert_eq!(names(&load_with(&store, &[7]).unwrap().keys), [(1, 1)]);
 }
 
