@@ -88,6 +88,9 @@ impl FileError {
     /// What a DBA can do about it: for the error log and the command, not part of the message.
     pub fn hint(&self) -> String {
         match self {
+            FileError::FileNotFound { path, .. } if path.as_os_str().is_empty() => {
+                "write the path of a file, behind FILE: where that begins the setting".into()
+            }
             FileError::FileNotFound { path, .. } => {
                 format!(
                     "check that {} exists and that the server's user may read it",
@@ -100,6 +103,7 @@ impl FileError {
                      and the system log, then unmount and mount what {} is on",
                     path.display()
                 ),
+                Some(libc::EISDIR) => format!("{} is a directory: name a file in it", path.display()),
                 Some(libc::ENOLCK) => {
                     "no lock can be had now: on NFS see that the server's lock service can be reached".into()
                 }

@@ -7,6 +7,7 @@
 mod error;
 pub mod failpoint;
 pub mod lock;
+pub mod odd_text;
 pub mod permissions;
 pub mod put;
 pub mod read;
@@ -16,6 +17,7 @@ pub(crate) mod step;
 mod target;
 
 pub use error::{FileError, LockHolder};
+pub use odd_text::OddText;
 pub use permissions::LoosePermissions;
 pub use secret_source::SecretSource;
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-use super::{FileError, read};
+use super::{FileError, OddText, read};
 use crate::secret::{LockedMemory, SecretBytes};
 
 /// What a setting begins with that names a file.
@@ -37,6 +37,20 @@ impl SecretSource {
             Some(path) => Some(SecretSource::File(OsStr::from_bytes(path).into())),
             None => (!setting.is_empty()).then(|| SecretSource::value(setting)),
         }
+    }
+
+    /// Whether the secret itself looks like the path of a file, which `FILE:` was to stand before.
+    pub fn looks_like_path(&self) -> bool {
+        let SecretSource::Value(secret) = self else {
+            return false;
+        };
+        let text = secret.trim_ascii();
+        let starts: [&[u8]; 5] = [b"/", b"./", b"../", b"~/", b"file:"];
+        let is_start = |start: &&[u8]| {
+            text.get(..start.len())
+                .is_some_and(|begin| begin.eq_ignore_ascii_case(start))
+        };
+        starts.iter().any(is_start)
     }
 
     /// The file, where the secret is in one.
@@ -71,6 +85,24 @@ pub enum NoSecret {
     /// Nothing is in it.
     #[error("it is empty")]
     Empty,
+    /// It is no line of text.
+    #[error("it {}", .0.told())]
+    Odd(OddText),
+}
+
+impl NoSecret {
+    /// What helps; `path` is the file.
+    pub fn hint(&self, path: &Path) -> String {
+        match self {
+            NoSecret::File(_) => {
+                "check the path, what writes or mounts the file, and that the server's user may read it"
+                    .into()
+            }
+            NoSecret::TooLong => "check that it is the right file".into(),
+            NoSecret::Empty => "see what writes or mounts the file".into(),
+            NoSecret::Odd(odd) => format!("{} makes a line of plain text of it", odd.mend(path)),
+        }
+    }
 }
 
 impl SecretKind {
@@ -88,15 +120,23 @@ impl SecretKind {
         self.read(&self.open(path)?, path)
     }
 
-    /// Reads the secret from its file, which is open. `path` is for messages alone.
+    /// Reads the secret from its file, which is open. `path` is for messages alone. It is a line of
+    /// text, as tokens and the like are.
     pub fn read(&self, file: &File, path: &Path) -> Result<SecretBytes, NoSecret> {
-        // Two more, for a line end.
-        let bytes = read::up_to(file, path, self.limit as u64 + 2)?.ok_or(NoSecret::TooLong)?;
-        match (self.trim)(bytes.expose()) {
-            [] => Err(NoSecret::Empty),
-            secret if secret.len() > self.limit => Err(NoSecret::TooLong),
-            secret => Ok(SecretBytes::copy_of(secret)),
+        let content = self.content(file, path)?.ok_or(NoSecret::TooLong)?;
+        let secret = (self.trim)(content.expose());
+        match OddText::of_one_line(secret) {
+            Some(odd) => Err(NoSecret::Odd(odd)),
+            None if secret.is_empty() => Err(NoSecret::Empty),
+            None => Ok(SecretBytes::copy_of(secret)),
         }
+    }
+
+    /// All that is in the file, which is open; `None` if that is too long for such a secret.
+    pub fn content(&self, file: &File, path: &Path) -> Result<Option<SecretBytes>, FileError> {
+        // Two more, for a line end.
+        let content = read::up_to(file, path, self.limit as u64 + 2)?;
+        Ok(content.filter(|content| (self.trim)(content.expose()).len() <= self.limit))
     }
 }
 
@@ -129,6 +169,31 @@ mod tests {
     }
 
     #[test]
+    fn a_secret_that_looks_like_a_path_is_recognised() {
+        for secret in [
+            "/run/password",
+            "./x",
+            "../x",
+            "~/x",
+            "file:/x",
+            "File:x",
+            " FILE:/x",
+        ] {
+            assert!(
+                SecretSource::value(secret.as_bytes()).looks_like_path(),
+                "{secret}"
+            );
+        }
+        for secret in ["", "secret", ".", "~", "file", "a/b", "profile:x"] {
+            assert!(
+                !SecretSource::value(secret.as_bytes()).looks_like_path(),
+                "{secret}"
+            );
+        }
+        assert!(!SecretSource::File("/x".into()).looks_like_path());
+    }
+
+    #[test]
     fn debug_output_shows_no_secret() {
         let shown = format!("{:?}", SecretSource::from_setting(b"hunter2"));
         assert!(
@@ -156,6 +221,9 @@ mod tests {
         }
         for empty in ["", "\n"] {
             assert!(matches!(read(empty), Err(NoSecret::Empty)), "{empty:?}");
+        }
+        for odd in ["\u{feff}a", "a\nb", "ab\0", "a\0b\0"] {
+            assert!(matches!(read(odd), Err(NoSecret::Odd(_))), "{odd:?}");
         }
     }
 }

@@ -16,7 +16,11 @@ pub enum VaultError {
     #[error(transparent)]
     Net(#[from] NetError),
     #[error("cannot read {}: {source}", path.display())]
-    SecretFile { path: PathBuf, source: io::Error },
+    SecretFile {
+        path: PathBuf,
+        source: io::Error,
+        mend: String,
+    },
     #[error("{}", refusal.told(host, namespace, path))]
     Refused {
         host: String,
@@ -244,7 +248,7 @@ impl ServiceError for VaultError {
         match self {
             VaultError::Net(error) => net_hint(error),
             VaultError::NotFollowed { error, .. } => error.hint().into(),
-            VaultError::SecretFile { .. } => "check the path and that the server's user may read it".into(),
+            VaultError::SecretFile { mend, .. } => mend.clone(),
             VaultError::Refused {
                 host,
                 namespace,

@@ -214,6 +214,7 @@ fn secret_of(source: &SecretSource) -> Result<SecretBytes, VaultError> {
         SecretSource::Value(secret) => Ok(SecretBytes::copy_of(secret)),
         SecretSource::File(path) => CREDENTIAL.read_at(path).map_err(|error| VaultError::SecretFile {
             path: path.clone(),
+            mend: error.hint(path),
             source: error.into(),
         }),
     }

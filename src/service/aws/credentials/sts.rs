@@ -120,11 +120,11 @@ impl Role {
 /// The token that a file holds now.
 pub(super) fn token_of(file: &Path) -> Result<SecretBytes, AwsError> {
     CREDENTIAL.read_at(file).map_err(|error| {
+        let mend = error.hint(file);
         let error = io::Error::from(error);
-        let reason = format!("cannot read the token in {}: {error}", file.display());
         AwsError::settings(
-            reason,
-            "see what writes the file, and that the server's user may read it",
+            format!("cannot read the token in {}: {error}", file.display()),
+            mend,
         )
     })
 }
