@@ -85,7 +85,11 @@ impl Credential {
         if let Some(keys) = key_list::parse_bare_key(bytes.expose()) {
             return Ok(keys);
         }
-        KeyList::parse(bytes.expose()).map_err(|error| MasterKeyError::Syntax { path, error })
+        KeyList::parse(bytes.expose()).map_err(|error| MasterKeyError::Syntax {
+            path,
+            error,
+            is_credential: true,
+        })
     }
 }
 

@@ -60,7 +60,12 @@ pub enum MasterKeyError {
         reader: u32,
     },
     #[error("{}:{error}", path.display())]
-    Syntax { path: PathBuf, error: KeyListError },
+    Syntax {
+        path: PathBuf,
+        error: KeyListError,
+        /// The file comes from elsewhere, and cannot be changed.
+        is_credential: bool,
+    },
     #[error(transparent)]
     File(#[from] FileError),
     #[error(
@@ -184,7 +189,12 @@ impl MasterKeyError {
             MasterKeyError::ForeignOwner { path, reader, .. } => {
                 format!("run `chown {reader} {}`", shell_word(path))
             }
-            MasterKeyError::Syntax { error, .. } => error.problem.hint().into(),
+            MasterKeyError::Syntax {
+                error,
+                is_credential: true,
+                ..
+            } => error.hint(),
+            MasterKeyError::Syntax { path, error, .. } => error.hint_for(path),
             MasterKeyError::File(error) => error.hint(),
             MasterKeyError::NoCredentials { name, .. } | MasterKeyError::CredentialMissing { name, .. } => format!(
                 "the server's unit needs LoadCredential={name}:PATH or LoadCredentialEncrypted={name}:PATH; \

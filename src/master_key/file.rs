@@ -11,8 +11,9 @@ use std::time::Duration;
 
 use nix::unistd::geteuid;
 
-use super::key_list::KeyList;
+use super::key_list::{KeyList, MASTER_KEY_LENGTH};
 use super::options::{ProviderOptions, absolute_path};
+use super::syntax::{KeyListError, KeyListProblem};
 use super::{MasterKey, MasterKeyError, Wrapped};
 use crate::durable::permissions::owner_only;
 use crate::durable::replace::{self, Previous, Replacement};
@@ -119,11 +120,22 @@ fn read_and_parse(file: &File, path: &Path) -> Result<(SecretBytes, KeyList), Ma
     owner_only(&meta, path).map_err(FileError::NotOwnerOnly)?;
     check_owner(meta.uid(), geteuid().as_raw(), path)?;
     let text = read::whole(file, path, &KIND)?;
-    let keys = KeyList::parse(text.expose()).map_err(|error| MasterKeyError::Syntax {
+    let keys = parse(text.expose()).map_err(|error| MasterKeyError::Syntax {
         path: path.into(),
         error,
+        is_credential: false,
     })?;
     Ok((text, keys))
+}
+
+fn parse(text: &[u8]) -> Result<KeyList, KeyListError> {
+    KeyList::parse(text).map_err(|error| match text.len() {
+        MASTER_KEY_LENGTH => KeyListError {
+            problem: KeyListProblem::Bytes,
+            ..error
+        },
+        _ => error,
+    })
 }
 
 /// The owner can read the file and give himself the right to change it, so that he has to be

@@ -18,11 +18,14 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use zeroize::Zeroizing;
 
 use super::syntax::{KeyListError, KeyListProblem};
 use super::{MasterKey, MasterKeyError, Wrapped};
 use crate::crypto::wrap::{Sealed, WrappingKey};
+use crate::durable::OddText;
 use crate::secret::{KeystoreKey, SecretBytes};
 
 /// The length of a master key in bytes.
@@ -45,28 +48,28 @@ impl KeyList {
     pub fn parse(text: &[u8]) -> Result<KeyList, KeyListError> {
         let mut keys = BTreeMap::new();
         let mut line_of = BTreeMap::new();
-        let mut line = 0;
+        let (mut line, mut start) = (0, 0);
         for bytes in text.split(|&byte| byte == b'\n') {
             line += 1;
             let error = |(problem, at): (KeyListProblem, usize)| KeyListError {
-                problem,
+                problem: OddText::at(text, start + at).map_or(problem, KeyListProblem::Odd),
                 line,
                 column: at + 1,
             };
-            let Some((version, key)) = parse_line(bytes).map_err(error)? else {
-                continue;
-            };
-            let first_line = *line_of.entry(version).or_insert(line);
-            match keys.insert(version, key) {
-                Some(earlier) if keys.get(&version) != Some(&earlier) => {
-                    return Err(error((KeyListProblem::Conflict { version, first_line }, 0)));
+            if let Some((version, key)) = parse_line(bytes).map_err(error)? {
+                let first_line = *line_of.entry(version).or_insert(line);
+                match keys.insert(version, key) {
+                    Some(earlier) if keys.get(&version) != Some(&earlier) => {
+                        return Err(error((KeyListProblem::Conflict { version, first_line }, 0)));
+                    }
+                    _ => {}
                 }
-                _ => {}
             }
+            start += bytes.len() + 1;
         }
         if keys.is_empty() {
             return Err(KeyListError {
-                problem: KeyListProblem::Empty,
+                problem: OddText::of_line_ends(text).map_or(KeyListProblem::Empty, KeyListProblem::Odd),
                 line: 1,
                 column: 1,
             });
@@ -217,7 +220,10 @@ fn parse_line(line: &[u8]) -> Result<Option<(u32, Key)>, Fault> {
         .count();
     let mut at = start + version_length;
     if version_length == 0 || line.get(at) != Some(&b';') {
-        return Err((KeyListProblem::Syntax, at));
+        return Err(match key_in_other_form(&line[start..]) {
+            Some(problem) => (problem, start),
+            None => (KeyListProblem::Syntax, at),
+        });
     }
     let version = std::str::from_utf8(&line[start..at])
         .ok()
@@ -230,7 +236,22 @@ fn parse_line(line: &[u8]) -> Result<Option<(u32, Key)>, Fault> {
     let key = parse_key(&line[at..]).map_err(|(problem, byte)| (problem, at + byte))?;
     match line[at + DIGITS..].trim_ascii_start() {
         [] => Ok(Some((version, key))),
+        behind if line[at + DIGITS] == b'\r' => {
+            let problem = KeyListProblem::Odd(OddText::CarriageReturns);
+            Err((problem, line.len() - behind.len()))
+        }
         behind => Err((KeyListProblem::Trailing, line.len() - behind.len())),
+    }
+}
+
+/// What is wrong with a line that is a key in another form, without a version.
+fn key_in_other_form(line: &[u8]) -> Option<KeyListProblem> {
+    let text = line.trim_ascii();
+    let mut bytes = Zeroizing::new([0; 3 * MASTER_KEY_LENGTH]);
+    match BASE64_STANDARD.decode_slice(text, &mut bytes[..]) {
+        _ if parse_bare_key(text).is_some() => Some(KeyListProblem::NoVersion),
+        Ok(MASTER_KEY_LENGTH) => Some(KeyListProblem::Base64),
+        _ => None,
     }
 }
 

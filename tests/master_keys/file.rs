@@ -71,7 +71,30 @@ fn what_is_wrong_is_told_with_file_line_and_column_and_without_a_digit_of_a_key(
         ("# nothing\n\n", "master:1:1: there is no master key in it"),
         ("x;1", "master:1:1: syntax error"),
         ("#\n 1:KEY", "master:2:3: syntax error"),
-        ("KEY", "master:1:21: syntax error"),
+        (
+            "KEY",
+            "master:1:1: the master key stands there without its version",
+        ),
+        (
+            "ABEiM0RVZneImaq7zN3u/wARIjNEVWZ3iJmqu8zd7v8=\n",
+            "master:1:1: the master key is in base64, and not in hexadecimal digits",
+        ),
+        (
+            "01234567890123456789012345678901",
+            "master:1:33: the master key is there as 32 bytes, and not in hexadecimal digits",
+        ),
+        (
+            "\u{feff}1;KEY",
+            "master:1:1: the text begins with a byte order mark, which editors do not show",
+        ),
+        (
+            "1;KEY\0",
+            "master:1:67: the text has a zero byte there, which editors do not show",
+        ),
+        (
+            "1;KEY\r2;OTHER\r",
+            "master:1:68: the text has carriage returns alone (CR) as line ends, which are none here",
+        ),
         ("0;KEY", "master:1:1: invalid version of the master key"),
         (
             "\n\n4294967296;KEY",
@@ -94,7 +117,10 @@ fn what_is_wrong_is_told_with_file_line_and_column_and_without_a_digit_of_a_key(
         assert_eq!(shown, message, "{text}");
         assert!(!error.hint().is_empty() && !error.is_wrong_key());
         for said in [shown, error.hint(), format!("{error:?}")] {
-            assert!(!said.contains("0011") && !said.contains("FFEE"), "{said}");
+            assert!(
+                !said.contains("0011") && !said.contains("ABEi") && !said.contains("FFEE"),
+                "{said}"
+            );
         }
     }
 }

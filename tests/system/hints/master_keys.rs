@@ -16,6 +16,7 @@ pub(crate) const ROWS: &[Row] = &[
     ("a command in a folder that others may write in", loose_folder),
     ("a command of another user", command_of_another),
     ("an empty master key file", no_lines),
+    ("a master key in another form than digits", other_form),
     ("a master key file without a number left", no_number),
     ("a credential that cannot be rotated", credential),
     ("a keystore that only root may change", of_root),
@@ -84,6 +85,20 @@ fn no_lines(site: &Site, tried: &mut Tried) {
         &format!("{}{digits}", hint.split('`').nth(1).unwrap()),
     );
     open().unwrap();
+}
+
+fn other_form(site: &Site, tried: &mut Tried) {
+    let all = site.make_keystore();
+    let text = fs::read_to_string(site.path("apart/master")).unwrap();
+    let digits = text.lines().last().unwrap().split_once(';').unwrap().1;
+    let bytes = hex::decode(digits).unwrap();
+    let in_base64 = openssl::base64::encode_block(&bytes);
+    for other in [bytes, format!("{in_base64}\n").into_bytes()] {
+        fs::write(site.path("apart/master"), other).unwrap();
+        let hint = tried.store(&site.keystore().load().unwrap_err());
+        tried.must(site, &hint, 0, &[]);
+        assert_eq!(keys_of(&site.keystore()), all);
+    }
 }
 
 fn no_number(site: &Site, tried: &mut Tried) {
