@@ -49,6 +49,11 @@ fn check_other_bytes(before: &[u8], after: &[u8], new: &[(KeyName, DataKey)]) {
             })
         })
     };
+    // Zero bytes behind the text stay behind the new lines.
+    let (before, nuls) = before.split_at(end_of_text(before));
+    let after = after
+        .strip_suffix(nuls)
+        .expect("what is behind the text stays there");
     let kept: Vec<u8> = after
         .split_inclusive(|&byte| byte == b'\n')
         .filter(|line| !is_new(line))
@@ -60,6 +65,16 @@ fn check_other_bytes(before: &[u8], after: &[u8], new: &[(KeyName, DataKey)]) {
         .expect("every old byte stays where it was");
     // A last line that had no end got one.
     assert!(added.is_empty() || (!before.ends_with(b"\n") && [&b"\n"[..], b"\r\n"].contains(&added)));
+}
+
+/// Where the zero bytes begin that nothing but white space stands behind.
+fn end_of_text(text: &[u8]) -> usize {
+    let nul = text.iter().position(|&byte| byte == 0).unwrap_or(text.len());
+    let is_filler = |byte: &u8| matches!(byte, 0 | b' ' | b'\t'..=b'\r');
+    match text[nul..].iter().all(is_filler) {
+        true => nul,
+        false => text.len(),
+    }
 }
 
 fn check_place(bytes: &[u8], error: &ParseError) {

@@ -8,12 +8,14 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+use super::key_file::clue::Clue;
 use super::key_file::format::ParseError;
+use super::key_file::key_behind_key::KeyBehindKey;
 use super::keystore::KeystoreError;
 use super::vault_kv::KvError;
 use crate::crypto::Algorithm;
 use crate::durable::permissions::shell_word;
-use crate::durable::{FileError, LoosePermissions, permissions};
+use crate::durable::{FileError, LoosePermissions, OddText, permissions};
 use crate::keys::{KeyName, KeysError, LAST_VERSION};
 
 /// A failure of a key store. Nothing was changed, on disk or in memory, unless the variant says so.
@@ -36,17 +38,26 @@ pub enum StoreError {
     KeyFileSyntax {
         path: PathBuf,
         error: ParseError,
-        decrypted: bool,
+        /// What shows why the password may be another one; `None` for a plain file.
+        decrypted: Option<Box<Clue>>,
     },
 
     #[error("Cannot decrypt {}. Wrong key?", path.display())]
-    WrongKey { path: PathBuf, filekey_set: bool },
+    WrongKey { path: PathBuf, clue: Box<Clue> },
 
     #[error("Cannot decrypt {}. Not encrypted", path.display())]
-    NotEncrypted { path: PathBuf },
+    NotEncrypted {
+        path: PathBuf,
+        odd: Option<OddText>,
+        /// It begins as an encrypted file, and ends there.
+        is_cut_off: bool,
+    },
 
     #[error("Cannot encrypt {}: {reason}", path.display())]
     CannotEncrypt { path: PathBuf, reason: String },
+
+    #[error("the password in {} ends at its first zero byte: the file {}", path.display(), odd.told())]
+    PasswordCutOff { path: PathBuf, odd: OddText },
 
     #[error("Cannot read {}, the filekey is too long, max secret size is 256B ", path.display())]
     FilekeyTooLong { path: PathBuf },
@@ -129,25 +140,27 @@ impl StoreError {
             StoreError::File(error) => error.hint(),
             StoreError::VaultKv(error) => error.hint(),
             StoreError::Keystore(error) => error.hint(),
-            StoreError::KeyFileSyntax { error, decrypted, .. } => {
-                let mut hint = error.problem.hint().to_owned();
-                if *decrypted {
-                    hint.push_str("; a wrong filekey, digest or use_pbkdf2 can also show like this");
-                }
-                hint
+            StoreError::KeyFileSyntax {
+                path,
+                error,
+                decrypted,
+            } => syntax_hint(path, error, decrypted.as_deref()),
+            StoreError::WrongKey { path, clue } => clue.hint(path),
+            StoreError::NotEncrypted { is_cut_off: true, .. } => {
+                "it ends where an encrypted file begins: put it back whole from a backup".into()
             }
-            StoreError::WrongKey {
-                filekey_set: false, ..
-            } => "the file is encrypted: set ‹filekey›".into(),
-            StoreError::WrongKey { .. } => {
-                "check ‹filekey›, ‹digest› and ‹use_pbkdf2›: they must be what the file \
-                 was encrypted with (`openssl enc -aes-256-cbc -md DIGEST [-pbkdf2 -iter ROUNDS]`)"
-                    .into()
-            }
+            StoreError::NotEncrypted {
+                path,
+                odd: Some(odd @ OddText::OpensslBase64),
+                ..
+            } => format!("the file {}: {} makes of it what is read", odd.told(), odd.mend(path)),
             StoreError::NotEncrypted { .. } => {
                 "unset ‹filekey›, or encrypt the file with `openssl enc -aes-256-cbc -md sha1`".into()
             }
             StoreError::CannotEncrypt { .. } => "this is a fault of keyroll: please report it".into(),
+            StoreError::PasswordCutOff { path, odd } => {
+                format!("{} makes a line of plain text of it", odd.mend(path))
+            }
             StoreError::FilekeyTooLong { path } => {
                 format!("put the password alone into {}, on one line", path.display())
             }
@@ -185,12 +198,35 @@ impl StoreError {
     }
 }
 
+/// What helps with the text of a key file.
+fn syntax_hint(path: &Path, error: &ParseError, decrypted: Option<&Clue>) -> String {
+    let of_text = error.problem.hint();
+    match (error.odd, decrypted) {
+        (Some(odd), None) => format!("the file {}: {} mends that", odd.told(), odd.mend(path)),
+        (None, None) => of_text.into(),
+        (Some(odd @ (OddText::ByteOrderMark | OddText::Utf16(_))), Some(_)) => format!(
+            "the encrypted text {}: decrypt the file, mend the text and encrypt it again",
+            odd.told()
+        ),
+        (_, Some(Clue::Nothing | Clue::NoPassword)) => {
+            format!("{of_text}; a wrong filekey, digest or use_pbkdf2 can also show like this")
+        }
+        (_, Some(clue)) => format!(
+            "{of_text}; a wrong filekey, digest or use_pbkdf2 can also show like this: {}",
+            clue.hint(path)
+        ),
+    }
+}
+
 /// Something that works but should be mended.
 #[derive(Debug, PartialEq, Eq, Error)]
 #[allow(missing_docs, reason = "the messages and the fields say what they are")]
 pub enum Warning {
     #[error("{0}; {remedy}", remedy = .0.remedy())]
     LoosePermissions(LoosePermissions),
+
+    #[error("{0}; {remedy}", remedy = .0.remedy())]
+    KeyBehindKey(KeyBehindKey),
 
     #[error("{} opens with an older master key; the next change of the keystore removes it, or `rm {}`", path.display(), shell_word(path))]
     OlderMasterKeyOpens { path: PathBuf },

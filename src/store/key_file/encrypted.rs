@@ -7,19 +7,35 @@
 //!
 //! Key and IV come from the password and the salt, see [`crate::crypto::password`].
 
+use super::clue::Clue;
 use super::config::KeyFileConfig;
-use crate::crypto::password::{Derived, derive_key_and_iv};
+use crate::crypto::password::{Derived, SALT_LENGTH, derive_key_and_iv};
 use crate::secret::SecretBytes;
 use crate::store::StoreError;
 
 /// What an encrypted file starts with.
 const SALTED_MAGIC: &[u8] = b"Salted__";
 
-const SALT_LENGTH: usize = 8;
+/// Header and ciphertext are of whole blocks of so many bytes.
+const BLOCK_LENGTH: usize = 16;
 
-/// Whether the file is encrypted at all.
+/// Whether the file is encrypted at all. What begins so and ends there is not, as for
+/// file_key_management.
 pub(in crate::store) fn is_encrypted(file: &[u8]) -> bool {
-    file.starts_with(SALTED_MAGIC)
+    file.starts_with(SALTED_MAGIC) && !is_cut_off(file)
+}
+
+/// Whether the file begins as an encrypted one and ends there.
+pub(super) fn is_cut_off(file: &[u8]) -> bool {
+    file == SALTED_MAGIC
+}
+
+/// Why no password opens the file; `None` where one may.
+pub(super) fn clue(file: &[u8]) -> Option<Clue> {
+    let behind = file.len() % BLOCK_LENGTH;
+    let line_end: &[u8] = if file.ends_with(b"\r\n") { b"\r\n" } else { b"\n" };
+    let is_line_end = behind == line_end.len() && file.ends_with(line_end);
+    (behind != 0).then(|| Clue::NotWholeBlocks(is_line_end.then(|| file.len() - behind)))
 }
 
 /// The text; `None` if this password does not open the file. About one wrong password in 256 opens

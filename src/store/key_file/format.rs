@@ -9,6 +9,9 @@
 //! After the id, one to ten decimal digits with a `;` behind them are a version.
 //! file_key_management refuses such a line (its key would be 5 bytes long at most), so no line
 //! means one thing there and another here.
+//!
+//! Zero bytes and white space behind the text are no part of it, as for file_key_management, which
+//! stops at the first zero byte. Anything else behind one is refused: keys would be lost unseen.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -17,6 +20,7 @@ use std::path::Path;
 
 use zeroize::Zeroizing;
 
+use crate::durable::OddText;
 use crate::keys::set::{Inserted, KeyName, KeySet, LAST_VERSION};
 use crate::secret::{DataKey, MAX_DATA_KEY_LENGTH, SecretBytes};
 use crate::store::hex_digits::push_hex;
@@ -87,6 +91,8 @@ pub struct ParseError {
     pub line: usize,
     /// The byte in the line, counted from 1.
     pub column: usize,
+    /// What is odd about the text and may be why.
+    pub odd: Option<OddText>,
 }
 
 impl ParseError {
@@ -96,6 +102,7 @@ impl ParseError {
             problem,
             line,
             column,
+            ..
         } = self;
         let file = path.display();
         let first = match problem {
@@ -114,6 +121,19 @@ pub struct KeyText {
     pub keys: KeySet,
     /// Where in the text the last line of each key id stands, its line end included.
     last_lines: BTreeMap<u32, Range<usize>>,
+    /// The first place where a key seems to stand behind another one, as a part of its remark.
+    pub hidden: Option<HiddenKey>,
+}
+
+/// What looks like a key and is a part of a remark, for it stands on the line of another key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HiddenKey {
+    /// The line, counted from 1.
+    pub line: usize,
+    /// The byte in the line, counted from 1.
+    pub column: usize,
+    /// Whether a carriage return stands before it, which is no line end by itself.
+    pub behind_carriage_return: bool,
 }
 
 impl KeyText {
@@ -122,15 +142,22 @@ impl KeyText {
         let mut keys = KeySet::default();
         let mut last_lines = BTreeMap::new();
         let mut line_of = BTreeMap::new();
+        let mut hidden = None;
         let (mut line, mut start) = (0, 0);
-        for bytes in text.expose().split_inclusive(|&byte| byte == b'\n') {
+        let all = up_to_nuls(text.expose());
+        for bytes in all.split_inclusive(|&byte| byte == b'\n') {
             line += 1;
             let error = |(problem, at)| ParseError {
                 problem,
                 line,
                 column: at + 1,
+                odd: OddText::at(all, start + at),
             };
-            if let Some(Entry { name, key, key_at }) = parse_line(bytes).map_err(error)? {
+            if let Some(entry) = parse_line(bytes).map_err(error)? {
+                hidden = hidden.or_else(|| hidden_key(bytes, entry.end, line));
+                let Entry {
+                    name, key, key_at, ..
+                } = entry;
                 let first_line = *line_of.entry(name).or_insert(line);
                 if keys.insert(name, key) == Inserted::Conflict {
                     return Err(error((Problem::Conflict { name, first_line }, key_at)));
@@ -144,12 +171,14 @@ impl KeyText {
                 problem: Problem::SystemKeyMissing,
                 line,
                 column: 1,
+                odd: OddText::at_begin(all).or(OddText::of_line_ends(all)),
             });
         }
         Ok(KeyText {
             text,
             keys,
             last_lines,
+            hidden,
         })
     }
 
@@ -157,7 +186,8 @@ impl KeyText {
     /// and with the same line end. Every other byte stays.
     pub fn with_new_versions(&self, new: &[(KeyName, DataKey)]) -> SecretBytes {
         let text = self.text.expose();
-        let end_of_key = |id| self.last_lines.get(&id).map_or(text.len(), |line| line.end);
+        let end = up_to_nuls(text).len();
+        let end_of_key = |id| self.last_lines.get(&id).map_or(end, |line| line.end);
         let mut new: Vec<_> = new
             .iter()
             .map(|(name, key)| (end_of_key(name.id), name, key))
@@ -215,12 +245,27 @@ fn line_end_at(text: &[u8], at: usize) -> &'static [u8] {
     if line.ends_with(b"\r\n") { b"\r\n" } else { b"\n" }
 }
 
+/// The text up to the first zero byte, if white space and more of them are all that follows.
+fn up_to_nuls(text: &[u8]) -> &[u8] {
+    match text.iter().position(|&byte| byte == 0) {
+        Some(nul) if text[nul..].iter().all(|byte| *byte == 0 || is_space(byte)) => &text[..nul],
+        _ => text,
+    }
+}
+
+/// isspace(3) in the C locale; u8::is_ascii_whitespace leaves the vertical tab out.
+fn is_space(byte: &u8) -> bool {
+    matches!(byte, b' ' | b'\t'..=b'\r')
+}
+
 /// One version of a key as a line states it.
 struct Entry {
     name: KeyName,
     key: DataKey,
     /// Where in the line the key's digits begin.
     key_at: usize,
+    /// Where they end.
+    end: usize,
 }
 
 /// What is wrong with a line, and the index of the byte where it is.
@@ -238,10 +283,20 @@ fn parse_line(line: &[u8]) -> Result<Option<Entry>, Fault> {
     }
 }
 
+/// Finds a key that stands behind another one, which ends at `end` in the line.
+fn hidden_key(line: &[u8], end: usize, number: usize) -> Option<HiddenKey> {
+    let behind = &line[end..];
+    let at = end + behind.iter().position(|byte| !b" \t\r;,".contains(byte))?;
+    let is_key = matches!(parse_entry(&line[at..]), Ok(Some(_)));
+    is_key.then(|| HiddenKey {
+        line: number,
+        column: at + 1,
+        behind_carriage_return: line[end..at].contains(&b'\r'),
+    })
+}
+
 fn parse_entry(line: &[u8]) -> Result<Option<Entry>, Fault> {
-    // isspace(3) in the C locale; u8::is_ascii_whitespace leaves the vertical tab out.
-    let space = |&byte: &u8| matches!(byte, b' ' | b'\t'..=b'\r');
-    let start = line.iter().position(|byte| !space(byte)).unwrap_or(line.len());
+    let start = line.iter().position(|byte| !is_space(byte)).unwrap_or(line.len());
     if matches!(line.get(start), None | Some(b'#')) {
         return Ok(None);
     }
@@ -282,6 +337,7 @@ fn parse_entry(line: &[u8]) -> Result<Option<Entry>, Fault> {
         name: KeyName { id, version },
         key,
         key_at: at,
+        end: digits_end,
     }))
 }
 

@@ -1,25 +1,30 @@
 //! The key file: data keys as lines of text, plain or encrypted with a password. The format is that
 //! of the server's own file_key_management, with versions.
 
+pub(crate) mod clue;
 pub(crate) mod config;
 mod encrypted;
 pub mod format;
+pub(crate) mod key_behind_key;
 
 use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::time::Duration;
 
+pub use clue::Clue;
 pub use config::{Digest, KeyFileConfig};
 pub(super) use encrypted::is_encrypted;
+pub use key_behind_key::KeyBehindKey;
 
 use self::format::KeyText;
 use super::error::{StoreError, Warning};
 use super::new_keys::{named_twice, next_names, not_an_id, random_key};
 use super::{KeyStore, KeysAdded, Loaded, Rotate};
+use crate::durable::odd_text::without_line_ends;
 use crate::durable::replace::{Previous, Replacement};
-use crate::durable::secret_source::{NoSecret, SecretKind};
-use crate::durable::{FileError, FileKind, SecretSource, lock, read, replace};
+use crate::durable::secret_source::SecretKind;
+use crate::durable::{FileError, FileKind, OddText, SecretSource, lock, read, replace};
 use crate::keys::set::{Inserted, KeyName, KeySet};
 use crate::keys::{NewVersions, Ring};
 use crate::secret::SecretBytes;
@@ -34,6 +39,16 @@ static PASSWORD: SecretKind = SecretKind {
     may_be_pipe: true,
     trim: without_line_ends,
 };
+
+/// What the settings give as the password.
+#[derive(Default)]
+struct Password {
+    /// `None` if there is none, or one in a file that has nothing but line ends and zero bytes, as
+    /// for file_key_management, which refuses a file of no bytes for a plain key file.
+    secret: Option<SecretBytes>,
+    /// What shows why it may not be the one that was meant.
+    clue: Clue,
+}
 
 /// What a key file is to those who look after it.
 static KIND: FileKind = FileKind {
@@ -113,10 +128,23 @@ impl KeyFile {
         }
         let text = format::render(HEADER, &meant);
         let password = store.password(&mut Vec::new())?;
-        let bytes = store.seal(text, password.as_ref())?;
+        let is_empty = |secret: &SecretBytes| secret.expose().is_empty();
+        if let Some(SecretSource::File(path)) = &store.config.filekey
+            && password.secret.as_ref().is_none_or(is_empty)
+        {
+            // The file is to be encrypted, and would not be.
+            let source = io::Error::new(io::ErrorKind::UnexpectedEof, "there is no password in it");
+            let path = path.clone();
+            return Err(FileError::ReadFailed { path, source }.into());
+        }
+        // As it is read, it may be one character long.
+        if let Clue::OddPassword(path, odd @ (OddText::Nul | OddText::Utf16(_))) = password.clue {
+            return Err(StoreError::PasswordCutOff { path, odd });
+        }
+        let bytes = store.seal(text, password.secret.as_ref())?;
         let path = &store.config.path;
         replace::create(path, &KIND, bytes.expose(), owner, store.lock_timeout, || {
-            store.read_back(path, password.as_ref(), &bytes, &meant)
+            store.read_back(path, &password, &bytes, &meant)
         })
     }
 
@@ -131,33 +159,43 @@ impl KeyFile {
         Ok(read::whole(file, &config.path, &KIND)?)
     }
 
-    /// Decrypts, if there is a password, and parses the file's bytes.
-    fn understand(&self, bytes: &SecretBytes, password: Option<&SecretBytes>) -> Result<KeyText, StoreError> {
+    /// Decrypts, if it is encrypted, and parses the file's bytes.
+    fn understand(&self, bytes: &SecretBytes, password: &Password) -> Result<KeyText, StoreError> {
         let path = &self.config.path;
+        let file = bytes.expose();
+        let not_parsed = |decrypted| {
+            move |error| StoreError::KeyFileSyntax {
+                path: path.clone(),
+                error,
+                decrypted,
+            }
+        };
+        if !encrypted::is_encrypted(file) {
+            if password.secret.is_some() {
+                return Err(StoreError::NotEncrypted {
+                    path: path.clone(),
+                    odd: OddText::at_begin(file),
+                    is_cut_off: encrypted::is_cut_off(file),
+                });
+            }
+            return KeyText::parse(SecretBytes::copy_of(file)).map_err(not_parsed(None));
+        }
+        let clue = Box::new(encrypted::clue(file).unwrap_or_else(|| password.clue.clone()));
         let wrong_key = || StoreError::WrongKey {
             path: path.clone(),
-            filekey_set: password.is_some(),
+            clue: clue.clone(),
         };
-        let text = match password {
-            None if encrypted::is_encrypted(bytes.expose()) => {
-                // file_key_management tries an empty password then, and some files have one.
-                let text = encrypted::open(bytes.expose(), &SecretBytes::default(), &self.config);
-                return KeyText::parse(text.ok_or_else(wrong_key)?).map_err(|_| wrong_key());
+        match &password.secret {
+            // file_key_management tries an empty password then, and some files have one.
+            None => {
+                let text = encrypted::open(file, &SecretBytes::default(), &self.config);
+                KeyText::parse(text.ok_or_else(wrong_key)?).map_err(|_| wrong_key())
             }
-            None => SecretBytes::copy_of(bytes.expose()),
-            Some(_) if !encrypted::is_encrypted(bytes.expose()) => {
-                return Err(StoreError::NotEncrypted { path: path.clone() });
+            Some(secret) => {
+                let text = encrypted::open(file, secret, &self.config).ok_or_else(wrong_key)?;
+                KeyText::parse(text).map_err(not_parsed(Some(clue)))
             }
-            Some(password) => {
-                encrypted::open(bytes.expose(), password, &self.config).ok_or_else(wrong_key)?
-            }
-        };
-        let decrypted = password.is_some();
-        KeyText::parse(text).map_err(|error| StoreError::KeyFileSyntax {
-            path: path.clone(),
-            error,
-            decrypted,
-        })
+        }
     }
 
     /// The bytes of a file with this text.
@@ -172,7 +210,7 @@ impl KeyFile {
     fn read_back(
         &self,
         path: &Path,
-        password: Option<&SecretBytes>,
+        password: &Password,
         written: &SecretBytes,
         meant: &KeySet,
     ) -> Result<KeySet, StoreError> {
@@ -191,30 +229,49 @@ impl KeyFile {
     }
 
     /// The password that the settings give, if they give one.
-    fn password(&self, warnings: &mut Vec<Warning>) -> Result<Option<SecretBytes>, StoreError> {
-        let path = match &self.config.filekey {
-            None => return Ok(None),
-            Some(SecretSource::Value(password)) => return Ok(Some(SecretBytes::copy_of(password))),
-            Some(SecretSource::File(path)) => path,
+    fn password(&self, warnings: &mut Vec<Warning>) -> Result<Password, StoreError> {
+        let source = match &self.config.filekey {
+            None => {
+                return Ok(Password {
+                    secret: None,
+                    clue: Clue::NoPassword,
+                });
+            }
+            Some(source) => source,
         };
+        let mut is_of_no_bytes = false;
+        let (content, clue) = match source {
+            SecretSource::Value(password) => (SecretBytes::copy_of(password), Clue::of_value(source)),
+            SecretSource::File(path) => {
+                let content = self.password_in(path, warnings)?;
+                is_of_no_bytes = content.expose().is_empty();
+                let clue = Clue::of_password_file(path, content.expose());
+                let password = (PASSWORD.trim)(content.expose());
+                (SecretBytes::copy_of(password), clue)
+            }
+        };
+        // A C string, for file_key_management as for openssl.
+        let secret = content.expose().split(|&byte| byte == 0).next();
+        let secret = secret.filter(|secret| !secret.is_empty() || is_of_no_bytes);
+        Ok(Password {
+            secret: secret.map(SecretBytes::copy_of),
+            clue,
+        })
+    }
+
+    /// All that is in the password's file.
+    fn password_in(&self, path: &Path, warnings: &mut Vec<Warning>) -> Result<SecretBytes, StoreError> {
         let file = PASSWORD.open(path)?;
         warnings.extend(Warning::of_permissions(
             &file,
             path,
             self.config.strict_permissions,
         )?);
-        let password = PASSWORD.read(&file, path).map_err(|error| match error {
-            NoSecret::File(error) => StoreError::File(error),
-            NoSecret::TooLong => StoreError::FilekeyTooLong { path: path.clone() },
-            NoSecret::Empty => {
-                let source = io::Error::new(io::ErrorKind::UnexpectedEof, "there is no password in it");
-                let path = path.clone();
-                FileError::ReadFailed { path, source }.into()
-            }
-        })?;
+        let content = PASSWORD.content(&file, path)?;
+        let content = content.ok_or_else(|| StoreError::FilekeyTooLong { path: path.into() })?;
         // A key file may soon hang on what a killed process has written.
         replace::settle(&file, path)?;
-        Ok(Some(password))
+        Ok(content)
     }
 }
 
@@ -229,9 +286,16 @@ impl KeyStore for KeyFile {
         let path = &self.config.path;
         let file = lock::shared_if_possible(path, self.lock_timeout)?;
         let bytes = self.read(&file, &mut warnings)?;
-        let keys = self.understand(&bytes, password.as_ref())?.keys;
+        let text = self.understand(&bytes, &password)?;
+        warnings.extend(text.hidden.map(|place| {
+            Warning::KeyBehindKey(KeyBehindKey {
+                path: path.clone(),
+                place,
+                encrypted: encrypted::is_encrypted(bytes.expose()),
+            })
+        }));
         replace::settle(&file, path)?;
-        Ok(Loaded::all(keys, warnings))
+        Ok(Loaded::all(text.keys, warnings))
     }
 
     fn rotate_keys(
@@ -245,17 +309,18 @@ impl KeyStore for KeyFile {
         let path = read::resolve(&self.config.path)?;
         let file = lock::exclusive(&path, &KIND, self.lock_timeout)?;
         let old = self.read(&file, &mut Vec::new())?;
-        let text = self.understand(&old, password.as_ref())?;
+        let text = self.understand(&old, &password)?;
         if let Some(ring) = known {
             ring.check_successor(&text.keys)?;
         }
 
         // What was encrypted stays encrypted, also with an empty password.
-        let password = password.or_else(|| encrypted::is_encrypted(old.expose()).then(SecretBytes::default));
+        let empty = encrypted::is_encrypted(old.expose()).then(SecretBytes::default);
+        let seal_with = password.secret.as_ref().or(empty.as_ref());
         let names = next_names(&text.keys, which, new, || self.describe())?;
         let random = |&name: &KeyName| Ok((name, random_key(name.id, text.keys.latest_bits(name.id))?));
         let new: Vec<_> = names.iter().map(random).collect::<Result<_, StoreError>>()?;
-        let bytes = self.seal(text.with_new_versions(&new), password.as_ref())?;
+        let bytes = self.seal(text.with_new_versions(&new), seal_with)?;
         let mut meant = text.keys;
         for (name, key) in new {
             meant.insert(name, key);
@@ -268,20 +333,12 @@ impl KeyStore for KeyFile {
             new: bytes.expose(),
             previous: Previous::None,
         };
-        let replaced = replace::replace(&replacement, || {
-            self.read_back(&path, password.as_ref(), &bytes, &meant)
-        })?;
+        let replaced = replace::replace(&replacement, || self.read_back(&path, &password, &bytes, &meant))?;
         Ok(KeysAdded {
             keys: replaced.read_back,
             new: names,
         })
     }
-}
-
-/// The text of a password's file without the line ends at its end.
-fn without_line_ends(text: &[u8]) -> &[u8] {
-    let last = text.iter().rposition(|byte| !b"\r\n".contains(byte));
-    &text[..last.map_or(0, |last| last + 1)]
 }
 
 /// Version 1 of each of these keys.
@@ -327,7 +384,7 @@ mod tests {
         };
         let as_meant = |text: &str, meant: &KeySet| {
             let text = SecretBytes::new(text.as_bytes().to_vec());
-            match store.read_back(&path, None, &text, meant) {
+            match store.read_back(&path, &Password::default(), &text, meant) {
                 Ok(_) => true,
                 Err(StoreError::File(FileError::NotAsWritten { .. })) => false,
                 Err(error) => panic!("{error}"),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+use keyroll::durable::OddText;
 use keyroll::keys::{KeyName, KeySet, LAST_VERSION};
 use keyroll::secret::{DataKey, SecretBytes};
 use keyroll::store::key_file::format::{KeyText, ParseError, render};
@@ -129,10 +130,76 @@ fn a_nul_is_a_syntax_error_wherever_it_stands() {
         );
     }
     assert_eq!(
-        message("0;\0"),
+        message("0;\0x"),
         "Invalid key id at F line 1, column 2",
         "the first fault of a line is told"
     );
+}
+
+#[test]
+fn zero_bytes_and_white_space_behind_the_text_are_no_part_of_it() {
+    for behind in ["\0", "\n\0\0\0", "\0\n", " # x\0 \0\r\n", "\0\t\0"] {
+        assert_eq!(
+            names(format!("1;{KEY}\n2;{KEY}{behind}")),
+            [(1, 1), (2, 1)],
+            "{behind:?}"
+        );
+    }
+    assert_eq!(
+        message("\0\0"),
+        "System key id 1 is missing at F line 0, column 1"
+    );
+    // New lines come before them.
+    assert_eq!(inserted("1;KEY\0\0", 1, 2), "1;KEY\n1;2;NEW\n\0\0");
+    assert_eq!(
+        inserted("1;KEY\r\n2;KEY\0\n", 2, 2),
+        "1;KEY\r\n2;KEY\r\n2;2;NEW\r\n\0\n"
+    );
+}
+
+#[test]
+fn a_key_behind_a_key_is_a_remark_and_is_found() {
+    let hidden = |text: &str| {
+        let hidden = parse(text.replace("KEY", KEY)).unwrap().hidden;
+        hidden.map(|hidden| (hidden.line, hidden.column, hidden.behind_carriage_return))
+    };
+    for (text, place) in [
+        ("1;KEY\n2;KEY 3;KEY\n", Some((2, 36, false))),
+        ("1;KEY\r2;KEY\r3;KEY\r", Some((1, 36, true))),
+        ("1;KEY;2;5;KEY", Some((1, 36, false))),
+        ("1;KEY,\t2;KEY\n3;KEY 4;KEY\n", Some((1, 37, false))),
+        ("1;KEY # 2;KEY", None),
+        ("1;KEY;KEY", None),
+        ("1;KEY see 2;KEY", None),
+        ("1;KEY 2;00", None),
+        ("1;KEY\r\n2;KEY\r\n", None),
+        ("1;KEY\r", None),
+        ("# 1;KEY\r2;KEY\n1;KEY", None),
+    ] {
+        assert_eq!(hidden(text), place, "{text:?}");
+    }
+}
+
+#[test]
+fn what_is_odd_about_a_text_comes_with_its_error() {
+    let odd = |text: &[u8]| parse(text).unwrap_err().odd;
+    for (text, wanted) in [
+        (&b"\xEF\xBB\xBF1;00"[..], Some(OddText::ByteOrderMark)),
+        (b"\xFF\xFE1\0;\0", Some(OddText::Utf16("UTF-16"))),
+        (b"1\0;\0", Some(OddText::Utf16("UTF-16LE"))),
+        (b"\x001\0;", Some(OddText::Utf16("UTF-16BE"))),
+        (b"#\n\x1A", Some(OddText::CtrlZ)),
+        (b"1;\0x", Some(OddText::Nul)),
+        (
+            b"# keys\r1;00112233445566778899aabbccddeeff\r",
+            Some(OddText::CarriageReturns),
+        ),
+        (b"U2FsdGVkX19", Some(OddText::OpensslBase64)),
+        (b"0;00", None),
+        (b"", None),
+    ] {
+        assert_eq!(odd(text), wanted, "{}", text.escape_ascii());
+    }
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use super::support::{PASSWORD, Place, TEXT, config};
 use keyroll::keys::NewVersions;
-use keyroll::store::key_file::{FILE_SIZE_LIMIT, KeyFile, KeyFileConfig};
+use keyroll::store::key_file::{FILE_SIZE_LIMIT, KeyFile, KeyFileConfig, NewFileKey};
 use keyroll::store::{KeyStore, Loaded, Rotate, StoreError, Warning};
 
 fn load(place: &Place, filekey: &str) -> Result<Loaded, StoreError> {
@@ -21,7 +21,11 @@ fn message(place: &Place, filekey: &str) -> String {
 fn is_wrong_password(error: &StoreError) -> bool {
     matches!(
         error,
-        StoreError::WrongKey { .. } | StoreError::KeyFileSyntax { decrypted: true, .. }
+        StoreError::WrongKey { .. }
+            | StoreError::KeyFileSyntax {
+                decrypted: Some(_),
+                ..
+            }
     )
 }
 
@@ -58,11 +62,25 @@ fn failures_are_said_in_the_words_of_the_server() {
         message(&damaged, PASSWORD),
         format!("Cannot decrypt {}. Wrong key?", path(&damaged))
     );
-    let cut = Place::of(b"Salted__1234567", PASSWORD);
-    assert_eq!(
-        message(&cut, PASSWORD),
-        format!("Cannot decrypt {}. Wrong key?", path(&cut))
-    );
+    // What the peer says: it was asked.
+    for length in 8..=18 {
+        let cut = Place::of(&b"Salted__1234567890"[..length], PASSWORD);
+        let is_magic_alone = length == 8;
+        let why = if is_magic_alone {
+            "Not encrypted"
+        } else {
+            "Wrong key?"
+        };
+        assert_eq!(
+            message(&cut, PASSWORD),
+            format!("Cannot decrypt {}. {why}", path(&cut))
+        );
+        let without = match is_magic_alone {
+            true => format!("Syntax error at {} line 1, column 1", path(&cut)),
+            false => format!("Cannot decrypt {}. Wrong key?", path(&cut)),
+        };
+        assert_eq!(message(&cut, ""), without);
+    }
     let without = load(&encrypted, "").unwrap_err();
     assert_eq!(
         without.to_string(),
@@ -161,8 +179,13 @@ fn the_password_may_be_in_a_file_with_a_line_end() {
     let path = password.path.display();
     for empty in [&b""[..], b"\n", b"\r\n"] {
         let error = with(empty).unwrap_err();
-        assert_eq!(error.to_string(), format!("Read from {path} failed, errno 0"));
-        assert!(error.hint().contains("there is no password in it"));
+        let wanted = format!("Cannot decrypt {}. Wrong key?", place.path.display());
+        assert_eq!(error.to_string(), wanted);
+        let hint = error.hint();
+        assert!(
+            hint.starts_with(&format!("there is no password in {path}: ")),
+            "{hint}"
+        );
     }
     assert!(is_wrong_password(&with(&[b'x'; 256]).unwrap_err()));
     assert!(is_wrong_password(
@@ -182,6 +205,31 @@ fn the_password_may_be_in_a_file_with_a_line_end() {
         message(&place, &setting),
         format!("File '{path}' not found (Errcode: 2 \"No such file or directory\")")
     );
+}
+
+#[test]
+fn an_empty_password_opens_a_plain_file_and_one_that_was_encrypted_with_it_and_makes_none() {
+    let nothing = Place::of(b"\n", "");
+    let setting = format!("FILE:{}", nothing.path.display());
+    for place in [Place::plain(), Place::encrypted_with("")] {
+        let is_encrypted = place.bytes().starts_with(b"Salted__");
+        assert_eq!(load(&place, &setting).unwrap().keys.len(), 3);
+        let store = KeyFile::new(config(&place.path, &setting)).unwrap();
+        store
+            .rotate_keys(Rotate::Key(1), NewVersions::DEFAULT, None)
+            .unwrap();
+        assert_eq!(place.bytes().starts_with(b"Salted__"), is_encrypted);
+        assert_eq!(load(&place, &setting).unwrap().keys.len(), 4);
+
+        fs::remove_file(&place.path).unwrap();
+        let new = [NewFileKey { id: 1, bits: 256 }];
+        for nothing_in_it in [&b""[..], b"\r\n", b"\0secret"] {
+            fs::write(&nothing.path, nothing_in_it).unwrap();
+            let error = KeyFile::create(config(&place.path, &setting), &new, None).unwrap_err();
+            assert!(error.hint().contains("there is no password in it"), "{error}");
+            assert!(!place.path.exists());
+        }
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //! Faults are real: processes killed or given errors at a chosen system call (strace), full and read-only
 //! file systems (unshare, mount), other users (setpriv). Debian: `apt-get install strace util-linux openssl`.
 
+mod cases;
 mod create;
 mod documented;
 mod environment;

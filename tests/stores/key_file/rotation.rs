@@ -206,7 +206,11 @@ fn a_wrong_password_rotates_nothing() {
         assert!(
             matches!(
                 error,
-                StoreError::WrongKey { .. } | StoreError::KeyFileSyntax { decrypted: true, .. }
+                StoreError::WrongKey { .. }
+                    | StoreError::KeyFileSyntax {
+                        decrypted: Some(_),
+                        ..
+                    }
             ),
             "{error}"
         );

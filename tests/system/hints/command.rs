@@ -177,7 +177,7 @@ const NOT_HERE: &[(&str, &str)] = &[
     ("Directory", "as a directory without keys"),
     ("MissingOfAws", "tests/command/snapshots/two_stores.trycmd"),
     ("AwsSettings", "tests/services/aws/docs.rs"),
-    ("KeyOfAws", "tests/services/aws/kms.rs"),
+    ("KeyOfAws", "tests/services/aws/import.rs"),
     ("UserLookup", "the system's list of users answers"),
     ("NoWorkingDirectory", "a shell stands in a directory"),
     ("Output", "tests/command/scripts.rs"),

@@ -39,11 +39,6 @@ const ELSEWHERE: &[(&str, &str, &str)] = &[
         "a_redo_log_that_is_elsewhere_or_cannot_be_read_is_not_taken_for_a_good_one",
     ),
     (
-        "FileError::ReadFailed",
-        "tests/stores/keystore/settle.rs",
-        "a_disk_that_does_not_take_what_was_read_refuses_the_keystore_until_it_does",
-    ),
-    (
         "FileError::NotAsWritten",
         "tests/stores/key_file/faults.rs",
         "a_file_that_does_not_read_back_as_written_is_taken_back",

@@ -9,6 +9,7 @@ mod coverage;
 mod key_files;
 mod keystores;
 mod master_keys;
+mod odd_texts;
 mod plugin;
 mod site;
 mod stores;
@@ -25,6 +26,7 @@ fn the_command_of_every_hint_helps_and_loses_nothing() {
         stores::ROWS,
         keystores::ROWS,
         master_keys::ROWS,
+        odd_texts::ROWS,
         plugin::ROWS,
     ]
     .concat()

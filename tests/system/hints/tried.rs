@@ -32,7 +32,7 @@ variants! {
         NoMemory Cancelled
     ];
     StoreError: OF_STORES, of_store, [
-        FilenameNotSet File Keystore VaultKv KeyFileSyntax WrongKey NotEncrypted CannotEncrypt FilekeyTooLong Keys
+        FilenameNotSet File Keystore VaultKv KeyFileSyntax WrongKey NotEncrypted CannotEncrypt PasswordCutOff FilekeyTooLong Keys
         UnknownKey NoneOfKeys VersionsUsedUp InvalidNewKey NoSystemKey
         KeysAreMadeElsewhere NoMasterKey NoMasterKeyHeld ImpossibleSpec NoRandomBytes
         KeyRotationUnfinished MasterKeyRotationUnfinished
@@ -55,7 +55,7 @@ variants! {
         Value SeveralStores NoMasterKey TwoMasterKeys KeysOfPeer MasterKey SecretHidden LoginLacks Store
     ];
     MarkError: OF_MARKS, of_mark, [File Unreadable StoreLacks];
-    Warning: OF_WARNINGS, of_warning, [LoosePermissions OlderMasterKeyOpens VersionGone NotAKey Unread HeldVersionGone];
+    Warning: OF_WARNINGS, of_warning, [LoosePermissions KeyBehindKey OlderMasterKeyOpens VersionGone NotAKey Unread HeldVersionGone];
 }
 
 /// A text as a running server shows it.

@@ -128,6 +128,7 @@ fn contents(
                 report.warning(loose.to_string(), loose.remedy());
             }
             Warning::Unread { reason, hint, .. } => report.warning(reason.clone(), hint.clone()),
+            Warning::KeyBehindKey(behind) => report.warning(behind.to_string(), behind.remedy()),
             gone => report.warning(
                 gone.to_string(),
                 "bring the version back into the key store".into(),
