@@ -6,11 +6,13 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use thiserror::Error;
+
 use crate::durable::{FileError, read};
 use crate::master_key::{Provider, ProviderOptions};
-use crate::secret::{DataKey, SecretBytes};
-use crate::service::ServiceError;
+use crate::secret::DataKey;
 use crate::service::aws::{AwsError, Kms};
+use crate::service::{ErrorKind, ServiceError};
 
 /// What the names of the files begin with.
 const PREFIX: &str = "aws-kms-key.";
@@ -121,34 +123,76 @@ impl DataKeyReader {
         Kms::new(key, environment, timeout, options.notify.clone()).map(DataKeyReader)
     }
 
-    /// The data key in a file, which stays; an error also if it has another length. KMS is asked
-    /// once.
-    pub fn read(&self, file: &DataKeyFile) -> Result<DataKey, Box<dyn ServiceError>> {
-        self.decrypted(file)
-            .map_err(|error| Box::new(error) as Box<dyn ServiceError>)
-    }
-
-    fn decrypted(&self, file: &DataKeyFile) -> Result<DataKey, AwsError> {
-        let ciphertext = bytes_of(&file.path)?;
-        let plaintext = self.0.decrypt(ciphertext.expose(), None, &[])?;
-        DataKey::new(plaintext.expose()).ok_or_else(|| AwsError::BadAnswer {
-            from: "KMS".into(),
-            reason: format!("what is in {} has not 16, 24 or 32 bytes", file.path.display()),
-        })
+    /// The data key in a file, which stays. KMS is asked once.
+    pub fn read(&self, file: &DataKeyFile) -> Result<DataKey, NoDataKey> {
+        let path = &file.path;
+        let damaged = |reason: &str| NoDataKey::Damaged {
+            path: path.clone(),
+            reason: reason.into(),
+        };
+        let bytes = read::up_to(&read::open_regular(path)?, path, SIZE_LIMIT)?;
+        let ciphertext = bytes.ok_or_else(|| damaged("it is longer than any ciphertext of AWS KMS"))?;
+        if ciphertext.expose().is_empty() {
+            return Err(damaged("it is empty"));
+        }
+        let plaintext = self.0.decrypt(ciphertext.expose(), None, &[]);
+        let plaintext = plaintext.map_err(|error| match (&error, error.kind()) {
+            // No KMS key was named and no context, so that nothing but the file can be wrong.
+            (AwsError::Answered(answer), _) if answer.name.starts_with("InvalidCiphertext") => {
+                damaged(&error.to_string())
+            }
+            // KMS does not tell whether the key that the file names is there.
+            (_, ErrorKind::WrongKey) => NoDataKey::NotOpened {
+                path: path.clone(),
+                error: Box::new(error),
+            },
+            _ => NoDataKey::Service {
+                path: path.clone(),
+                error: Box::new(error),
+            },
+        })?;
+        DataKey::new(plaintext.expose())
+            .ok_or_else(|| damaged("what AWS KMS decrypts of it has not 16, 24 or 32 bytes"))
     }
 }
 
-fn bytes_of(path: &Path) -> Result<SecretBytes, AwsError> {
-    let bytes = read::up_to(&read::open_regular(path)?, path, SIZE_LIMIT)?;
-    bytes.filter(|bytes| !bytes.expose().is_empty()).ok_or_else(|| {
-        AwsError::File(FileError::ReadFailed {
-            path: path.into(),
-            source: io::Error::new(
-                io::ErrorKind::InvalidData,
-                "it is empty or longer than any ciphertext of KMS",
-            ),
-        })
-    })
+/// Why a file gives no data key.
+#[derive(Debug, Error)]
+#[allow(missing_docs, reason = "the messages and the fields say what they hold")]
+pub enum NoDataKey {
+    #[error("{} is damaged: {reason}", path.display())]
+    Damaged { path: PathBuf, reason: String },
+    #[error(
+        "{} is damaged, or was encrypted with a KMS key that these credentials cannot use in this region: {error}",
+        path.display()
+    )]
+    NotOpened {
+        path: PathBuf,
+        error: Box<dyn ServiceError>,
+    },
+    #[error("cannot decrypt {}: {error}", path.display())]
+    Service {
+        path: PathBuf,
+        error: Box<dyn ServiceError>,
+    },
+    #[error(transparent)]
+    File(#[from] FileError),
+}
+
+impl NoDataKey {
+    /// What a DBA can do about it.
+    pub fn hint(&self) -> String {
+        match self {
+            NoDataKey::Damaged { .. } => "bring the file back from a backup of that data directory".into(),
+            NoDataKey::NotOpened { .. } => {
+                "see that account, region and KMS key are those that aws_key_management had; if they are, \
+                                            bring the file back from a backup of that data directory"
+                    .into()
+            }
+            NoDataKey::Service { error, .. } => error.hint(),
+            NoDataKey::File(error) => error.hint(),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -5,9 +5,8 @@ use std::path::PathBuf;
 
 use keyroll::durable::FileError;
 use keyroll::master_key::MasterKeyError;
-use keyroll::service::ServiceError;
 use keyroll::settings::SettingsError;
-use keyroll::store::aws_key_files::Gap;
+use keyroll::store::aws_key_files::{Gap, NoDataKey};
 use keyroll::store::{MarkError, StoreError};
 use thiserror::Error;
 
@@ -45,11 +44,8 @@ pub(crate) enum Failure {
     NoOtherMasterKey(PathBuf),
     #[error("cannot read the directory {}: {source}", path.display())]
     Directory { path: PathBuf, source: io::Error },
-    #[error("cannot decrypt {}: {error}", path.display())]
-    KeyOfAws {
-        path: PathBuf,
-        error: Box<dyn ServiceError>,
-    },
+    #[error(transparent)]
+    KeyOfAws(NoDataKey),
     /// `--filekey` with something that may be a password, so it is not repeated.
     #[error("--filekey takes FILE: and a path, never a password")]
     LiteralFilekey,
@@ -148,7 +144,7 @@ impl Failure {
             Failure::NotInSource { .. } => "`keyroll list` shows what a store holds".into(),
             Failure::NoOtherMasterKey(_) => "give --against-master-key".into(),
             Failure::AwsSettings(_) => "docs/aws-kms.md has all settings".into(),
-            Failure::KeyOfAws { error, .. } => error.hint(),
+            Failure::KeyOfAws(error) => error.hint(),
             Failure::LiteralFilekey => "write the password into a file of mode 0600 and give --filekey FILE:PATH, or set \
                                         KEYROLL_FILEKEY: other users can read arguments in the list of processes"
                 .into(),

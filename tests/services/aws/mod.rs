@@ -3,6 +3,7 @@
 
 mod credentials;
 mod docs;
+mod import;
 mod kms;
 mod proxies;
 mod support;

@@ -173,10 +173,7 @@ impl SourceArgs {
         let keys = terminal::while_waiting(&waiting, || {
             let mut keys = KeySet::default();
             for file in &files {
-                let key = reader.read(file).map_err(|error| Failure::KeyOfAws {
-                    path: file.path.clone(),
-                    error,
-                })?;
+                let key = reader.read(file).map_err(Failure::KeyOfAws)?;
                 let (id, version) = (file.id, file.version);
                 keys.insert(KeyName { id, version }, key);
             }
