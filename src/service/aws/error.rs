@@ -17,7 +17,11 @@ pub enum AwsError {
     #[error("{reason}")]
     Settings { reason: String, mend: String },
     #[error("there are no AWS credentials: {looked}")]
-    NoCredentials { looked: String },
+    NoCredentials {
+        looked: String,
+        /// What helps, where more is known than that there are none.
+        mend: Option<&'static str>,
+    },
     #[error(transparent)]
     Answered(Box<Answered>),
     #[error("{from} gave an answer that cannot be used: {reason}")]
@@ -206,7 +210,8 @@ impl ServiceError for AwsError {
     fn hint(&self) -> String {
         match self {
             AwsError::Settings { mend, .. } => mend.clone(),
-            AwsError::NoCredentials { .. } => "give the server's process AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a \
+            AwsError::NoCredentials { mend: Some(mend), .. } => (*mend).into(),
+            AwsError::NoCredentials { mend: None, .. } => "give the server's process AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a \
                                                profile in a shared credentials file, or a role by its instance or \
                                                container; docs/aws-kms.md has all ways"
                 .into(),

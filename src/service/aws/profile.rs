@@ -16,7 +16,8 @@
 //!   endpoint_url = http://localhost:5000
 //! ```
 //!
-//! Where both files have a profile, what the credentials file says goes first.
+//! Where both files have a profile, what the credentials file says goes first. Of `[default]` and
+//! `[profile default]` in the config file, the latter counts alone, as in the SDKs.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -27,7 +28,7 @@ use zeroize::Zeroizing;
 use super::AwsError;
 use super::endpoint::Service;
 use super::variables::Variables;
-use crate::durable::{FileError, read};
+use crate::durable::{FileError, OddText, read};
 
 const SIZE_LIMIT: u64 = 1024 * 1024;
 
@@ -40,6 +41,10 @@ pub(super) struct Profiles {
     services: BTreeMap<String, Properties>,
     /// The profile that `AWS_PROFILE` names.
     chosen: Option<String>,
+    /// Whether the config file has a section `[profile default]`.
+    has_profile_default: bool,
+    /// What was passed over, as the SDKs do, and may have been meant.
+    remarks: Vec<String>,
 }
 
 /// The properties of one section. Those under another, as of a service, are named
@@ -67,21 +72,29 @@ pub(super) fn credentials_file(variables: &Variables) -> Option<PathBuf> {
 }
 
 impl Profiles {
-    /// Reads both files. One that is not there has no profiles. Errors: a file that cannot be read
-    /// or whose text is wrong; `AWS_PROFILE` that names no profile.
+    /// Reads both files. One that is not there has no profiles, and so one in a home directory that
+    /// cannot be entered. Errors: a file that cannot be read or whose text is wrong; `AWS_PROFILE`
+    /// that names no profile.
     pub(super) fn read(variables: &Variables) -> Result<Profiles, AwsError> {
         let mut all = Profiles {
             profiles: BTreeMap::new(),
             services: BTreeMap::new(),
             chosen: variables.text("AWS_PROFILE").map(str::to_owned),
+            has_profile_default: false,
+            remarks: Vec::new(),
         };
         let config = variables.path_or_in_home("AWS_CONFIG_FILE", ".aws/config");
-        for (kind, path) in [
-            (Kind::Config, config),
-            (Kind::Credentials, credentials_file(variables)),
+        for (kind, variable, path) in [
+            (Kind::Config, "AWS_CONFIG_FILE", config),
+            (
+                Kind::Credentials,
+                "AWS_SHARED_CREDENTIALS_FILE",
+                credentials_file(variables),
+            ),
         ] {
             if let Some(path) = path {
-                all.read_file(kind, &path)?;
+                let is_named = variables.text(variable).is_some();
+                all.read_file(kind, &path, is_named)?;
             }
         }
         if let Some(name) = &all.chosen {
@@ -111,9 +124,14 @@ impl Profiles {
         of_service().or_else(|| self.text("endpoint_url"))
     }
 
+    /// What of the files was passed over and may have been meant, for the end of a message.
+    pub(super) fn remarks(&self) -> String {
+        self.remarks.iter().map(|remark| format!("; {remark}")).collect()
+    }
+
     pub(super) fn named(&self, name: &str) -> Result<&Properties, AwsError> {
         self.profiles.get(name).ok_or_else(|| AwsError::Settings {
-            reason: format!("there is no profile '{}'", name.escape_debug()),
+            reason: format!("there is no profile '{}'{}", name.escape_debug(), self.remarks()),
             mend: "add it to the shared config or credentials file, which AWS_CONFIG_FILE and \
                    AWS_SHARED_CREDENTIALS_FILE name and which otherwise lie in the server user's ~/.aws, or correct \
                    AWS_PROFILE"
@@ -121,21 +139,41 @@ impl Profiles {
         })
     }
 
-    fn read_file(&mut self, kind: Kind, path: &Path) -> Result<(), AwsError> {
+    /// Reads one file. `is_named`: a variable names it, so that it is not passed over.
+    fn read_file(&mut self, kind: Kind, path: &Path, is_named: bool) -> Result<(), AwsError> {
         let file = match read::open_regular(path) {
             Ok(file) => file,
-            // Mostly there is none: the home of the server's user has no such directory, or none
-            // that it may enter.
+            // Mostly there is none.
             Err(FileError::FileNotFound { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                return Ok(());
+            }
+            // The home of the server's user may be closed to it, or be no directory.
+            Err(FileError::FileNotFound { source, .. }) if !is_named => {
+                if self.remarks.is_empty() {
+                    let remark = format!("{} cannot be opened: {source}", path.display());
+                    self.remarks.push(remark);
+                }
                 return Ok(());
             }
             Err(error) => return Err(error.into()),
         };
         let bytes = read::up_to(&file, path, SIZE_LIMIT)?;
+        let odd = bytes.as_ref().and_then(|bytes| OddText::at_begin(bytes.expose()));
+        if let Some(odd) = odd {
+            return Err(AwsError::settings(
+                format!("{} {}", path.display(), odd.told()),
+                format!("{} makes a plain text of it", odd.mend(path)),
+            ));
+        }
+        let mut passed_over = Vec::new();
         let parsed = match &bytes {
-            Some(bytes) => self.parse(kind, bytes.expose()),
+            Some(bytes) => self.parse(kind, bytes.expose(), &mut passed_over),
             None => Err((1, "the file has more than 1 MiB")),
         };
+        let remarks = passed_over
+            .iter()
+            .map(|(line, what)| format!("{}:{line}: {what}", path.display()));
+        self.remarks.extend(remarks);
         parsed.map_err(|(line, reason)| {
             let mend =
                 "correct the line, or name another file in AWS_CONFIG_FILE or AWS_SHARED_CREDENTIALS_FILE";
@@ -143,8 +181,14 @@ impl Profiles {
         })
     }
 
-    /// Takes up the text of one file; an error names the line, and quotes nothing of it.
-    fn parse(&mut self, kind: Kind, bytes: &[u8]) -> Result<(), (usize, &'static str)> {
+    /// Takes up the text of one file. An error names the line and quotes nothing of it, and so does
+    /// what is `passed_over`.
+    fn parse(
+        &mut self,
+        kind: Kind,
+        bytes: &[u8],
+        passed_over: &mut Vec<(usize, &'static str)>,
+    ) -> Result<(), (usize, &'static str)> {
         let text = std::str::from_utf8(bytes).map_err(|_| (1, "the file is not UTF-8"))?;
         let mut section: Option<&mut Properties> = None;
         let mut in_section = false;
@@ -161,13 +205,29 @@ impl Profiles {
                 let name = rest
                     .strip_suffix(']')
                     .ok_or(wrong("a section's name lacks its closing bracket"))?;
+                if kind == Kind::Credentials && name.trim_start().starts_with("profile ") {
+                    passed_over.push((
+                        index + 1,
+                        "a credentials file names a profile without the word profile, as [default]",
+                    ));
+                }
                 section = self.section(kind, name);
                 in_section = true;
                 outer.clear();
                 continue;
             }
+            let is_of_shell = line.starts_with("export ");
             if !in_section {
-                return Err(wrong("a property stands before the first section"));
+                return Err(wrong(match is_of_shell {
+                    true => "this is no shell script: write [default] above, and no export before a property",
+                    false => "a property stands before the first section, as [default] is one",
+                }));
+            }
+            if is_of_shell {
+                passed_over.push((
+                    index + 1,
+                    "a property has no export before it, as in a shell script",
+                ));
             }
             let Some((name, value)) = line.split_once('=') else {
                 if is_nested {
@@ -195,8 +255,15 @@ impl Profiles {
     fn section(&mut self, kind: Kind, name: &str) -> Option<&mut Properties> {
         let mut words = name.split_whitespace();
         let (first, second) = (words.next()?, words.next());
+        if (kind, first, second) == (Kind::Config, "profile", Some(DEFAULT_PROFILE))
+            && !self.has_profile_default
+        {
+            self.has_profile_default = true;
+            self.profiles.remove(DEFAULT_PROFILE);
+        }
         let (sections, name) = match (kind, first, second) {
             (Kind::Credentials, name, None) => (&mut self.profiles, name),
+            (Kind::Config, DEFAULT_PROFILE, None) if self.has_profile_default => return None,
             (Kind::Config, DEFAULT_PROFILE, None) => (&mut self.profiles, DEFAULT_PROFILE),
             (Kind::Config, "profile", Some(name)) => (&mut self.profiles, name),
             (Kind::Config, "services", Some(name)) => (&mut self.services, name),
@@ -219,6 +286,7 @@ mod tests {
     use std::fs;
 
     use super::*;
+    use crate::service::ServiceError;
 
     fn profiles(config: &str, credentials: &str, profile: &str) -> Result<Profiles, AwsError> {
         let directory = tempfile::tempdir().unwrap();
@@ -279,6 +347,85 @@ region = us-west-2
     }
 
     #[test]
+    fn profile_default_counts_alone_in_the_config_file_wherever_it_stands() {
+        let (bare, word) = (
+            "[default]\nregion = a\nca_bundle = b\n",
+            "[profile default]\nregion = c\n",
+        );
+        for config in [format!("{bare}{word}"), format!("{word}{bare}")] {
+            let all = profiles(&config, "", "").unwrap();
+            assert_eq!((all.text("region"), all.text("ca_bundle")), (Some("c"), None));
+        }
+        let all = profiles(word, "[default]\naws_access_key_id = x\n", "").unwrap();
+        assert_eq!(
+            (all.text("region"), all.text("aws_access_key_id")),
+            (Some("c"), Some("x"))
+        );
+    }
+
+    #[test]
+    fn what_is_passed_over_and_may_have_been_meant_is_told_where_a_profile_is_missed() {
+        let credentials = "[profile default]\naws_access_key_id = hunter2\n";
+        let all = profiles("", credentials, "").unwrap();
+        assert_eq!(all.chosen(), None);
+        assert!(
+            all.remarks()
+                .contains("credentials:1: a credentials file names a profile without"),
+            "{}",
+            all.remarks()
+        );
+        let missed = profiles("", credentials, "default").err().unwrap().to_string();
+        assert!(
+            missed.contains("there is no profile 'default'; ") && missed.contains(":1: a credentials"),
+            "{missed}"
+        );
+        let all = profiles("", "[default]\nexport AWS_ACCESS_KEY_ID=hunter2\n", "").unwrap();
+        assert_eq!(all.text("aws_access_key_id"), None);
+        assert!(
+            all.remarks().contains("credentials:2: a property has no export"),
+            "{}",
+            all.remarks()
+        );
+        assert_eq!(profiles(CONFIG, "[default]\n", "").unwrap().remarks(), "");
+    }
+
+    #[test]
+    fn a_home_that_cannot_be_entered_has_no_profiles_and_a_file_that_is_named_must_be_readable() {
+        let directory = tempfile::tempdir().unwrap();
+        let no_directory = directory.path().join("home");
+        fs::write(&no_directory, "").unwrap();
+        let read =
+            |name: &str, path: &Path| Profiles::read(&Variables::of(&[(name.into(), path.into())].into()));
+        let all = read("HOME", &no_directory).unwrap();
+        assert!(all.chosen().is_none());
+        let remark = format!(
+            "; {}/.aws/config cannot be opened: Not a directory",
+            no_directory.display()
+        );
+        assert!(all.remarks().starts_with(&remark), "{}", all.remarks());
+        assert_eq!(all.remarks().matches("cannot be opened").count(), 1);
+        assert!(read("AWS_CONFIG_FILE", &no_directory.join("config")).is_err());
+        assert_eq!(
+            read("AWS_CONFIG_FILE", &directory.path().join("none"))
+                .unwrap()
+                .remarks(),
+            ""
+        );
+    }
+
+    #[test]
+    fn a_file_that_is_no_plain_text_is_named_as_such() {
+        for (text, told) in [
+            ("\u{feff}[default]\n", "begins with a byte order mark"),
+            ("[\0d\0e\0f\0", "is UTF-16"),
+        ] {
+            let error = profiles("", text, "").err().unwrap();
+            assert!(error.to_string().contains(told), "{error}");
+            assert!(error.hint().starts_with("`f="), "{}", error.hint());
+        }
+    }
+
+    #[test]
     fn a_profile_that_is_not_there_is_an_error_only_where_it_is_named() {
         assert_eq!(profiles("", "", "").unwrap().chosen(), None);
         for missing in ["other", "notaprofile", "local", "x"] {
@@ -293,6 +440,10 @@ region = us-west-2
             ("hunter2 = x\n[default]\n", ":1: a property stands before"),
             ("[default]\nhunter2\n", ":2: a line has no '='"),
             ("[default\nregion = hunter2", ":1: a section's name lacks"),
+            (
+                "export AWS_ACCESS_KEY_ID=hunter2\n",
+                ":1: this is no shell script",
+            ),
         ] {
             let error = profiles(config, "", "").err().unwrap().to_string();
             assert!(error.contains(place) && !error.contains("hunter2"), "{error}");

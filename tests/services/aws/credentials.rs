@@ -1,9 +1,10 @@
 //! The chain of credentials, link by link, against moto's STS and instance metadata.
 
 use std::fs;
+use std::process::Command;
 
 use super::support::{Environment, KEYSTORE, PATIENT, opened, refused, with, without, works, wrap};
-use test_support::aws::{REGION, Server, shared_moto};
+use test_support::aws::{REGION, Server, installed, shared_moto};
 
 /// An environment without credentials.
 fn bare(moto: &Server) -> Environment {
@@ -182,4 +183,162 @@ fn wrap_with(
 ) -> Result<keyroll::master_key::Wrapped, keyroll::master_key::MasterKeyError> {
     let key = keyroll::secret::KeystoreKey::random().unwrap();
     opened(&moto.create_key(), environment, PATIENT).wrap(&key, KEYSTORE)
+}
+
+const NO_METHOD: &str = "HTTP/1.1 405 Method Not Allowed\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+const NO_TOKEN: &str = "HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 38\r\n\r\n\
+                        Service account token cannot be empty\n";
+
+#[test]
+fn an_instance_whose_answers_do_not_reach_a_container_or_that_knows_version_1_alone_is_told_so() {
+    use test_support::fault_proxy::{Fault, Proxy};
+    let moto = shared_moto();
+    let proxy = Proxy::plain(moto.port);
+    let environment = with(&bare(moto), "AWS_EC2_METADATA_SERVICE_ENDPOINT", &proxy.url());
+    let instance = run_instance(moto);
+    for (fault, words, option, value) in [
+        (
+            Fault::Hanging,
+            "no token comes in time from the instance metadata service at ",
+            "HttpPutResponseHopLimit",
+            "2",
+        ),
+        (
+            Fault::Answer(NO_METHOD),
+            "no token of version 2 (status 405)",
+            "HttpTokens",
+            "\"required\"",
+        ),
+    ] {
+        proxy.makes(fault);
+        let error = refused(wrap_with(moto, &environment));
+        assert!(
+            error.to_string().contains("there are no AWS credentials: "),
+            "{error}"
+        );
+        assert!(error.to_string().contains(words), "{error}");
+        let hint = error.hint();
+        aws(
+            moto,
+            &hint.split('`').nth(1).unwrap().replace("INSTANCE", &instance),
+        );
+        let options = aws(
+            moto,
+            &format!(
+                "aws ec2 describe-instances --instance-ids {instance} --output json \
+                 --query Reservations[0].Instances[0].MetadataOptions.{option}"
+            ),
+        );
+        assert_eq!(options.trim(), value, "{option}");
+    }
+    proxy.makes(Fault::None);
+    works(&*opened(&moto.create_key(), &environment, PATIENT));
+}
+
+fn run_instance(moto: &Server) -> String {
+    let image = aws(
+        moto,
+        "aws ec2 describe-images --query Images[0].ImageId --output text",
+    );
+    let made = aws(
+        moto,
+        &format!(
+            "aws ec2 run-instances --image-id {} --query Instances[0].InstanceId --output text",
+            image.trim()
+        ),
+    );
+    made.trim().to_owned()
+}
+
+/// What a command of `aws` says.
+fn aws(moto: &Server, command: &str) -> String {
+    let programs = installed("aws").parent().unwrap().display().to_string();
+    let ran = Command::new("sh")
+        .args(["-c", command])
+        .env_clear()
+        .envs(moto.environment())
+        .env("AWS_DEFAULT_REGION", REGION)
+        .env("PATH", format!("{programs}:/usr/bin:/bin"))
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&ran.stderr);
+    assert!(ran.status.success(), "{command}: {said}");
+    String::from_utf8(ran.stdout).unwrap()
+}
+
+#[test]
+fn pod_identity_without_its_token_is_named_as_the_cause() {
+    use test_support::fault_proxy::{Fault, Proxy};
+    let moto = shared_moto();
+    let proxy = Proxy::plain(moto.port);
+    let environment = with(&bare(moto), "AWS_CONTAINER_CREDENTIALS_FULL_URI", &proxy.url());
+    proxy.makes(Fault::Answer(NO_TOKEN));
+    let error = refused(wrap_with(moto, &environment));
+    let said = error.to_string();
+    assert!(
+        said.contains(
+            "HTTP status 400; no token was sent: AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE is not set"
+        ),
+        "{said}"
+    );
+    assert!(
+        error.hint().contains("hand both variables of the container on"),
+        "{}",
+        error.hint()
+    );
+    // With a token it is another cause.
+    let environment = with(&environment, "AWS_CONTAINER_AUTHORIZATION_TOKEN", "t");
+    let said = refused(wrap_with(moto, &environment)).to_string();
+    assert!(
+        said.contains("HTTP status 400") && !said.contains("no token was sent"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_home_that_is_no_folder_hinders_nobody_whose_environment_says_all_and_is_told_where_it_may_matter() {
+    let moto = shared_moto();
+    let home = tempfile::NamedTempFile::new().unwrap();
+    let home = home.path().to_str().unwrap();
+    works(&*opened(
+        &moto.create_key(),
+        &with(&moto.environment(), "HOME", home),
+        PATIENT,
+    ));
+    let environment = with(
+        &with(&bare(moto), "HOME", home),
+        "AWS_EC2_METADATA_DISABLED",
+        "true",
+    );
+    let error = refused(wrap_with(moto, &environment)).to_string();
+    assert!(
+        error.contains("/.aws/config cannot be opened: Not a directory"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_token_in_another_encoding_is_named_and_not_sent() {
+    let moto = shared_moto();
+    let directory = tempfile::tempdir().unwrap();
+    let token = directory.path().join("token");
+    fs::write(&token, "\u{feff}Bearer x\r\n").unwrap();
+    let url = format!(
+        "{}/latest/meta-data/iam/security-credentials/default-role",
+        moto.url()
+    );
+    let environment = with(&bare(moto), "AWS_CONTAINER_CREDENTIALS_FULL_URI", &url);
+    let environment = with(
+        &environment,
+        "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
+        token.to_str().unwrap(),
+    );
+    let error = refused(wrap_with(moto, &environment));
+    assert!(
+        error
+            .to_string()
+            .contains("token: it begins with a byte order mark"),
+        "{error}"
+    );
+    assert!(error.hint().starts_with("`f="), "{}", error.hint());
 }

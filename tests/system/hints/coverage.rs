@@ -288,6 +288,14 @@ const NOT_RUN_HERE: &[(&str, &str)] = &[
         "mariadb-test/keyroll_aws/t/moving_over.test",
     ),
     (
+        "aws ec2 modify-instance-metadata-options --instance-id INSTANCE --http-put-response-hop-limit 2",
+        "tests/services/aws/credentials.rs",
+    ),
+    (
+        "aws ec2 modify-instance-metadata-options --instance-id INSTANCE --http-endpoint enabled --http-tokens required",
+        "tests/services/aws/credentials.rs",
+    ),
+    (
         "vault kv enable-versioning {mount}/",
         "tests/stores/vault_kv/hints.rs",
     ),

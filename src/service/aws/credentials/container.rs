@@ -89,8 +89,34 @@ impl Endpoint {
             };
             HttpClient::for_plain_http(options).send(request, deadline)?
         };
-        let response = successful(response, NAME, "GET")?;
+        let response = successful(response, NAME, "GET").map_err(|error| self.told_of_token(error))?;
         answer::of_json(response.body()).map_err(|reason| AwsError::bad_answer(NAME, reason))
+    }
+}
+
+impl Endpoint {
+    /// Names a token that was not sent to a service that may want one.
+    fn told_of_token(&self, error: AwsError) -> AwsError {
+        match (error, &self.authorization) {
+            (AwsError::Answered(answered), Authorization::None)
+                if matches!(answered.status, 400..=403) && !self.is_of_ecs() =>
+            {
+                AwsError::settings(
+                    format!(
+                        "{answered}; no token was sent: AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE is not set, which EKS Pod \
+                         Identity sets beside AWS_CONTAINER_CREDENTIALS_FULL_URI"
+                    ),
+                    "hand both variables of the container on to the server's process, which su, sudo and service managers do not \
+                     by themselves",
+                )
+            }
+            (error, _) => error,
+        }
+    }
+
+    /// Whether it is the agent of ECS, which wants no token.
+    fn is_of_ecs(&self) -> bool {
+        self.url.address() == AGENTS[0].parse().ok()
     }
 }
 

@@ -4,9 +4,10 @@ use std::path::PathBuf;
 
 use zeroize::Zeroizing;
 
+use super::Credentials;
 use super::container::Endpoint;
+use super::instance::Instance;
 use super::sts::Role;
-use super::{Credentials, instance};
 use crate::net::Deadline;
 use crate::service::aws::AwsError;
 use crate::service::aws::api::ApiClient;
@@ -26,8 +27,8 @@ pub(crate) enum Source {
     WebIdentity(Role, PathBuf),
     /// What the container was given.
     Container(Endpoint),
-    /// The instance's role, from the metadata service at this address.
-    Instance(String),
+    /// The instance's role.
+    Instance(Instance),
 }
 
 impl Source {
@@ -59,14 +60,16 @@ impl Source {
         if let Some(endpoint) = Endpoint::of_environment(variables)? {
             return Ok(Source::Container(endpoint));
         }
-        if let Some(address) = instance::address(variables) {
-            return Ok(Source::Instance(address));
+        if let Some(instance) = Instance::of_environment(variables, profiles) {
+            return Ok(Source::Instance(instance));
         }
         Err(AwsError::NoCredentials {
-            looked:
+            looked: format!(
                 "none are in the environment or in a profile, there is no token file and no container, and \
-                     AWS_EC2_METADATA_DISABLED keeps the instance from being asked"
-                    .into(),
+                 AWS_EC2_METADATA_DISABLED keeps the instance from being asked{}",
+                profiles.remarks()
+            ),
+            mend: None,
         })
     }
 
@@ -79,7 +82,7 @@ impl Source {
             }
             Source::WebIdentity(role, file) => role.assume_with_web_identity(file, api, deadline),
             Source::Container(endpoint) => endpoint.fetch(api, deadline),
-            Source::Instance(address) => instance::fetch(address, deadline),
+            Source::Instance(instance) => instance.fetch(deadline),
         }
     }
 
@@ -187,7 +190,7 @@ fn role_source<'a>(
         (None, Some("EcsContainer"), None) => Endpoint::of_environment(variables)?
             .map(Source::Container)
             .ok_or_else(|| wrong("wants credentials of the container, and none were given to it"))?,
-        (None, Some("Ec2InstanceMetadata"), None) => instance::address(variables)
+        (None, Some("Ec2InstanceMetadata"), None) => Instance::of_environment(variables, profiles)
             .map(Source::Instance)
             .ok_or_else(|| wrong("wants the instance's role, and AWS_EC2_METADATA_DISABLED is true"))?,
         (None, Some(_), None) => {

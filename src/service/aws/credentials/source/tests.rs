@@ -52,7 +52,7 @@ fn the_first_source_that_is_set_up_counts() {
     assert_eq!(found(&all[2..], PROFILE), "AKIAFILE");
     assert_eq!(found(&all[2..], ""), "arn:web with /token");
     assert!(found(ECS, "").starts_with("Container("));
-    assert_eq!(found(&[], ""), r#"Instance("http://169.254.169.254")"#);
+    assert_eq!(found(&[], ""), "Instance(http://169.254.169.254)");
     assert!(
         refused(&[("AWS_EC2_METADATA_DISABLED", "true")], "").starts_with("there are no AWS credentials")
     );
