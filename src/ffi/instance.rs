@@ -89,13 +89,14 @@ pub(super) fn set_refresh_policy(policy: RefreshPolicy) {
 #[cold]
 #[inline(never)]
 pub(super) fn find_version(name: KeyName) -> bool {
-    if reload_for(name) {
-        return true;
-    }
+    reload_for(name);
     let (Some(plugin), Some(ring)) = (plugin(), published::current()) else {
         return false;
     };
     let missing = Missing::of(name.id, Some(name.version), ring);
+    if missing.is_in(ring) {
+        return true;
+    }
     let looked_up = while_wanted(|| look_up(&plugin, missing, ring, services::statement()));
     if looked_up == LookedUp::Found {
         return true;
@@ -110,19 +111,20 @@ pub(super) fn find_version(name: KeyName) -> bool {
     false
 }
 
-/// Reads the store again in mariadb-backup, for a version that the ring lacks; whether it may be
-/// there now.
+/// Reads the store again in mariadb-backup, for a version that the ring lacks.
 ///
 /// A server that rotates while a backup runs writes the new version into its redo log (before
 /// MariaDB 10.8 at each checkpoint), which the tool must be able to read. In a server the refresher
 /// sees to what others add to the store.
-fn reload_for(name: KeyName) -> bool {
+fn reload_for(name: KeyName) {
     static RELOADS: Lazy<ReloadThrottle> = Lazy::new(ReloadThrottle::default);
     let reload = || {
         let reload = |plugin: &Plugin| plugin.reload_for(name.id, &Host, &STATUS);
         run("reload of the keys", reload).is_ok()
     };
-    services::is_backup_tool() && RELOADS.reload_for(name, reload)
+    if services::is_backup_tool() {
+        RELOADS.reload_for(name, reload);
+    }
 }
 
 /// Has a statement look in the store for what the ring lacks, where others add keys to it, and
