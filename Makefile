@@ -9,10 +9,11 @@ export KEYROLL_BIN := $(abspath $(TARGET_DIR)/release/keyroll)
 PACKAGE_BUILD := $(TARGET_DIR)/cmake
 
 .PHONY: help demo picture test build packages test-packages test-matrix portable lint deny unit mtr kills moves decoder attacks \
-        peer-suites peer-suites-part peer-suites-record soak crowd mutants bench bench-server aarch64 miri asan fuzz deb test-install test-deb server-tree sbom reproducible clean
+        peer-suites peer-suites-part peer-suites-record soak crowd mutants bench bench-server aarch64 miri asan fuzz deb test-install \
+        test-deb test-fresh server-tree sbom reproducible clean
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */  make \1\t/' | expand -t 20
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## */\1\t/' | awk -F '\t' '{ printf "  make %-19s %s\n", $$1, $$2 }'
 
 demo: packages build ## start a private encrypted server, rotate its key, kill it, show that nothing is lost
 	scripts/demo.sh
@@ -125,6 +126,9 @@ test-install: ## what cmake installs, where, and that nothing is written elsewhe
 
 test-deb: deb ## install, encrypt, upgrade, remove, reinstall and purge it in a clean Debian 12 (as root)
 	scripts/test_deb.sh $(PACKAGE_BUILD)
+
+test-fresh: build ## the README's two commands in a clean Debian 12, as a user with sudo and as root (as root; an hour; QUICK=quick: the demo alone)
+	scripts/test_fresh.sh $(QUICK)
 
 server-tree: ## build keyroll in the source trees of MariaDB 10.11 and 11.8, run suites from there (fetches 230 MB, keeps 4 GB)
 	scripts/test_server_tree.sh

@@ -18,7 +18,9 @@ cleanup() {
 trap cleanup EXIT
 trap 'exit 130' INT TERM
 
-step() { printf '\n\033[1m%s\033[0m\n' "$*"; }
+bold= plain=
+if [ -t 1 ]; then bold=$'\033[1m' plain=$'\033[0m'; fi
+step() { printf '\n%s%s%s\n' "$bold" "$*" "$plain"; }
 fail() { echo "FAILED: $*" >&2; [ -f "$dir/error.log" ] && tail -20 "$dir/error.log" >&2; exit 1; }
 sql() { mariadb --no-defaults --socket="$dir/socket" --user=root --skip-column-names --batch -e "$1"; }
 
@@ -34,7 +36,7 @@ start() {
 }
 
 stop() {
-  mariadb-admin --no-defaults --socket="$dir/socket" --user=root shutdown
+  sql SHUTDOWN
   wait "$server" 2>/dev/null || true
   server=
 }

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Installs the Debian packages that are missing: `install_packages.sh build` for building and the demo (no
-# MariaDB service is started by these), `install_packages.sh test` for everything that the tests need, too, `... deb`
-# for making and testing the package, `... tree` for building in a server's source tree, `... portable` for what links
-# against another suite's libraries or runs its servers.
+# Installs the Debian packages that are missing: `install_packages.sh build` for building and the demo,
+# `install_packages.sh test` for everything that the tests need, too, `... deb` for making and testing the package,
+# `... tree` for building in a server's source tree, `... portable` for what links against another suite's libraries or
+# runs its servers. No package is removed for one of these, and no service is started or restarted.
 set -euo pipefail
 
 build=(gcc libc6-dev libclang-dev mariadb-server-core mariadb-client-core)
@@ -29,11 +29,42 @@ for package in "${wanted[@]}"; do
 done
 
 if [ "${#missing[@]}" -gt 0 ]; then
-  echo "Installing Debian packages: ${missing[*]}"
+  echo "Debian packages to install, with what they need: ${missing[*]}"
+  if [ -t 0 ] && [ -t 1 ] && [ -z "${CI:-}" ]; then
+    read -r -p "Install them? [Y/n] " answer
+    case "$answer" in
+      '' | [Yy]*) ;;
+      *) echo "Nothing was installed." >&2; exit 1 ;;
+    esac
+  fi
   as_root=()
-  [ "$(id -u)" = 0 ] || as_root=(sudo)
-  "${as_root[@]}" apt-get update -qq
-  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+  if [ "$(id -u)" != 0 ]; then
+    command -v sudo >/dev/null || {
+      echo "Installing needs root, and there is no sudo: run as root: apt-get install --no-remove ${missing[*]}" >&2
+      exit 1
+    }
+    as_root=(sudo)
+  fi
+  log=$(mktemp)
+  trap 'rm -f "$log"' EXIT
+  "${as_root[@]}" bash -s -- "${missing[@]}" >"$log" 2>&1 <<'AS_ROOT' || {
+set -euo pipefail
+# What Debian's packages ask before they start a service (invoke-rc.d(8)): 101 says no.
+policy=/usr/sbin/policy-rc.d
+if [ ! -e "$policy" ]; then
+  trap 'rm -f "$policy"' EXIT
+  printf '#!/bin/sh\nexit 101\n' >"$policy"
+  chmod 755 "$policy"
+fi
+export DEBIAN_FRONTEND=noninteractive
+apt-get update -qq
+apt-get install -y -qq --no-install-recommends --no-remove "$@" </dev/null
+AS_ROOT
+    cat "$log" >&2
+    echo "The packages could not be installed: see above. None was removed for them; where another server is installed" \
+      "that they conflict with, use a machine or a container of its own." >&2
+    exit 1
+  }
 fi
 
 command -v cargo >/dev/null || {
