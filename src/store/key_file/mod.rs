@@ -185,7 +185,11 @@ impl KeyFile {
             path: path.clone(),
             clue: clue.clone(),
         };
-        match &password.secret {
+        match password
+            .secret
+            .as_ref()
+            .filter(|secret| !secret.expose().is_empty())
+        {
             // file_key_management tries an empty password then, and some files have one.
             None => {
                 let text = encrypted::open(file, &SecretBytes::default(), &self.config);
