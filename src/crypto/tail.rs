@@ -89,26 +89,32 @@ impl Tail {
         let bits = 4 * self.length as u32;
         let half = (1u64 << bits) - 1;
         if self.blocks < LONG_FROM {
-            let secret = Zeroizing::new(parts.encrypt(self.inputs::<1>()));
+            let secret = Zeroizing::new(parts.encrypt(self.inputs::<1>(self.length)));
             feistel(text, bits, rounds(self.length), direction, |i, s| {
                 let [output] = parts.encrypt([secret[0] ^ u128::from(s) ^ u128::from(i) << 64]);
                 output as u64 & half
             });
             return;
         }
-        // Of pages the tail has two bytes, so that one call of AES is enough.
-        if self.length <= 3 {
-            self.hash::<1>(parts, direction, text);
-        } else {
-            self.hash::<5>(parts, direction, text);
+        match self.length {
+            // That of pages. The compiler reckons with a number that it knows.
+            2 => self.hash::<1>(2, parts, direction, text),
+            n @ ..=3 => self.hash::<1>(n, parts, direction, text),
+            n => self.hash::<5>(n, parts, direction, text),
         }
     }
 
-    /// The four rounds of hashing, under keys of 5n bytes out of `W` blocks.
+    /// The four rounds of hashing over n bytes, under keys of 5n bytes out of `W` blocks.
     #[inline(always)]
-    fn hash<const W: usize>(&self, parts: &impl Primitives, direction: Direction, text: &mut u128) {
-        let bits = 4 * self.length as u32;
-        let secrets = Zeroizing::new(parts.encrypt(self.inputs::<W>()));
+    fn hash<const W: usize>(
+        &self,
+        length: usize,
+        parts: &impl Primitives,
+        direction: Direction,
+        text: &mut u128,
+    ) {
+        let bits = 4 * length as u32;
+        let secrets = Zeroizing::new(parts.encrypt(self.inputs::<W>(length)));
         // The n bytes from here on. Where they lie is no secret.
         let from = |at: usize| {
             let (block, byte) = (at / 16, at % 16);
@@ -117,7 +123,7 @@ impl Tail {
             both & ((1 << (2 * bits)) - 1)
         };
         // Shifted so that what counts of a product begins at bit 64.
-        let keys = Zeroizing::new([1, 2, 3, 4].map(|part| from(part * self.length) << (65 - bits)));
+        let keys = Zeroizing::new([1, 2, 3, 4].map(|part| from(part * length) << (65 - bits)));
         if direction == Direction::Encrypt {
             *text ^= from(0);
         }
@@ -131,8 +137,8 @@ impl Tail {
 
     /// What Z0, Z1 and so on are the encryptions of. They wait for nothing but C.
     #[inline(always)]
-    fn inputs<const W: usize>(&self) -> [u128; W] {
-        let base = times(*self.tweak, 4 * self.length as u32 + 1) ^ self.before;
+    fn inputs<const W: usize>(&self, length: usize) -> [u128; W] {
+        let base = times(*self.tweak, 4 * length as u32 + 1) ^ self.before;
         let mut inputs = [base; W];
         for (k, input) in (0..).zip(&mut inputs) {
             *input ^= times(*self.tweak, 64 * k);

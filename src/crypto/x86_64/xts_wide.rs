@@ -3,8 +3,8 @@
 
 use std::arch::x86_64::*;
 
-use cipher::InOutBuf;
 use cipher::consts::U512;
+use cipher::{Array, InOut, InOutBuf};
 
 use super::aes::{AES_256_ROUND_KEYS as ROUND_KEYS, Aes, decryption_keys, widen};
 use super::blocks::{load_part, load_wide, number, store_part, store_wide};
@@ -24,21 +24,20 @@ pub(super) fn run<const DECRYPT: bool>(aes: &Aes, tweak: &mut Tweak, data: InOut
     let keys = widen(&keys);
     let mut tweaks = first_tweaks(*tweak);
     let (groups, mut rest) = data.into_chunks::<U512>();
-    for mut group in groups {
-        let mut blocks = [keys[0]; WIDTH];
-        for (block, input) in blocks.iter_mut().zip(group.get_in().as_chunks().0) {
-            *block = load_wide(input);
-        }
-        run_group::<DECRYPT>(&keys, &tweaks, &mut blocks);
-        for (block, output) in blocks.into_iter().zip(group.get_out().as_chunks_mut().0) {
-            store_wide(output, block);
-        }
-        for tweak in &mut tweaks {
-            *tweak = times_x_to_the_8n::<4, 12>(*tweak);
-        }
+    let before_last = groups.len().saturating_sub(1);
+    let (groups, last) = groups.split_at(before_last);
+    for group in groups {
+        run_group::<DECRYPT>(&keys, &tweaks, group);
+        advance(&mut tweaks);
+    }
+    // The rest goes before the last group: what waits for the last block of all, as a tail does,
+    // need not wait for the group.
+    let mut behind = tweaks;
+    if !last.is_empty() {
+        advance(&mut behind);
     }
     *tweak = later(
-        number(_mm512_castsi512_si128(tweaks[0])),
+        number(_mm512_castsi512_si128(behind[0])),
         (rest.len() / 16) as u32,
     );
     if !rest.is_empty() {
@@ -46,18 +45,48 @@ pub(super) fn run<const DECRYPT: bool>(aes: &Aes, tweak: &mut Tweak, data: InOut
         for (block, input) in blocks.iter_mut().zip(rest.get_in().chunks(64)) {
             *block = load_part(input);
         }
-        run_group::<DECRYPT>(&keys, &tweaks, &mut blocks);
+        run_blocks::<DECRYPT>(&keys, &behind, &mut blocks);
         for (block, output) in blocks.into_iter().zip(rest.get_out().chunks_mut(64)) {
             store_part(output, block);
         }
     }
+    for group in last {
+        run_group::<DECRYPT>(&keys, &tweaks, group);
+    }
 }
 
-/// Works on the blocks of a group. Both XORs with the tweak go together with those of the first and
-/// the last round key: the unit for AES does other XORs as well, and has no time for them.
+/// Works on a group.
 #[inline]
 #[target_feature(enable = "avx512f,vaes")]
 fn run_group<const DECRYPT: bool>(
+    keys: &[__m512i; ROUND_KEYS],
+    tweaks: &[__m512i; WIDTH],
+    mut group: InOut<'_, '_, Array<u8, U512>>,
+) {
+    let mut blocks = [keys[0]; WIDTH];
+    for (block, input) in blocks.iter_mut().zip(group.get_in().as_chunks().0) {
+        *block = load_wide(input);
+    }
+    run_blocks::<DECRYPT>(keys, tweaks, &mut blocks);
+    for (block, output) in blocks.into_iter().zip(group.get_out().as_chunks_mut().0) {
+        store_wide(output, block);
+    }
+}
+
+/// The tweaks of the next group.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,vpclmulqdq")]
+fn advance(tweaks: &mut [__m512i; WIDTH]) {
+    for tweak in tweaks {
+        *tweak = times_x_to_the_8n::<4, 12>(*tweak);
+    }
+}
+
+/// Works on 32 blocks. Both XORs with the tweak go together with those of the first and
+/// the last round key: the unit for AES does other XORs as well, and has no time for them.
+#[inline]
+#[target_feature(enable = "avx512f,vaes")]
+fn run_blocks<const DECRYPT: bool>(
     keys: &[__m512i; ROUND_KEYS],
     tweaks: &[__m512i; WIDTH],
     blocks: &mut [__m512i; WIDTH],
