@@ -42,8 +42,8 @@ pub(super) fn ask_all<Q: Sync, A: Send, E: Send>(
     thread::scope(|scope| {
         for _ in 0..threads {
             let (asking, working) = (&asking, working.clone());
+            // Without a name of its own it has that of the thread that it works for.
             let started = thread::Builder::new()
-                .name("keyroll-vault".into())
                 .stack_size(STACK)
                 .spawn_scoped(scope, move || {
                     let _working = working;
