@@ -15,7 +15,7 @@ use test_support::vault_kv::*;
 /// Message and hint as a server shows them, which hold no token.
 fn said(bao: &Bao, config: VaultKvConfig) -> (String, String) {
     let error: StoreError = match VaultKv::new(config) {
-        Ok(store) => store.load().unwrap_err(),
+        Ok(store) => load_with(&store, &[]).unwrap_err(),
         Err(error) => error,
     };
     let (text, hint) = (error.to_string(), as_variables(&error.hint()).into_owned());
