@@ -1,6 +1,7 @@
 //! Which keys the data of this server needs, as its files tell.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::path::Path;
 
 use super::{PluginError, Server, log};
@@ -59,9 +60,18 @@ fn encrypted(directory: &Path, server: &dyn Server) -> Result<Option<String>, Pl
         return Ok(Some(format!("{} is encrypted", log::file_name(&table))));
     }
     // A server that is up has its redo log open, under a lock.
-    let redo_log = redo_log::path(directory);
-    let is_encrypted = !server.is_up() && redo_log::key_of(&redo_log).is_ok_and(|name| name.is_some());
-    Ok(is_encrypted.then(|| "its redo log is encrypted".into()))
+    if server.is_up() {
+        return Ok(None);
+    }
+    let seen = match redo_log::key_of(&redo_log::path(directory)) {
+        Ok(None) => None,
+        Ok(Some(_)) => Some("its redo log is encrypted"),
+        // A server that makes its first tables, or whose log lies elsewhere: InnoDB, which then
+        // needs a key, does not start without.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(_) => Some("its redo log cannot be read"),
+    };
+    Ok(seen.map(String::from))
 }
 
 /// The keys of which the mark knows a version. A damaged one knows nothing, as at each start.

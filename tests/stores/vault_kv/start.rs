@@ -244,6 +244,10 @@ fn write_redo_log(data: &Path) {
     fs::write(data.join("ib_logfile0"), header).unwrap();
 }
 
+fn write_no_redo_log(data: &Path) {
+    fs::create_dir(data.join("ib_logfile0")).unwrap();
+}
+
 /// What makes data that needs keys, and what is said of it.
 type Case = (fn(&Path), &'static str);
 
@@ -251,10 +255,11 @@ type Case = (fn(&Path), &'static str);
 fn a_server_whose_data_needs_keys_does_not_start_without_them_whatever_is_checked() {
     let bao = Bao::shared();
     let mount = bao.kv();
-    let cases: [Case; 3] = [
+    let cases: [Case; 4] = [
         (write_mark, "its mark knows key 1"),
         (write_table, "test/of_7.ibd is encrypted"),
         (write_redo_log, "its redo log is encrypted"),
+        (write_no_redo_log, "its redo log cannot be read"),
     ];
     for (make, words) in cases {
         for accept_lost_keys in [false, true] {
