@@ -6,7 +6,7 @@ use std::path::Path;
 
 use keyroll::master_key::PROVIDERS;
 
-use super::{root, text};
+use super::{files, root, text};
 
 /// The words of the text that begin with `Keyroll_`: names of status variables.
 fn status_variables(text: &str) -> BTreeSet<String> {
@@ -76,33 +76,57 @@ fn source() -> String {
     made.replace('`', "")
 }
 
-#[test]
-fn the_messages_that_the_page_of_lost_keys_explains_are_those_of_the_source() {
-    let source = source();
-    let page = text(Path::new("docs/lost-keys.md"));
-    let (_, table) = page.split_once("\n## Messages\n").unwrap();
-    let (table, _) = table.split_once("\n## ").unwrap();
-    let messages: Vec<_> = table
-        .lines()
-        .filter_map(|row| row.strip_prefix("| `")?.split_once('`'))
-        .map(|(message, _)| message)
-        .collect();
-    assert!(messages.len() > 10, "{messages:?}");
+/// All results of the tests in real servers, where the messages are as a server shows them.
+fn results() -> String {
+    files(|name| name.ends_with(".result"))
+        .iter()
+        .map(|page| text(page))
+        .collect()
+}
+
+/// What stands between backquotes in the first column of the tables of a text, where the row begins with it.
+fn messages(tables: &str) -> Vec<&str> {
+    let rows = tables.lines().filter(|row| row.starts_with("| `"));
+    let first_columns = rows.filter_map(|row| row.split('|').nth(1));
+    first_columns
+        .flat_map(|column| column.split('`').skip(1).step_by(2))
+        .collect()
+}
+
+/// Finds the words of each message, but for those in capitals, which stand for something else.
+fn hold_messages(messages: &[&str], said: &str) {
     for message in messages {
-        // What stands for something else is in capitals.
         let is_fixed = |word: &&str| {
             word.chars()
-                .any(|c| !(c.is_ascii_uppercase() || ".,".contains(c)))
+                .any(|c| !(c.is_ascii_uppercase() || ".,:'".contains(c)))
         };
         let pieces: Vec<_> = message.split(' ').collect();
         for words in pieces.split(|word| !is_fixed(word)) {
             let words = words.join(" ");
             assert!(
-                source.contains(words.trim_end_matches(',')),
+                said.contains(words.trim_end_matches(',')),
                 "no message has {words:?} of {message:?}"
             );
         }
     }
+}
+
+#[test]
+fn the_messages_that_the_page_of_lost_keys_explains_are_those_of_the_source() {
+    let page = text(Path::new("docs/lost-keys.md"));
+    let (_, table) = page.split_once("\n## Messages\n").unwrap();
+    let (table, _) = table.split_once("\n## ").unwrap();
+    let messages = messages(table);
+    assert!(messages.len() > 10, "{messages:?}");
+    hold_messages(&messages, &source());
+}
+
+#[test]
+fn the_messages_that_the_page_of_troubles_explains_are_those_of_the_source_or_of_a_server_in_the_tests() {
+    let page = text(Path::new("docs/troubleshooting.md"));
+    let messages = messages(&page);
+    assert!(messages.len() > 30, "{messages:?}");
+    hold_messages(&messages, &(source() + &results()));
 }
 
 #[test]
