@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Starts a private MariaDB server in a temporary directory, encrypts a table with keyroll, rotates key and master key,
-# kills the server, and shows that nothing is lost. Leaves nothing running and nothing behind.
+# Starts a private MariaDB server in a temporary directory, encrypts a table with keyroll, rotates its key, kills the
+# server while that is at work, rotates the master key, and shows that nothing is lost. Leaves nothing running and
+# nothing behind.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -18,7 +19,7 @@ cleanup() {
 trap cleanup EXIT
 trap 'exit 130' INT TERM
 
-bold= plain=
+bold='' plain=''
 if [ -t 1 ]; then bold=$'\033[1m' plain=$'\033[0m'; fi
 step() { printf '\n%s%s%s\n' "$bold" "$*" "$plain"; }
 fail() { echo "FAILED: $*" >&2; [ -f "$dir/error.log" ] && tail -20 "$dir/error.log" >&2; exit 1; }
@@ -41,14 +42,58 @@ stop() {
   server=
 }
 
-# How many tablespaces still have pages older than version $1 in memory or, being flushed, on disk, and how far
-# InnoDB is in those it is at.
-progress() {
-  sql "SELECT COUNT(*), IFNULL(GROUP_CONCAT(IF(ROTATING_OR_FLUSHING,
-         CONCAT(NAME, ' ', LEAST(100, IFNULL(100 * KEY_ROTATION_PAGE_NUMBER DIV KEY_ROTATION_MAX_PAGE_NUMBER, 100)), '%'), NULL)
-         SEPARATOR ', '), '')
-       FROM information_schema.INNODB_TABLESPACES_ENCRYPTION
-       WHERE ENCRYPTION_SCHEME = 1 AND (MIN_KEY_VERSION < $1 OR ROTATING_OR_FLUSHING)"
+# The latest version of key 1.
+version() {
+  sql "SELECT MAX(version) FROM JSON_TABLE(keyroll_keys(), '\$[*]' COLUMNS (id INT PATH '\$.id', version INT PATH '\$.version')) k
+       WHERE id = 1"
+}
+
+# Prints what re-encryption has done, a line each time that there is more of it: until nothing older than version $1 is
+# left in memory or on disk, or, with a second argument, until it is under way. $pages: what was done before.
+watch_pages() {
+  local pages_done left at=-1
+  for _ in $(seq 600); do
+    read -r pages_done left < <(sql "SELECT
+      (SELECT VARIABLE_VALUE FROM information_schema.GLOBAL_STATUS
+       WHERE VARIABLE_NAME = 'Innodb_encryption_rotation_pages_modified'),
+      (SELECT COUNT(*) FROM information_schema.INNODB_TABLESPACES_ENCRYPTION
+       WHERE ENCRYPTION_SCHEME = 1 AND (MIN_KEY_VERSION < $1 OR ROTATING_OR_FLUSHING))")
+    if [ "$pages_done" -gt "$at" ]; then
+      printf '    %6.1f s %22s\n' "$(since)" "$((pages + pages_done))"
+      at=$pages_done
+    fi
+    if [ "$left" = 0 ] || { [ $# -gt 1 ] && [ "$pages_done" -gt 0 ]; }; then
+      pages=$((pages + pages_done))
+      return
+    fi
+    sleep 0.1
+  done
+  fail "re-encryption did not end"
+}
+since() { awk -v a="$started" -v b="$(date +%s.%N)" 'BEGIN { print b - a }'; }
+
+# How often the text that stands in every row is found on disk, as a table.
+search_disk() {
+  local file found all=0
+  sync "$dir/data"
+  printf '    %-44s %s\n' "file" "'$needle' found"
+  for file in demo/customers.ibd ib_logfile0 "binlog.0*" demo/in_clear.ibd; do
+    # shellcheck disable=SC2086 # a pattern
+    found=$(cat "$dir/data/"$file | { grep -aoF "$needle" || true; } | wc -l)
+    case $file in
+      demo/customers.ibd) file="the table, $rows rows of it" ;;
+      ib_logfile0) file="redo log" ;;
+      binlog*) file="binary log" ;;
+      *)
+        printf '    %-44s %s\n' "a table with ENCRYPTED = NO, for comparison" "$found"
+        [ "$found" -gt 0 ] || fail "the search does not work"
+        continue
+        ;;
+    esac
+    printf '    %-44s %s\n' "$file" "$found"
+    all=$((all + found))
+  done
+  [ "$all" = 0 ] || fail "plaintext was found on disk"
 }
 
 step "1. One command makes a master key, a keystore and the lines for my.cnf"
@@ -57,11 +102,11 @@ mkdir "$dir/plugin" "$dir/data" "$dir/master"
 cp "$so" "$dir/plugin/keyroll.so"
 {
   "$keyroll" init --keystore "$dir/keystore" --master-key "file:$dir/master/key" --owner "$(id -un)" 2>"$dir/init.log"
-  # What only a server in a temporary directory needs. The last line lets InnoDB re-encrypt 500 pages a second;
-  # its default of 100 would be a longer demo.
+  # What only a server in a temporary directory needs. The last lines: a buffer pool that the table does not fit in, so
+  # that InnoDB reads and writes each page to encrypt it anew, 500 a second; its default of 100 would be a longer demo.
   printf '%s\n' "user = $(id -un)" "datadir = $dir/data" "socket = $dir/socket" "pid-file = $dir/pid" \
     "log-error = $dir/error.log" "plugin-dir = $dir/plugin" skip-networking "log-bin = binlog" \
-    "innodb_buffer_pool_load_at_startup = OFF" "innodb_encryption_rotation_iops = 500"
+    "innodb_buffer_pool_load_at_startup = OFF" "innodb_buffer_pool_size = 8M" "innodb_encryption_rotation_iops = 500"
 } >"$dir/my.cnf"
 grep -E '^(plugin_load|keyroll|innodb_encrypt_|innodb_encryption_threads|encrypt|aria)' "$dir/my.cnf" | sed 's/^/    /'
 
@@ -80,58 +125,46 @@ sql "CREATE DATABASE demo;
      CREATE FUNCTION keyroll_keys RETURNS STRING SONAME 'keyroll.so'"
 before=$(sql "CHECKSUM TABLE demo.customers")
 in_rows=$(sql "SELECT COUNT(*) FROM demo.customers WHERE note LIKE '$needle%'")
+[ "$in_rows" = "$rows" ] || fail "$in_rows rows"
 
-step "3. No plaintext on disk"
-sync "$dir/data"
-count() { cat "$@" | { grep -aoF "$needle" || true; } | wc -l; }
-in_clear=$(count "$dir/data/demo/in_clear.ibd")
-on_disk=$(count "$dir"/data/demo/customers.ibd "$dir"/data/ib_logfile0 "$dir"/data/binlog.0*)
-echo "    a table with ENCRYPTED = NO, to see that the search finds something: $in_clear time(s)"
-echo "    '$needle' stands in $in_rows rows; found in the table's file, redo log and binary log: $on_disk times"
-[ "$in_clear" -gt 0 ] || fail "the search does not work"
-[ "$in_rows" = "$rows" ] && [ "$on_disk" = 0 ] || fail "plaintext was found on disk"
+step "3. On disk everything is encrypted"
+search_disk
 
-step "4. SET GLOBAL keyroll_rotate_key = 1"
-stop
-start # with nothing in memory, so that InnoDB has to read and write each page
-old=$(sql "SELECT MAX(version) FROM JSON_TABLE(keyroll_keys(), '\$[*]' COLUMNS (id INT PATH '\$.id', version INT PATH '\$.version')) k WHERE id = 1")
+step "4. One statement: SET GLOBAL keyroll_rotate_key = 1. In the midst of its work: kill -9"
+old=$(version)
+pages=0
 started=$(date +%s.%N)
 sql "SET GLOBAL keyroll_rotate_key = 1"
-new=$(sql "SELECT MAX(version) FROM JSON_TABLE(keyroll_keys(), '\$[*]' COLUMNS (id INT PATH '\$.id', version INT PATH '\$.version')) k WHERE id = 1")
-echo "    key 1: version $old -> $new; tablespaces that still have pages of version $old:"
-for _ in $(seq 300); do
-  read -r left at < <(progress "$new")
-  printf '    %s  %s\n' "$left" "$at"
-  [ "$left" = 0 ] && break
-  sleep 0.1
-done
-[ "$left" = 0 ] || fail "re-encryption did not end"
-seconds=$(awk -v a="$started" -v b="$(date +%s.%N)" 'BEGIN { printf "%.1f", b - a }')
-[ "$new" = "$((old + 2))" ] || fail "the new version is $new"
+new=$(version)
+echo "    key 1: version $old -> $new; InnoDB encrypts all pages anew, by itself"
+printf '    %8s %22s\n' "after" "pages encrypted anew"
+watch_pages "$new" under-way
+{ kill -9 "$server"; wait "$server"; } 2>/dev/null || true # else the shell tells of the killed process
+echo "    kill -9, and a new start"
+start
+watch_pages "$new"
+printf '    %6.1f s   no page of version %s is left\n' "$(since)" "$old"
+[ "$new.$(version)" = "$((old + 2)).$new" ] || fail "version $new, then $(version)"
 
-step "5. SET GLOBAL keyroll_rotate_master_key = 1"
+step "5. The other key: SET GLOBAL keyroll_rotate_master_key = 1"
 wrapped_by() { sql "SHOW STATUS LIKE 'Keyroll_master_key'" | cut -f2 | sed "s|$dir/||"; }
 cp "$dir/keystore" "$dir/keystore.before"
 keys=$(sql 'SELECT keyroll_keys()')
 echo "    the keystore is wrapped by $(wrapped_by)"
 sql "SET GLOBAL keyroll_rotate_master_key = 1"
-echo "    the keystore is wrapped by $(wrapped_by)"
+echo "    the keystore is wrapped by $(wrapped_by); no data key changed, so no data is touched"
 ! cmp -s "$dir/keystore" "$dir/keystore.before" || fail "the keystore was not wrapped anew"
 [ "$keys" = "$(sql 'SELECT keyroll_keys()')" ] || fail "a data key changed"
-echo "    the data keys have not changed, so no data is touched"
 
-step "6. kill -9, restart"
-{ kill -9 "$server"; wait "$server"; } 2>/dev/null || true # else the shell tells of the killed process
-start
+step "6. Nothing is lost, and on disk everything is encrypted, with the new version"
+sql "FLUSH TABLES demo.customers FOR EXPORT; UNLOCK TABLES"
 after=$(sql "CHECKSUM TABLE demo.customers")
 min=$(sql "SELECT MIN(MIN_KEY_VERSION) FROM information_schema.INNODB_TABLESPACES_ENCRYPTION WHERE NAME = 'demo/customers'")
 [ "$before" = "$after" ] || fail "the checksum changed: $before, then $after"
+[ "$min" = "$new" ] || fail "pages of version $min are left"
 stop
-
-step "7. What there is now"
+search_disk
+printf '\n    %s\n' "checksum of all rows, before: ${before##*$'\t'}"
+printf '    %s\n\n' "checksum of all rows, after:  ${after##*$'\t'}"
 echo "    \$ keyroll list"
 "$keyroll" list --defaults-file="$dir/my.cnf" | sed 's/^/    /'
-printf '    %s\n' \
-  "plaintext on disk:  none" \
-  "re-encryption:      all pages from version $old to $min in $seconds s, by itself" \
-  "after kill -9:      checksum ${after##*$'\t'}, as before"
