@@ -6,7 +6,10 @@ export KEYROLL_SO := $(abspath $(TARGET_DIR)/release/libkeyroll.so)
 export KEYROLL_BAO ?= $(abspath target/tools/openbao/bin/bao)
 export KEYROLL_BIN := $(abspath $(TARGET_DIR)/release/keyroll)
 
+# What is shipped: the same options for each target, so that demo, mtr and deb take one build.
+CARGO_SHIPPED := CARGO="$(CARGO)" scripts/cargo.sh
 PACKAGE_BUILD := $(TARGET_DIR)/cmake
+CONFIGURE := cmake -S . -B $(PACKAGE_BUILD) -DKEYROLL_TARGET_DIR=$(abspath $(TARGET_DIR))
 
 .PHONY: help demo picture test build packages test-packages test-matrix portable lint deny unit mtr kills moves decoder attacks \
         peer-suites peer-suites-part peer-suites-record soak crowd mutants bench bench-server aarch64 miri asan fuzz deb test-install \
@@ -24,7 +27,7 @@ picture: packages build ## record the demo as docs/demo.svg, the README's pictur
 test: test-packages lint deny unit build mtr kills moves decoder attacks peer-suites-part ## everything below
 
 build: ## target/release/libkeyroll.so and target/release/keyroll
-	$(CARGO) build --release --locked
+	$(CARGO_SHIPPED) build --release --locked
 
 packages: ## install the Debian packages that building and the demo need
 	scripts/install_packages.sh build
@@ -115,12 +118,13 @@ fuzz: ## a minute of fuzzing of each parser, key file and keystore (needs cargo-
 
 deb: ## the Debian package mariadb-plugin-keyroll, in target/cmake
 	scripts/install_packages.sh deb
-	cmake -S . -B $(PACKAGE_BUILD)
+	$(CONFIGURE)
 	cmake --build $(PACKAGE_BUILD)
 	cd $(PACKAGE_BUILD) && umask 022 && cpack -G DEB
 	lintian --fail-on error --tag-display-limit 0 $(PACKAGE_BUILD)/mariadb-plugin-keyroll_*.deb
 
 test-install: ## what cmake installs, where, and that nothing is written elsewhere; Ninja, offline and vendored builds (as root)
+	$(CONFIGURE)
 	scripts/test_install.sh $(PACKAGE_BUILD)
 	scripts/test_cmake.sh
 

@@ -1,24 +1,30 @@
 # The target `keyroll`: cargo builds the plugin and the command, which prints its manual pages and completions.
 #
 # Set before: keyroll_source, the real path of the checkout. Made, below CMAKE_CURRENT_BINARY_DIR:
-#   keyroll.so, bin/keyroll, man/*.1, completions/{bash,zsh,fish}, and cargo/ for cargo itself.
+#   keyroll.so, bin/keyroll, man/*.1, completions/{bash,zsh,fish}, and cargo/ for cargo itself unless it is told another place.
 
 find_program(KEYROLL_CARGO cargo HINTS $ENV{HOME}/.cargo/bin DOC "cargo, which builds keyroll")
 option(KEYROLL_OFFLINE "Build keyroll from what cargo has already fetched" OFF)
 set(KEYROLL_VENDOR_DIR "" CACHE PATH "Directory made by `cargo vendor`, to build keyroll from without network")
 set(KEYROLL_CARGO_ARGS "" CACHE STRING "More arguments of `cargo build`, separated by semicolons")
+set(KEYROLL_TARGET_DIR "" CACHE PATH "cargo's target directory: cargo/ in the build tree unless told")
 set(KEYROLL_SERVER_INCLUDE "" CACHE STRING
   "Directories of the server's headers, separated by colons, to check the plugin's interface against")
-mark_as_advanced(KEYROLL_CARGO KEYROLL_OFFLINE KEYROLL_VENDOR_DIR KEYROLL_CARGO_ARGS KEYROLL_SERVER_INCLUDE)
+mark_as_advanced(KEYROLL_CARGO KEYROLL_OFFLINE KEYROLL_VENDOR_DIR KEYROLL_CARGO_ARGS KEYROLL_TARGET_DIR
+  KEYROLL_SERVER_INCLUDE)
 
 function(keyroll_add_target)
   set(out ${CMAKE_CURRENT_BINARY_DIR})
-  set(arguments build --locked --target-dir ${out}/cargo ${KEYROLL_CARGO_ARGS})
+  set(target ${out}/cargo)
+  if(KEYROLL_TARGET_DIR)
+    set(target ${KEYROLL_TARGET_DIR})
+  endif()
+  set(arguments build --locked ${KEYROLL_CARGO_ARGS})
   if(CMAKE_BUILD_TYPE STREQUAL "Debug")
-    set(built ${out}/cargo/debug)
+    set(built ${target}/debug)
   else()
     list(APPEND arguments --release)
-    set(built ${out}/cargo/release)
+    set(built ${target}/release)
   endif()
   if(KEYROLL_VENDOR_DIR)
     list(APPEND arguments --offline
@@ -28,31 +34,16 @@ function(keyroll_add_target)
     list(APPEND arguments --offline)
   endif()
 
-  # Panic messages hold paths. Without those of this machine the same sources make the same bytes anywhere. cargo
-  # ignores this where RUSTFLAGS is set in the environment, as distributions do, which map paths themselves.
-  if(DEFINED ENV{CARGO_HOME})
-    get_filename_component(cargo_home "$ENV{CARGO_HOME}" REALPATH)
-  else()
-    get_filename_component(cargo_home "$ENV{HOME}/.cargo" REALPATH)
-  endif()
-  get_filename_component(target_dir ${out}/cargo REALPATH)
-  set(mapped "'--remap-path-prefix=${cargo_home}=/cargo', '--remap-path-prefix=${keyroll_source}=/keyroll'")
-  if(KEYROLL_VENDOR_DIR)
-    get_filename_component(vendor_dir "${KEYROLL_VENDOR_DIR}" REALPATH)
-    string(APPEND mapped ", '--remap-path-prefix=${vendor_dir}=/vendor'")
-  endif()
-  string(APPEND mapped ", '--remap-path-prefix=${target_dir}=/target'")
-  list(APPEND arguments --config "build.rustflags=[${mapped}]")
-
   # make's jobserver is not cargo's.
-  set(environment --unset=MAKEFLAGS --unset=MFLAGS --unset=MAKELEVEL --unset=CARGO_TARGET_DIR)
+  set(environment --unset=MAKEFLAGS --unset=MFLAGS --unset=MAKELEVEL
+    CARGO=${KEYROLL_CARGO} CARGO_TARGET_DIR=${target} KEYROLL_VENDOR_DIR=${KEYROLL_VENDOR_DIR})
   if(KEYROLL_SERVER_INCLUDE)
     list(APPEND environment KEYROLL_REQUIRE_ABI_CHECK=1 "KEYROLL_SERVER_INCLUDE=${KEYROLL_SERVER_INCLUDE}")
   endif()
 
   # No dependencies are listed: cargo is always asked, because it alone knows whether there is something to do.
   add_custom_target(keyroll ALL
-    COMMAND ${CMAKE_COMMAND} -E env ${environment} ${KEYROLL_CARGO} ${arguments}
+    COMMAND ${CMAKE_COMMAND} -E env ${environment} sh ${keyroll_source}/scripts/cargo.sh ${arguments}
     COMMAND ${CMAKE_COMMAND} -E rm -rf ${out}/man
     COMMAND ${CMAKE_COMMAND} -E make_directory ${out}/bin ${out}/man ${out}/completions
     COMMAND ${CMAKE_COMMAND} -E copy_if_different ${built}/libkeyroll.so ${out}/keyroll.so

@@ -27,7 +27,7 @@ build() {
 
 first=$dir/sources/target/cmake # as `make deb` has it
 second=$dir/another-place/with-a-longer-name/b
-build "$dir/sources" "$first"
+build "$dir/sources" "$first" -DKEYROLL_TARGET_DIR="$dir/sources/target"
 home=${CARGO_HOME:-$HOME/.cargo}
 mkdir -p "$dir/other-home/registry"
 cp -a --reflink=auto "$home"/registry/{index,cache} "$dir/other-home/registry/"
