@@ -4,6 +4,7 @@ CARGO ?= cargo
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 export KEYROLL_SO := $(abspath $(TARGET_DIR)/release/libkeyroll.so)
 export KEYROLL_BAO ?= $(abspath target/tools/openbao/bin/bao)
+CARGO_DENY := target/tools/cargo-deny/bin/cargo-deny
 export KEYROLL_BIN := $(abspath $(TARGET_DIR)/release/keyroll)
 
 # What is shipped: the same options for each target, so that demo, mtr and deb take one build.
@@ -42,10 +43,10 @@ lint: ## formatting, clippy and the links of the documentation; warnings are err
 	KEYROLL_REQUIRE_ABI_CHECK=1 $(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" KEYROLL_REQUIRE_ABI_CHECK=1 $(CARGO) doc --locked --no-deps --quiet
 
-deny: ## licences, bans and sources of what is shipped, and advisories where github.com answers (installs cargo-deny)
-	$(CARGO) deny --version >/dev/null 2>&1 || $(CARGO) install --locked cargo-deny@0.20.2
-	$(CARGO) deny --locked check licenses bans sources
-	@if $(CARGO) deny --locked --log-level off fetch db; then $(CARGO) deny --locked check advisories; \
+deny: ## licences, bans and sources of what is shipped, and advisories where github.com answers
+	scripts/install_cargo_deny.sh
+	$(CARGO_DENY) --locked check licenses bans sources
+	@if $(CARGO_DENY) --locked --log-level off fetch db; then $(CARGO_DENY) --locked check advisories; \
 	else echo "advisories NOT checked: the database could not be fetched from github.com" >&2; fi
 
 unit: ## tests of the code, the C host program under valgrind, the command line, faults
