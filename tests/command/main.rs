@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod binary_logs;
+mod help;
 mod keystore;
+mod manual;
 mod one_line;
 mod permissions;
 mod scripts;

@@ -10,7 +10,8 @@ use crate::{Cli, terminal};
 #[derive(clap::Args)]
 #[command(after_long_help = "\
 Examples:
-  keyroll completions bash > /usr/share/bash-completion/completions/keyroll
+  keyroll completions bash \\
+    > /usr/share/bash-completion/completions/keyroll
   keyroll completions zsh > /usr/local/share/zsh/site-functions/_keyroll
   keyroll completions fish > ~/.config/fish/completions/keyroll.fish")]
 pub(crate) struct Args {

@@ -11,8 +11,10 @@ use crate::{my_cnf, terminal};
 #[derive(clap::Args)]
 #[command(after_long_help = "\
 Examples:
-  keyroll config --keystore /var/lib/keyroll/keystore --master-key file:/etc/keyroll/master
-  keyroll config --filename /var/lib/keyroll/keys >> /etc/mysql/mariadb.conf.d/90-keyroll.cnf")]
+  keyroll config --keystore /var/lib/keyroll/keystore \\
+    --master-key file:/etc/keyroll/master
+  keyroll config --filename /var/lib/keyroll/keys \\
+    >> /etc/mysql/mariadb.conf.d/90-keyroll.cnf")]
 pub(crate) struct Args {
     #[command(flatten)]
     store: StoreArgs,

@@ -45,11 +45,14 @@ Next:
 #[command(after_long_help = "\
 Examples:
   install -d -o mysql -g mysql -m 0700 /var/lib/keyroll /etc/keyroll
-  keyroll init --keystore /var/lib/keyroll/keystore --master-key file:/etc/keyroll/master \\
+  keyroll init --keystore /var/lib/keyroll/keystore \\
+    --master-key file:/etc/keyroll/master \\
     >> /etc/mysql/mariadb.conf.d/90-keyroll.cnf
       A master key file that does not exist is made, with a random key.
-  keyroll init --filename /var/lib/keyroll/keys --filekey FILE:/etc/mysql/keyroll.password
-      The key file is encrypted. A password file that does not exist is made, with a random password.")]
+  keyroll init --filename /var/lib/keyroll/keys \\
+    --filekey FILE:/etc/mysql/keyroll.password
+      The key file is encrypted. A password file that does not exist is made,
+      with a random password.")]
 pub(crate) struct Args {
     #[command(flatten)]
     store: StoreArgs,

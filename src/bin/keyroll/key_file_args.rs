@@ -27,16 +27,19 @@ macro_rules! key_file_args {
         #[group(skip)]
         struct $args {
             $(#[$filekey_help])*
-            #[arg(long, value_name = "FILE:PATH", requires = $file, help_heading = $heading)]
+            #[arg(long, value_name = "FILE:PATH", requires = $file, help_heading = $heading,
+                  hide_short_help = true)]
             $filekey: Option<$crate::key_file_args::FilekeyArg>,
 
             $(#[$digest_help])*
             #[arg(long, value_name = "NAME", requires = $file, help_heading = $heading,
+                  hide_short_help = true,
                   value_parser = $crate::key_file_args::digest_parser())]
             $digest: Option<keyroll::crypto::password::Digest>,
 
             $(#[$rounds_help])*
-            #[arg(long, value_name = "N", requires = $file, help_heading = $heading)]
+            #[arg(long, value_name = "N", requires = $file, help_heading = $heading,
+                  hide_short_help = true)]
             $rounds: Option<u32>,
         }
 

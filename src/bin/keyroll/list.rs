@@ -23,7 +23,8 @@ Examples:
   keyroll list
       The key store of the server that is installed here.
   keyroll list --filename /var/lib/keyroll/keys
-  keyroll list --keystore /var/lib/keyroll/keystore --master-key file:/etc/keyroll/master --json |
+  keyroll list --keystore /var/lib/keyroll/keystore \\
+    --master-key file:/etc/keyroll/master --json |
     jq '.[] | select(.latest)'")]
 pub(crate) struct Args {
     #[command(flatten)]

@@ -46,23 +46,36 @@ use failure::{EXIT_USAGE, Failure};
     version,
     after_long_help = "\
 Examples:
-  keyroll init --keystore /var/lib/keyroll/keystore --master-key file:/etc/keyroll/master
-  keyroll check                   the key store that the server's option files name
+  keyroll init --keystore /var/lib/keyroll/keystore \\
+    --master-key file:/etc/keyroll/master
+  keyroll check
+      The key store that the server's option files name.
   keyroll rotate --all | mariadb
 
 Key stores:
-  Every subcommand is told in the same way which key store it works on: --keystore and --master-key, or
-  --filename (with --filekey if it is encrypted), or else as the option files of the server say
-  (keyroll_keystore, keyroll_filename or keyroll_vault_url), which --defaults-file and its like choose
-  as with MariaDB's own tools.
+  Every subcommand is told in the same way which key store it works on:
+  --keystore and --master-key, or --filename (with --filekey if it is
+  encrypted), or else as the option files of the server say (keyroll_keystore,
+  keyroll_filename or keyroll_vault_url), which --defaults-file and its like
+  choose as with MariaDB's own tools.
 
 Passwords:
-  There is no option that takes a password itself: other users could read it in the list of processes.
-  Give a file with --filekey FILE:PATH, or set KEYROLL_FILEKEY in the environment.
+  There is no option that takes a password itself: other users could read it
+  in the list of processes. Give a file with --filekey FILE:PATH, or set
+  KEYROLL_FILEKEY in the environment.
 
 Environment:
-  KEYROLL_FILEKEY  what keyroll_filekey is in my.cnf: the password of the key file, or FILE: and the
-                   path of a file that holds it. Read only where nothing else gives a filekey.
+  KEYROLL_FILEKEY  what keyroll_filekey is in my.cnf: the password of the key
+                   file, or FILE: and the path of a file that holds it. Read
+                   only where nothing else gives a filekey.
+
+Files:
+  /etc/mysql/mariadb.conf.d/keyroll.cnf
+      Every setting of the plugin, commented out.
+  /var/lib/keyroll
+      The folder for keystores; the package makes it and never removes it.
+  /usr/share/keyroll/encrypt_everything.cnf
+      The lines that make a server encrypt everything.
 
 Exit codes:
    0  done

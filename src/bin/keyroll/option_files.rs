@@ -39,11 +39,11 @@ pub(crate) struct OptionFileArgs {
     defaults_file: Option<PathBuf>,
 
     /// Read this option file, too, after those of the system
-    #[arg(long, value_name = "PATH", help_heading = HEADING, conflicts_with = "no_defaults")]
+    #[arg(long, value_name = "PATH", help_heading = HEADING, conflicts_with = "no_defaults", hide_short_help = true)]
     defaults_extra_file: Option<PathBuf>,
 
     /// Read groups with this behind their names, too
-    #[arg(long, value_name = "TEXT", help_heading = HEADING)]
+    #[arg(long, value_name = "TEXT", help_heading = HEADING, hide_short_help = true)]
     defaults_group_suffix: Option<String>,
 
     /// Read no option file

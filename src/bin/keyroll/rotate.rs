@@ -22,9 +22,11 @@ Examples:
   keyroll rotate --all | mariadb
   keyroll rotate --filename /var/lib/keyroll/keys --key 1
   keyroll rotate --key 2 --key-algorithm aes_ctr --key-spec AES_128
-      Temporary data is encrypted faster from now on, with the server's keystore.
+      Temporary data is encrypted faster from now on, with the server's
+      keystore.
 
-A server that may write the store rotates by itself: SET GLOBAL keyroll_rotate_key = 1;")]
+A server that may write the store rotates by itself, by the statement
+SET GLOBAL keyroll_rotate_key = 1")]
 pub(crate) struct Args {
     #[command(flatten)]
     store: StoreArgs,

@@ -5,7 +5,7 @@ use keyroll::one_line::one_line;
 use crate::failure::Failure;
 use crate::rotate::RELOAD;
 use crate::store::absolute_uri;
-use crate::store_args::StoreArgs;
+use crate::store_args::{StoreArgs, of_keystores};
 use crate::{my_cnf, new_keystore, owner::OwnerArgs, terminal};
 
 /// Wraps a keystore anew under a new version of its master key, or moves it to another master key
@@ -15,18 +15,23 @@ use crate::{my_cnf, new_keystore, owner::OwnerArgs, terminal};
 /// of the keystore. A running server goes on with the keys that it has; the output is SQL that
 /// makes it take up the new master key.
 #[derive(clap::Args)]
-#[command(after_long_help = "\
+#[command(
+    after_long_help = "\
 Examples:
   keyroll rotate-master-key | mariadb
   keyroll rotate-master-key --to credential:keyroll-master
-      The server needs the new keyroll_master_key in its configuration before it is started again.
+      The server needs the new keyroll_master_key in its configuration before
+      it is started again.
 
-A server that may write the keystore rotates by itself: SET GLOBAL keyroll_rotate_master_key = 1;")]
+A server that may write the keystore rotates by itself, by the statement
+SET GLOBAL keyroll_rotate_master_key = 1",
+    mut_args(of_keystores)
+)]
 pub(crate) struct Args {
     #[command(flatten)]
     store: StoreArgs,
 
-    /// Move the keystore to this master key: file:PATH, credential:NAME or exec:PATH
+    /// Move the keystore to this master key, a URI as in --master-key
     ///
     /// A master key file that does not exist is made, with a random key.
     #[arg(long, value_name = "URI")]

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
-use clap::Args;
+use clap::{Arg, Args};
 use keyroll::notify::Notify;
 use keyroll::settings::{PREFIX, SecretsOfEnvironment, ServerOption, Settings};
 use keyroll::store::StoreConfig;
@@ -33,7 +33,8 @@ pub(crate) struct StoreArgs {
 
     /// Milliseconds that one call to the master key's provider may take, as in
     /// keyroll_request_timeout; 0 is the default
-    #[arg(long, value_name = "MILLISECONDS", requires = "keystore", help_heading = STORE)]
+    #[arg(long, value_name = "MILLISECONDS", requires = "keystore", help_heading = STORE,
+          hide_short_help = true)]
     request_timeout: Option<u32>,
 
     /// The key file, as in keyroll_filename
@@ -63,6 +64,13 @@ key_file_args! {
     /// The number of PBKDF2 rounds that make the key from the password, as in keyroll_use_pbkdf2
     /// [default: 0]
     use_pbkdf2;
+}
+
+/// Hides the arguments of key files in the help of a subcommand that works on keystores alone. They
+/// are refused there by what the subcommand says of them.
+pub(crate) fn of_keystores(argument: Arg) -> Arg {
+    let hidden = ["filename", "filekey", "digest", "use_pbkdf2"].contains(&argument.get_id().as_str());
+    argument.hide(hidden)
 }
 
 impl StoreArgs {

@@ -47,16 +47,17 @@ fn page() -> String {
     let mut made = format!("\n## keyroll\n\n```\n{}\n```\n", top.trim_end());
     let mut shared: Vec<String> = Vec::new();
     for name in subcommands(&top) {
-        let (common, own): (Vec<_>, Vec<_>) = blocks(&help(&[&name]))
-            .into_iter()
-            .partition(|block| SHARED.iter().any(|heading| block.starts_with(heading)));
-        if !common.is_empty() {
-            assert!(
-                shared.is_empty() || shared == common,
-                "`keyroll {name}` has other options of stores than those before it"
-            );
+        let blocks = blocks(&help(&[&name]));
+        let is_shared = |block: &String| SHARED.iter().any(|heading| block.starts_with(heading));
+        let common: Vec<String> = blocks.iter().filter(|block| is_shared(block)).cloned().collect();
+        if shared.is_empty() {
             shared = common;
         }
+        // A subcommand that takes fewer of them has its own.
+        let own: Vec<String> = blocks
+            .into_iter()
+            .filter(|block| !shared.contains(block))
+            .collect();
         write!(
             made,
             "\n## keyroll {name}\n\n```\n{}\n```\n",

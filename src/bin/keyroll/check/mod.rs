@@ -38,18 +38,22 @@ const TEMPORARY_DATA: u32 = 2;
 Examples:
   sudo -u mysql keyroll check
       The key store of the server that is installed here.
-  keyroll check --filename /var/lib/keyroll/keys --quiet || echo 'look at the keys'
+  keyroll check --filename /var/lib/keyroll/keys --quiet ||
+    echo 'look at the keys'
   keyroll check --json | jq -r .verdict
-  keyroll check --against /backup/keystore --against-master-key file:/backup/master
+  keyroll check --against /backup/keystore \\
+    --against-master-key file:/backup/master
       What the server's store and another one do not have in common.
 
 Exit codes:
    0  the plugin accepts the store (\"ok\" in JSON)
-   1  the plugin accepts the store, but there are warnings (\"warnings\"); with --against
-      also if one of the stores lacks a version that the other holds
-   2  the plugin would refuse the store (\"refused\"), or no store is named; with --against
-      also if both hold a version with other bytes or for another algorithm (\"differs\"),
-      or the second store does not open (\"not compared\")
+   1  the plugin accepts the store, but there are warnings (\"warnings\");
+      with --against also if one of the stores lacks a version that the
+      other holds
+   2  the plugin would refuse the store (\"refused\"), or no store is named;
+      with --against also if both hold a version with other bytes or for
+      another algorithm (\"differs\"), or the second store does not open
+      (\"not compared\")
   64  the arguments make no sense")]
 pub(crate) struct Args {
     #[command(flatten)]

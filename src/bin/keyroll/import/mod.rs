@@ -11,7 +11,7 @@ use crate::failure::Failure;
 use crate::init::refuse_existing;
 use crate::owner::OwnerArgs;
 use crate::rotate::sql_of;
-use crate::store_args::{ChosenStore, StoreArgs};
+use crate::store_args::{ChosenStore, StoreArgs, of_keystores};
 use crate::{my_cnf, new_keystore, terminal};
 use source::{Source, SourceArgs};
 
@@ -33,17 +33,26 @@ Next:
 /// --from-aws and --from-keystore it is the key file that the server's option files name
 /// (keyroll_filename or file_key_management_filename).
 #[derive(clap::Args)]
-#[command(after_long_help = "\
+#[command(
+    after_long_help = "\
 Examples:
-  keyroll import --keystore /var/lib/keyroll/keystore --master-key file:/etc/keyroll/master
+  keyroll import --keystore /var/lib/keyroll/keystore \\
+    --master-key file:/etc/keyroll/master
       The key file of the server that is installed here.
-  keyroll import --keystore /var/lib/keyroll/keystore --master-key file:/etc/keyroll/master \\
-    --from-filename /etc/mysql/keys --from-filekey FILE:/etc/mysql/password --from-encryption-algorithm aes_ctr
-  keyroll import --keystore /var/lib/mysql/keyroll.keystore --master-key aws-kms:alias/mariadb \\
+  keyroll import --keystore /var/lib/keyroll/keystore \\
+    --master-key file:/etc/keyroll/master \\
+    --from-filename /etc/mysql/keys \\
+    --from-filekey FILE:/etc/mysql/password \\
+    --from-encryption-algorithm aes_ctr
+  keyroll import --keystore /var/lib/mysql/keyroll.keystore \\
+    --master-key aws-kms:alias/mariadb \\
     --from-aws /var/lib/mysql
       The keys of aws_key_management; AWS KMS decrypts each once.
-  keyroll import --add --from-keystore /old/keystore --from-master-key file:/old/master | mariadb
-      What the server's keystore lacks.")]
+  keyroll import --add --from-keystore /old/keystore \\
+    --from-master-key file:/old/master | mariadb
+      What the server's keystore lacks.",
+    mut_args(of_keystores)
+)]
 pub(crate) struct Args {
     #[command(flatten)]
     store: StoreArgs,

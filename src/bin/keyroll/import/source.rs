@@ -21,7 +21,7 @@ use crate::store_args::settings_of;
 use crate::terminal;
 
 /// Above the options that name what is imported, in the help text.
-const SOURCE: &str = "What to import (without these: the key file that the server's option files name)";
+const SOURCE: &str = "What to import (without these: as the server's option files say)";
 
 #[derive(clap::Args)]
 pub(super) struct SourceArgs {
