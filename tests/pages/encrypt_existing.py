@@ -1,6 +1,6 @@
 """docs/encrypt-existing.md: a server with tables of every kind in clear, until only what the page names is left so."""
 
-from machine import CommandFailed
+from machine import CommandFailed, README_STEPS
 
 # Each table has it in each row, but for the numbers; what was deleted has another.
 VALUE = "a value that you know"
@@ -20,12 +20,6 @@ CREATE TABLE old ENGINE=MyISAM SELECT * FROM orders;
 CREATE TABLE csv (id INT NOT NULL, a VARCHAR(200) NOT NULL) ENGINE=CSV SELECT * FROM orders;
 CREATE SEQUENCE numbers;
 CREATE USER 'account in clear'@'%';
-"""
-README_STEPS = """
-install -d -o mysql -g mysql -m 0700 /var/lib/keyroll
-install -d -o mysql -g mysql -m 0700 /srv/keyroll-master
-keyroll init --keystore /var/lib/keyroll/keystore --master-key file:/srv/keyroll-master/key >> /etc/mysql/mariadb.conf.d/90-keyroll.cnf
-systemctl restart mariadb
 """
 UNENCRYPTED = "SELECT COUNT(*) FROM information_schema.INNODB_TABLESPACES_ENCRYPTION WHERE name <> 'a@0060shop/left_out' " \
               "AND (min_key_version = 0 OR rotating_or_flushing)"

@@ -31,6 +31,13 @@ innodb_log_file_size = 8M
 aria_pagecache_buffer_size = 1M
 key_buffer_size = 1M
 """
+# What the README has after the installation.
+README_STEPS = """
+install -d -o mysql -g mysql -m 0700 /var/lib/keyroll
+install -d -o mysql -g mysql -m 0700 /srv/keyroll-master
+keyroll init --keystore /var/lib/keyroll/keystore --master-key file:/srv/keyroll-master/key >> /etc/mysql/mariadb.conf.d/90-keyroll.cnf
+systemctl restart mariadb
+"""
 FOLDERS = ("dev", "proc", "usr", "run/mysqld", "var/lib", "var/log/mysql", "var/tmp", "srv", "root", "tmp",
            "etc/mysql/mariadb.conf.d", "usr-local-bin", "plugins")
 # $0 is the root, $1 the folder of plugins. The first process collects servers whose parents have gone. Nothing that is mounted here is seen outside, and all of it goes with the last process.

@@ -3,7 +3,8 @@
 import re
 from dataclasses import dataclass
 
-FENCE = re.compile(r"```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+# A block with its language, or a heading.
+PART = re.compile(r"^```(\w*)\n(.*?)^```$|^#+ ([^\n]*)$", re.MULTILINE | re.DOTALL)
 # What is run, and how; blocks of another kind hold what a command prints.
 RUN = ("sh", "sql", "ini")
 
@@ -25,10 +26,12 @@ class Page:
 
     def __init__(self, path, machine):
         self.name, self.machine, self.sections = path.name, machine, {}
-        title = ""
-        for part in re.split(r"^(?=#+ )", path.read_text(encoding="utf-8"), flags=re.MULTILINE):
-            title = part.split("\n")[0].lstrip("# ")
-            self.sections[title] = [Block(*fence) for fence in FENCE.findall(part)]
+        blocks = []
+        for language, text, title in PART.findall(path.read_text(encoding="utf-8")):
+            if title:
+                blocks = self.sections[title] = []
+            else:
+                blocks.append(Block(language, text))
 
     def run(self, title, only=None):
         """Runs all blocks under a heading in their order, or `only` those of these numbers, from 0. A block that is no
