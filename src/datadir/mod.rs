@@ -1,10 +1,11 @@
 //! What a server's data directory tells, read and never written: which key ids its tablespaces
-//! name, which version the redo log goes on under, and whether an Aria table is encrypted.
+//! name, which version the redo log goes on under, which Aria tables are encrypted, and whether
+//! Aria has something to recover.
 //!
-//! A file may be partial, foreign or damaged: what is no such file says nothing, and nothing here
-//! panics.
+//! A file may be partial, foreign or damaged, and nothing here panics.
 
 pub mod aria;
+pub mod aria_log;
 pub mod redo_log;
 pub(crate) mod tablespace;
 pub(crate) mod walk;

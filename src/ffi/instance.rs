@@ -9,13 +9,12 @@ use once_cell::sync::Lazy;
 use super::sysvar::values;
 use super::{published, services};
 use crate::cancel;
-use crate::datadir::aria;
 use crate::keys::{KeyName, Ring, VersionStep};
 use crate::plugin::missing::Missing;
 use crate::plugin::reload_throttle::ReloadThrottle;
 use crate::plugin::{
     LookedUp, Plugin, PluginError, Published, RefreshTarget, Refresher, Server, Severity, Statement, Status,
-    Wake, log, on_own_stack, start_reencryption,
+    Wake, log, needed, on_own_stack, start_reencryption,
 };
 use crate::store::{Changes, RefreshPolicy};
 
@@ -175,12 +174,13 @@ pub(super) fn report_downgrade(name: KeyName, ring: &Ring) {
 /// Ends the server, whose start keyroll has refused, where going on would lose data: without the
 /// plugin Aria's recovery from a crash leaves encrypted tables out and then counts what was to be
 /// done to them as done. Nothing has written to the data directory by then; so it ends at once.
+/// After a clean stop the server goes on, as with file_key_management.
 pub(super) fn end_before_recovery_without_keys() {
     if !services::is_server_starting() {
         return;
     }
     if let Some(data) = Host.data_directory()
-        && let Some(table) = aria::encrypted_table(&data)
+        && let Some(table) = needed::would_lose_rows(&data)
     {
         let text = format!(
             "keyroll: the server ends here: without its keys Aria's recovery would lose rows of encrypted tables, {} for one",

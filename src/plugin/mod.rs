@@ -8,7 +8,7 @@ pub(crate) mod lookup;
 mod mark;
 pub(crate) mod missing;
 pub(crate) mod missing_keys;
-mod needed;
+pub(crate) mod needed;
 pub(crate) mod own_stack;
 pub(crate) mod refresher;
 pub(crate) mod reload_throttle;

@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::{PluginError, Server, log};
-use crate::datadir::{self, aria, redo_log};
+use crate::datadir::aria::{self, Table};
+use crate::datadir::{self, aria_log, redo_log};
 use crate::store::mark::format::MarkFormatError;
 use crate::store::{MarkError, MarkFile, StoreError};
 
@@ -46,18 +47,35 @@ pub(super) fn start_without(why: StoreError, server: &dyn Server) -> Result<Stor
     }
 }
 
+/// A table of Aria of which a server that goes on without keys could lose rows; `None` where there
+/// is none, or Aria has nothing to recover. The log of a server whose `aria_log_dir_path` is not
+/// its data directory is not seen; its tables tell whether they were closed.
+pub(crate) fn would_lose_rows(directory: &Path) -> Option<PathBuf> {
+    let is_clean = aria_log::is_clean(directory);
+    let would_lose = |told: Table| match told {
+        Table::Plain => false,
+        Table::Encrypted | Table::Unreadable => !is_clean,
+        Table::EncryptedInUse => true,
+    };
+    let (table, _) = aria::tables(directory).find(|(_, told)| would_lose(*told))?;
+    Some(table)
+}
+
 /// Words for what is encrypted in this data directory, or may be.
 fn encrypted(directory: &Path, server: &dyn Server) -> Result<Option<String>, PluginError> {
     if let Some(id) = ids_of_mark(directory)?.first() {
         return Ok(Some(format!("its mark knows key {id}")));
     }
     let of_tables = datadir::key_ids_in_use(directory).map_err(PluginError::DataUnread)?;
-    let table = of_tables
-        .into_values()
-        .next()
-        .or_else(|| aria::encrypted_table(directory));
-    if let Some(table) = table {
+    if let Some(table) = of_tables.into_values().next() {
         return Ok(Some(format!("{} is encrypted", log::file_name(&table))));
+    }
+    if let Some((table, told)) = aria::tables(directory).find(|(_, told)| *told != Table::Plain) {
+        let told = match told {
+            Table::Unreadable => "cannot be read",
+            _ => "is encrypted",
+        };
+        return Ok(Some(format!("{} {told}", log::file_name(&table))));
     }
     // A server that is up has its redo log open, under a lock.
     if server.is_up() {
@@ -83,5 +101,38 @@ fn ids_of_mark(directory: &Path) -> Result<BTreeSet<u32>, MarkError> {
             ..
         }) => Ok(BTreeSet::new()),
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::datadir::aria::tests::{crypt_data, header};
+    use crate::datadir::aria_log::tests::write_clean;
+
+    #[test]
+    fn rows_can_be_lost_where_aria_recovers_or_an_encrypted_table_was_in_use() {
+        let closed = header(394, &crypt_data());
+        let mut in_use = closed.clone();
+        in_use[25] = 1;
+        // Index file, whether rows can be lost with a clean log, and with another one.
+        for (file, clean, other) in [
+            (header(394, &[0; 22]), false, false),
+            (closed, false, true),
+            (in_use, true, true),
+            (Vec::new(), false, true),
+        ] {
+            let directory = tempfile::tempdir().unwrap();
+            let table = directory.path().join("d/t.MAI");
+            fs::create_dir(directory.path().join("d")).unwrap();
+            assert_eq!(would_lose_rows(directory.path()), None);
+            fs::write(&table, file).unwrap();
+            let lost = |is_lost: bool| is_lost.then(|| table.clone());
+            assert_eq!(would_lose_rows(directory.path()), lost(other));
+            write_clean(directory.path());
+            assert_eq!(would_lose_rows(directory.path()), lost(clean));
+        }
     }
 }

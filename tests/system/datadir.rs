@@ -5,20 +5,23 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
+use std::io::Write;
 use std::os::unix::fs::chown;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::Duration;
 
-use keyroll::datadir::{aria, file_in_use, key_ids_in_use};
+use keyroll::datadir::aria::{self, Table};
+use keyroll::datadir::{aria_log, file_in_use, key_ids_in_use};
 
 /// Where packages put the server.
 const SERVERS: [&str; 2] = ["/usr/sbin/mariadbd", "/usr/libexec/mariadbd"];
 
-/// Runs these statements in a server that makes its first tables, and ends.
-fn run(directory: &Path, statements: &str, options: &[&str]) {
+/// A server that makes its first tables, and ends.
+fn server(directory: &Path, options: &[&str]) -> Command {
     let keys: String = (1..=20).map(|id| format!("{id};{id:032x}\n")).collect();
     fs::write(directory.join("keys"), keys).unwrap();
-    fs::write(directory.join("statements"), statements).unwrap();
     let data = directory.join("data");
     fs::create_dir_all(&data).unwrap();
     let user = nix::unistd::getuid();
@@ -27,7 +30,8 @@ fn run(directory: &Path, statements: &str, options: &[&str]) {
         .iter()
         .find(|path| Path::new(path).exists())
         .expect("a server is installed");
-    let output = Command::new(server)
+    let mut command = Command::new(server);
+    command
         .args([
             "--no-defaults",
             "--bootstrap",
@@ -50,7 +54,14 @@ fn run(directory: &Path, statements: &str, options: &[&str]) {
             "--innodb-buffer-pool-size=64M",
             "--innodb-log-file-size=16M",
         ])
-        .args(options)
+        .args(options);
+    command
+}
+
+/// Runs these statements in such a server.
+fn run(directory: &Path, statements: &str, options: &[&str]) {
+    fs::write(directory.join("statements"), statements).unwrap();
+    let output = server(directory, options)
         .stdin(File::open(directory.join("statements")).unwrap())
         .output()
         .unwrap();
@@ -153,6 +164,15 @@ fn a_table_elsewhere_is_found_by_its_link() {
     assert_eq!(found, BTreeMap::from([(7, elsewhere.join("d/far.ibd"))]));
 }
 
+/// What the index files of the database `d` tell.
+fn aria_tables(data: &Path) -> BTreeMap<String, Table> {
+    let tables = aria::tables(data).filter_map(|(path, told)| {
+        let name = path.strip_prefix(data.join("d")).ok()?;
+        Some((name.to_str().unwrap().to_owned(), told))
+    });
+    tables.collect()
+}
+
 #[test]
 fn encrypted_aria_tables_are_told_from_plain_ones() {
     let columns = "(a INT PRIMARY KEY, b VARCHAR(100), c TEXT, KEY (b)) ENGINE=Aria";
@@ -162,17 +182,68 @@ fn encrypted_aria_tables_are_told_from_plain_ones() {
     let directory = tempfile::tempdir().unwrap();
     run(directory.path(), &plain, &["--aria-encrypt-tables=OFF"]);
     let data = directory.path().join("data");
-    assert_eq!(aria::encrypted_table(&data), None);
+    assert!(aria::tables(&data).all(|(_, told)| told == Table::Plain));
 
-    for options in ["", "TRANSACTIONAL=1", "PAGE_CHECKSUM=0"] {
-        let table = format!("CREATE TABLE d.e {columns} {options};\n");
-        run(directory.path(), &table, &["--aria-encrypt-tables=ON"]);
-        assert_eq!(
-            aria::encrypted_table(&data),
-            Some(data.join("d/e.MAI")),
-            "{options}"
-        );
-        run(directory.path(), "DROP TABLE d.e;\n", &[]);
-        assert_eq!(aria::encrypted_table(&data), None);
+    let encrypted = format!(
+        "CREATE TABLE d.e {columns};
+        CREATE TABLE d.e1 {columns} TRANSACTIONAL=1;
+        CREATE TABLE d.e2 {columns} PAGE_CHECKSUM=0;\n"
+    );
+    run(directory.path(), &encrypted, &["--aria-encrypt-tables=ON"]);
+    let told = [
+        ("e.MAI", Table::Encrypted),
+        ("e1.MAI", Table::Encrypted),
+        ("e2.MAI", Table::Encrypted),
+        ("f.MAI", Table::Plain),
+        ("t.MAI", Table::Plain),
+    ];
+    assert_eq!(
+        aria_tables(&data),
+        told.map(|(name, told)| (name.into(), told)).into()
+    );
+    assert!(aria::tables(&data).all(|(_, told)| told != Table::Unreadable));
+}
+
+/// Runs these statements in such a server, and kills it.
+fn run_and_kill(directory: &Path, statements: &str, options: &[&str]) {
+    let done = directory.join("done");
+    let mut server = server(directory, options)
+        .stdin(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let statements = format!("{statements}SELECT 1 INTO OUTFILE '{}';\n", done.display());
+    let mut stdin = server.stdin.take().unwrap();
+    stdin.write_all(statements.as_bytes()).unwrap();
+    while !done.exists() {
+        assert_eq!(server.try_wait().unwrap(), None, "it ends before it is killed");
+        thread::sleep(Duration::from_millis(10));
     }
+    server.kill().unwrap();
+    server.wait().unwrap();
+    fs::remove_file(done).unwrap();
+}
+
+#[test]
+fn the_log_of_aria_is_clean_after_a_stop_and_not_after_a_kill() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("data");
+    let options = ["--aria-encrypt-tables=ON"];
+    let table = "CREATE TABLE d.t (a INT PRIMARY KEY, b TEXT) ENGINE=Aria TRANSACTIONAL=1;\n";
+    let make = ["CREATE DATABASE d;\n", table].concat();
+    run(directory.path(), &make, &options);
+    let told = |told| BTreeMap::from([("t.MAI".into(), told)]);
+    for round in 0..3 {
+        assert!(aria_log::is_clean(&data), "{round}");
+        assert_eq!(aria_tables(&data), told(Table::Encrypted));
+        let insert = format!("INSERT INTO d.t VALUES ({round}, REPEAT('a', 3000));\n");
+        run_and_kill(directory.path(), &insert, &options);
+        assert!(!aria_log::is_clean(&data), "{round}");
+        assert_eq!(aria_tables(&data), told(Table::EncryptedInUse));
+        // It recovers.
+        run(directory.path(), "SELECT * FROM d.t;\n", &options);
+    }
+    // A server that has done nothing leaves nothing to recover.
+    run_and_kill(directory.path(), "SELECT * FROM d.t;\n", &options);
+    assert!(aria_log::is_clean(&data));
 }

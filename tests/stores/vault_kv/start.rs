@@ -248,6 +248,18 @@ fn write_no_redo_log(data: &Path) {
     fs::create_dir(data.join("ib_logfile0")).unwrap();
 }
 
+fn write_aria_table(data: &Path) {
+    let mut header = [0; 394];
+    header[..8].copy_from_slice(&[0xFE, 0xFE, 9, 3, 0, 0, 1, 0x8A]);
+    header[372..374].copy_from_slice(&[1, 20]);
+    fs::create_dir(data.join("test")).unwrap();
+    fs::write(data.join("test/a.MAI"), header).unwrap();
+}
+
+fn write_no_aria_table(data: &Path) {
+    fs::create_dir_all(data.join("test/a.MAI")).unwrap();
+}
+
 /// What makes data that needs keys, and what is said of it.
 type Case = (fn(&Path), &'static str);
 
@@ -255,10 +267,12 @@ type Case = (fn(&Path), &'static str);
 fn a_server_whose_data_needs_keys_does_not_start_without_them_whatever_is_checked() {
     let bao = Bao::shared();
     let mount = bao.kv();
-    let cases: [Case; 4] = [
+    let cases: [Case; 6] = [
         (write_mark, "its mark knows key 1"),
         (write_table, "test/of_7.ibd is encrypted"),
         (write_redo_log, "its redo log is encrypted"),
+        (write_aria_table, "test/a.MAI is encrypted"),
+        (write_no_aria_table, "test/a.MAI cannot be read"),
         (write_no_redo_log, "its redo log cannot be read"),
     ];
     for (make, words) in cases {
