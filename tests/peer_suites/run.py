@@ -141,6 +141,9 @@ def record(folder, arguments):
 def compare(folder, arguments):
     """Whether nothing is lost."""
     wanted, of_version = names(PASSES)
+    known = dict(line.split(": ", 1) for line in names(LOST)[0])
+    if unknown := set(known) - {without_combination(name) for name in wanted}:
+        raise SetupFailed(f"{LOST.name} has tests that {PASSES.name} has not: {', '.join(sorted(unknown))}")
     if arguments.part:
         part = names(PART)[0]
         if unknown := set(part) - {without_combination(name) for name in wanted}:
@@ -156,11 +159,14 @@ def compare(folder, arguments):
         raise SetupFailed(f"{PASSES.name} has no such test")
     run = Run(folder, arguments.library, arguments.jobs)
     results = run.results(sorted({without_combination(name) for name in wanted}))
-    known = dict(line.split(": ", 1) for line in names(LOST)[0])
+    found_again = []
     for name in wanted:
         if reason := known.get(without_combination(name)):
-            state = "passes now: take it out of lost.txt" if name in passed(results) else f"is known to be lost: {reason}"
-            print(f"{name} {state}", file=sys.stderr)
+            if name in passed(results):
+                found_again.append(name)
+                print(f"NOT LOST  {name} passes: take it out of {LOST.name}", file=sys.stderr)
+            else:
+                print(f"{name} is known to be lost: {reason}", file=sys.stderr)
     wanted = [name for name in wanted if without_combination(name) not in known]
     lost = [name for name in wanted if name not in passed(results)]
     if lost:
@@ -174,7 +180,7 @@ def compare(folder, arguments):
             status, said = again.get(name) or results.get(name) or ("did not run", [])
             print(f"LOST  {name}: {status}\n" + "\n".join(f"    {line}" for line in said[:60]), file=sys.stderr)
     print(f"{len(wanted)} tests of the peers, {len(wanted) - len(lost)} passed, {len(lost)} lost", flush=True)
-    return not lost
+    return not (lost or found_again)
 
 
 def main():
