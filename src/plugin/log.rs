@@ -61,6 +61,17 @@ pub(crate) fn started_without(server: &dyn Server, why: &StoreError) {
     if_too_late(server);
 }
 
+/// A store that lists its keys and does not describe them.
+pub(crate) fn not_described(server: &dyn Server, published: &Published) {
+    line!(
+        server,
+        Note,
+        "keyroll: {} does not let the metadata of its keys be read. With `read` on MOUNT/metadata/* in the policy what is deleted or \
+         brought back shows at each look and not only within keyroll_cache_timeout, and a rotation sees how many versions are kept",
+        published.source
+    );
+}
+
 /// A store that does not tell which keys it has.
 pub(crate) fn not_listed(server: &dyn Server, published: &Published) {
     line!(

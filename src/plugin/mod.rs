@@ -129,8 +129,10 @@ impl Plugin {
             None => log::loaded(server, &published),
             Some(why) => log::started_without(server, &why),
         }
-        if !loaded.is_complete {
-            log::not_listed(server, &published);
+        match (loaded.is_complete, loaded.is_described) {
+            (false, _) => log::not_listed(server, &published),
+            (true, false) => log::not_described(server, &published),
+            (true, true) => {}
         }
         server.publish(&published);
         let missing = Arc::new(MissingKeys::default());

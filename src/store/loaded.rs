@@ -20,6 +20,9 @@ pub struct Loaded {
     /// their ids: [`KeyStore::load`] reads those that every server asks for, and it is no failure
     /// that none of them is there.
     pub is_complete: bool,
+    /// Whether the store describes the keys that were read. Of one that does not, it is seen later
+    /// that a version was deleted or brought back.
+    pub is_described: bool,
     /// The keys that are there, of which no version is read because the store refuses that or holds
     /// something else in their place, and why.
     pub unread: BTreeMap<u32, StoreError>,
@@ -32,6 +35,7 @@ impl Loaded {
             keys,
             warnings,
             is_complete: true,
+            is_described: true,
             unread: BTreeMap::new(),
         }
     }

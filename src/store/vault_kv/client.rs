@@ -131,6 +131,12 @@ impl KvClient {
         *self.hidden() = Hidden::default();
     }
 
+    /// Whether some metadata that was asked for since then may not be read.
+    pub(super) fn hides_metadata(&self) -> bool {
+        let hidden = self.hidden();
+        hidden.all_metadata || !hidden.metadata.is_empty()
+    }
+
     fn hidden(&self) -> MutexGuard<'_, Hidden> {
         // Each change is one call, so that a panic leaves it whole.
         self.hidden.lock().unwrap_or_else(PoisonError::into_inner)

@@ -99,6 +99,7 @@ impl KeyStore for VaultKv {
         let ids = self.client.ids()?;
         let mut loaded = self.client.load(ids.as_deref().unwrap_or(&OF_EVERY_SERVER))?;
         loaded.is_complete = ids.is_some();
+        loaded.is_described = !self.client.hides_metadata();
         warnings.append(&mut loaded.warnings);
         loaded.warnings = warnings;
         match loaded.is_complete && loaded.keys.is_empty() {

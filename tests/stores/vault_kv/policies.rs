@@ -71,7 +71,7 @@ fn a_token_that_lists_and_reads_no_metadata_shows_all_keys() {
     );
     let store = store_under(bao, &mount, &listing);
     let loaded = store.load().unwrap();
-    assert!(loaded.is_complete);
+    assert!(loaded.is_complete && !loaded.is_described);
     assert_eq!(names(&loaded.keys), [(1, 1), (1, 2), (7, 1)]);
     bao.put(&mount, 7, LONG_KEY);
     bao.put(&mount, 9, KEY);

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
+use std::time::{Duration, Instant};
 
 use keyroll::keys::{KeyName, KeySet};
 use keyroll::plugin::{Plugin, PluginError, Published, Server, Severity, Status, Wake};
@@ -12,6 +13,7 @@ use keyroll::store::MarkFile;
 use serde_json::json;
 use tempfile::TempDir;
 
+use test_support::fault_proxy::{Fault, Proxy};
 use test_support::openbao::Bao;
 use test_support::vault_kv::*;
 
@@ -123,6 +125,54 @@ fn with_the_least_policy_a_server_starts_with_the_keys_of_its_tables_and_then_of
     fs::remove_dir_all(server.data.path().join("test")).unwrap();
     start();
     assert_eq!(server.keys().len(), 7, "{:?}", server.keys());
+}
+
+#[test]
+fn a_note_tells_what_a_wider_policy_adds_and_with_all_rights_there_is_none() {
+    let bao = Bao::shared();
+    let mount = bao.kv();
+    bao.put(&mount, 1, KEY);
+    let listing = format!(
+        r#"{} path "{mount}/metadata/" {{ capabilities = ["list"] }}"#,
+        least(&mount)
+    );
+    const NOT_LISTED: &str = "does not let its keys be listed";
+    const NOT_DESCRIBED: &str =
+        "does not let the metadata of its keys be read. With `read` on MOUNT/metadata/*";
+    for (policy, told) in [
+        (least(&mount), [1, 0]),
+        (listing, [0, 1]),
+        (reading(&mount), [0, 0]),
+    ] {
+        let server = Starting::new();
+        server.start(settings(bao, &mount, &policy)).unwrap();
+        let said = [NOT_LISTED, NOT_DESCRIBED].map(|words| server.said(Severity::Note, words));
+        assert_eq!(said, told, "{policy}");
+    }
+}
+
+#[test]
+fn without_the_check_a_vault_that_never_answers_is_waited_for_once() {
+    let bao = Bao::shared();
+    let mount = bao.kv();
+    bao.put(&mount, 1, KEY);
+    let proxy = Proxy::plain(bao.plain_port);
+    proxy.makes(Fault::Hanging);
+    let server = Starting::new();
+    let settings = Settings {
+        vault_url: format!("{}/v1/{mount}", proxy.url()).into(),
+        timeout: 1,
+        max_retries: 1,
+        ..unchecked(settings(bao, &mount, &least(&mount)))
+    };
+    let began = Instant::now();
+    server.start(settings).unwrap();
+    // Each try takes all its time, and so two of them tell how often it asked.
+    let took = began.elapsed();
+    assert!(took >= Duration::from_secs(2), "{took:?}");
+    assert_eq!(proxy.requests(), 2);
+    assert_eq!(server.keys(), []);
+    assert_eq!(server.said(Severity::Warning, "started without keys"), 1);
 }
 
 #[test]
