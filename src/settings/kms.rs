@@ -3,11 +3,13 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::path::Path;
 
 use super::values::text;
 use super::{Settings, SettingsError};
+use crate::master_key::Provider;
 use crate::service::aws::{LOG_LEVEL, LOG_LEVELS};
-use crate::store::aws_key_files;
+use crate::store::{StoreConfig, aws_key_files};
 
 /// The keystore in the data directory of a server that names a KMS key and no keystore. KMS wraps
 /// it, so that it may lie there, as the peer's key files do.
@@ -37,28 +39,44 @@ impl Settings {
         }
     }
 
-    /// Refuses a start without a keystore beside keys of aws_key_management: they are to be
-    /// imported first.
-    ///
-    /// # Errors
-    /// [`SettingsError::KeysOfPeer`].
-    pub(super) fn refuse_keys_of_peer(&self) -> Result<(), SettingsError> {
-        let directory = &self.data_directory;
-        let Some(master_key) = self.kms_master_key().filter(|_| self.keystore.is_empty()) else {
-            return Ok(());
-        };
-        // A directory that cannot be read has an error of its own, later.
-        let files = aws_key_files::find(directory).unwrap_or_default();
-        let keystore = directory.join(DEFAULT_KEYSTORE);
-        if files.is_empty() || keystore.symlink_metadata().is_ok() {
-            return Ok(());
+    /// Takes from these settings how AWS KMS is reached, where nothing says it yet.
+    pub fn fill_from_kms(&mut self, other: Settings) {
+        if self.region.is_empty() {
+            self.region = other.region;
         }
-        Err(SettingsError::KeysOfPeer {
-            directory: directory.clone(),
-            keystore,
+        if self.endpoint_url.is_empty() {
+            self.endpoint_url = other.endpoint_url;
+        }
+        if self.log_level == 0 {
+            self.log_level = other.log_level;
+        }
+    }
+}
+
+/// Refuses a keystore under a KMS key that is not there, beside keys of aws_key_management in this
+/// directory: they are to be imported first.
+///
+/// # Errors
+/// [`SettingsError::KeysOfPeer`].
+pub fn refuse_keys_of_peer(store: &StoreConfig, directory: &Path) -> Result<(), SettingsError> {
+    let StoreConfig::Keystore(keystore) = store else {
+        return Ok(());
+    };
+    let is_of_kms =
+        Provider::of(&keystore.master_key).is_some_and(|(provider, _)| provider.scheme == "aws-kms");
+    if !is_of_kms || keystore.path.symlink_metadata().is_ok() {
+        return Ok(());
+    }
+    // A directory that cannot be read has an error of its own, later.
+    let files = aws_key_files::find(directory).unwrap_or_default();
+    match files.is_empty() {
+        true => Ok(()),
+        false => Err(SettingsError::KeysOfPeer {
+            directory: directory.into(),
+            keystore: keystore.path.clone(),
             count: files.len(),
-            master_key,
-        })
+            master_key: keystore.master_key.clone(),
+        }),
     }
 }
 
@@ -67,7 +85,6 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::store::StoreConfig;
 
     fn chosen(
         keystore: &str,
@@ -111,16 +128,17 @@ mod tests {
             data_directory: directory.path().into(),
             ..Settings::default()
         };
-        settings.refuse_keys_of_peer().unwrap();
+        let refuse = || refuse_keys_of_peer(&settings.store().unwrap(), directory.path());
+        refuse().unwrap();
         fs::write(directory.path().join("aws-kms-key.1.1"), "x").unwrap();
-        let refused = settings.refuse_keys_of_peer().unwrap_err();
+        let refused = refuse().unwrap_err();
         let command = format!(
             "keyroll import --from-aws {0} --keystore {0}/keyroll.keystore --master-key aws-kms:alias/mariadb",
             directory.path().display()
         );
         assert!(refused.hint().contains(&command), "{}", refused.hint());
         fs::write(&keystore, "x").unwrap();
-        settings.refuse_keys_of_peer().unwrap();
+        refuse().unwrap();
     }
 
     #[test]

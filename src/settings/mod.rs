@@ -14,6 +14,7 @@ mod values;
 mod vault;
 
 pub use error::SettingsError;
+pub use kms::refuse_keys_of_peer;
 pub use option::ServerOption;
 pub use placeholder::as_variables;
 pub(crate) use table::with_system_variables;

@@ -15,6 +15,9 @@ pub struct ServerOption {
 /// The prefix of the server's own key file plugin, whose settings have the meanings of ours.
 pub const FILE_KEY_MANAGEMENT: &str = "file_key_management_";
 
+/// The prefix of the server's own plugin for AWS KMS, whose settings have the meanings of ours.
+pub const AWS_KEY_MANAGEMENT: &str = "aws_key_management_";
+
 impl Settings {
     /// The settings that these options make, which begin with this prefix; the last of a name wins.
     ///

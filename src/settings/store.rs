@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::SettingsError;
-use super::kms::DEFAULT_KEYSTORE;
+use super::kms::{DEFAULT_KEYSTORE, refuse_keys_of_peer};
 use super::values::{Settings, path, text};
 use crate::crypto::password::Digest;
 use crate::master_key::DEFAULT_REQUEST_TIMEOUT;
@@ -58,8 +58,9 @@ impl Settings {
     /// As of [`store`](Self::store), no such master key, and keys of aws_key_management that are to
     /// be imported first.
     pub fn open_store_of_server(&self) -> Result<Box<dyn KeyStore>, SettingsError> {
-        self.refuse_keys_of_peer()?;
-        Ok(store::open(self.store()?)?)
+        let store = self.store()?;
+        refuse_keys_of_peer(&store, &self.data_directory)?;
+        Ok(store::open(store)?)
     }
 
     /// The key file, with its password.

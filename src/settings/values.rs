@@ -187,6 +187,33 @@ impl Settings {
         }
     }
 
+    /// These settings without those that name a key store or are for one: how the services of
+    /// master keys are reached.
+    #[must_use]
+    pub fn of_services(self) -> Settings {
+        Settings {
+            request_timeout: self.request_timeout,
+            region: self.region,
+            endpoint_url: self.endpoint_url,
+            log_level: self.log_level,
+            token: self.token,
+            vault_ca: self.vault_ca,
+            timeout: self.timeout,
+            max_retries: self.max_retries,
+            vault_namespace: self.vault_namespace,
+            vault_login: self.vault_login,
+            vault_login_mount: self.vault_login_mount,
+            vault_role: self.vault_role,
+            vault_secret: self.vault_secret,
+            vault_client_cert: self.vault_client_cert,
+            vault_client_key: self.vault_client_key,
+            vault_allow_http: self.vault_allow_http,
+            environment: self.environment,
+            notify: self.notify,
+            ..Settings::default()
+        }
+    }
+
     /// The cipher for all data of a store that records none.
     pub fn algorithm(&self) -> Algorithm {
         Algorithm::ALL
@@ -274,6 +301,32 @@ mod tests {
             });
             let settings = Settings::from_options(option.as_slice(), PREFIX).unwrap();
             assert_eq!(settings.refuses_downgrades(), refuses, "{value:?}");
+        }
+    }
+
+    #[test]
+    fn how_a_service_is_reached_is_kept_and_what_is_for_a_store_is_not() {
+        let option = |name: &str, value: &str| ServerOption {
+            name: name.into(),
+            value: Some(SecretBytes::new(value.into())),
+        };
+        for row in variables().iter().filter(|row| !row.is_action) {
+            let is_number = row.values.contains(" to ");
+            let value = match row.values.split(", ").find(|value| *value != row.default) {
+                Some(_) if is_number => "77",
+                Some("text" | "text, never shown") => "other",
+                Some(other) => other,
+                None => panic!("{row:?}"),
+            };
+            let set = [option(row.name, value)];
+            let is_of_service = row.name == "keyroll_request_timeout"
+                || (row.stores.starts_with("keystore under") || row.stores.ends_with("vault-transit:"))
+                    && row.name != "keyroll_master_key_id";
+            let kept = Settings::from_options(&set, PREFIX).unwrap().of_services();
+            let secrets = [&kept.token, &kept.vault_secret, &kept.filekey];
+            let has_secret = secrets.iter().any(|secret| !secret.expose().is_empty());
+            let is_kept = has_secret || format!("{kept:?}") != format!("{:?}", Settings::default());
+            assert_eq!(is_kept, is_of_service, "{}", row.name);
         }
     }
 

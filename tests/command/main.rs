@@ -7,6 +7,7 @@ mod help;
 mod keystore;
 mod manual;
 mod one_line;
+mod option_files;
 mod permissions;
 mod scripts;
 mod snapshots;

@@ -1,13 +1,14 @@
 //! `keyroll config`: the lines of my.cnf that make a server use a key store.
 
 use crate::failure::Failure;
+use crate::my_cnf::{self, Encryption};
 use crate::store_args::StoreArgs;
-use crate::{my_cnf, terminal};
+use crate::terminal;
 
 /// Prints the lines of my.cnf that make a server use this key store
 ///
-/// Nothing is read but option files, and those only where no store is named. A password is never
-/// printed.
+/// Nothing is read but option files. What they say already of the server's encryption is printed as
+/// it is, unless it is off. A password is never printed.
 #[derive(clap::Args)]
 #[command(after_long_help = "\
 Examples:
@@ -22,6 +23,6 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let chosen = args.store.choose()?;
-    let lines = my_cnf::lines(&chosen, chosen.settings.key_spec())?;
+    let lines = my_cnf::lines(&chosen, chosen.settings.key_spec(), Encryption::Begins)?;
     terminal::print(&lines)
 }

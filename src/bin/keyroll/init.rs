@@ -10,11 +10,12 @@ use keyroll::store::key_file::{self, KeyFile, KeyFileConfig};
 use keyroll::store::keystore::NewKey;
 
 use crate::failure::Failure;
+use crate::my_cnf::{self, Encryption};
 use crate::new_key::{self, NewKeyArg};
 use crate::owner::{Owner, OwnerArgs};
 use crate::spec_args::SpecArgs;
 use crate::store_args::StoreArgs;
-use crate::{my_cnf, new_keystore, password_file, terminal};
+use crate::{new_keystore, password_file, terminal};
 
 /// What remains to be done by hand for a key file.
 const AFTER_KEY_FILE: &str = "
@@ -74,7 +75,8 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let chosen = args.store.choose()?;
     let spec = args.spec.spec(&chosen)?;
     refuse_existing(chosen.store.file().ok_or(Failure::MadeInVault)?)?;
-    let lines = my_cnf::lines(&chosen, spec)?;
+    chosen.refuse_keys_of_peer()?;
+    let lines = my_cnf::lines(&chosen, spec, Encryption::Begins)?;
     let specs = new_key::specs(&args.id, spec);
     let kind = chosen.store.kind();
     let next = match chosen.store {

@@ -57,7 +57,8 @@ Key stores:
   --keystore and --master-key, or --filename (with --filekey if it is
   encrypted), or else as the option files of the server say (keyroll_keystore,
   keyroll_filename or keyroll_vault_url), which --defaults-file and its like
-  choose as with MariaDB's own tools.
+  choose as with MariaDB's own tools. How AWS KMS and Vault are reached is read
+  from option files in any case.
 
 Passwords:
   There is no option that takes a password itself: other users could read it

@@ -20,16 +20,24 @@ use crate::failure::Failure;
 use crate::store_args::ChosenStore;
 
 /// What a server needs besides the plugin to encrypt everything that it writes.
-const SERVER_SETTINGS: &str = "
-# The server encrypts nothing until it is told to.
-innodb_encrypt_tables = ON
-innodb_encrypt_log = ON
-innodb_encrypt_temporary_tables = ON
-innodb_encryption_threads = 4
-aria_encrypt_tables = ON
-encrypt_tmp_files = ON
-encrypt_binlog = ON
-";
+const SERVER_SETTINGS: [(&str, &str); 7] = [
+    ("innodb_encrypt_tables", "ON"),
+    ("innodb_encrypt_log", "ON"),
+    ("innodb_encrypt_temporary_tables", "ON"),
+    ("innodb_encryption_threads", "4"),
+    ("aria_encrypt_tables", "ON"),
+    ("encrypt_tmp_files", "ON"),
+    ("encrypt_binlog", "ON"),
+];
+
+/// What becomes of server settings that are off.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Encryption {
+    /// They are switched on.
+    Begins,
+    /// They stay off: the server goes on as before, with another key store.
+    GoesOn,
+}
 
 /// What to think of before the first table is encrypted with a key file.
 const ALGORITHM_ADVICE: &str = "
@@ -54,7 +62,7 @@ macro_rules! lines_if_set {
 
 /// The lines for a store, ready to be appended to my.cnf, even to one whose last line has no end.
 /// Bytes, because a path may have any.
-pub(crate) fn lines(chosen: &ChosenStore, spec: KeySpec) -> Result<Vec<u8>, Failure> {
+pub(crate) fn lines(chosen: &ChosenStore, spec: KeySpec, encryption: Encryption) -> Result<Vec<u8>, Failure> {
     let settings = &chosen.settings;
     let mut text = b"\n[mariadb]\nplugin_load_add = keyroll\n".to_vec();
     let done = match &chosen.store {
@@ -68,8 +76,19 @@ pub(crate) fn lines(chosen: &ChosenStore, spec: KeySpec) -> Result<Vec<u8>, Fail
         }
     };
     done.map_err(Failure::NoWorkingDirectory)?;
-    text.extend(SERVER_SETTINGS.bytes());
+    server_settings(&mut text, chosen, encryption);
     Ok(text)
+}
+
+/// What the server's option files say already is not weakened by a line that stands behind it.
+fn server_settings(text: &mut Vec<u8>, chosen: &ChosenStore, encryption: Encryption) {
+    text.extend(b"\n# The server encrypts nothing until it is told to.\n");
+    for (name, on) in SERVER_SETTINGS {
+        let is_off = |value: &str| ["0", "off", "false"].contains(&value.to_ascii_lowercase().as_str());
+        let has = chosen.server_has(name);
+        let has = has.filter(|value| encryption == Encryption::GoesOn || !is_off(value));
+        text.extend(format!("{name} = {}\n", has.as_deref().unwrap_or(on)).bytes());
+    }
 }
 
 fn key_file(text: &mut Vec<u8>, config: &KeyFileConfig, settings: &Settings) -> io::Result<()> {

@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 
 use clap::{Arg, Args};
 use keyroll::notify::Notify;
-use keyroll::settings::{PREFIX, SecretsOfEnvironment, ServerOption, Settings};
+use keyroll::settings::{PREFIX, SecretsOfEnvironment, ServerOption, Settings, refuse_keys_of_peer};
 use keyroll::store::StoreConfig;
 use keyroll::store::keystore::KeystoreConfig;
 
 use crate::failure::Failure;
 use crate::key_file_args::{key_file_args, key_file_at};
-use crate::option_files::OptionFileArgs;
+use crate::option_files::{OptionFileArgs, OptionFileError};
 use crate::store::{OpenStore, absolute_uri};
 use crate::{names, terminal};
 
@@ -76,15 +76,26 @@ pub(crate) fn of_keystores(argument: Arg) -> Arg {
 impl StoreArgs {
     /// The store that the arguments name, or else the one that a server's option files name.
     ///
-    /// Option files are read if no store is named or if one of the arguments that name option files
-    /// is given. What names a store as an argument wins over them.
+    /// What names a store as an argument wins over option files. Unless one of the arguments that
+    /// name option files is given, too, they say nothing but how key services are reached then.
     pub(crate) fn choose(&self) -> Result<ChosenStore, Failure> {
+        self.choose_beside(None)
+    }
+
+    /// The same; where the server's own settings say nothing of AWS KMS, those of the plugin whose
+    /// settings have this prefix do.
+    pub(crate) fn choose_beside(&self, peer: Option<&str>) -> Result<ChosenStore, Failure> {
         let named = self.keystore.is_some() || self.filename.is_some();
-        let options = match !named || self.option_files.are_given() {
-            true => Some(self.option_files.read(|warning| terminal::warn(warning))?),
-            false => None,
-        };
-        let mut settings = settings_of(options.as_deref().unwrap_or_default(), PREFIX)?;
+        let of_server = !named || self.option_files.are_given();
+        let options = self.options(of_server)?;
+        let mut settings = settings_of(&options, PREFIX)?;
+        if !of_server {
+            settings = settings.of_services();
+            settings.data_directory = DEFAULT_DATADIR.into();
+        }
+        if let Some(peer) = peer {
+            settings.fill_from_kms(settings_of(&options, peer)?);
+        }
         if named {
             names::show_arguments();
             settings.request_timeout = self.request_timeout.unwrap_or(settings.request_timeout);
@@ -101,11 +112,29 @@ impl StoreArgs {
             (None, None) if settings.name_a_store() => settings.store()?,
             (None, None) => return Err(Failure::NoStore),
         };
+        let (options, others) = match of_server {
+            true => (Some(options), Vec::new()),
+            false => (None, options),
+        };
         Ok(ChosenStore {
             store,
             settings,
             options,
+            others,
         })
+    }
+
+    /// What the option files say. Where they do not name the store, it does without files that
+    /// cannot be read.
+    fn options(&self, of_server: bool) -> Result<Vec<ServerOption>, Failure> {
+        match self.option_files.read(|warning| terminal::warn(warning)) {
+            Err(OptionFileError::NoProgram(_)) if !of_server => Ok(Vec::new()),
+            Err(error) if !of_server => {
+                terminal::warn(error);
+                Ok(Vec::new())
+            }
+            options => Ok(options?),
+        }
     }
 }
 
@@ -141,15 +170,42 @@ pub(crate) struct ChosenStore {
     /// The settings of the server's option files, or its defaults, and what the arguments put in
     /// their place.
     pub(crate) settings: Settings,
-    /// All options of the server; `None` if no option files were read.
+    /// All options of the server whose store it is; `None` if an argument alone named the store.
     pub(crate) options: Option<Vec<ServerOption>>,
+    /// All options of the server that is installed here, where it need not be its store.
+    others: Vec<ServerOption>,
 }
 
 impl ChosenStore {
     /// The store, ready to be read.
     pub(crate) fn open(self) -> Result<OpenStore, Failure> {
+        self.refuse_keys_of_peer()?;
         let directory = self.datadir().filter(|directory| directory.is_dir());
         Ok(OpenStore::new(self.store)?.beside(directory))
+    }
+
+    /// Refuses a keystore that is yet to be imported.
+    pub(crate) fn refuse_keys_of_peer(&self) -> Result<(), Failure> {
+        let beside = self.store.file().and_then(Path::parent);
+        let directory = self.datadir().or(beside.map(Path::to_owned));
+        Ok(refuse_keys_of_peer(&self.store, &directory.unwrap_or_default())?)
+    }
+
+    /// What the option files of the server that is installed here make of this option; nothing
+    /// where they do not name it.
+    pub(crate) fn server_has(&self, name: &str) -> Option<String> {
+        let options = self.options.as_ref().unwrap_or(&self.others);
+        let meant = options.iter().filter_map(ServerOption::meaning);
+        let (_, value) = meant.filter(|(meant, _)| meant == name).last()?;
+        let text = String::from_utf8_lossy(value.bytes());
+        let is_word = !text.is_empty()
+            && text
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        match is_word {
+            true => Some(text.into_owned()),
+            false => Some(if value.flag() { "ON" } else { "OFF" }.into()),
+        }
     }
 
     /// The data directory of the server whose option files were read.

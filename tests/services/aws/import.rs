@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::json;
-use test_support::aws::{Server, shared_moto};
+use test_support::aws::{REGION, Server, shared_moto};
 
 /// A data directory of aws_key_management with these versions of key 1.
 fn data_directory(moto: &Server, versions: &[u32]) -> tempfile::TempDir {
@@ -148,4 +148,53 @@ fn a_gap_or_a_missing_key_1_is_refused_unless_told_to_go_on() {
             .status
             .success()
     );
+}
+
+#[test]
+fn the_region_comes_from_the_option_files_before_and_after_their_prefix_is_changed() {
+    let moto = shared_moto();
+    for prefix in ["aws_key_management", "keyroll"] {
+        let directory = data_directory(moto, &[1]);
+        let data = directory.path().to_str().unwrap();
+        let of_kms = format!(
+            "{prefix}_region = {REGION}\n{prefix}-endpoint-url = {}\n",
+            moto.url()
+        );
+        fs::write(directory.path().join("my.cnf"), format!("[mysqld]\n{of_kms}")).unwrap();
+        let (keystore, master_key) = (
+            format!("{data}/keystore"),
+            format!("aws-kms:{}", moto.create_key()),
+        );
+        let run = |args: &[&str]| {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_keyroll"));
+            command
+                .args(args)
+                .args(["--keystore", &keystore, "--master-key", &master_key])
+                .env_clear()
+                .envs(moto.environment())
+                .env_remove("AWS_REGION")
+                .env_remove("AWS_ENDPOINT_URL")
+                .env("MYSQL_HOME", data);
+            let output = command.output().unwrap();
+            let said = String::from_utf8(output.stderr).unwrap();
+            (
+                output.status.success(),
+                said,
+                String::from_utf8(output.stdout).unwrap(),
+            )
+        };
+        let (is_there, said, _) = run(&["check"]);
+        assert!(!is_there);
+        // `check` prints to standard output, `list` does not.
+        let (is_there, listed, _) = run(&["list"]);
+        assert!(
+            !is_there && listed.contains(&format!("import --from-aws {data}")),
+            "{listed}{said}"
+        );
+        let (is_done, said, lines) = run(&["import", "--from-aws", data]);
+        assert!(is_done, "{said}");
+        assert!(lines.contains(&format!("keyroll_region = {REGION}\n")), "{lines}");
+        let (is_read, said, _) = run(&["list"]);
+        assert_eq!(is_read, prefix == "keyroll", "{said}");
+    }
 }

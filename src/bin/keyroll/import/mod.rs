@@ -9,10 +9,11 @@ use keyroll::store::mark::StoreSeen;
 use crate::datadir::{self, DatadirArg};
 use crate::failure::Failure;
 use crate::init::refuse_existing;
+use crate::my_cnf::{self, Encryption};
 use crate::owner::OwnerArgs;
 use crate::rotate::sql_of;
 use crate::store_args::{ChosenStore, StoreArgs, of_keystores};
-use crate::{my_cnf, new_keystore, terminal};
+use crate::{new_keystore, terminal};
 use source::{Source, SourceArgs};
 
 /// What remains to be done by hand.
@@ -76,14 +77,14 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
-    let chosen = args.store.choose()?;
+    let chosen = args.store.choose_beside(args.source.peer())?;
     let keystore = chosen.keystore("import")?;
     if args.add {
         let source = args.load(&chosen, keystore)?;
         return add(chosen, &source);
     }
     let owner = args.owner.owner()?;
-    let lines = my_cnf::lines(&chosen, chosen.settings.key_spec())?;
+    let lines = my_cnf::lines(&chosen, chosen.settings.key_spec(), Encryption::GoesOn)?;
     refuse_existing(&keystore.path)?;
     let source = args.load(&chosen, keystore)?;
     let said = format!(

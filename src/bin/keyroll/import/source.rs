@@ -6,7 +6,7 @@ use clap::value_parser;
 use keyroll::crypto::Algorithm;
 use keyroll::keys::{KeyName, KeySet, KeySpec};
 use keyroll::settings::PREFIX;
-use keyroll::settings::option::FILE_KEY_MANAGEMENT;
+use keyroll::settings::option::{AWS_KEY_MANAGEMENT, FILE_KEY_MANAGEMENT};
 use keyroll::store::StoreConfig;
 use keyroll::store::aws_key_files::{self, DataKeyReader};
 use keyroll::store::keystore::KeystoreConfig;
@@ -83,6 +83,11 @@ pub(super) struct Source {
 }
 
 impl SourceArgs {
+    /// The prefix of the settings that say how AWS KMS is reached, where ours do not.
+    pub(super) fn peer(&self) -> Option<&'static str> {
+        self.from_aws.as_ref().map(|_| AWS_KEY_MANAGEMENT)
+    }
+
     /// Reads the keys, for this keystore.
     pub(super) fn load(
         &self,
