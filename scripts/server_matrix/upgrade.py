@@ -204,7 +204,7 @@ def check_mark(server, keyroll, store):
     """The mark must know exactly the versions that the store holds, and no start may have had anything to say about it."""
     mark = json.loads((server.data / "keyroll.mark").read_text())
     known = {(key["id"], int(number)) for key in mark["keys"] for number in key["versions"]}
-    held = {(key["id"], key["version"]) for key in json.loads(run(keyroll, "list", "--no-defaults", "--json", *store))}
+    held = {(key["id"], key["version"]) for key in json.loads(run(keyroll, "list", "--no-defaults", "--json", *store))["keys"]}
     if known != held:
         raise Failure(f"{server.version.name}: the mark knows {sorted(known)}, the store has {sorted(held)}")
     if told := [line for line in server.log.read_text().splitlines()

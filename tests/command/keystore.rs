@@ -50,7 +50,9 @@ fn check(folder: &TempDir) -> (Option<i32>, String) {
 }
 
 fn json(folder: &TempDir, args: &[&str]) -> serde_json::Value {
-    serde_json::from_str(&run_well(folder, &[args, &["--json"]].concat())).unwrap()
+    let listed: serde_json::Value =
+        serde_json::from_str(&run_well(folder, &[args, &["--json"]].concat())).unwrap();
+    listed["keys"].clone()
 }
 
 #[test]

@@ -4,6 +4,7 @@
 
 mod binary_logs;
 mod help;
+mod init;
 mod keystore;
 mod manual;
 mod one_line;

@@ -428,7 +428,7 @@ fn json_of_list_names_every_version_and_marks_the_latest() {
         {"id": 1, "version": 4, "latest": true, "bits": 256, "fingerprint": other},
         {"id": 2, "version": 1, "latest": true, "bits": 128, "fingerprint": key},
     ]);
-    assert_eq!(json, expected);
+    assert_eq!((&json["keys"], &json["version"]), (&expected, &1.into()));
 }
 
 #[test]
@@ -583,7 +583,7 @@ fn a_password_in_the_environment_is_read_only_where_no_file_is_named() {
         with_variable(&["list", "--filename", "keys"], "FILE:password"),
         Some(0)
     );
-    assert_eq!(with_variable(&["list", "--filename", "keys"], "wrong"), Some(2));
+    assert_eq!(with_variable(&["list", "--filename", "keys"], "wrong"), Some(65));
     assert_eq!(
         with_variable(
             &["list", "--filename", "keys", "--filekey", "FILE:password"],

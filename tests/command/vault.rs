@@ -92,8 +92,9 @@ impl Host {
 
     /// Ids and versions that `list` shows.
     fn versions(&self, arguments: &str) -> Vec<(u64, u64)> {
-        let rows: Vec<Value> = serde_json::from_str(&self.must(&format!("list --json{arguments}"))).unwrap();
+        let listed: Value = serde_json::from_str(&self.must(&format!("list --json{arguments}"))).unwrap();
         let number = |row: &Value, name: &str| row[name].as_u64().unwrap();
+        let rows = listed["keys"].as_array().unwrap();
         rows.iter()
             .map(|row| (number(row, "id"), number(row, "version")))
             .collect()
@@ -152,7 +153,12 @@ fn vault_is_asked_by_the_proxy_of_the_environment() {
             .collect();
         let refused = host.run_with(&variables, "list");
         let said = String::from_utf8(refused.stderr).unwrap();
-        assert_eq!(refused.status.code(), Some(2), "{said}");
+        let is_away = words.ends_with("no such host");
+        assert_eq!(
+            refused.status.code(),
+            Some(if is_away { 75 } else { 2 }),
+            "{said}"
+        );
         assert!(said.contains(words) && !said.contains("s3cr3t"), "{said}");
     }
 }

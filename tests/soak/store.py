@@ -100,7 +100,7 @@ class Store:
 
     def list(self):
         """All versions that the command finds in the store, which from now on must not be missing or change."""
-        listed = json.loads(self.run("list", "--json"))
+        listed = json.loads(self.run("list", "--json"))["keys"]
         self.acknowledge(listed)
         return {(key["id"], key["version"]) for key in listed}
 

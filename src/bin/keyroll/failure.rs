@@ -5,17 +5,39 @@ use std::path::PathBuf;
 
 use keyroll::durable::FileError;
 use keyroll::master_key::MasterKeyError;
+use keyroll::service::{ErrorKind, ServiceError};
 use keyroll::settings::SettingsError;
 use keyroll::store::aws_key_files::{Gap, NoDataKey};
+use keyroll::store::keystore::KeystoreError;
+use keyroll::store::vault_kv::KvError;
 use keyroll::store::{MarkError, StoreError};
 use thiserror::Error;
 
 use crate::option_files::OptionFileError;
 
-/// What a script sees when the command did not do what it was asked for.
-pub(crate) const EXIT_FAILED: u8 = 2;
-/// What a script sees when the arguments make no sense: `EX_USAGE` of sysexits.h.
-pub(crate) const EXIT_USAGE: u8 = 64;
+/// What a script sees of a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Code {
+    /// The exit code; those from 64 up have the meanings of sysexits.h.
+    pub(crate) exit: u8,
+    /// The word for it in JSON.
+    pub(crate) word: &'static str,
+}
+
+/// Anything that is none of the others.
+const FAILED: Code = code(2, "failed");
+/// The arguments make no sense (EX_USAGE).
+pub(crate) const USAGE: Code = code(64, "usage");
+/// The master key or the password is not the one of this store (EX_DATAERR).
+const WRONG_KEY: Code = code(65, "wrong_key");
+/// What was to be made is there already (EX_CANTCREAT).
+const EXISTS: Code = code(73, "exists");
+/// The key service cannot be reached: later it may be (EX_TEMPFAIL).
+const UNREACHABLE: Code = code(75, "unreachable");
+
+const fn code(exit: u8, word: &'static str) -> Code {
+    Code { exit, word }
+}
 
 /// A failure of the command. `Display` says what failed, on what and why.
 #[derive(Debug, Error)]
@@ -58,6 +80,12 @@ pub(crate) enum Failure {
         subcommand: &'static str,
         kind: &'static str,
     },
+    #[error("{}:{line} names another key store already", path.display())]
+    NamesAnotherStore { path: PathBuf, line: usize },
+    #[error("cannot write in {}, where the option file is to be: {source}", path.display())]
+    OptionFileFolder { path: PathBuf, source: nix::Error },
+    #[error("the key store is made, but its lines are not in {}: {source}", path.display())]
+    NotInOptionFile { path: PathBuf, source: FileError },
     #[error("a Vault KV store is made in Vault, and not here")]
     MadeInVault,
     #[error("export writes the data keys in clear")]
@@ -109,17 +137,53 @@ impl From<FileError> for Failure {
     }
 }
 
+fn of_store(error: &StoreError) -> Code {
+    match error {
+        StoreError::File(FileError::FileExists { .. }) => EXISTS,
+        StoreError::WrongKey { .. } | StoreError::Keystore(KeystoreError::WrongMasterKey { .. }) => WRONG_KEY,
+        StoreError::Keystore(
+            KeystoreError::MasterKey(error)
+            | KeystoreError::NoMasterKey { source: error, .. }
+            | KeystoreError::NotMade { source: error, .. },
+        ) => of_master_key(error),
+        StoreError::VaultKv(KvError::Vault(error)) => of_service(error),
+        StoreError::KeyRotationUnfinished { source, .. }
+        | StoreError::MasterKeyRotationUnfinished { source, .. } => of_store(source),
+        _ => FAILED,
+    }
+}
+
+fn of_master_key(error: &MasterKeyError) -> Code {
+    match error {
+        MasterKeyError::WrongKey { .. } => WRONG_KEY,
+        MasterKeyError::Unreachable { .. } | MasterKeyError::Timeout { .. } => UNREACHABLE,
+        _ => FAILED,
+    }
+}
+
+fn of_service(error: &dyn ServiceError) -> Code {
+    match error.kind() {
+        ErrorKind::Away | ErrorKind::TimedOut(_) => UNREACHABLE,
+        ErrorKind::WrongKey | ErrorKind::Cancelled | ErrorKind::Other => FAILED,
+    }
+}
+
 impl Failure {
     /// What a script sees.
-    pub(crate) fn exit_code(&self) -> u8 {
+    pub(crate) fn code(&self) -> Code {
         match self {
+            Failure::Store(error) => of_store(error),
+            Failure::MasterKey(error) => of_master_key(error),
+            Failure::Settings(SettingsError::MasterKey(error)) => of_master_key(error),
+            Failure::KeyOfAws(NoDataKey::Service { error, .. }) => of_service(error.as_ref()),
+            Failure::NamesAnotherStore { .. } => EXISTS,
             Failure::LiteralFilekey
             | Failure::NoAlgorithms(_)
             | Failure::NoLength(_)
             | Failure::NoOtherMasterKey(_)
             | Failure::NotInsecure
-            | Failure::NoSuchSubcommand(_) => EXIT_USAGE,
-            _ => EXIT_FAILED,
+            | Failure::NoSuchSubcommand(_) => USAGE,
+            _ => FAILED,
         }
     }
 
@@ -155,6 +219,13 @@ impl Failure {
             Failure::NoLength(_) => "leave --key-spec out".into(),
             Failure::NotAKeystore { kind, .. } => {
                 format!("`keyroll import --keystore PATH --master-key URI` moves the keys of a {kind} into a keystore")
+            }
+            Failure::NamesAnotherStore { .. } => "give --cnf another file; a server has one key store, and `keyroll import` moves its keys to another one".into(),
+            Failure::OptionFileFolder { .. } => {
+                "make the folder first, or run this as a user who may write there".into()
+            }
+            Failure::NotInOptionFile { source, .. } => {
+                format!("{}; then run this once more with --if-missing", source.hint())
             }
             Failure::MadeInVault => "`vault kv put MOUNT/1 data=$(openssl rand -hex 32)` makes key 1; docs/vault.md says more".into(),
             Failure::NotInsecure => "give --insecure-plaintext if that is what you want: whoever reads the file reads the \

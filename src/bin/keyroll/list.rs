@@ -25,15 +25,23 @@ Examples:
   keyroll list --filename /var/lib/keyroll/keys
   keyroll list --keystore /var/lib/keyroll/keystore \\
     --master-key file:/etc/keyroll/master --json |
-    jq '.[] | select(.latest)'")]
+    jq '.keys[] | select(.latest)'")]
 pub(crate) struct Args {
     #[command(flatten)]
     store: StoreArgs,
 
-    /// Print an array of {id, version, latest, bits, fingerprint}, and {algorithm, created} of a
-    /// keystore, for scripts
+    /// Print {version, code: "listed", store, keys: [{id, version, latest, bits, fingerprint}]}, and
+    /// {algorithm, created} of a keystore, for scripts
     #[arg(long)]
-    json: bool,
+    pub(crate) json: bool,
+}
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Listed<'a> {
+    code: &'static str,
+    store: String,
+    keys: &'a [Row],
 }
 
 /// One version of a key, as `--json` shows it.
@@ -56,7 +64,11 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     say_warnings(&loaded);
     let rows = rows(&loaded.keys, &store.created()?);
     if args.json {
-        return terminal::print_json(&rows);
+        return terminal::print_json(&Listed {
+            code: "listed",
+            store: store.seen().described,
+            keys: &rows,
+        });
     }
     let (text, cut) = table(&rows, terminal::width());
     terminal::print(text.as_bytes())?;

@@ -7,6 +7,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 mod check;
+mod cnf_file;
 mod completions;
 mod config;
 mod datadir;
@@ -35,8 +36,11 @@ mod terminal;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use keyroll::one_line::one_line;
+use serde::Serialize;
 
-use failure::{EXIT_USAGE, Failure};
+use failure::{Failure, USAGE};
+use names::named;
 
 /// Makes, lists, rotates, moves and checks the data keys that MariaDB Server reads through the
 /// plugin keyroll
@@ -82,7 +86,16 @@ Exit codes:
    0  done
    1  `check` only: the server would accept the keys, but there are warnings
    2  failed; the reason is on standard error
-  64  the arguments make no sense"
+  64  the arguments make no sense
+  65  the master key or the password is not the one of this key store
+  73  what was to be made is there already; it was left as it is
+  75  a key service cannot be reached now
+
+JSON:
+  With --json standard output is one object, also of a failure, with
+  \"version\": 1 and \"code\", a word for what came of it; a failure has
+  \"failed\", \"wrong_key\", \"exists\" or \"unreachable\" there, and
+  \"error\" and \"hint\"."
 )]
 struct Cli {
     #[command(subcommand)]
@@ -110,7 +123,7 @@ fn main() -> ExitCode {
             // Help and version come this way too. Nobody is left to tell if they cannot be written.
             let _ = answer.print();
             return if answer.use_stderr() {
-                EXIT_USAGE.into()
+                USAGE.exit.into()
             } else {
                 ExitCode::SUCCESS
             };
@@ -131,6 +144,38 @@ fn main() -> ExitCode {
     done.unwrap_or_else(|failure: Failure| {
         terminal::say(&format!("keyroll: {failure}"));
         terminal::say(&format!("hint: {}", failure.hint()));
-        failure.exit_code().into()
+        let code = failure.code();
+        if cli.command.is_for_scripts() {
+            let (error, hint) = (failure.to_string(), failure.hint());
+            let failed = Failed {
+                code: code.word,
+                error: one_line(&named(&error)).into(),
+                hint: one_line(&named(&hint)).into(),
+            };
+            // It has been said already.
+            let _ = terminal::print_json(&failed);
+        }
+        code.exit.into()
     })
+}
+
+/// What `--json` prints of a failure.
+#[derive(Serialize)]
+struct Failed {
+    code: &'static str,
+    error: String,
+    hint: String,
+}
+
+impl Command {
+    /// Whether the result is to be JSON.
+    fn is_for_scripts(&self) -> bool {
+        match self {
+            Command::Init(args) => args.json,
+            Command::List(args) => args.json,
+            Command::Rotate(args) => args.json,
+            Command::Check(args) => args.json,
+            _ => false,
+        }
+    }
 }

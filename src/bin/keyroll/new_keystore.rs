@@ -17,13 +17,13 @@ pub(crate) fn make(
     place: &KeystoreConfig,
     owner: Option<Owner>,
     create: impl FnOnce(&KeystoreFile) -> Result<KeySet, StoreError>,
-) -> Result<(), Failure> {
+) -> Result<KeySet, Failure> {
     let keystore = open_keystore(place)?;
     make_master_key_file(place, owner)?;
     let waiting = format!("waiting for {} ...", in_words(&place.master_key));
-    terminal::while_waiting(&waiting, || create(&keystore))?;
+    let made = terminal::while_waiting(&waiting, || create(&keystore))?;
     terminal::say(&format!("made the keystore {}", place.path.display()));
-    Ok(())
+    Ok(made)
 }
 
 /// Makes the master key file if the keystore names one that does not exist, and tells so.

@@ -1,13 +1,16 @@
 //! `keyroll rotate`: new versions of keys, and what a running server is to be told.
 
 use clap::value_parser;
-use keyroll::keys::{KeyName, NewVersions, VersionStep};
+use keyroll::crypto::Algorithm;
+use keyroll::keys::{KeyName, KeySet, NewVersions, VersionStep};
 use keyroll::store::StoreConfig;
 use keyroll::store::{KeysAdded, Rotate};
+use serde::Serialize;
 
 use crate::datadir::{self, DatadirArg};
 use crate::failure::Failure;
 use crate::spec_args::SpecArgs;
+use crate::store::OpenStore;
 use crate::store_args::StoreArgs;
 use crate::terminal;
 
@@ -48,6 +51,11 @@ pub(crate) struct Args {
 
     #[command(flatten)]
     datadir: DatadirArg,
+
+    /// Print {version, code: "rotated", store, new: [{id, version}], sql}, and {algorithm} of a
+    /// keystore, for scripts
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(clap::Args)]
@@ -80,8 +88,49 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let seen = datadir::versions_seen(directory, &store)?;
     let rotated =
         store.patiently(|store| store.rotate_keys(which, NewVersions { seen: &seen, ..new }, None))?;
+    if args.json {
+        return print_json("rotated", &store, &rotated);
+    }
     let latest = |_| " is the latest now";
     terminal::print(sql_of(&rotated, latest).as_bytes())
+}
+
+/// What `--json` prints of versions that were made.
+#[derive(Serialize)]
+struct Made {
+    code: &'static str,
+    store: String,
+    new: Vec<NewVersion>,
+    sql: &'static str,
+}
+
+/// A version that was made.
+#[derive(Serialize)]
+pub(crate) struct NewVersion {
+    id: u32,
+    version: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    algorithm: Option<&'static str>,
+}
+
+/// These versions, for scripts.
+pub(crate) fn new_versions(keys: &KeySet, new: impl IntoIterator<Item = KeyName>) -> Vec<NewVersion> {
+    let version = |name: KeyName| NewVersion {
+        id: name.id,
+        version: name.version,
+        algorithm: keys.algorithm(name).map(Algorithm::name),
+    };
+    new.into_iter().map(version).collect()
+}
+
+/// The same as [`sql_of`], for scripts.
+pub(crate) fn print_json(code: &'static str, store: &OpenStore, added: &KeysAdded) -> Result<(), Failure> {
+    terminal::print_json(&Made {
+        code,
+        store: store.seen().described,
+        new: new_versions(&added.keys, added.new.iter().copied()),
+        sql: RELOAD.trim_end(),
+    })
 }
 
 /// What is to be told to a running server after these versions were added, and a comment on each.

@@ -29,9 +29,21 @@ pub(crate) fn print(bytes: &[u8]) -> Result<(), Failure> {
     }
 }
 
-/// Writes a result for scripts to standard output.
+/// The version of what `--json` prints: it grows when something is taken away or changes its meaning.
+const JSON_VERSION: u32 = 1;
+
+#[derive(Serialize)]
+struct Versioned<'a, T> {
+    version: u32,
+    #[serde(flatten)]
+    result: &'a T,
+}
+
+/// Writes a result for scripts, which is an object, to standard output.
 pub(crate) fn print_json(result: &impl Serialize) -> Result<(), Failure> {
-    let mut text = serde_json::to_vec_pretty(result).map_err(|error| Failure::Output(error.into()))?;
+    let version = JSON_VERSION;
+    let mut text = serde_json::to_vec_pretty(&Versioned { version, result })
+        .map_err(|error| Failure::Output(error.into()))?;
     text.push(b'\n');
     print(&text)
 }

@@ -4,6 +4,7 @@ use std::time::SystemTime;
 
 use uuid::Builder;
 
+use super::error::KeystoreError;
 use super::file::{KIND, KeystoreFile};
 use super::format::Document;
 use super::write::{NewKeystoreKey, add_wrapped, random_key, read_back, spec_of, with_algorithms};
@@ -69,7 +70,7 @@ impl KeystoreFile {
         let mut bytes = [0; 16];
         getrandom::fill(&mut bytes).map_err(StoreError::NoRandomBytes)?;
         let uuid = Builder::from_random_bytes(bytes).into_uuid();
-        let new = NewKeystoreKey::wrapped_by(self.provider.as_ref(), path, &uuid)?;
+        let new = NewKeystoreKey::wrapped_by(self.provider.as_ref(), path, &uuid).map_err(not_made)?;
         let now = clock::rfc3339(SystemTime::now());
         let mut document = Document::new(uuid, now.clone(), new.record);
         add_wrapped(&mut document, &new.derived, &now, with_algorithms(meant))?;
@@ -81,6 +82,16 @@ impl KeystoreFile {
         remembered.keep(&new.key, &document);
         remembered.remember(&document);
         Ok(keys)
+    }
+}
+
+/// There is no keystore yet whose master key could be missing.
+fn not_made(error: StoreError) -> StoreError {
+    match error {
+        StoreError::Keystore(KeystoreError::NoMasterKey { path, source }) => {
+            KeystoreError::NotMade { path, source }.into()
+        }
+        error => error,
     }
 }
 

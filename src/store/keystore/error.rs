@@ -56,6 +56,13 @@ pub enum KeystoreError {
         source: Box<MasterKeyError>,
     },
 
+    /// The same, where there is no keystore yet.
+    #[error("no keystore {} was made, as its master key is not to be had: {source}", path.display())]
+    NotMade {
+        path: PathBuf,
+        source: Box<MasterKeyError>,
+    },
+
     #[error("{provider} cannot be used: {reason}")]
     UnusableProvider { provider: String, reason: String },
 
@@ -186,6 +193,7 @@ impl KeystoreError {
             KeystoreError::WrongMasterKey { source, .. } | KeystoreError::NoMasterKey { source, .. } => {
                 format!("the keystore is whole, as its checksum shows; {}", source.hint())
             }
+            KeystoreError::NotMade { source, .. } => source.hint(),
             KeystoreError::UnusableProvider { .. } => {
                 "nothing was written; check the provider with another keystore".into()
             }

@@ -163,6 +163,18 @@ const REFUSALS: &[Refusal] = &[
         "mkdir none; keyroll list --defaults-file=CNF",
     ),
     row(
+        "NamesAnotherStore",
+        "keyroll init --filename NEW --cnf my.cnf",
+        "give --cnf another file",
+        "keyroll init --filename NEW --cnf CNF && keyroll list --defaults-file=CNF",
+    ),
+    row(
+        "OptionFileFolder",
+        "keyroll init --filename NEW --cnf none/my.cnf",
+        "make the folder first",
+        "mkdir none && keyroll init --filename NEW --cnf none/my.cnf && keyroll list --defaults-file=none/my.cnf",
+    ),
+    row(
         "Settings",
         "cp my.cnf CNF; echo keyroll_key_spec=AES_512 >> CNF; keyroll rotate --all --defaults-file=CNF",
         "mend the line",
@@ -173,6 +185,7 @@ const REFUSALS: &[Refusal] = &[
 /// Errors of the command that are not made here, and where or why.
 const NOT_HERE: &[(&str, &str)] = &[
     ("Mark", "tests/command/two_stores.rs"),
+    ("NotInOptionFile", "tests/command/init.rs"),
     ("MadeInVault", "tests/command/vault.rs"),
     ("Directory", "as a directory without keys"),
     ("MissingOfAws", "tests/command/snapshots/two_stores.trycmd"),
@@ -241,7 +254,7 @@ fn what_the_command_says_of_its_own_refusals_helps_and_loses_nothing() {
         let refused = site.shell(&filled(&site, before));
         let said = String::from_utf8(refused.stderr).unwrap();
         assert!(
-            matches!(refused.status.code(), Some(2 | 64)),
+            matches!(refused.status.code(), Some(2 | 64 | 73)),
             "{name}: {before}: {said}"
         );
         let told = said.lines().find_map(|line| line.strip_prefix("hint: "));

@@ -49,6 +49,11 @@ const ELSEWHERE: &[(&str, &str, &str)] = &[
         "a_provider_that_wraps_so_that_nothing_unwraps_it_ruins_no_keystore",
     ),
     (
+        "KeystoreError::NotMade",
+        "tests/command/init.rs",
+        "a_wrong_key_and_a_key_service_that_is_away_have_codes_of_their_own",
+    ),
+    (
         "KeystoreError::UnusableProvider",
         "tests/stores/keystore/refusals.rs",
         "a_provider_that_wraps_so_that_nothing_unwraps_it_ruins_no_keystore",

@@ -39,7 +39,7 @@ variants! {
     ];
     KeysError: OF_KEYS, of_keys, [KnownVersionMissing KnownVersionDiffers KnownAlgorithmDiffers KeyTooShort];
     KeystoreError: OF_KEYSTORES, of_keystore, [
-        PathNotSet MasterKey Missing Unreadable Changed DataKey WrongMasterKey NoMasterKey UnusableProvider
+        PathNotSet MasterKey Missing Unreadable Changed DataKey WrongMasterKey NoMasterKey NotMade UnusableProvider
         Older GrewApart Foreign OthersUnderOneName CannotSeal
     ];
     KvError: OF_VAULT, of_vault, [

@@ -76,7 +76,7 @@ pub(crate) struct Args {
     /// Print {store, verdict, steps: [{result, what, hint}]} for scripts; with --against also
     /// against: {store, same, lacks, lacked, differs}, with fingerprints
     #[arg(long, conflicts_with = "quiet")]
-    json: bool,
+    pub(crate) json: bool,
 }
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
