@@ -109,9 +109,13 @@ fn the_file_that_keyroll_cnf_includes_encrypts_as_keyroll_init_says() {
     let path = Path::new(FILE).with_file_name("encrypt_everything.cnf");
     let included = fs::read_to_string(path).unwrap();
     let printed = include_str!("../../src/bin/keyroll/my_cnf.rs");
-    let (_, printed) = printed.split_once("const SERVER_SETTINGS: &str = \"").unwrap();
-    let (printed, _) = printed.split_once("\";").unwrap();
-    let lines: Vec<&str> = printed.lines().filter(|line| line.contains(" = ")).collect();
+    let (_, printed) = printed.split_once("const SERVER_SETTINGS: ").unwrap();
+    let (printed, _) = printed.split_once("];\n").unwrap();
+    let pairs = printed.lines().filter_map(|line| {
+        let (name, value) = line.trim().strip_prefix("(\"")?.split_once("\", \"")?;
+        Some(format!("{name} = {}", value.strip_suffix("\"),")?))
+    });
+    let lines: Vec<String> = pairs.collect();
     assert!(lines.len() > 3, "the settings were not found");
     for line in lines {
         assert!(

@@ -30,8 +30,8 @@ pub(crate) struct Args {
     #[command(flatten)]
     store: StoreArgs,
 
-    /// Print {version, code: "listed", store, keys: [{id, version, latest, bits, fingerprint}]}, and
-    /// {algorithm, created} of a keystore, for scripts
+    /// Print {version, code: "listed", store, keys: [{id, version, latest, bits, fingerprint}]},
+    /// and {algorithm, created} of a keystore, for scripts
     #[arg(long)]
     pub(crate) json: bool,
 }

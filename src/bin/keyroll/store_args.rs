@@ -195,8 +195,8 @@ impl ChosenStore {
     /// where they do not name it.
     pub(crate) fn server_has(&self, name: &str) -> Option<String> {
         let options = self.options.as_ref().unwrap_or(&self.others);
-        let meant = options.iter().filter_map(ServerOption::meaning);
-        let (_, value) = meant.filter(|(meant, _)| meant == name).last()?;
+        let mut meant = options.iter().filter_map(ServerOption::meaning);
+        let (_, value) = meant.rfind(|(meant, _)| meant == name)?;
         let text = String::from_utf8_lossy(value.bytes());
         let is_word = !text.is_empty()
             && text

@@ -29,7 +29,8 @@ pub(crate) fn print(bytes: &[u8]) -> Result<(), Failure> {
     }
 }
 
-/// The version of what `--json` prints: it grows when something is taken away or changes its meaning.
+/// The version of what `--json` prints: it grows when something is taken away or changes its
+/// meaning.
 const JSON_VERSION: u32 = 1;
 
 #[derive(Serialize)]
