@@ -197,7 +197,7 @@ fn a_keystore_moves_to_another_master_key_and_the_old_one_opens_it_no_more() {
     );
     assert_eq!(
         run(&folder, &[&["list"], &KEYSTORE[..]].concat()).status.code(),
-        Some(2)
+        Some(65)
     );
     let moved = ["--keystore", "store/keystore", "--master-key", "file:apart/new"];
     assert_eq!(json(&folder, &[&["list"], &moved[..]].concat()), before);

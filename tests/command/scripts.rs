@@ -389,7 +389,7 @@ fn init_leaves_an_existing_key_file_and_its_password_as_they_are() {
         )
         .status
         .code(),
-        Some(2)
+        Some(73)
     );
     assert_eq!(
         run(
@@ -398,7 +398,7 @@ fn init_leaves_an_existing_key_file_and_its_password_as_they_are() {
         )
         .status
         .code(),
-        Some(2)
+        Some(73)
     );
     assert_eq!(
         (

@@ -70,20 +70,23 @@ pub(crate) struct Args {
     #[command(flatten)]
     owner: OwnerArgs,
 
-    /// Succeed if the key store is there already, opens with its master key or password, and is
-    /// whole
+    /// Succeed if the key store is there already and whole
+    ///
+    /// It must open with its master key or password, down to the last key version.
     #[arg(long)]
     if_missing: bool,
 
-    /// Write the lines of my.cnf at the end of this option file, as a whole or not at all
+    /// Write the lines of my.cnf into this option file
     ///
-    /// The file is made if need be. One that names another key store is refused before anything is
+    /// They are added at its end, as a whole or not at all. The file is made if need be. One that names another key store is refused before anything is
     /// made, and one that names this very store stays as it is.
     #[arg(long, value_name = "FILE")]
     cnf: Option<PathBuf>,
 
-    /// Print {version, code: "made", or "present" with --if-missing, store, keys: [{id, version}],
-    /// my_cnf}, and {algorithm} of a keystore, for scripts
+    /// Print a JSON object, for scripts
+    ///
+    /// It is {version, code: "made", or "present" with --if-missing, store, keys: [{id,
+    /// version}], my_cnf}, and {algorithm} of a keystore.
     #[arg(long)]
     pub(crate) json: bool,
 }

@@ -30,8 +30,10 @@ pub(crate) struct Args {
     #[command(flatten)]
     store: StoreArgs,
 
-    /// Print {version, code: "listed", store, keys: [{id, version, latest, bits, fingerprint}]},
-    /// and {algorithm, created} of a keystore, for scripts
+    /// Print a JSON object, for scripts
+    ///
+    /// It is {version, code: "listed", store, keys: [{id, version, latest, bits,
+    /// fingerprint}]}, and {algorithm, created} of a keystore.
     #[arg(long)]
     pub(crate) json: bool,
 }

@@ -52,8 +52,10 @@ pub(crate) struct Args {
     #[command(flatten)]
     datadir: DatadirArg,
 
-    /// Print {version, code: "rotated", store, new: [{id, version}], sql}, and {algorithm} of a
-    /// keystore, for scripts
+    /// Print a JSON object, for scripts
+    ///
+    /// It is {version, code: "rotated", store, new: [{id, version}], sql}, and {algorithm} of a
+    /// keystore.
     #[arg(long)]
     pub(crate) json: bool,
 }
