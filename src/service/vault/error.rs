@@ -28,6 +28,8 @@ pub enum VaultError {
         namespace: String,
         /// The path below `v1/`.
         path: String,
+        /// Whether something was to be written there.
+        is_write: bool,
         refusal: Refusal,
     },
     #[error("Vault at {host} redirects{to} (status {status}), which is not followed: {error}")]
@@ -128,13 +130,13 @@ impl Refusal {
         }
     }
 
-    fn hint(&self, host: &str, namespace: &str, path: &str) -> String {
+    fn hint(&self, host: &str, namespace: &str, path: &str, is_write: bool) -> String {
         let hint = match self {
             Refusal::Sealed => {
                 "unseal it (`vault operator unseal`); keys that the server holds go on working"
             }
             Refusal::Forbidden => {
-                let (rule, capability) = rule_of(path);
+                let (rule, capability) = rule_of(path, is_write);
                 let mut hint =
                     format!("add to the policy: path \"{rule}\" {{ capabilities = [{capability}] }}");
                 if !namespace.is_empty() {
@@ -253,8 +255,9 @@ impl ServiceError for VaultError {
                 host,
                 namespace,
                 path,
+                is_write,
                 refusal,
-            } => refusal.hint(host, namespace, path),
+            } => refusal.hint(host, namespace, path, *is_write),
         }
     }
 }
@@ -296,17 +299,17 @@ fn transit_key_of(path: &str) -> (&str, &str) {
     (above.rsplit_once('/').map_or(above, |(mount, _)| mount), key)
 }
 
-/// The rule that a path needs in a policy.
-fn rule_of(path: &str) -> (String, &'static str) {
+/// The rule that a call needs in a policy. Who writes a secret also reads it back.
+fn rule_of(path: &str, is_write: bool) -> (String, &'static str) {
     let (path, query) = path.split_once('?').unwrap_or((path, ""));
     let parts: Vec<&str> = path.split('/').collect();
     // A secret's id stands last.
     let of_all = || format!("{}/*", path.rsplit_once('/').map_or("", |(above, _)| above));
     if query.contains("list=true") {
         (path.into(), "\"list\"")
-    } else if parts.contains(&"data") {
+    } else if parts.contains(&"data") && is_write {
         (of_all(), "\"read\", \"create\", \"update\"")
-    } else if parts.contains(&"metadata") {
+    } else if parts.contains(&"data") || parts.contains(&"metadata") {
         (of_all(), "\"read\"")
     } else if parts
         .iter()

@@ -113,6 +113,7 @@ impl Answer {
             host: self.host.clone(),
             namespace: String::new(),
             path: self.path.clone(),
+            is_write: false,
             // Serde's words for a value of the wrong type quote it.
             refusal: Refusal::BadAnswer(error.line(), error.column()),
         })
@@ -293,7 +294,7 @@ impl VaultClient {
             let request = self.request(method, url.clone(), body, token);
             let response = self.http.send(request, deadline)?;
             if !redirect::is_redirect(response.status) {
-                return self.classify(&url, path, response);
+                return self.classify(&url, path, method, response);
             }
             let location = response.header("location");
             let next = match followed == redirect::MOST {
@@ -327,7 +328,13 @@ impl VaultClient {
     }
 
     /// What the status says. The texts of Vault are looked at for known words and never passed on.
-    fn classify(&self, url: &Url, path: &str, response: Response) -> Result<Answer, VaultError> {
+    fn classify(
+        &self,
+        url: &Url,
+        path: &str,
+        method: &Method,
+        response: Response,
+    ) -> Result<Answer, VaultError> {
         let status = response.status;
         let says = |words: &[u8]| response.body().windows(words.len()).any(|window| window == words);
         let refusal = match status {
@@ -349,7 +356,7 @@ impl VaultClient {
             _ => Some(Refusal::Other(status, "")),
         };
         match refusal {
-            Some(refusal) => Err(self.refused_at(url, path, refusal)),
+            Some(refusal) => Err(self.refused_at(url, path, *method != Method::GET, refusal)),
             None => Ok(Answer {
                 response,
                 host: url.authority().to_owned(),
@@ -358,16 +365,17 @@ impl VaultClient {
         }
     }
 
-    /// The error of a request to the configured address.
+    /// The error of a request to the configured address that was to write nothing.
     pub(crate) fn refused(&self, path: &str, refusal: Refusal) -> VaultError {
-        self.refused_at(&self.config.address, path, refusal)
+        self.refused_at(&self.config.address, path, false, refusal)
     }
 
-    fn refused_at(&self, url: &Url, path: &str, refusal: Refusal) -> VaultError {
+    fn refused_at(&self, url: &Url, path: &str, is_write: bool, refusal: Refusal) -> VaultError {
         VaultError::Refused {
             host: url.authority().to_owned(),
             namespace: self.config.access.namespace.clone(),
             path: path.to_owned(),
+            is_write,
             refusal,
         }
     }

@@ -10,6 +10,7 @@ use keyroll::store::{KeyStore, Rotate, StoreError};
 use serde_json::json;
 
 use test_support::fault_proxy::Proxy;
+use test_support::front::{Front, empty};
 use test_support::openbao::Bao;
 use test_support::vault_kv::*;
 
@@ -253,6 +254,71 @@ fn a_secret_that_may_not_be_read_is_named_and_hinders_no_other() {
 }
 
 #[test]
+fn a_key_that_may_not_be_written_is_rotated_under_the_rule_that_is_named() {
+    let bao = Bao::shared();
+    let mount = bao.kv();
+    bao.put(&mount, 1, KEY);
+    let rotate = |policy: &str| {
+        store_under(bao, &mount, policy).rotate_keys(Rotate::Key(1), NewVersions::DEFAULT, None)
+    };
+    let hint = rotate(&least(&mount)).unwrap_err().hint();
+    let rule = hint.strip_prefix("add to the policy: ").unwrap();
+    assert!(
+        rule.contains(r#"["read", "create", "update"]"#) && !rule.contains("list"),
+        "{rule}"
+    );
+    assert_eq!(rotate(rule).unwrap().new, [KeyName { id: 1, version: 3 }]);
+}
+
+/// OpenBao shows every token where the mounts are that it may read in; older servers, and proxies that let only some paths
+/// through, do not.
+#[test]
+fn where_the_mounts_are_not_shown_their_tuning_is_read_as_the_peer_does_it() {
+    let bao = Bao::shared();
+    let mount = format!("nested/{}", bao.kv());
+    let version = |version: &str| json!({"type": "kv", "options": {"version": version}});
+    bao.must("POST", &format!("sys/mounts/{mount}"), &version("2"));
+    while bao.ask("GET", &format!("{mount}/config"), &json!(null)).0 == 400 {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    bao.put(&mount, "prod/1", KEY);
+    let policy = least(&mount);
+    let login = token(&bao.token(&policy, &json!({})));
+    for status in ["403 Forbidden", "404 Not Found"] {
+        let front = Front::tls(bao.plain_port, &bao.path("server.pem"), move |target, _| {
+            target
+                .starts_with("/v1/sys/internal/ui/mounts/")
+                .then(|| empty(status, ""))
+        });
+        let at = |path: &str| {
+            let url = format!("https://127.0.0.1:{}/v1/{path}", front.port);
+            VaultKv::new(config(&url, access(bao, login.clone()))).unwrap()
+        };
+        let loaded = at(&format!("{mount}/prod")).load().unwrap();
+        assert_eq!(names(&loaded.keys), [(1, 1)]);
+        let asked = front.requests();
+        let asked = asked.iter().filter_map(|request| request.split(' ').nth(1));
+        let tried = Vec::from_iter(asked.filter(|path| path.starts_with("/v1/sys/")));
+        assert_eq!(
+            tried,
+            [
+                format!("/v1/sys/internal/ui/mounts/{mount}/prod"),
+                format!("/v1/sys/mounts/{mount}/prod/tune"),
+                format!("/v1/sys/mounts/{mount}/tune"),
+            ]
+        );
+        let old = bao.mount(&version("1"));
+        let root = access(bao, token(&bao.root_token));
+        let url = format!("https://127.0.0.1:{}/v1/{old}", front.port);
+        let error = VaultKv::new(config(&url, root)).unwrap().load().unwrap_err();
+        assert!(
+            matches!(error, StoreError::VaultKv(KvError::KvVersion1 { .. })),
+            "{error}"
+        );
+    }
+}
+
+#[test]
 fn where_no_secret_may_be_read_the_missing_rule_is_named() {
     let bao = Bao::shared();
     let mount = bao.kv();
@@ -269,11 +335,8 @@ fn where_no_secret_may_be_read_the_missing_rule_is_named() {
                 .contains(&format!("does not allow {mount}/data/1")),
             "{error}"
         );
-        assert!(
-            error.hint().contains(&format!("path \"{mount}/data/*\"")),
-            "{}",
-            error.hint()
-        );
+        let rule = format!("add to the policy: path \"{mount}/data/*\" {{ capabilities = [\"read\"] }}");
+        assert_eq!(error.hint(), rule);
         let held = ring(&self::store(bao, &mount).load().unwrap());
         let error = store
             .change_source()
