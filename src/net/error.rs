@@ -8,6 +8,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::host::without_port;
+use super::proxy::ProxyRefusal;
 use crate::clock;
 use crate::durable::permissions::shell_word;
 
@@ -115,8 +116,10 @@ pub enum NetFailure {
     PlainHttp,
     /// No connection came about; why.
     Unreachable(String),
-    /// The proxy leads nowhere; the HTTP status.
-    ProxyRefuses(u16),
+    /// The proxy does not lead on; why.
+    ProxyRefuses(ProxyRefusal),
+    /// The proxy is asked in TLS, and that fails; how.
+    ProxyTls(Box<NetFailure>),
     Tls(String),
     /// The server's certificate has to be made anew; why.
     UnfitCertificate(String),
@@ -160,16 +163,13 @@ impl NetFailure {
                 Some(proxy) => format!("{proxy}, by which {asked} is asked, cannot be reached: {reason}"),
                 None => format!("{host} cannot be reached: {reason}"),
             },
-            NetFailure::ProxyRefuses(status) => {
-                let (proxy, means) = (
-                    by.unwrap_or("the proxy"),
-                    match status {
-                        407 => ", it wants a user and a password",
-                        403 => ", it lets nobody there",
-                        _ => "",
-                    },
-                );
-                format!("{proxy} does not lead to {asked}: status {status}{means}")
+            NetFailure::ProxyRefuses(refusal) => {
+                let proxy = by.unwrap_or("the proxy");
+                format!("{proxy} does not lead to {asked}: {refusal}")
+            }
+            NetFailure::ProxyTls(failure) => {
+                let proxy = by.unwrap_or("the proxy");
+                format!("{}, and {asked} is asked by it", failure.told(proxy, None))
             }
             NetFailure::Tls(reason)
             | NetFailure::UnfitCertificate(reason)
@@ -196,14 +196,22 @@ impl NetFailure {
 
     fn hint(&self, host: &str, is_by_proxy: bool) -> String {
         match self {
-            NetFailure::ProxyRefuses(407) => {
-                "write them into the variable of the environment: http://USER:PASSWORD@HOST:PORT".into()
+            NetFailure::ProxyRefuses(refusal) if refusal.own_hint().is_some() => {
+                refusal.own_hint().unwrap_or_default().into()
+            }
+            NetFailure::ProxyTls(failure) => {
+                let first = match **failure {
+                    NetFailure::SpeaksNoTls => {
+                        "write http:// in place of https:// into the variable of the environment"
+                    }
+                    _ => {
+                        "have this system trust the authority of the proxy's certificate (`update-ca-certificates`)"
+                    }
+                };
+                format!("{first}, or {}", directly(host))
             }
             NetFailure::ProxyRefuses(_) | NetFailure::Unreachable(_) if is_by_proxy => {
-                format!(
-                    "look into the proxy's log, or have {} asked directly: no_proxy in the environment of the server's unit",
-                    without_port(host)
-                )
+                format!("look into the proxy's log, or {}", directly(host))
             }
             NetFailure::ProxyRefuses(_) => "look into the proxy's log".into(),
             NetFailure::PlainHttp | NetFailure::SpeaksTls => "use https".into(),
@@ -244,6 +252,14 @@ impl NetFailure {
     }
 }
 
+/// Past the proxy, for hints.
+fn directly(host: &str) -> String {
+    format!(
+        "have {} asked directly: no_proxy in the environment of the server's unit",
+        without_port(host)
+    )
+}
+
 impl NetError {
     /// Why a request has no answer, if it was made.
     pub fn failure(&self) -> Option<&NetFailure> {
@@ -257,8 +273,7 @@ impl NetError {
     pub fn is_retryable(&self) -> bool {
         match self.failure() {
             Some(NetFailure::Unreachable(_) | NetFailure::TimedOut(_) | NetFailure::CutOff) => true,
-            // The proxy is asked too often, or the service is away from it.
-            Some(NetFailure::ProxyRefuses(status)) => *status == 429 || *status >= 500,
+            Some(NetFailure::ProxyRefuses(refusal)) => refusal.is_retryable(),
             _ => false,
         }
     }
@@ -281,8 +296,8 @@ impl NetError {
         match self {
             NetError::At { host, by, failure } => failure.hint(host, by.is_some()),
             NetError::BadProxy { .. } => {
-                "write it as http://HOST:PORT into the environment of the server's unit, or \
-                                          have the host asked directly: no_proxy"
+                "write it as http://HOST:PORT (or https, socks4, socks5, socks5h) into the environment of the server's unit, \
+                 or have the host asked directly: no_proxy"
                     .into()
             }
             NetError::BadUrl { .. } => "write it as https://HOST:PORT/PATH".into(),

@@ -13,7 +13,7 @@ pub(crate) mod url;
 
 pub use error::{NetError, NetFailure, Pem, PemFault};
 pub use http::{HttpClient, HttpOptions, Method, Request, Response};
-pub use proxy::Proxies;
+pub use proxy::{Proxies, ProxyRefusal};
 pub use retry::{Deadline, retry};
 pub use tls::{ClientCertificate, TlsOptions};
 pub use url::{PlainHttp, Url};

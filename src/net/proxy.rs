@@ -1,28 +1,28 @@
 //! Proxies: which requests go by one, as the variables of the environment say that libcurl reads,
-//! and the tunnel through it.
+//! and the way through it.
 //!
 //! Source: the manual pages of libcurl (`CURLOPT_PROXY`, `CURLOPT_NOPROXY`, `libcurl-env`), and
-//! what curl 7.88 was seen to do, which a test compares; RFC 9110, 9.3.6 (`CONNECT`).
+//! what curl 7.88 was seen to do, which tests compare.
+
+mod place;
+mod refusal;
+mod socks;
+mod tunnel;
 
 use std::ffi::OsStr;
 use std::fmt;
-use std::io::{self, ErrorKind, Read, Write};
-use std::net::IpAddr;
+use std::io::{self, Read, Write};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
-use thiserror::Error;
 use zeroize::Zeroizing;
 
+use self::place::{Place, Protocol, basic};
+pub use self::refusal::ProxyRefusal;
+use self::socks::Target;
+use super::NetError;
 use super::host::{bare, is_this_machine};
-use super::{NetError, NetFailure, Url};
-
-/// The port of a proxy that names none, as libcurl has it.
-const USUAL_PORT: u16 = 1080;
-
-/// The most bytes of a proxy's answer to `CONNECT`, before the tunnel begins.
-const MAX_HEAD: usize = 16 * 1024;
+use super::resolve::Names;
 
 /// Which requests go by a proxy. `Debug` shows no password.
 ///
@@ -45,22 +45,6 @@ pub(super) struct Proxy {
     variable: &'static str,
     /// Or why there is none at it.
     place: Result<Place, &'static str>,
-}
-
-struct Place {
-    host: String,
-    port: u16,
-    /// User and password as the header `Proxy-Authorization` has them.
-    credentials: Option<Zeroizing<String>>,
-}
-
-/// Why there is no tunnel, beside what befalls any connection.
-#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
-pub(super) enum TunnelError {
-    #[error("the proxy answers with status {0}")]
-    Refused(u16),
-    #[error("the proxy does not answer in HTTP")]
-    NotHttp,
 }
 
 impl Proxies {
@@ -187,124 +171,88 @@ impl Proxy {
         Some((bare(&place.host), place.port))
     }
 
+    /// Whether it is asked in TLS.
+    pub(super) fn is_tls(&self) -> bool {
+        self.protocol() == Some(Protocol::Https)
+    }
+
+    /// Whether a request without TLS is made to it, and not through it.
+    pub(super) fn is_asked_itself(&self) -> bool {
+        self.protocol().is_some_and(Protocol::is_http)
+    }
+
+    fn protocol(&self) -> Option<Protocol> {
+        self.place.as_ref().ok().map(|place| place.protocol)
+    }
+
     /// The header with user and password, if it wants them, and the end of its line.
     pub(super) fn header(&self) -> Zeroizing<String> {
-        let credentials = self
-            .place
-            .as_ref()
-            .ok()
-            .and_then(|place| place.credentials.as_ref());
-        Zeroizing::new(match credentials {
-            Some(credentials) => format!("Proxy-Authorization: Basic {}\r\n", **credentials),
+        let place = self.place.as_ref().ok();
+        Zeroizing::new(match place.and_then(|place| place.login.as_ref()) {
+            Some(login) => format!("Proxy-Authorization: Basic {}\r\n", *basic(login)),
             None => String::new(),
         })
     }
 
-    /// Has a connection to it lead on to `target`, a host with its port. Errors: [`TunnelError`]
-    /// within, or that of the connection.
-    pub(super) fn tunnel(&self, connection: &mut (impl Read + Write), target: &str) -> io::Result<()> {
-        let request = Zeroizing::new(format!(
-            "CONNECT {target} HTTP/1.1\r\nHost: {target}\r\nUser-Agent: keyroll\r\n{}\r\n",
-            *self.header()
-        ));
-        connection.write_all(request.as_bytes())?;
-        match status_of(connection)? {
-            200..=299 => Ok(()),
-            status => Err(io::Error::other(TunnelError::Refused(status))),
+    /// Has a connection to it lead on to this host, an IPv6 address in brackets. The names are for
+    /// a host that the proxy wants the address of. Errors: a [`ProxyRefusal`] within, or that of
+    /// the connection.
+    pub(super) fn lead_on(
+        &self,
+        connection: &mut (impl Read + Write),
+        (host, port): (&str, u16),
+        names: &Names,
+    ) -> io::Result<()> {
+        let Ok(place) = &self.place else {
+            return Err(io::ErrorKind::InvalidInput.into());
+        };
+        let login = place.login.as_ref();
+        let bare = bare(host);
+        let named = Target::Name(bare, port);
+        match place.protocol {
+            Protocol::Http | Protocol::Https => {
+                tunnel::connect(connection, &format!("{host}:{port}"), &self.header())
+            }
+            Protocol::Socks4 | Protocol::Socks4a => {
+                let target = match place.protocol {
+                    Protocol::Socks4a => named,
+                    _ => found_here(names, bare, port, SocketAddr::is_ipv4)?,
+                };
+                socks::connect_4(connection, target, login.map_or(&[], |login| &login.user))
+            }
+            Protocol::Socks5 | Protocol::Socks5h => {
+                let is_named = place.protocol == Protocol::Socks5h && bare.parse::<IpAddr>().is_err();
+                let target = match is_named {
+                    true => named,
+                    false => found_here(names, bare, port, |_| true)?,
+                };
+                socks::connect_5(connection, target, login)
+            }
         }
     }
+}
+
+/// The first address of this host that the proxy can be told.
+fn found_here(
+    names: &Names,
+    host: &str,
+    port: u16,
+    can_be_told: fn(&SocketAddr) -> bool,
+) -> io::Result<Target<'static>> {
+    let known = names.addresses(host, port);
+    let reason = match known.is_empty() {
+        true => ProxyRefusal::CannotName("this machine knows no such host"),
+        false => socks::NO_IPV4,
+    };
+    let address = known.into_iter().find(can_be_told);
+    address
+        .map(Target::Address)
+        .ok_or_else(|| io::Error::other(reason))
 }
 
 impl fmt::Debug for Proxy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.told())
-    }
-}
-
-impl Place {
-    /// Takes `http://USER:PASSWORD@HOST:PORT` apart; all but the host may be left out. What follows
-    /// does not count.
-    fn of_url(url: &str) -> Result<Place, &'static str> {
-        let (scheme, rest) = url.split_once("://").unwrap_or(("http", url));
-        match scheme.to_ascii_lowercase().as_str() {
-            "http" => {}
-            "https" => {
-                return Err("it is asked in TLS (https://), and only proxies of http:// are understood");
-            }
-            socks if socks.starts_with("socks") => {
-                return Err("it speaks SOCKS, and only proxies of http:// are understood");
-            }
-            _ => return Err("only proxies of http:// are understood"),
-        }
-        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-        let (user, host) = match authority.rsplit_once('@') {
-            Some((user, host)) => (Some(user), host),
-            None => (None, authority),
-        };
-        let url =
-            Url::parse(&format!("http://{host}")).map_err(|_| "it is not of the form http://HOST:PORT")?;
-        Ok(Place {
-            host: url.host().to_owned(),
-            port: url.port().unwrap_or(USUAL_PORT),
-            credentials: user.map(credentials),
-        })
-    }
-}
-
-/// `USER:PASSWORD` of a URL as HTTP has it (RFC 7617).
-fn credentials(of_url: &str) -> Zeroizing<String> {
-    let mut plain = Zeroizing::new(Vec::with_capacity(of_url.len() + 1));
-    let mut rest = of_url.as_bytes();
-    while let Some((first, after)) = rest.split_first() {
-        let mut byte = [*first];
-        let is_escape = *first == b'%' && after.len() >= 2;
-        let is_escape = is_escape && hex::decode_to_slice(&after[..2], &mut byte).is_ok();
-        plain.push(byte[0]);
-        rest = if is_escape { &after[2..] } else { after };
-    }
-    if !of_url.contains(':') {
-        plain.push(b':');
-    }
-    Zeroizing::new(BASE64_STANDARD.encode(&*plain))
-}
-
-/// Reads a proxy's answer up to the empty line; its status.
-fn status_of(connection: &mut impl Read) -> io::Result<u16> {
-    let not_http = || io::Error::other(TunnelError::NotHttp);
-    let (mut head, mut room) = (Vec::new(), [0; 1024]);
-    let end = loop {
-        match connection.read(&mut room) {
-            Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
-            Ok(count) => head.extend_from_slice(&room[..count]),
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-        if !head.starts_with(&b"HTTP/1."[..head.len().min(7)]) || head.len() > MAX_HEAD {
-            return Err(not_http());
-        }
-        if let Some(at) = head.windows(4).position(|window| window == b"\r\n\r\n") {
-            break at + 4;
-        }
-    };
-    let status = head
-        .get(9..12)
-        .and_then(|digits| std::str::from_utf8(digits).ok());
-    let status = status
-        .and_then(|digits| digits.parse().ok())
-        .ok_or_else(not_http)?;
-    // In a tunnel it is we who speak first.
-    match (200..300).contains(&status) && head.len() > end {
-        true => Err(not_http()),
-        false => Ok(status),
-    }
-}
-
-impl From<TunnelError> for NetFailure {
-    fn from(error: TunnelError) -> NetFailure {
-        match error {
-            TunnelError::Refused(status) => NetFailure::ProxyRefuses(status),
-            TunnelError::NotHttp => NetFailure::NotHttp("what the proxy says cannot be read"),
-        }
     }
 }
 

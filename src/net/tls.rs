@@ -5,7 +5,7 @@
 
 mod reason;
 
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -16,7 +16,6 @@ use zeroize::Zeroizing;
 
 pub(super) use reason::failure;
 
-use super::tcp::TcpConnection;
 use super::{NetError, Pem, PemFault};
 use crate::durable::read;
 
@@ -42,7 +41,8 @@ pub struct TlsOptions {
     pub client_certificate: Option<ClientCertificate>,
 }
 
-pub(super) type TlsConnection = StreamOwned<ClientConnection, TcpConnection>;
+/// TLS over a connection.
+pub(super) type TlsConnection<C> = StreamOwned<ClientConnection, C>;
 
 /// Reads the files and builds the configuration of a client, whatever protocol it speaks. Errors:
 /// certificates that cannot be used, or a processor that TLS cannot run on.
@@ -80,16 +80,16 @@ pub(crate) fn client_config(options: &TlsOptions) -> Result<Arc<ClientConfig>, N
 
 /// Secures a connection to this host: it must prove that it is the host. Errors: a
 /// [`rustls::Error`] within, or that of the connection.
-pub(super) fn connect(
+pub(super) fn connect<C: Read + Write>(
     config: &Arc<ClientConfig>,
     host: &str,
-    mut tcp: TcpConnection,
-) -> io::Result<TlsConnection> {
+    mut carrier: C,
+) -> io::Result<TlsConnection<C>> {
     let invalid = |error| io::Error::new(io::ErrorKind::InvalidData, error);
     let name = ServerName::try_from(host.to_owned()).map_err(|_| invalid(Error::UnsupportedNameType))?;
     let mut connection = ClientConnection::new(Arc::clone(config), name).map_err(invalid)?;
-    connection.complete_io(&mut tcp)?;
-    Ok(StreamOwned::new(connection, tcp))
+    connection.complete_io(&mut carrier)?;
+    Ok(StreamOwned::new(connection, carrier))
 }
 
 /// Refuses a processor that graviola would panic on.

@@ -5,6 +5,7 @@
 //! cookie is kept, nothing is compressed, no thread is started, and nothing is logged. Tokens and
 //! bodies are wiped where they are ours; the buffers of the TLS library are not.
 
+mod stream;
 mod transport;
 
 use std::fmt;
@@ -20,8 +21,8 @@ pub use ureq::http::Method;
 use ureq::http::header::{HeaderName, HeaderValue};
 use ureq::http::{self, HeaderMap};
 
-use self::transport::{Addresses, Connections, SpeaksTls, proxy_for};
-use super::proxy::{Proxy, TunnelError};
+use self::transport::{Addresses, Connections, ProxyTls, SpeaksTls, proxy_for};
+use super::proxy::{Proxy, ProxyRefusal};
 use super::resolve::Names;
 use super::tls::{self, TlsOptions};
 use super::{Deadline, NetError, NetFailure, PlainHttp, Proxies, Url};
@@ -133,10 +134,10 @@ impl Response {
 
     /// The answer to a request without TLS, unless it comes from a proxy that wants a password, or
     /// from a server that wants TLS, as those of Go and nginx say it.
-    fn of_plain_http(self, is_by_proxy: bool) -> Result<Response, NetFailure> {
+    fn of_plain_http(self, is_asked_of_proxy: bool) -> Result<Response, NetFailure> {
         let says = |words: &[u8]| self.body().windows(words.len()).any(|window| window == words);
         match self.status {
-            407 if is_by_proxy => Err(NetFailure::ProxyRefuses(407)),
+            407 if is_asked_of_proxy => Err(NetFailure::ProxyRefuses(ProxyRefusal::Status(407))),
             400 if says(b"HTTP request to an HTTPS server")
                 || says(b"HTTP request was sent to HTTPS port") =>
             {
@@ -164,6 +165,7 @@ pub struct HttpClient {
     agent: Agent,
     options: HttpOptions,
     tls: Arc<OnceCell<Arc<ClientConfig>>>,
+    proxy_tls: Arc<OnceCell<Arc<ClientConfig>>>,
     is_interrupted: Arc<AtomicBool>,
 }
 
@@ -200,19 +202,23 @@ impl HttpClient {
             .max_idle_connections_per_host(options.max_idle)
             .allow_non_standard_methods(true)
             .build();
-        let tls = Arc::<OnceCell<_>>::default();
+        let (tls, proxy_tls) = (Arc::<OnceCell<_>>::default(), Arc::<OnceCell<_>>::default());
+        let names = Arc::<Names>::default();
         let connections = Connections {
             tls: Arc::clone(&tls),
+            proxy_tls: Arc::clone(&proxy_tls),
             proxies: options.proxies.clone(),
+            names: Arc::clone(&names),
         };
         let addresses = Addresses {
-            names: Names::default(),
+            names,
             proxies: options.proxies.clone(),
         };
         HttpClient {
             agent: Agent::with_parts(config, connections, addresses),
             options,
             tls,
+            proxy_tls,
             is_interrupted: Arc::default(),
         }
     }
@@ -220,6 +226,16 @@ impl HttpClient {
     fn read_certificates(&self) -> Result<(), NetError> {
         let config = || tls::client_config(&self.options.tls);
         self.tls.get_or_try_init(config).map(drop)
+    }
+
+    /// A proxy that is asked in TLS is verified by the authorities of the system, as libcurl does
+    /// it: those of the options vouch for services. No client certificate is shown to it.
+    fn read_certificates_for(&self, proxy: &Proxy) -> Result<(), NetError> {
+        let config = || tls::client_config(&TlsOptions::default());
+        match proxy.is_tls() {
+            true => self.proxy_tls.get_or_try_init(config).map(drop),
+            false => Ok(()),
+        }
     }
 
     /// Sends a request and reads its whole answer before the deadline. An answer of any status is a
@@ -235,11 +251,14 @@ impl HttpClient {
             self.read_certificates()?;
         }
         let proxy = proxy_for(&self.options.proxies, url.uri());
-        proxy.map_or(Ok(()), Proxy::check)?;
+        if let Some(proxy) = proxy {
+            proxy.check()?;
+            self.read_certificates_for(proxy)?;
+        }
         let answer = self.exchange(request, deadline);
         let answer = answer.and_then(|answer| match url.is_https() {
             true => Ok(answer),
-            false => answer.of_plain_http(proxy.is_some()),
+            false => answer.of_plain_http(proxy.is_some_and(Proxy::is_asked_itself)),
         });
         answer.map_err(|failure| NetError::At {
             host: url.authority().to_owned(),
@@ -367,8 +386,11 @@ fn io_failed(error: &io::Error, deadline: Deadline) -> NetFailure {
         if let Some(error) = inner.downcast_ref() {
             return tls::failure(error);
         }
-        if let Some(error) = inner.downcast_ref::<TunnelError>() {
-            return (*error).into();
+        if let Some(refusal) = inner.downcast_ref::<ProxyRefusal>() {
+            return NetFailure::ProxyRefuses(*refusal);
+        }
+        if let Some(ProxyTls(error)) = inner.downcast_ref() {
+            return NetFailure::ProxyTls(Box::new(tls::failure(error)));
         }
         if inner.is::<SpeaksTls>() {
             return NetFailure::SpeaksTls;

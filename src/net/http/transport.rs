@@ -2,7 +2,7 @@
 //! [`proxy`](crate::net::proxy), [`tls`] and [`resolve`](crate::net::resolve).
 
 use std::fmt;
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind};
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
@@ -17,11 +17,12 @@ use ureq::unversioned::transport::{
 use ureq::{Error, Timeout};
 use zeroize::Zeroizing;
 
+use super::stream::{Carrier, Stream};
 use crate::net::host::bare;
 use crate::net::proxy::{Proxies, Proxy};
 use crate::net::resolve::Names;
 use crate::net::tcp::{Socket, TcpConnection};
-use crate::net::tls::{self, TlsConnection};
+use crate::net::tls;
 
 /// As many addresses of a host as are tried.
 const MOST_ADDRESSES: usize = 8;
@@ -30,7 +31,10 @@ const MOST_ADDRESSES: usize = 8;
 pub(super) struct Connections {
     /// Set before the first request that needs it.
     pub(super) tls: Arc<OnceCell<Arc<ClientConfig>>>,
+    /// The same for proxies that are asked in TLS.
+    pub(super) proxy_tls: Arc<OnceCell<Arc<ClientConfig>>>,
     pub(super) proxies: Proxies,
+    pub(super) names: Arc<Names>,
 }
 
 impl fmt::Debug for Connections {
@@ -44,24 +48,25 @@ impl Connector<()> for Connections {
 
     fn connect(&self, details: &ConnectionDetails, _: Option<()>) -> Result<Option<HttpConnection>, Error> {
         let register = |socket: Weak<Socket>| (details.register_shutdown)(socket).map_err(Error::into_io);
-        let mut tcp = TcpConnection::open(&details.addrs, until(details.timeout)?, register)
+        let tcp = TcpConnection::open(&details.addrs, until(details.timeout)?, register)
             .map_err(|error| failed(error, Timeout::Connect))?;
+        let failed = |error| failed(error, details.timeout.reason);
         let proxy = proxy_for(&self.proxies, details.uri);
-        let stream = match self.tls.get() {
-            Some(config) if details.needs_tls() => {
-                let (host, port) = place_of(details.uri);
-                let tunnel = match proxy {
-                    Some(proxy) => proxy.tunnel(&mut tcp, &format!("{host}:{port}")),
-                    None => Ok(()),
-                };
-                let tls = tunnel.and_then(|()| tls::connect(config, bare(host), tcp));
-                Stream::Tls(Box::new(
-                    tls.map_err(|error| failed(error, details.timeout.reason))?,
-                ))
-            }
-            _ => Stream::Plain(tcp),
+        let place = place_of(details.uri);
+        let carrier = match proxy {
+            None => Carrier::Tcp(tcp),
+            Some(proxy) => self
+                .by_proxy(proxy, tcp, place, details.needs_tls())
+                .map_err(|error| failed(of_proxy(error)))?,
         };
-        let to_proxy = proxy.filter(|_| !details.needs_tls()).map(|proxy| ToProxy {
+        let stream = match self.tls.get() {
+            Some(config) if details.needs_tls() => Stream::Tls(Box::new(
+                tls::connect(config, bare(place.0), carrier).map_err(failed)?,
+            )),
+            _ => Stream::Plain(carrier),
+        };
+        let to_proxy = proxy.filter(|proxy| proxy.is_asked_itself() && !details.needs_tls());
+        let to_proxy = to_proxy.map(|proxy| ToProxy {
             before_path: format!("http://{}", details.uri.authority().map_or("", |to| to.as_str())),
             header: proxy.header(),
         });
@@ -75,6 +80,44 @@ impl Connector<()> for Connections {
             to_proxy,
             head_is_due: true,
         }))
+    }
+}
+
+impl Connections {
+    /// What a connection to a proxy becomes: one that leads on, unless requests are made to the
+    /// proxy itself.
+    fn by_proxy(
+        &self,
+        proxy: &Proxy,
+        tcp: TcpConnection,
+        place: (&str, u16),
+        needs_tls: bool,
+    ) -> io::Result<Carrier> {
+        let mut carrier = match (self.proxy_tls.get(), proxy.address()) {
+            (Some(config), Some((host, _))) if proxy.is_tls() => {
+                Carrier::Tls(Box::new(tls::connect(config, host, tcp)?))
+            }
+            _ => Carrier::Tcp(tcp),
+        };
+        if needs_tls || !proxy.is_asked_itself() {
+            proxy.lead_on(&mut carrier, place, &self.names)?;
+        }
+        Ok(carrier)
+    }
+}
+
+/// What fails in TLS with a proxy, told from what fails in TLS with the service.
+#[derive(Debug, thiserror::Error)]
+#[error("no TLS with the proxy: {0}")]
+pub(super) struct ProxyTls(pub(super) rustls::Error);
+
+fn of_proxy(error: io::Error) -> io::Error {
+    match error
+        .get_ref()
+        .and_then(|inner| inner.downcast_ref::<rustls::Error>())
+    {
+        Some(inner) => io::Error::new(error.kind(), ProxyTls(inner.clone())),
+        None => error,
     }
 }
 
@@ -131,52 +174,6 @@ impl ToProxy {
     }
 }
 
-#[derive(Debug)]
-enum Stream {
-    Plain(TcpConnection),
-    Tls(Box<TlsConnection>),
-}
-
-impl Stream {
-    fn tcp(&mut self) -> &mut TcpConnection {
-        match self {
-            Stream::Plain(tcp) => tcp,
-            Stream::Tls(tls) => &mut tls.sock,
-        }
-    }
-
-    fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Stream::Plain(tcp) => tcp.read(room),
-            Stream::Tls(tls) => tls.read(room),
-        }
-    }
-
-    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
-        match self {
-            Stream::Plain(tcp) => tcp.write_all(bytes),
-            Stream::Tls(tls) => tls.write_all(bytes),
-        }
-    }
-
-    /// Why nothing more could be written: a server that ends a connection in TLS has said why.
-    fn reason_of(&mut self, error: io::Error) -> io::Error {
-        let is_ended = matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset);
-        let Stream::Tls(tls) = self else { return error };
-        while is_ended && tls.conn.read_tls(&mut tls.sock).is_ok_and(|count| count > 0) {
-            if let Err(said) = tls.conn.process_new_packets() {
-                return io::Error::new(ErrorKind::InvalidData, said);
-            }
-        }
-        error
-    }
-
-    /// Whether this is an alert or a handshake of TLS, where none was begun (RFC 8446, 5.1).
-    fn is_tls_unasked(&self, input: &[u8]) -> bool {
-        matches!((self, input), (Stream::Plain(_), [0x15 | 0x16, 3, ..]))
-    }
-}
-
 /// A server answers in TLS to a request without.
 #[derive(Debug, thiserror::Error)]
 #[error("it speaks TLS")]
@@ -230,6 +227,9 @@ impl Transport for HttpConnection {
         let count = loop {
             match self.stream.read(room) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if self.to_proxy.is_some() => {
+                    return Err(failed(of_proxy(error), timeout.reason));
+                }
                 result => break result.map_err(|error| failed(error, timeout.reason))?,
             }
         };
@@ -242,7 +242,7 @@ impl Transport for HttpConnection {
     }
 
     fn is_open(&mut self) -> bool {
-        self.stream.tcp().is_open()
+        self.stream.is_open()
     }
 
     fn is_tls(&self) -> bool {
@@ -253,7 +253,7 @@ impl Transport for HttpConnection {
 /// The names of services, or of the proxies that they are asked by.
 #[derive(Debug)]
 pub(super) struct Addresses {
-    pub(super) names: Names,
+    pub(super) names: Arc<Names>,
     pub(super) proxies: Proxies,
 }
 
@@ -287,7 +287,7 @@ mod tests {
     #[test]
     fn addresses_and_names_resolve_with_the_port_of_the_scheme() {
         let names = Addresses {
-            names: Names::default(),
+            names: Arc::default(),
             proxies: Proxies::default(),
         };
         for (uri, address) in [
@@ -309,7 +309,7 @@ mod tests {
     fn only_the_name_of_the_proxy_is_resolved_where_there_is_one() {
         let environment = |name: &str| (name == "https_proxy").then_some("http://[::1]:3128");
         let addresses = Addresses {
-            names: Names::default(),
+            names: Arc::default(),
             proxies: Proxies::from_environment(environment),
         };
         let found = resolve(&addresses, "https://vault.invalid:8200/").unwrap();

@@ -1,8 +1,10 @@
 use std::collections::BTreeMap;
-use std::io::Cursor;
+use std::io::{Cursor, ErrorKind};
 use std::process::Command;
 
+use super::tunnel::MAX_HEAD;
 use super::*;
+use crate::net::Url;
 
 fn proxies(variables: &[(&str, &str)]) -> Proxies {
     let variables: BTreeMap<&str, &str> = variables.iter().copied().collect();
@@ -197,6 +199,12 @@ fn a_proxys_url_is_taken_apart() {
         ("u@proxy:1", "proxy", 1, "dTo="),
         ("http://u%40x:p%3Aw%@proxy:1", "proxy", 1, "dUB4OnA6dyU="),
         ("http://u:p@ss@proxy:1", "proxy", 1, "dTpwQHNz"),
+        ("https://proxy", "proxy", 443, ""),
+        ("https://proxy:3129/x", "proxy", 3129, ""),
+        ("socks5h://u:p@proxy", "proxy", 1080, "dTpw"),
+        ("SOCKS4A://[::1]:1081", "::1", 1081, ""),
+        ("socks5://localhost", "localhost", 1080, ""),
+        ("socks5://localhost/", "localhost", 1080, ""),
     ] {
         let proxy = Proxy::new("https_proxy", url);
         assert_eq!(proxy.address(), Some((host, port)), "{url}");
@@ -212,9 +220,17 @@ fn a_proxys_url_is_taken_apart() {
 #[test]
 fn what_names_no_proxy_is_refused_and_a_password_never_shown() {
     for (url, words) in [
-        ("https://u:s3cr3t@proxy:443", "in TLS"),
-        ("socks5h://u:s3cr3t@proxy:1080", "SOCKS"),
-        ("ftp://u:s3cr3t@proxy", "only proxies of http://"),
+        ("socks6://u:s3cr3t@proxy:1080", "only http, https, socks4"),
+        ("ftp://u:s3cr3t@proxy", "only http, https, socks4"),
+        (
+            "socks5h://u:s3cr3t@localhost/run/s3cr3t",
+            "a socket of this machine",
+        ),
+        ("socks5h://s3cr3t%00:p@proxy", "that is zero"),
+        (
+            &format!("socks4://{}:p@proxy", "s3cr3t".repeat(43)),
+            "more than 255 bytes",
+        ),
         ("http://u:s3cr3t@", "not of the form"),
         ("http://u:s3cr3t@proxy:0", "not of the form"),
         ("http://u:s3cr3t@pr oxy:1", "not of the form"),
@@ -237,7 +253,8 @@ struct Answering(Vec<u8>, Cursor<Vec<u8>>);
 
 impl Read for Answering {
     fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
-        self.1.read(&mut room[..7])
+        let most = room.len().min(7);
+        self.1.read(&mut room[..most])
     }
 }
 
@@ -252,21 +269,28 @@ impl Write for Answering {
     }
 }
 
-fn tunnel(answer: &[u8]) -> Result<String, NetFailure> {
-    let proxy = Proxy::new("https_proxy", "http://x:y@proxy:1");
+/// What a proxy of this URL is asked to lead to a host, or why it does not; an error of the
+/// connection as its kind.
+fn led(url: &str, host: &str, answer: &[u8]) -> Result<Vec<u8>, String> {
+    let proxy = Proxy::new("https_proxy", url);
     let mut connection = Answering(Vec::new(), Cursor::new(answer.to_vec()));
-    match proxy.tunnel(&mut connection, "vault:8200") {
-        Ok(()) => Ok(String::from_utf8(connection.0).unwrap()),
+    match proxy.lead_on(&mut connection, (host, 8200), &Names::default()) {
+        Ok(()) => Ok(connection.0),
         Err(error) => Err(
             match error
                 .get_ref()
-                .and_then(|inner| inner.downcast_ref::<TunnelError>())
+                .and_then(|inner| inner.downcast_ref::<ProxyRefusal>())
             {
-                Some(error) => (*error).into(),
-                None => NetFailure::Unreachable(error.kind().to_string()),
+                Some(refusal) => format!("{refusal:?}"),
+                None => error.kind().to_string(),
             },
         ),
     }
+}
+
+fn tunnel(answer: &[u8]) -> Result<String, String> {
+    let asked = led("http://x:y@proxy:1", "vault", answer)?;
+    Ok(String::from_utf8(asked).unwrap())
 }
 
 #[test]
@@ -281,8 +305,10 @@ fn a_tunnel_is_asked_for_and_begins_after_the_answers_head() {
     }
     for status in [403, 407, 502] {
         let answer = format!("HTTP/1.1 {status} No\r\nContent-Length: 6\r\n\r\ns3cr3t");
-        assert_eq!(tunnel(answer.as_bytes()), Err(NetFailure::ProxyRefuses(status)));
+        let refusal = format!("{:?}", ProxyRefusal::Status(status));
+        assert_eq!(tunnel(answer.as_bytes()), Err(refusal));
     }
+    let no_http = Err(format!("{:?}", ProxyRefusal::OtherProtocol("HTTP")));
     // It is not the proxy that speaks first then.
     for answer in [
         "HTTP/1.1 200 OK\r\n\r\nx",
@@ -291,13 +317,65 @@ fn a_tunnel_is_asked_for_and_begins_after_the_answers_head() {
         "HTTP/1.1\r\n\r\n",
         "\u{15}\u{3}\u{1}",
     ] {
-        assert!(
-            matches!(tunnel(answer.as_bytes()), Err(NetFailure::NotHttp(_))),
-            "{answer:?}"
-        );
+        assert_eq!(tunnel(answer.as_bytes()), no_http, "{answer:?}");
     }
     let flood = [b"HTTP/1.1 200 ".as_slice(), &vec![b'x'; 2 * MAX_HEAD]].concat();
-    assert!(matches!(tunnel(&flood), Err(NetFailure::NotHttp(_))));
-    let cut = NetFailure::Unreachable(ErrorKind::UnexpectedEof.to_string());
+    assert_eq!(tunnel(&flood), no_http);
+    let cut = ErrorKind::UnexpectedEof.to_string();
     assert_eq!(tunnel(b"HTTP/1.1 200 OK\r\n"), Err(cut));
+}
+
+#[test]
+fn a_host_is_named_to_the_proxy_or_looked_for_as_the_scheme_says() {
+    let granted_5 = b"\x05\0\x05\0\0\x01\0\0\0\0\0\0";
+    let granted_4 = b"\0\x5a\0\0\0\0\0\0";
+    let nowhere = Err(format!(
+        "{:?}",
+        ProxyRefusal::CannotName("this machine knows no such host")
+    ));
+    assert_eq!(led("socks5://p", "vault.invalid", granted_5), nowhere);
+    assert_eq!(led("socks4://p", "vault.invalid", granted_4), nowhere);
+    let no_ipv4 = Err(format!("{:?}", socks::NO_IPV4));
+    assert_eq!(led("socks4://p", "[::1]", granted_4), no_ipv4);
+    for (url, host, granted, place) in [
+        (
+            "socks5h://p",
+            "vault.invalid",
+            &granted_5[..],
+            b"\x03\x0dvault.invalid\x20\x08".as_slice(),
+        ),
+        (
+            "socks5h://p",
+            "192.0.2.7",
+            granted_5,
+            b"\x01\xc0\0\x02\x07\x20\x08",
+        ),
+        (
+            "socks5://p",
+            "192.0.2.7",
+            granted_5,
+            b"\x01\xc0\0\x02\x07\x20\x08",
+        ),
+        (
+            "socks5h://p",
+            "[::1]",
+            granted_5,
+            b"\x04\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x01\x20\x08",
+        ),
+        (
+            "socks4a://p",
+            "vault.invalid",
+            granted_4,
+            b"\0\0\0\x01\0vault.invalid\0",
+        ),
+        (
+            "socks4://u:p@p",
+            "192.0.2.7",
+            granted_4,
+            b"\x20\x08\xc0\0\x02\x07u\0",
+        ),
+    ] {
+        let asked = led(url, host, granted).unwrap();
+        assert!(asked.ends_with(place), "{url} {host}: {asked:?}");
+    }
 }

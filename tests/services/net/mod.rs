@@ -2,5 +2,7 @@
 
 mod faults;
 mod proxies;
+mod socks;
 mod support;
 mod tls;
+mod tls_proxies;

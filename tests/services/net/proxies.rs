@@ -6,7 +6,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use keyroll::cancel;
-use keyroll::net::{HttpClient, HttpOptions, NetError, NetFailure, PlainHttp, Proxies, TlsOptions, Url};
+use keyroll::net::{
+    HttpClient, HttpOptions, NetError, NetFailure, PlainHttp, Proxies, ProxyRefusal, TlsOptions, Url,
+};
 use keyroll::service::ErrorKind;
 
 use super::support::*;
@@ -14,18 +16,18 @@ use test_support::certificates::{Certificates, IN_FORCE};
 use test_support::forward_proxy::{ForwardProxy, Manner};
 
 /// `user:s3cr3t` in base64.
-const CREDENTIALS: &str = "dXNlcjpzM2NyM3Q=";
+pub(super) const CREDENTIALS: &str = "dXNlcjpzM2NyM3Q=";
 
-fn proxies(variable: &'static str, url: &str) -> Proxies {
+pub(super) fn proxies(variable: &'static str, url: &str) -> Proxies {
     Proxies::from_environment(|name| (name == variable).then_some(url))
 }
 
-fn url(text: &str) -> Url {
+pub(super) fn url(text: &str) -> Url {
     Url::parse(text).unwrap()
 }
 
 /// A client that trusts this authority, by the proxy of this URL.
-fn client(certificates: &Certificates, proxy: &str) -> HttpClient {
+pub(super) fn client(certificates: &Certificates, proxy: &str) -> HttpClient {
     HttpClient::new(HttpOptions {
         tls: TlsOptions {
             ca: Some(certificates.path("ca.pem")),
@@ -38,7 +40,7 @@ fn client(certificates: &Certificates, proxy: &str) -> HttpClient {
 }
 
 /// A client without TLS, by the proxy of this URL.
-fn plain_client(proxy: &str) -> HttpClient {
+pub(super) fn plain_client(proxy: &str) -> HttpClient {
     HttpClient::for_plain_http(HttpOptions {
         plain_http: PlainHttp::Anywhere,
         proxies: proxies("http_proxy", proxy),
@@ -47,7 +49,7 @@ fn plain_client(proxy: &str) -> HttpClient {
 }
 
 /// All that is said of an error, which must not hold a password.
-fn words(error: &NetError) -> String {
+pub(super) fn words(error: &NetError) -> String {
     let all = format!("{error} {} {error:?}", error.hint());
     assert!(!all.contains("s3cr3t") && !all.contains(CREDENTIALS), "{all}");
     format!("{error} {}", error.hint())
@@ -111,7 +113,7 @@ fn a_proxy_that_refuses_is_named_with_its_variable_and_without_its_password() {
             Manner::Wants("bm9ib2R5"),
             407,
             false,
-            "http://USER:PASSWORD@HOST:PORT",
+            "before the proxy's host: USER:PASSWORD@",
         ),
         (Manner::Answers(answer("403 Forbidden")), 403, false, "no_proxy"),
         (Manner::Answers(answer("502 Bad Gateway")), 502, true, "no_proxy"),
@@ -127,7 +129,7 @@ fn a_proxy_that_refuses_is_named_with_its_variable_and_without_its_password() {
         let error = get(&client, url("https://vault.test:8200/"), LONG).unwrap_err();
         assert_eq!(
             error.failure(),
-            Some(&NetFailure::ProxyRefuses(status)),
+            Some(&NetFailure::ProxyRefuses(ProxyRefusal::Status(status))),
             "{error:?}"
         );
         let words = words(&error);
@@ -156,7 +158,8 @@ fn a_proxy_that_refuses_is_named_with_its_variable_and_without_its_password() {
         LONG,
     )
     .unwrap_err();
-    assert_eq!(error.failure(), Some(&NetFailure::ProxyRefuses(407)), "{error:?}");
+    let refused = NetFailure::ProxyRefuses(ProxyRefusal::Status(407));
+    assert_eq!(error.failure(), Some(&refused), "{error:?}");
     words(&error);
 }
 
@@ -172,15 +175,9 @@ fn the_password_that_a_proxy_wants_is_written_as_the_hint_says() {
     )
     .unwrap_err();
     let hint = error.hint();
-    let form = hint
-        .rsplit(' ')
-        .next()
-        .unwrap()
-        .replace("USER", "user")
-        .replace("PASSWORD", "s3cr3t");
-    let form = form
-        .replace("HOST", "127.0.0.1")
-        .replace("PORT", &proxy.port.to_string());
+    let login = hint.rsplit(' ').next().unwrap();
+    let login = login.replace("USER", "user").replace("PASSWORD", "s3cr3t");
+    let form = proxy.url(&login);
     assert_eq!(
         get(&client(&certificates, &form), url("https://vault.test/"), LONG)
             .unwrap()
@@ -231,7 +228,10 @@ fn what_a_proxy_says_that_is_no_http_is_refused_and_not_quoted() {
         )
         .unwrap_err();
         assert!(
-            matches!(error.failure(), Some(NetFailure::NotHttp(_))),
+            matches!(
+                error.failure(),
+                Some(NetFailure::ProxyRefuses(ProxyRefusal::OtherProtocol("HTTP")))
+            ),
             "{error:?}"
         );
         assert!(words(&error).contains("of https_proxy"), "{error}");
@@ -313,11 +313,11 @@ fn a_request_by_a_proxy_ends_when_it_is_interrupted_or_no_longer_wanted() {
 #[test]
 fn a_variable_that_names_no_proxy_fails_the_requests_that_need_it_alone() {
     let certificates = Certificates::new();
-    let client = client(&certificates, "socks5://user:s3cr3t@127.0.0.1:1080");
+    let client = client(&certificates, "socks6://user:s3cr3t@127.0.0.1:1080");
     let error = get(&client, url("https://vault.test/"), LONG).unwrap_err();
     let words = words(&error);
     assert!(
-        words.contains("https_proxy") && words.contains("SOCKS"),
+        words.contains("https_proxy") && words.contains("only http, https, socks4"),
         "{words}"
     );
     let server = tls_server(&certificates.of("127.0.0.1", IN_FORCE), None);

@@ -1,5 +1,7 @@
-//! A forward proxy, as companies have them before the Internet: tunnels by CONNECT, and requests with whole URLs. It alone
-//! knows the hosts that it leads to.
+//! A forward proxy, as companies have them before the Internet: tunnels by CONNECT, requests with whole URLs, and SOCKS. It
+//! alone knows the hosts that it leads to.
+
+mod socks;
 
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -7,6 +9,9 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
+use openssl::ssl::SslAcceptor;
+
+use crate::certificates::Identity;
 use crate::fault_proxy::http;
 
 /// What a proxy does.
@@ -22,6 +27,13 @@ pub enum Manner {
     Hangs,
 }
 
+/// What it speaks.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Face {
+    Http,
+    Socks,
+}
+
 /// A running proxy.
 pub struct ForwardProxy {
     pub port: u16,
@@ -29,8 +41,24 @@ pub struct ForwardProxy {
 }
 
 impl ForwardProxy {
-    /// One that leads to hosts, each with its port, at ports of this machine.
+    /// One of HTTP that leads to hosts, each with its port, at ports of this machine.
     pub fn start(manner: Manner, hosts: &[(&str, u16)]) -> ForwardProxy {
+        ForwardProxy::of(Face::Http, manner, hosts)
+    }
+
+    /// One of SOCKS 4, 4a and 5.
+    pub fn socks(manner: Manner, hosts: &[(&str, u16)]) -> ForwardProxy {
+        ForwardProxy::of(Face::Socks, manner, hosts)
+    }
+
+    /// One of HTTP in TLS, which shows this certificate.
+    pub fn tls(identity: &Identity, manner: Manner, hosts: &[(&str, u16)]) -> ForwardProxy {
+        let mut proxy = ForwardProxy::start(manner, hosts);
+        proxy.port = unwrap_tls(identity.acceptor().build(), proxy.port);
+        proxy
+    }
+
+    fn of(face: Face, manner: Manner, hosts: &[(&str, u16)]) -> ForwardProxy {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let asked = Arc::<Mutex<Vec<String>>>::default();
@@ -43,13 +71,16 @@ impl ForwardProxy {
             for client in listener.incoming().flatten() {
                 let (log, hosts) = (Arc::clone(&log), Arc::clone(&hosts));
                 // It fails when one of the sides goes away.
-                thread::spawn(move || serve(client, manner, &hosts, &log));
+                thread::spawn(move || match face {
+                    Face::Http => serve(client, manner, &hosts, &log),
+                    Face::Socks => serve_socks(client, manner, &hosts, &log),
+                });
             }
         });
         ForwardProxy { port, asked }
     }
 
-    /// What the environment says of it, with these credentials and an @, or nothing.
+    /// What the environment says of one of HTTP, with these credentials and an @, or nothing.
     pub fn url(&self, credentials: &str) -> String {
         format!("http://{credentials}127.0.0.1:{}", self.port)
     }
@@ -102,6 +133,68 @@ fn serve(
         client.write_all(&http::ask(*port, &request)?)?;
     }
     Ok(())
+}
+
+fn serve_socks(
+    mut client: TcpStream,
+    manner: Manner,
+    hosts: &[(String, u16)],
+    log: &Mutex<Vec<String>>,
+) -> io::Result<()> {
+    let wanted = match manner {
+        Manner::Answers(answer) => return client.write_all(answer.as_bytes()),
+        Manner::Hangs => {
+            log.lock().unwrap().push("SOCKS".into());
+            thread::sleep(Duration::from_secs(60));
+            return Ok(());
+        }
+        Manner::Wants(credentials) => Some(credentials),
+        Manner::Leads => None,
+    };
+    let Some(wish) = socks::read_wish(&mut client, wanted)? else {
+        return Ok(());
+    };
+    log.lock().unwrap().push(wish.line());
+    let Some((_, port)) = hosts.iter().find(|(known, _)| *known == wish.target) else {
+        return wish.answer(&mut client, false);
+    };
+    let server = TcpStream::connect(("127.0.0.1", *port))?;
+    wish.answer(&mut client, true)?;
+    splice(client, server)
+}
+
+/// Takes TLS off before a port of this machine; the port that it is taken off at.
+fn unwrap_tls(acceptor: SslAcceptor, plain: u16) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let acceptor = Arc::new(acceptor);
+    thread::spawn(move || {
+        for client in listener.incoming().flatten() {
+            let acceptor = Arc::clone(&acceptor);
+            thread::spawn(move || -> io::Result<()> {
+                let mut client = acceptor.accept(client).map_err(io::Error::other)?;
+                let mut server = TcpStream::connect(("127.0.0.1", plain))?;
+                // What is in TLS cannot be read and written by two threads: one takes turns.
+                let turn = Some(Duration::from_millis(2));
+                client.get_ref().set_read_timeout(turn)?;
+                server.set_read_timeout(turn)?;
+                while pass_on_once(&mut client, &mut server)? && pass_on_once(&mut server, &mut client)? {}
+                client.shutdown().map(drop).map_err(io::Error::other)
+            });
+        }
+    });
+    port
+}
+
+/// Passes on what has come within a turn; whether the side that sends is still there.
+fn pass_on_once(from: &mut impl Read, to: &mut impl Write) -> io::Result<bool> {
+    let mut room = [0; 16384];
+    match from.read(&mut room) {
+        Ok(0) => Ok(false),
+        Ok(count) => to.write_all(&room[..count]).map(|()| true),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(true),
+        Err(error) => Err(error),
+    }
 }
 
 /// Passes on what either side sends.
