@@ -31,9 +31,9 @@ sub start_test {
   $self->SUPER::start_test($tinfo);
 }
 
-# One OpenBao and one proxy for each of mtr's workers, ended with it; mtr asks for the text of one file of a list, and the rest is made on
+# One OpenBao and one proxy for each of mtr's workers, ended with it, and a forward proxy for a test that wants one; mtr asks for the text of one file of a list, and the rest is made on
 # the way.
-my ($openbao, $proxy);
+my ($openbao, $proxy, $forward_proxy);
 
 sub config_files {
   my $dir= "$::opt_vardir/keyroll";
@@ -49,6 +49,8 @@ sub make_secrets {
   my ($port, $proxy_port)= map { $config->value('ENV', "KEYROLL_${_}_PORT") } 'VAULT', 'TROUBLE';
   start_openbao($port) unless $openbao;
   start_proxy($proxy_port, "https://127.0.0.1:$port") unless $proxy;
+  # A test that gives its server a proxy.
+  start_forward_proxy($1) if !$forward_proxy && ($config->group('ENV')->if_exist('https_proxy') // '') =~ /:(\d+)$/;
   bao("operator unseal \$(cat $dir/unseal)");
   bao("secrets disable keys");
   # A mount that a test makes.
@@ -148,6 +150,14 @@ sub start_proxy {
   $proxy= My::SafeProcess->new(name => 'trouble', path => `which python3` =~ s/\n//r, args => \$args,
                                output => "$dir/trouble.log", error => "$dir/trouble.log", append => 1);
   $ENV{KEYROLL_TROUBLE}= join ' ', 'python3', trouble_py(), $dir;
+}
+
+sub start_forward_proxy {
+  my ($port)= @_;
+  my $dir= "$::opt_vardir/keyroll";
+  my $args= ["$ENV{MTR_SUITE_DIR}/std_data/forward_proxy.py", $port, "$dir/forward_proxy.log"];
+  $forward_proxy= My::SafeProcess->new(name => 'forward_proxy', path => `which python3` =~ s/\n//r, args => \$args,
+                                       output => "$dir/forward_proxy.err", error => "$dir/forward_proxy.err", append => 1);
 }
 
 sub write_file {

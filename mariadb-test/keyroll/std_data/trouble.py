@@ -54,7 +54,7 @@ def make_certificates(directory):
                     "-keyout", f"{authority}.key", "-out", f"{authority}.pem")
     for name in CERTIFICATES:
         authority = "nobody" if name == "unknown-ca" else "ca"
-        host = "DNS:elsewhere.example" if name == "other-host" else "IP:127.0.0.1"
+        host = "DNS:elsewhere.example" if name == "other-host" else "IP:127.0.0.1,DNS:vault.test"
         (directory / "ext").write_text(f"subjectAltName={host}\n")
         openssl("req", *new_key, "-subj", "/CN=service", "-keyout", f"{name}.key", "-out", f"{name}.csr")
         # It ends as it begins, so it has expired by the time that anybody sees it.
