@@ -19,12 +19,13 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path += [str(ROOT / "scripts"), str(ROOT / "tests/soak")]
 import encrypt_existing  # noqa: E402, the folders of what it needs are known only now
 import leaving  # noqa: E402
+import restore  # noqa: E402
 from installed_mariadb import SetupFailed, installed_plugins, make_template  # noqa: E402
 from machine import CommandFailed, Machine  # noqa: E402
 from page import Page, PageFailed  # noqa: E402
 from server import parsed  # noqa: E402
 
-PAGES = {"encrypt-existing": encrypt_existing.test, "leaving": leaving.test}
+PAGES = {"encrypt-existing": encrypt_existing.test, "leaving": leaving.test, "restore": restore.test}
 
 
 def passes(name, folder, arguments):
