@@ -1,7 +1,7 @@
 #!/bin/sh
 # A master key for keyroll_master_key = exec:PATH: RSA keys of openssl, one file for each version, in the directory
 # KEYROLL_EXEC_KEYS (N.pem, mode 0600, both halves secret). RSA-OAEP refuses what was changed, and its label binds it to the
-# keystore. Make the first version with: echo '{"version":1,"operation":"rotate"}' | KEYROLL_EXEC_KEYS=/etc/keyroll/rsa ./PATH
+# keystore. Make the first version with: echo '{"version":1,"operation":"rotate"}' | KEYROLL_EXEC_KEYS=/srv/keyroll-master/rsa ./PATH
 set -eu
 umask 077
 keys=${KEYROLL_EXEC_KEYS:?is not set}

@@ -5,7 +5,7 @@
 use std::fs;
 use std::path::Path;
 
-use keyroll::settings::variables;
+use keyroll::settings::{Variable, variables};
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/support-files/keyroll.cnf");
 
@@ -14,25 +14,33 @@ const HEAD: &str = "\
 #
 # 1. Make the keys, as root:
 #
-#      install -d -o mysql -g mysql -m 0700 /var/lib/keyroll /srv/keyroll-master
+#      install -d -o mysql -g mysql -m 0700 /var/lib/keyroll /srv/keyroll-master /var/lib/mysql-files
 #      keyroll init --keystore /var/lib/keyroll/keystore --master-key file:/srv/keyroll-master/key
 #
 #    A master key is better on another disk than the keystore, or at a key service: with both anyone can read the data,
 #    without one of them nobody can. Back both up, apart from each other and apart from the data.
-# 2. Uncomment the next three lines. 3. Restart the server. `keyroll check` tells whether all is well.
+# 2. Uncomment the next three settings. 3. Restart the server. `keyroll check` tells whether all is well.
 
 [mariadbd]
-#keyroll_keystore = /var/lib/keyroll/keystore
-#keyroll_master_key = file:/srv/keyroll-master/key
+";
+
+/// What the first three settings have for values, where the table has defaults.
+const FIRST: [(&str, &str); 2] = [
+    ("keyroll_keystore", "/var/lib/keyroll/keystore"),
+    ("keyroll_master_key", "file:/srv/keyroll-master/key"),
+];
+
+const AFTER_THE_FIRST: &str = "
+# Loads the plugin and makes the server encrypt everything. To choose what is encrypted, write lines of that file here
+# instead of including it.
 #!include /usr/share/keyroll/encrypt_everything.cnf
 
-# The last of them loads the plugin and makes the server encrypt everything. To choose what is encrypted, write lines of
-# that file here instead of it.
-
-# Whoever has the FILE privilege can read the server's files by SQL, keys as well, unless a directory is set for that.
+# Whoever has the FILE privilege can read the server's files by SQL, keys as well, unless a directory is set for that. It
+# must exist, or the server does not start: the first of the commands above makes it.
 #secure_file_priv = /var/lib/mysql-files
 
-# All settings, with their defaults.
+# All other settings, with their defaults. They count where the plugin is loaded; without it the server knows none of
+# them, and does not start.
 
 [mariadbd]
 ";
@@ -55,23 +63,32 @@ fn comment(text: &str) -> String {
     lines.join("\n") + "\n"
 }
 
+/// The variable with what it means, as a line to uncomment.
+fn setting(variable: &Variable, value: &str) -> String {
+    let live = if variable.live {
+        " SET GLOBAL sets it, too."
+    } else {
+        ""
+    };
+    let mut text = comment(&format!("{}.{live}", variable.comment));
+    if !variable.values.starts_with("text") {
+        text.push_str(&comment(&format!("Values: {}", variable.values)));
+    }
+    text.push_str(format!("#{} = {value}", variable.name).trim_end());
+    text + "\n"
+}
+
 fn cnf() -> String {
     let mut text = HEAD.to_string();
-    let (actions, settings): (Vec<_>, Vec<_>) = variables().into_iter().partition(|row| row.is_action);
+    let (actions, mut settings): (Vec<_>, Vec<_>) = variables().into_iter().partition(|row| row.is_action);
+    for (name, value) in FIRST {
+        let row = settings.iter().position(|row| row.name == name).unwrap();
+        text.push_str(&setting(&settings.remove(row), value));
+    }
+    text.push_str(AFTER_THE_FIRST);
     for variable in settings {
-        let live = if variable.live {
-            " SET GLOBAL sets it, too."
-        } else {
-            ""
-        };
         text.push('\n');
-        text.push_str(&comment(&format!("{}.{live}", variable.comment)));
-        if !variable.values.starts_with("text") {
-            text.push_str(&comment(&format!("Values: {}", variable.values)));
-        }
-        text.push_str(&format!("#{} = {}", variable.name, variable.default));
-        text.truncate(text.trim_end().len());
-        text.push('\n');
+        text.push_str(&setting(&variable, &variable.default));
     }
     text.push_str("\n# Not settings, but statements:\n");
     for variable in actions {

@@ -13,7 +13,7 @@ use crate::terminal;
 #[command(after_long_help = "\
 Examples:
   keyroll config --keystore /var/lib/keyroll/keystore \\
-    --master-key file:/etc/keyroll/master
+    --master-key file:/srv/keyroll-master/key
   keyroll config --filename /var/lib/keyroll/keys \\
     >> /etc/mysql/mariadb.conf.d/90-keyroll.cnf")]
 pub(crate) struct Args {

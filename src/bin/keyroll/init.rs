@@ -45,9 +45,9 @@ const AFTER_KEYSTORE: &str =
 #[derive(clap::Args)]
 #[command(after_long_help = "\
 Examples:
-  install -d -o mysql -g mysql -m 0700 /var/lib/keyroll /etc/keyroll
+  install -d -o mysql -g mysql -m 0700 /var/lib/keyroll /srv/keyroll-master
   keyroll init --keystore /var/lib/keyroll/keystore \\
-    --master-key file:/etc/keyroll/master \\
+    --master-key file:/srv/keyroll-master/key \\
     --cnf /etc/mysql/mariadb.conf.d/90-keyroll.cnf
       A master key file that does not exist is made, with a random key. With
       --if-missing this may be run again.

@@ -24,7 +24,7 @@ Examples:
       The key store of the server that is installed here.
   keyroll list --filename /var/lib/keyroll/keys
   keyroll list --keystore /var/lib/keyroll/keystore \\
-    --master-key file:/etc/keyroll/master --json |
+    --master-key file:/srv/keyroll-master/key --json |
     jq '.keys[] | select(.latest)'")]
 pub(crate) struct Args {
     #[command(flatten)]

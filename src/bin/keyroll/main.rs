@@ -51,7 +51,7 @@ use names::named;
     after_long_help = "\
 Examples:
   keyroll init --keystore /var/lib/keyroll/keystore \\
-    --master-key file:/etc/keyroll/master
+    --master-key file:/srv/keyroll-master/key
   keyroll check
       The key store that the server's option files name.
   keyroll rotate --all | mariadb

@@ -38,10 +38,10 @@ Next:
     after_long_help = "\
 Examples:
   keyroll import --keystore /var/lib/keyroll/keystore \\
-    --master-key file:/etc/keyroll/master
+    --master-key file:/srv/keyroll-master/key
       The key file of the server that is installed here.
   keyroll import --keystore /var/lib/keyroll/keystore \\
-    --master-key file:/etc/keyroll/master \\
+    --master-key file:/srv/keyroll-master/key \\
     --from-filename /etc/mysql/keys \\
     --from-filekey FILE:/etc/mysql/password \\
     --from-encryption-algorithm aes_ctr
