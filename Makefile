@@ -12,7 +12,7 @@ CARGO_SHIPPED := CARGO="$(CARGO)" scripts/cargo.sh
 PACKAGE_BUILD := $(TARGET_DIR)/cmake
 CONFIGURE := cmake -S . -B $(PACKAGE_BUILD) -DKEYROLL_TARGET_DIR=$(abspath $(TARGET_DIR))
 
-.PHONY: help demo picture test build packages test-packages test-matrix portable lint deny unit mtr kills moves pages decoder attacks \
+.PHONY: help demo picture test build packages test-packages test-matrix portable lint deny unit mtr kills moves pages examples decoder attacks \
         peer-suites peer-suites-part peer-suites-record soak crowd mutants bench bench-server aarch64 miri asan fuzz deb test-install \
         test-deb test-fresh server-tree sbom reproducible clean
 
@@ -25,7 +25,7 @@ demo: packages build ## start a private encrypted server, rotate its key, kill i
 picture: packages build ## record the demo as docs/demo.svg, the README's picture
 	scripts/record_demo.py
 
-test: test-packages lint deny unit build mtr kills moves pages decoder attacks peer-suites-part ## everything below
+test: test-packages lint deny unit build mtr kills moves pages examples decoder attacks peer-suites-part ## everything below
 
 build: ## target/release/libkeyroll.so and target/release/keyroll
 	$(CARGO_SHIPPED) build --release --locked
@@ -72,6 +72,9 @@ moves: build ## 43 moves of key stores and data, restores, replicas, a cluster: 
 
 pages: build ## every command of the pages for a DBA's first week, as it stands there, on a real server (as root)
 	tests/pages/run.py
+
+examples: build ## every example of the documents, as it stands there, with a real server, OpenBao and moto; a minute (as root)
+	tests/examples/run.py
 
 decoder: build ## a second implementation, from the documents alone, reads what real servers encrypted; half a minute
 	tests/decoder/run.py

@@ -9,7 +9,8 @@ build=(gcc libc6-dev libclang-dev mariadb-server-core mariadb-client-core)
 test=(libmariadbd-dev libssl-dev openssl mariadb-server mariadb-backup mariadb-test mariadb-test-data
       valgrind gdb binutils strace util-linux psmisc acl perl python3-venv
       mariadb-plugin-hashicorp-key-management faketime man-db
-      galera-4 socat rsync iproute2 procps patch)
+      galera-4 socat rsync iproute2 procps patch
+      cmake make jq systemd)
 deb=(cmake make ninja-build lintian mmdebstrap)
 portable=(binutils debian-archive-keyring patchelf)
 tree=("${portable[@]}" cmake make rpm bison g++ dpkg-dev libncurses-dev libssl-dev zlib1g-dev perl mariadb-server mariadb-test mariadb-test-data)

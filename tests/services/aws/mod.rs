@@ -2,7 +2,6 @@
 //! common is in tests/conformance, and what a server does while it is away in tests/outage.
 
 mod credentials;
-mod docs;
 mod import;
 mod kms;
 mod proxies;

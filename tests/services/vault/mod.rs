@@ -1,6 +1,5 @@
-//! Vault as a service: each way to log in and to get there, what is said where that fails, and what docs/vault.md has people do.
+//! Vault as a service: each way to log in and to get there, and what is said where that fails.
 
-mod docs;
 mod logins;
 mod messages;
 mod proxies;

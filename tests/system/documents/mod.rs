@@ -5,6 +5,7 @@
 
 mod claims;
 mod command;
+mod examples;
 mod links;
 mod list;
 mod variables;

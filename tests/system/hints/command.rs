@@ -189,7 +189,7 @@ const NOT_HERE: &[(&str, &str)] = &[
     ("MadeInVault", "tests/command/vault.rs"),
     ("Directory", "as a directory without keys"),
     ("MissingOfAws", "tests/command/snapshots/two_stores.trycmd"),
-    ("AwsSettings", "tests/services/aws/docs.rs"),
+    ("AwsSettings", "tests/examples/aws_stories.py"),
     ("KeyOfAws", "tests/services/aws/import.rs"),
     ("UserLookup", "the system's list of users answers"),
     ("NoWorkingDirectory", "a shell stands in a directory"),
