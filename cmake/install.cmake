@@ -19,10 +19,9 @@ function(keyroll_install)
     DESTINATION ${arg_SHARE}/fish/vendor_completions.d COMPONENT ${arg_COMPONENT})
   install(FILES ${keyroll_source}/support-files/encrypt_everything.cnf
     DESTINATION ${arg_SHARE}/keyroll COMPONENT ${arg_COMPONENT})
-  install(FILES ${keyroll_source}/README.md ${keyroll_source}/SECURITY.md
-    DESTINATION ${arg_DOC} COMPONENT ${arg_COMPONENT})
-  install(DIRECTORY ${keyroll_source}/docs DESTINATION ${arg_DOC} COMPONENT ${arg_COMPONENT}
-    FILES_MATCHING PATTERN "*.md" PATTERN "*.svg")
+  add_custom_command(TARGET keyroll POST_BUILD
+    COMMAND ${CMAKE_COMMAND} -DFROM=${keyroll_source} -DTO=${out}/pages -P ${keyroll_source}/cmake/pages.cmake VERBATIM)
+  install(DIRECTORY ${out}/pages/ DESTINATION ${arg_DOC} COMPONENT ${arg_COMPONENT})
   install(PROGRAMS ${keyroll_source}/examples/exec-provider-openssl.sh
     DESTINATION ${arg_DOC}/examples COMPONENT ${arg_COMPONENT})
 endfunction()

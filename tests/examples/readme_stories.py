@@ -1,5 +1,8 @@
 """The README, and pages that go on where it ends."""
 
+import re
+from pathlib import Path
+
 from machine import require
 from stories import of
 
@@ -7,6 +10,7 @@ from stories import of
 @of("README.md#install", "README.md#rotate", installs=True)
 def the_readme_makes_an_encrypted_server_that_rotates(machine, install, rotate):
     machine.sh(install)
+    _leads_nowhere_else(Path("/usr/share/doc/mariadb-plugin-keyroll"))
     machine.fill()
     require("Keyroll_rotations\t" in machine.sql(rotate), "no status")
     machine.restart()
@@ -29,3 +33,12 @@ def a_running_server_is_looked_into_and_saved(machine, rotate, look, save):
     machine.unharmed()
     machine.sh("keyroll check --keystore /var/lib/keyroll/saved --master-key file:/srv/keyroll-master/saved "
                "--against /var/lib/keyroll/gone --against-master-key file:/srv/keyroll-master/key")
+
+
+def _leads_nowhere_else(folder):
+    """Every link of every installed page leads to a file that is installed."""
+    links = [(page, link) for page in folder.rglob("*.md") for link in
+             re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))]
+    require(len(links) > 100, f"only {len(links)} links were found")
+    wrong = [f"{page}: {link}" for page, link in links if not (page.parent / link).exists()]
+    require(not wrong, "links of installed pages to what is not installed:\n" + "\n".join(wrong))
