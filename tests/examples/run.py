@@ -29,6 +29,7 @@ import store_stories  # noqa: E402
 import vault_stories  # noqa: E402
 from installed_mariadb import SetupFailed, make_template  # noqa: E402
 from machine import Failure, Machine, enter  # noqa: E402
+from names import wrong_names  # noqa: E402
 from not_run import NOT_RUN  # noqa: E402
 from pages import all_examples, anchor  # noqa: E402
 from server import parsed  # noqa: E402
@@ -41,14 +42,16 @@ def all_stories():
     return {name: value for module in MODULES for name, value in vars(module).items() if hasattr(value, "examples")}
 
 
-def check_lists(stories, examples, drawings):
-    """Each example is in one story at least or in the list of those that are not run, and none is there that no page has."""
+def check_lists(stories, examples, drawings, command):
+    """Each example is in one story at least or in the list of those that are not run, none is there that no page has, and all
+    names of settings, subcommands and options are those of something."""
     told = {name for story in stories.values() for name in story.examples}
     wrong = [f"{name}: no story runs it, and not_run.py does not say why" for name in examples if name not in told | set(NOT_RUN)]
     wrong += [f"{name}: no such example, but {where}" for names, where in
               ((told, "a story runs it"), (NOT_RUN, "not_run.py has it")) for name in sorted(names) if name not in examples]
     wrong += [f"{name}: a story runs it, but not_run.py says why not" for name in sorted(told & set(NOT_RUN))]
     wrong += [f"{name}: a block without a language has commands" for name in drawings]
+    wrong += wrong_names(command)
     if wrong:
         raise Failure("\n".join(wrong))
 
@@ -121,7 +124,7 @@ def main():
     others = elsewhere(examples)
     examples = {name: text for name, text in examples.items() if name not in others}
     try:
-        check_lists(stories, examples, drawings)
+        check_lists(stories, examples, drawings, arguments.command)
     except Failure as error:
         sys.exit(f"examples: {error}")
     if arguments.list:
