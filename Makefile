@@ -38,10 +38,11 @@ test-packages: ## install the Debian packages that the tests need
 	scripts/install_aws_servers.sh
 	scripts/install_openbao.sh
 
-lint: ## formatting, clippy and the links of the documentation; warnings are errors
+lint: ## formatting, clippy, the links of the documentation, the programs that scripts call; warnings are errors
 	$(CARGO) fmt --all --check
 	KEYROLL_REQUIRE_ABI_CHECK=1 $(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" KEYROLL_REQUIRE_ABI_CHECK=1 $(CARGO) doc --locked --no-deps --quiet
+	scripts/check_programs.py
 
 deny: ## licences, bans and sources of what is shipped, and advisories where github.com answers
 	scripts/install_cargo_deny.sh

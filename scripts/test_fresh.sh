@@ -14,6 +14,7 @@ step() { printf '\n== %s (%s s)\n' "$*" "$SECONDS"; }
 fail() { echo "test_fresh.sh: $*" >&2; exit 1; }
 [ "$(id -u)" = 0 ] || fail "must run as root"
 "$checkout/scripts/install_packages.sh" deb
+"$checkout/scripts/check_programs.py"
 
 dir=$(mktemp -d "${TMPDIR:-/tmp}/keyroll-fresh.XXXXXX")
 root=$dir/root
