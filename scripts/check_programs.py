@@ -109,10 +109,11 @@ def main():
         for script in scripts:
             for word, path in called[script].items():
                 looked_at += 1
-                if not holders[path] & there:
+                # A program of no package was put here by hand: there is nothing to be said of it.
+                if holders[path] and not holders[path] & there:
                     failed = True
-                    of = f"of {' or '.join(sorted(holders[path]))}" if holders[path] else "of no package"
-                    print(f"{script}: {word} is {of}, which `install_packages.sh {sets[-1]}` does not install", file=sys.stderr)
+                    of = " or ".join(sorted(holders[path]))
+                    print(f"{script}: {word} is of {of}, which `install_packages.sh {sets[-1]}` does not install", file=sys.stderr)
     if looked_at < 20:
         sys.exit(f"check_programs.py: only {looked_at} programs were found in scripts")
     sys.exit(failed)
