@@ -78,7 +78,8 @@ fn end_of(directory: &Path) -> io::Result<bool> {
     if file.metadata()?.len() != u64::from(start) + u64::from(PAGE) {
         return Ok(false);
     }
-    let mut page = [0; PAGE as usize];
+    // It would be much of a stack.
+    let mut page = vec![0; PAGE as usize];
     file.read_exact_at(&mut page, start.into())?;
     Ok(ends_with_empty_checkpoint(&page, last))
 }
@@ -162,7 +163,7 @@ fn last_checkpoint(control: &[u8]) -> Option<Address> {
     (last.file != 0 && is_in_last_file && failed == 0).then_some(last)
 }
 
-fn ends_with_empty_checkpoint(page: &[u8; PAGE as usize], last: Address) -> bool {
+fn ends_with_empty_checkpoint(page: &[u8], last: Address) -> bool {
     let [a, b, c, _] = (last.offset / PAGE).to_le_bytes();
     let [d, e, f, ..] = last.bytes();
     let at = (last.offset % PAGE) as usize;
