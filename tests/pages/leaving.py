@@ -41,9 +41,7 @@ def test(machine, page):
     if told := page.run("Tables of Aria"):
         raise CommandFailed(f"these tables are still encrypted:\n{told}")
     page.run("Binary logs")
-    machine.wait_for(ENCRYPTED, "0")
-    if told := page.run("Wait for InnoDB"):
-        raise CommandFailed(f"something is still encrypted:\n{told}")
+    _wait_for_innodb(machine, page)
     page.run("Take keyroll out")
     # Not even by accident.
     machine.sh("mv /var/lib/keyroll/keystore /srv/keyroll-master/key keyroll-left/; systemctl restart mariadb")
@@ -56,6 +54,10 @@ def test(machine, page):
     machine.sh(README_STEPS.replace("keyroll init", "keyroll init --key-algorithm aes_ctr"))
     machine.sql(ENCRYPT_ACCOUNTS)
     machine.wait_for(BEHIND, "0")
+    # Keys that were never rotated are decrypted, too.
+    page.run("Encrypt nothing new")
+    _wait_for_innodb(machine, page)
+    machine.sh("rm /etc/mysql/mariadb.conf.d/zz-leaving.cnf; systemctl restart mariadb")
     if "warning" in (told := page.run("To file_key_management", only=[0])):
         raise CommandFailed(f"nothing stands in the way:\n{told}")
     page.run("To file_key_management", only=[1, 2])
@@ -63,6 +65,14 @@ def test(machine, page):
     if machine.sql("SELECT plugin_name FROM information_schema.PLUGINS WHERE plugin_type = 'ENCRYPTION'").strip() != "file_key_management":
         raise CommandFailed("file_key_management is not loaded")
     machine.wait_for("SELECT COUNT(*) > 5 FROM information_schema.INNODB_TABLESPACES_ENCRYPTION WHERE min_key_version > 0", "1")
+
+
+def _wait_for_innodb(machine, page):
+    """Until nothing is encrypted, which is when the page's query gives no row."""
+    page.run("Wait for InnoDB")
+    machine.wait_for(ENCRYPTED, "0")
+    if told := page.run("Wait for InnoDB"):
+        raise CommandFailed(f"something is still encrypted:\n{told}")
 
 
 def _all_is_ok(machine, told):
