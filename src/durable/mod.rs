@@ -15,11 +15,13 @@ pub mod replace;
 pub mod secret_source;
 pub(crate) mod step;
 mod target;
+mod user;
 
 pub use error::{FileError, LockHolder};
 pub use odd_text::OddText;
 pub use permissions::LoosePermissions;
 pub use secret_source::SecretSource;
+pub use user::{Right, User};
 
 /// A kind of file: its name, its limit, and the words of messages and hints that differ from one
 /// kind to the next.

@@ -5,9 +5,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use nix::unistd::{Gid, getegid, geteuid, getgroups};
 use thiserror::Error;
 
+use super::User;
 use crate::one_line::one_line;
 
 /// Others may read a secret file, or change it.
@@ -36,23 +36,6 @@ impl LoosePermissions {
     }
 }
 
-/// Who is to be able to read the file.
-struct Reader {
-    user: u32,
-    groups: Vec<u32>,
-}
-
-impl Reader {
-    fn us() -> Reader {
-        let mut groups = getgroups().unwrap_or_default();
-        groups.push(getegid());
-        Reader {
-            user: geteuid().as_raw(),
-            groups: groups.into_iter().map(Gid::as_raw).collect(),
-        }
-    }
-}
-
 /// All bits of a mode that are not its owner's to read and write.
 const BEYOND_OWNER_ONLY: u32 = 0o7777 & !0o600;
 const GROUP_READ: u32 = 0o040;
@@ -66,7 +49,7 @@ const GROUP_WRITE: u32 = 0o020;
 /// `meta` must come from the opened file, not from its path, so that it speaks of the bytes that
 /// are read.
 pub fn check(meta: &Metadata, path: &Path) -> Option<LoosePermissions> {
-    check_for(&Reader::us(), meta, path)
+    check_for(&User::ourselves(), meta, path)
 }
 
 /// Finds fault like [`check`] with a file that someone else reads; none with one that is not there
@@ -75,7 +58,8 @@ pub fn check_path(path: &Path) -> Option<LoosePermissions> {
     check(&fs::metadata(path).ok()?, path)
 }
 
-fn check_for(reader: &Reader, meta: &Metadata, path: &Path) -> Option<LoosePermissions> {
+/// Finds fault like [`check`] with a file that this user is to read.
+pub fn check_for(reader: &User, meta: &Metadata, path: &Path) -> Option<LoosePermissions> {
     // A pipe or a terminal (`FILE:/dev/stdin`) lies nowhere for others to read.
     if !meta.is_file() {
         return None;
@@ -98,7 +82,7 @@ fn check_for(reader: &Reader, meta: &Metadata, path: &Path) -> Option<LoosePermi
 /// What is wrong, and the chmod that mends it. The owner, and `group` where one is named, can read
 /// the file afterwards: where `reader` is not among them, it must be given to him.
 fn mended_by(
-    reader: &Reader,
+    reader: &User,
     meta: &Metadata,
     path: &Path,
     mode: &str,
@@ -106,17 +90,21 @@ fn mended_by(
 ) -> LoosePermissions {
     let file = shell_word(path);
     let chmod = format!("chmod {mode} {file}");
-    let can_read = reader.user == 0
-        || reader.user == meta.uid()
+    let can_read = reader.id == 0
+        || reader.id == meta.uid()
         || group.is_some_and(|group| reader.groups.contains(&group));
     LoosePermissions {
         path: path.to_owned(),
         mode: meta.mode() & 0o7777,
         mend: match can_read {
             true => chmod,
-            false => format!("chown {} {file} && {chmod}", reader.user),
+            false => format!("chown {} {file} && {chmod}", reader.as_owner()),
         },
-        readable_for_root_alone: reader.user == 0 && meta.uid() == 0 && group.is_none_or(|group| group == 0),
+        // One that was looked up by its name is the server's.
+        readable_for_root_alone: reader.id == 0
+            && reader.name.is_none()
+            && meta.uid() == 0
+            && group.is_none_or(|group| group == 0),
     }
 }
 
@@ -129,11 +117,19 @@ fn mended_by(
 /// # Errors
 /// Who may read it, and the command that mends it.
 pub fn owner_only(meta: &Metadata, path: &Path) -> Result<(), LoosePermissions> {
+    owner_only_for(&User::ourselves(), meta, path)
+}
+
+/// Refuses like [`owner_only`] a file that this user is to read.
+///
+/// # Errors
+/// Who may read it, and the command that mends it.
+pub fn owner_only_for(reader: &User, meta: &Metadata, path: &Path) -> Result<(), LoosePermissions> {
     let mode = meta.mode() & 0o7777;
     if mode & BEYOND_OWNER_ONLY == 0 {
         return Ok(());
     }
-    Err(mended_by(&Reader::us(), meta, path, "0600", None))
+    Err(mended_by(reader, meta, path, "0600", None))
 }
 
 /// The path as one word for a shell, in one line.
@@ -217,19 +213,20 @@ mod tests {
     fn who_reads_the_file_now_can_read_it_afterwards() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let (path, name) = (file.path(), file.path().display());
-        let mend = |reader: &Reader, mode| {
+        let mend = |reader: &User, mode| {
             let open = file.as_file();
             open.set_permissions(Permissions::from_mode(mode)).unwrap();
             check_for(reader, &open.metadata().unwrap(), path).unwrap().mend
         };
         let meta = file.as_file().metadata().unwrap();
-        let of = |user, group| Reader {
-            user,
+        let of = |id, group| User {
+            id,
+            name: None,
             groups: vec![group],
         };
         let (stranger, member) = (of(meta.uid() + 1, meta.gid() + 1), of(meta.uid() + 1, meta.gid()));
         let chmod = format!("chmod o-rwx {name}");
-        let chown = format!("chown {} {name} && {chmod}", stranger.user);
+        let chown = format!("chown {} {name} && {chmod}", stranger.id);
         assert_eq!(mend(&of(meta.uid(), meta.gid()), 0o604), chmod);
         assert_eq!(mend(&member, 0o644), chmod);
         assert_eq!(mend(&member, 0o604), chown);
@@ -243,8 +240,9 @@ mod tests {
             .set_permissions(Permissions::from_mode(0o604))
             .unwrap();
         let meta = file.as_file().metadata().unwrap();
-        let root = Reader {
-            user: 0,
+        let root = User {
+            id: 0,
+            name: None,
             groups: vec![0],
         };
         let remedy = check_for(&root, &meta, file.path()).unwrap().remedy();

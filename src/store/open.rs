@@ -59,6 +59,15 @@ impl StoreConfig {
             StoreConfig::VaultKv(config) => config.strict_permissions = true,
         }
     }
+
+    /// Whether files that others can read are refused.
+    pub fn is_strict(&self) -> bool {
+        match self {
+            StoreConfig::KeyFile(config) => config.strict_permissions,
+            StoreConfig::Keystore(keystore) => keystore.strict_permissions,
+            StoreConfig::VaultKv(config) => config.strict_permissions,
+        }
+    }
 }
 
 /// Makes the store ready; reads nothing yet.

@@ -24,7 +24,7 @@ struct Site(TempDir);
 impl Site {
     fn new() -> Site {
         let site = Site(TempDir::new().unwrap());
-        for name in ["store", "apart"] {
+        for name in ["store", "apart", "sql"] {
             fs::create_dir(site.path().join(name)).unwrap();
             fs::set_permissions(site.path().join(name), Permissions::from_mode(0o700)).unwrap();
         }
@@ -50,8 +50,9 @@ impl Site {
     /// What `check` warns of, beside option files with these lines.
     fn warnings(&self, store: &[&str], lines: &[&str]) -> Vec<String> {
         let datadir = format!("datadir={}", self.path().join("data").display());
+        let sql_files = format!("secure_file_priv={}", self.path().join("sql").display());
         let all = [
-            &["[mariadb]", "plugin_load_add=keyroll", &datadir],
+            &["[mariadb]", "plugin_load_add=keyroll", &datadir, &sql_files],
             store,
             lines,
             &[""],
@@ -59,7 +60,7 @@ impl Site {
         .concat();
         fs::write(self.path().join("my.cnf"), all.join("\n")).unwrap();
         let output = Command::new(env!("CARGO_BIN_EXE_keyroll"))
-            .args(["check", "--quiet", "--defaults-file", "my.cnf"])
+            .args(["check", "--user", "root", "--quiet", "--defaults-file", "my.cnf"])
             .current_dir(self.path())
             .output()
             .unwrap();

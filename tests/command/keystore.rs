@@ -45,7 +45,7 @@ fn run_well(folder: &TempDir, args: &[&str]) -> String {
 
 /// What `check` of the keystore says and with which exit code.
 fn check(folder: &TempDir) -> (Option<i32>, String) {
-    let output = run(folder, &[&["check"], &KEYSTORE[..]].concat());
+    let output = run(folder, &[&["check", "--user", "root"], &KEYSTORE[..]].concat());
     (output.status.code(), String::from_utf8(output.stdout).unwrap())
 }
 
@@ -222,8 +222,8 @@ fn no_subcommand_prints_bytes_of_data_keys_or_master_keys() {
         &["import", "--from-filename", "keys"],
         &["list"],
         &["list", "--json"],
-        &["check"],
-        &["check", "--json"],
+        &["check", "--user", "root"],
+        &["check", "--user", "root", "--json"],
         &["rotate", "--all"],
         &["rotate-master-key"],
         &["config"],

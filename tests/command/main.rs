@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod backup;
 mod binary_logs;
 mod help;
 mod init;
@@ -11,6 +12,7 @@ mod one_line;
 mod option_files;
 mod permissions;
 mod scripts;
+mod server_user;
 mod snapshots;
 mod two_stores;
 mod vault;

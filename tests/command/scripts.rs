@@ -95,9 +95,19 @@ fn check_tells_good_files_from_bad_ones_by_its_exit_code() {
     ];
     for &(name, content, mode, expected) in plain_files {
         write(&folder, name, content, mode);
-        let output = run(&folder, &["check", "--filename", name]);
+        let output = run(&folder, &["check", "--user", "root", "--filename", name]);
         assert_eq!(output.status.code(), Some(expected), "{name}: {output:?}");
-        let strict = run(&folder, &["check", "--filename", name, "--strict-permissions"]);
+        let strict = run(
+            &folder,
+            &[
+                "check",
+                "--user",
+                "root",
+                "--filename",
+                name,
+                "--strict-permissions",
+            ],
+        );
         let expected = if expected == 1 { 2 } else { expected };
         assert_eq!(
             strict.status.code(),
@@ -156,6 +166,8 @@ fn check_tells_good_files_from_bad_ones_by_its_exit_code() {
             &[
                 &[
                     "check",
+                    "--user",
+                    "root",
                     "--filename",
                     name,
                     "--filekey",
@@ -183,7 +195,7 @@ fn check_warns_of_what_a_killed_rotation_left_until_the_next_one_removes_it() {
         format!("1;{KEY}\n1;3;{OTHER_KEY}\n"),
         0o600,
     );
-    let output = run(&folder, &["check", "--filename", "keys"]);
+    let output = run(&folder, &["check", "--user", "root", "--filename", "keys"]);
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     assert!(
         String::from_utf8(output.stdout)
@@ -191,7 +203,7 @@ fn check_warns_of_what_a_killed_rotation_left_until_the_next_one_removes_it() {
             .contains(".keys.keyroll-new")
     );
     run_well(&folder, &["rotate", "--filename", "keys", "--all"]);
-    run_well(&folder, &["check", "--filename", "keys"]);
+    run_well(&folder, &["check", "--user", "root", "--filename", "keys"]);
 }
 
 #[test]
@@ -228,7 +240,7 @@ fn no_subcommand_prints_key_bytes_or_passwords() {
         &["list", "--json"],
         &["rotate", "--all"],
         &["rotate", "--key", "1"],
-        &["check"],
+        &["check", "--user", "root"],
         &["init"],
     ];
     for file in [

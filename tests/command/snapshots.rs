@@ -25,7 +25,15 @@ fn every_subcommand_prints_what_its_snapshot_has() {
 
 /// A checkout has the modes that the umask left, but the command warns of files that others can read.
 fn give_fixtures_their_modes() {
-    for case in ["check", "init", "keystore", "list", "rotate", "two_stores"] {
+    for case in [
+        "check",
+        "host",
+        "init",
+        "keystore",
+        "list",
+        "rotate",
+        "two_stores",
+    ] {
         for file in fs::read_dir(format!("tests/command/snapshots/{case}.in")).unwrap() {
             let path = file.unwrap().path();
             if path.is_dir() {

@@ -53,7 +53,13 @@ fn run(folder: &TempDir, args: &[&str]) -> Output {
 fn check(folder: &TempDir, more: &[&str]) -> (Option<i32>, String) {
     let output = run(
         folder,
-        &[&["check", "--quiet"], &FIRST[..], &SECOND[..], more].concat(),
+        &[
+            &["check", "--user", "root", "--quiet"],
+            &FIRST[..],
+            &SECOND[..],
+            more,
+        ]
+        .concat(),
     );
     (output.status.code(), String::from_utf8(output.stdout).unwrap())
 }
@@ -227,8 +233,14 @@ fn no_key_byte_is_printed_where_stores_differ() {
         "file:apart/second",
     ];
     let outputs = [
-        run(&folder, &[&["check"], &FIRST[..], &SECOND[..]].concat()),
-        run(&folder, &[&["check", "--json"], &FIRST[..], &SECOND[..]].concat()),
+        run(
+            &folder,
+            &[&["check", "--user", "root"], &FIRST[..], &SECOND[..]].concat(),
+        ),
+        run(
+            &folder,
+            &[&["check", "--user", "root", "--json"], &FIRST[..], &SECOND[..]].concat(),
+        ),
         run(&folder, &[&add[..], &FIRST[..]].concat()),
     ];
     for output in outputs {

@@ -23,7 +23,7 @@ struct Host {
 impl Host {
     fn new(lines: &[String]) -> Host {
         let folder = TempDir::new().unwrap();
-        for name in ["data", "store", "apart"] {
+        for name in ["data", "store", "apart", "sql"] {
             fs::create_dir(folder.path().join(name)).unwrap();
             fs::set_permissions(folder.path().join(name), Permissions::from_mode(0o700)).unwrap();
         }
@@ -33,6 +33,7 @@ impl Host {
         };
         host.set(&["plugin_load_add=keyroll".into()]);
         host.set(&[format!("datadir={}", host.path("data").display())]);
+        host.set(&[format!("secure_file_priv={}", host.path("sql").display())]);
         host.set(lines);
         host
     }

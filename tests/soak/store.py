@@ -108,7 +108,7 @@ class Store:
         """What a kill has left must be sound and whole."""
         with self.lock:
             promised = set(self.seen)
-        report = json.loads(self.run("check", "--json", codes=(0, 1)))
+        report = json.loads(self.run("check", "--json", "--user", getpass.getuser(), codes=(0, 1)))
         doubtful = [step["what"] for step in report["steps"] if step["result"] != "ok"]
         if other := [what for what in doubtful if INTERRUPTED not in what and NOT_REMOVED not in what]:
             raise Failure("keyroll check is not content: " + "; ".join(other))

@@ -240,7 +240,7 @@ impl Failure {
                     .into()
             }
             Failure::NoSuchUser(_) | Failure::UserLookup { .. } => {
-                "give --owner the name of the user that the server runs as".into()
+                "give the name of the user that the server runs as".into()
             }
             Failure::NoSuchSubcommand(_) => "`keyroll help` lists them".into(),
             Failure::ManPage { .. } => "check that the directory exists and that you may write there".into(),

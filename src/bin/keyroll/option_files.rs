@@ -20,6 +20,7 @@ use std::process::{Child, Command, Stdio};
 
 use keyroll::secret::SecretBytes;
 use keyroll::settings::ServerOption;
+use keyroll::settings::option::TextValue;
 use thiserror::Error;
 
 /// The program, on the `PATH` or where packages have it.
@@ -153,6 +154,12 @@ impl OptionFileArgs {
         }
         Err(failed)
     }
+}
+
+/// The value of the option of this name, in small letters with underscores: the last one wins.
+pub(crate) fn last<'a>(options: &'a [ServerOption], name: &str) -> Option<TextValue<'a>> {
+    let mut meant = options.iter().filter_map(ServerOption::meaning);
+    meant.rfind(|(meant, _)| meant == name).map(|(_, value)| value)
 }
 
 /// What the program prints, what it says beside that, and whether it succeeded.

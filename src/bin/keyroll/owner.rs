@@ -1,11 +1,14 @@
 //! Whom new files belong to.
 
-use nix::unistd::{Uid, User};
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt;
+
+use nix::unistd::{Gid, Group, Uid, User};
 
 use crate::failure::Failure;
 
-/// The user that owns the files which root makes, where there is such a user.
-const SERVER_USER: &str = "mysql";
+/// The user that servers run as, where there is such a user: it owns the files which root makes.
+pub(crate) const SERVER_USER: &str = "mysql";
 
 /// A user id and a group id.
 pub(crate) type Owner = (u32, u32);
@@ -45,4 +48,13 @@ pub(crate) fn name_of(user: u32) -> String {
         Ok(Some(user)) => user.name,
         _ => user.to_string(),
     }
+}
+
+/// The user and the group that a file belongs to, as `chown` takes them.
+pub(crate) fn of_file(meta: &Metadata) -> String {
+    let group = match Group::from_gid(Gid::from_raw(meta.gid())) {
+        Ok(Some(group)) => group.name,
+        _ => meta.gid().to_string(),
+    };
+    format!("{}:{group}", name_of(meta.uid()))
 }

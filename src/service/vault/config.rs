@@ -39,23 +39,50 @@ pub struct VaultAccess {
     pub max_retries: u32,
 }
 
+/// A file that is read to ask Vault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AccessFile<'a> {
+    /// What messages call it.
+    pub kind: &'static str,
+    /// Where it is.
+    pub path: &'a Path,
+    /// Whether others are not to read it.
+    pub is_secret: bool,
+}
+
 impl VaultAccess {
     /// The files with what we log in with that others may read or change. The token that Kubernetes
     /// puts into a pod has the mode that Kubernetes gives it.
     pub fn loose_files(&self) -> Vec<LoosePermissions> {
-        let secret = match &self.login {
-            Some(Login::Token(source))
-            | Some(Login::AppRole {
-                secret_id: source, ..
-            })
-            | Some(Login::Jwt { jwt: source, .. }) => Some(source),
-            Some(Login::Certificate { .. }) | None => None,
+        let secret = self.files().into_iter().filter(|file| file.is_secret);
+        secret
+            .filter_map(|file| permissions::check_path(file.path))
+            .collect()
+    }
+
+    /// The files that are read to ask Vault.
+    pub fn files(&self) -> Vec<AccessFile<'_>> {
+        let (kind, secret) = match &self.login {
+            Some(Login::Token(source)) => ("token file", Some(source)),
+            Some(Login::AppRole { secret_id, .. }) => ("file with the secret_id", Some(secret_id)),
+            Some(Login::Jwt { jwt, .. }) => ("file with the JSON web token", Some(jwt)),
+            Some(Login::Certificate { .. }) | None => ("", None),
+        };
+        let file = |kind, path, is_secret| AccessFile {
+            kind,
+            path,
+            is_secret,
         };
         let secret = secret.and_then(SecretSource::file);
-        let secret = secret.filter(|path| *path != Path::new(KUBERNETES_TOKEN));
-        let key = self.tls.client_certificate.as_ref().map(|files| &*files.key);
-        let files = secret.into_iter().chain(key);
-        files.filter_map(permissions::check_path).collect()
+        let secret = secret.map(|path| file(kind, path, path != Path::new(KUBERNETES_TOKEN)));
+        let ca = self.tls.ca.as_deref();
+        let mut files = Vec::from_iter(secret);
+        files.extend(ca.map(|path| file("file with the certificates of CAs", path, false)));
+        if let Some(client) = &self.tls.client_certificate {
+            files.push(file("client certificate", &client.certificate, false));
+            files.push(file("private key of the client certificate", &client.key, true));
+        }
+        files
     }
 
     /// What the environment says, in the variables of Vault's own command: `VAULT_TOKEN`,

@@ -16,7 +16,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-pub use config::{Login, VaultAccess, VaultConfig};
+pub use config::{AccessFile, Login, VaultAccess, VaultConfig};
 pub use error::{Refusal, VaultError};
 use login::VaultToken;
 pub use redirect::RedirectError;

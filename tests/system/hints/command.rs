@@ -112,7 +112,7 @@ const REFUSALS: &[Refusal] = &[
         "NotInsecure",
         "keyroll export --to NEW",
         "give --insecure-plaintext",
-        "keyroll export --insecure-plaintext --to NEW && keyroll check --quiet --filename NEW; [ $? -lt 2 ]",
+        "keyroll export --insecure-plaintext --to NEW && keyroll check --user root --quiet --filename NEW; [ $? -lt 2 ]",
     ),
     row(
         "NothingToImport",
@@ -129,8 +129,14 @@ const REFUSALS: &[Refusal] = &[
     row(
         "NoSuchUser",
         "keyroll init --filename NEW --owner nobody-of-that-name",
-        "give --owner the name of the user that the server runs as",
+        "give the name of the user that the server runs as",
         "keyroll init --filename NEW --owner $(id -un)",
+    ),
+    row(
+        "NoSuchUser",
+        "keyroll check --filename KEYS --user nobody-of-that-name",
+        "give the name of the user that the server runs as",
+        "keyroll check --filename KEYS --user root; [ $? -lt 2 ]",
     ),
     row(
         "NoSuchSubcommand",

@@ -271,6 +271,12 @@ const NOT_RUN_HERE: &[(&str, &str)] = &[
         "tests/moves/store_moves.py",
     ),
     (
+        "keyroll check --datadir DIR --against BACKUP",
+        "tests/moves/store_moves.py",
+    ),
+    ("keyroll check --against BACKUP", "tests/command/two_stores.rs"),
+    ("chmod a+x {}", "tests/command/server_user.rs"),
+    (
         "keyroll import --add --from-filename PATH",
         "tests/moves/store_moves.py",
     ),

@@ -158,7 +158,7 @@ fn of_root(site: &Site, tried: &mut Tried) {
 fn checked_folder(site: &Site, tried: &mut Tried) {
     site.make_keystore();
     set_mode(&site.path("store"), 0o777);
-    let check = || String::from_utf8(site.shell("keyroll check --quiet").stdout).unwrap();
+    let check = || String::from_utf8(site.shell("keyroll check --user root --quiet").stdout).unwrap();
     let said = check();
     assert!(
         said.contains("others may replace files in the directory "),
@@ -173,6 +173,6 @@ fn checked_folder(site: &Site, tried: &mut Tried) {
         tried.must(site, &said, 0, &[]);
         assert!(!check().contains("who may replace files"), "{}", check());
     } else {
-        tried.commands.insert("chown root FOLDER".into());
+        tried.commands.insert("chown root: FOLDER".into());
     }
 }

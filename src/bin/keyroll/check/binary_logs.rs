@@ -2,11 +2,11 @@
 
 use keyroll::crypto::Algorithm;
 use keyroll::keys::{KeyName, KeySet};
-use keyroll::settings::ServerOption;
 use keyroll::store::StoreConfig;
 
 use super::report::Report;
 use crate::failure::named;
+use crate::option_files::last;
 use crate::store_args::ChosenStore;
 
 /// The key of binary logs and of the redo log.
@@ -24,11 +24,9 @@ pub(super) struct BinaryLogs {
 impl BinaryLogs {
     /// As the server's option files say; where none was read nothing is known.
     pub(super) fn of(chosen: &ChosenStore) -> BinaryLogs {
-        let options = chosen.options.iter().flatten();
-        let mut meant = options.filter_map(ServerOption::meaning);
-        let last = meant.rfind(|(name, _)| name == "encrypt_binlog");
+        let options = chosen.options.as_deref().unwrap_or_default();
         BinaryLogs {
-            are_encrypted: last.is_some_and(|(_, value)| value.flag()),
+            are_encrypted: last(options, "encrypt_binlog").is_some_and(|value| value.flag()),
             default_algorithm: chosen.settings.algorithm(),
             is_keystore: matches!(chosen.store, StoreConfig::Keystore(_)),
             refuses_downgrades: chosen.settings.refuses_downgrades(),

@@ -1,11 +1,17 @@
 //! `keyroll check`: what the plugin would say about a key store, and what a careful look at its
 //! files finds.
 
+mod access;
 mod against;
+mod backup;
 mod binary_logs;
+mod file;
 mod files;
 mod plugins;
 mod report;
+mod server_user;
+mod sql_files;
+mod unencrypted;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -20,9 +26,12 @@ use crate::failure::Failure;
 use crate::store::OpenStore;
 use crate::store_args::{ChosenStore, StoreArgs};
 use against::{AgainstArgs, Second};
+use backup::BackupArg;
 use binary_logs::BinaryLogs;
 use files::Files;
 use report::{Outcome, Report};
+use server_user::UserArg;
+use unencrypted::DefaultKey;
 
 /// The key of temporary files and tables; the server uses key 1 where it is missing.
 const TEMPORARY_DATA: u32 = 2;
@@ -30,17 +39,19 @@ const TEMPORARY_DATA: u32 = 2;
 /// Checks whether the plugin would accept a key store, without changing it
 ///
 /// Opens the store with its master key or password, verifies every key version, and looks at the
-/// modes, owners and places of all files. Run it before a restart of the server and from time to
-/// time. It reads the files as the user who runs it: to find out whether the server may read them,
-/// run it as the server's user.
+/// modes, owners and places of all files, as they are for the user that the server runs as. Where
+/// it reads the server's option files it tells as well what they leave unencrypted. Run it as root,
+/// or as the server's user, before a restart of the server and from time to time.
 #[derive(clap::Args)]
 #[command(after_long_help = "\
 Examples:
-  sudo -u mysql keyroll check
+  sudo keyroll check
       The key store of the server that is installed here.
   keyroll check --filename /var/lib/keyroll/keys --quiet ||
     echo 'look at the keys'
   keyroll check --json | jq -r .verdict
+  keyroll check --backup /backup/keystore
+      Whether the backup is as new as the server's keystore.
   keyroll check --against /backup/keystore \\
     --against-master-key file:/backup/master
       What the server's store and another one do not have in common.
@@ -50,10 +61,11 @@ Exit codes:
    1  the plugin accepts the store, but there are warnings (\"warnings\");
       with --against also if one of the stores lacks a version that the
       other holds
-   2  the plugin would refuse the store (\"refused\"), or no store is named;
+   2  the plugin would refuse the store (\"refused\"), or no store is named,
+      or who runs this may not read its files (\"not judged\");
       with --against also if both hold a version with other bytes or for
       another algorithm (\"differs\"), or the second store does not open
-      (\"not compared\")
+      (\"not compared\"), as with --backup
   64  the arguments make no sense")]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -61,6 +73,12 @@ pub(crate) struct Args {
 
     #[command(flatten)]
     datadir: DatadirArg,
+
+    #[command(flatten)]
+    user: UserArg,
+
+    #[command(flatten)]
+    backup: BackupArg,
 
     /// Refuse files that others can read, as with keyroll_strict_permissions = ON
     #[arg(long)]
@@ -73,8 +91,8 @@ pub(crate) struct Args {
     #[command(flatten)]
     against: AgainstArgs,
 
-    /// Print {store, verdict, steps: [{result, what, hint}]} for scripts; with --against also
-    /// against: {store, same, lacks, lacked, differs}, with fingerprints
+    /// Print {version, store, user, verdict, steps: [{result, what, hint}]} for scripts; with
+    /// --against also against: {store, same, lacks, lacked, differs}, with fingerprints
     #[arg(long, conflicts_with = "quiet")]
     pub(crate) json: bool,
 }
@@ -89,29 +107,47 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     if let Err(failure @ (Failure::NoOtherMasterKey(_) | Failure::LiteralFilekey)) = second {
         return Err(failure);
     }
-    let report = check(chosen, second, directory.as_deref());
+    let report = check(args, chosen, second, directory.as_deref())?;
     report.print(args.quiet, args.json)?;
     Ok(match report.verdict() {
-        Outcome::Ok => ExitCode::SUCCESS,
+        Outcome::Ok | Outcome::Note => ExitCode::SUCCESS,
         Outcome::Warning => ExitCode::from(1),
-        Outcome::NotCompared | Outcome::Differs | Outcome::Failed => ExitCode::from(2),
+        Outcome::NotCompared | Outcome::Differs | Outcome::NotJudged | Outcome::Failed => ExitCode::from(2),
     })
 }
 
-fn check(chosen: ChosenStore, second: Result<Option<Second>, Failure>, directory: Option<&Path>) -> Report {
+fn check(
+    args: &Args,
+    chosen: ChosenStore,
+    second: Result<Option<Second>, Failure>,
+    directory: Option<&Path>,
+) -> Result<Report, Failure> {
     let mut report = Report::new(chosen.store.describe());
     if let Some(options) = &chosen.options {
         plugins::check(options, &mut report);
     }
-    let files = Files::of(&chosen.store);
-    files.check(&mut report);
+    let user = args
+        .user
+        .find(chosen.options.as_deref(), directory, &mut report)?;
+    let files = Files::of(&chosen.store, directory);
+    let can_be_opened = files.check(&user, &mut report);
+    if let Some(options) = &chosen.options {
+        sql_files::check(options, &files, &mut report);
+    }
+    if let (Some(options), Some(_)) = (&chosen.options, directory) {
+        unencrypted::check(options, &mut report);
+    }
+    if !can_be_opened {
+        return Ok(report);
+    }
     if let Some(path) = chosen.store.file() {
         leftovers(path, &mut report);
     }
+    args.backup.check(&chosen.store, &mut report);
     if let Err(failure) = contents(chosen, second, &files, directory, &mut report) {
         report.add(Outcome::Failed, failure.to_string(), failure.hint());
     }
-    report
+    Ok(report)
 }
 
 /// Opens the store and says what is in it.
@@ -123,6 +159,7 @@ fn contents(
     report: &mut Report,
 ) -> Result<(), Failure> {
     let binary_logs = BinaryLogs::of(&chosen);
+    let default_key = DefaultKey::of(&chosen);
     let store = chosen.open()?.beside(directory.map(Path::to_owned));
     let loaded = store.load()?;
     for warning in &loaded.warnings {
@@ -149,6 +186,7 @@ fn contents(
         report.ok("there is no key 2, so temporary files and tables use key 1".into());
     }
     binary_logs.check(keys, report);
+    default_key.check(keys, report);
     match directory {
         Some(directory) => mark(directory, &store, keys, report),
         None => report

@@ -25,7 +25,9 @@ pub(super) fn check(options: &[ServerOption], report: &mut Report) {
     for other in loaded.iter().filter(|name| name.ends_with(OF_OTHERS)) {
         report.warning(
             format!("the option files load another encryption plugin: {other}"),
-            "remove the line: a server uses one of them, and which one depends on their order".into(),
+            "remove its line: a server takes one encryption plugin, and which one changes with the other plugins that are \
+             loaded; the rest fail with \"registration as a ENCRYPTION failed\""
+                .into(),
         );
     }
 }

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use keyroll::crypto::Algorithm;
+use keyroll::durable::User;
 use keyroll::keys::{Comparison, Content, KeyName, KeySet};
 use keyroll::one_line::one_line;
 use serde::Serialize;
@@ -17,12 +18,16 @@ use crate::terminal;
 pub(super) enum Outcome {
     /// As it should be.
     Ok,
+    /// As it may be, and worth to know.
+    Note,
     /// The plugin accepts it, but it should be mended.
     Warning,
     /// The plugin accepts it, but another store could not be compared with it.
     NotCompared,
     /// The plugin accepts it, but another store holds something else under one name.
     Differs,
+    /// Who runs the check may not look at it.
+    NotJudged,
     /// The plugin refuses it.
     Failed,
 }
@@ -31,9 +36,10 @@ impl From<Outcome> for &str {
     fn from(outcome: Outcome) -> &'static str {
         match outcome {
             Outcome::Ok => "ok",
+            Outcome::Note => "note",
             Outcome::Warning => "warning",
             Outcome::Differs => "differs",
-            Outcome::NotCompared | Outcome::Failed => "failed",
+            Outcome::NotCompared | Outcome::NotJudged | Outcome::Failed => "failed",
         }
     }
 }
@@ -41,10 +47,11 @@ impl From<Outcome> for &str {
 impl Outcome {
     fn as_verdict(self) -> &'static str {
         match self {
-            Outcome::Ok => "ok",
+            Outcome::Ok | Outcome::Note => "ok",
             Outcome::Warning => "warnings",
             Outcome::NotCompared => "not compared",
             Outcome::Differs => "differs",
+            Outcome::NotJudged => "not judged",
             Outcome::Failed => "refused",
         }
     }
@@ -112,6 +119,8 @@ struct CheckStep {
 /// All steps of a check.
 pub(super) struct Report {
     store: String,
+    /// Whom it was judged for.
+    user: String,
     steps: Vec<CheckStep>,
     against: Option<JsonAgainst>,
 }
@@ -120,13 +129,23 @@ impl Report {
     pub(super) fn new(store: String) -> Report {
         Report {
             store,
+            user: String::new(),
             steps: Vec::new(),
             against: None,
         }
     }
 
+    /// Keeps for scripts whom it was judged for.
+    pub(super) fn judged_for(&mut self, user: &User) {
+        self.user = user.shown();
+    }
+
     pub(super) fn ok(&mut self, what: String) {
         self.add(Outcome::Ok, what, String::new());
+    }
+
+    pub(super) fn note(&mut self, what: String, hint: String) {
+        self.add(Outcome::Note, what, hint);
     }
 
     pub(super) fn warning(&mut self, what: String, hint: String) {
@@ -173,6 +192,7 @@ impl Report {
         #[derive(Serialize)]
         struct Json<'a> {
             store: &'a str,
+            user: &'a str,
             verdict: &'static str,
             steps: &'a [CheckStep],
             #[serde(skip_serializing_if = "Option::is_none")]
@@ -182,6 +202,7 @@ impl Report {
             false => terminal::print(self.lines(quiet).as_bytes()),
             true => terminal::print_json(&Json {
                 store: &self.store,
+                user: &self.user,
                 verdict: self.verdict().as_verdict(),
                 steps: &self.steps,
                 against: self.against.as_ref(),
@@ -192,7 +213,7 @@ impl Report {
     fn lines(&self, quiet: bool) -> String {
         let mut text = String::new();
         for step in &self.steps {
-            if quiet && step.outcome == Outcome::Ok {
+            if quiet && step.outcome < Outcome::Warning {
                 continue;
             }
             // Writing to a String cannot fail.
@@ -204,13 +225,14 @@ impl Report {
         if !quiet {
             let warnings = self.steps.iter().filter(|step| step.outcome == Outcome::Warning);
             let verdict = match (self.verdict(), warnings.count()) {
-                (Outcome::Ok, _) => "the plugin accepts it".into(),
+                (Outcome::Ok | Outcome::Note, _) => "the plugin accepts it".into(),
                 (Outcome::Warning, 1) => "the plugin accepts it, with 1 warning".into(),
                 (Outcome::Warning, count) => format!("the plugin accepts it, with {count} warnings"),
                 (Outcome::NotCompared, _) => "the plugin accepts it, but it could not be compared".into(),
                 (Outcome::Differs, _) => {
                     "the plugin accepts it, but the other store holds something else".into()
                 }
+                (Outcome::NotJudged, _) => "it could not be judged whether the plugin accepts it".into(),
                 (Outcome::Failed, _) => "the plugin refuses it".to_owned(),
             };
             let _ = writeln!(text, "{}: {verdict}", one_line(&self.store));
