@@ -21,7 +21,7 @@ pub use ureq::http::Method;
 use ureq::http::header::{HeaderName, HeaderValue};
 use ureq::http::{self, HeaderMap};
 
-use self::transport::{Addresses, Connections, ProxyTls, SpeaksTls, proxy_for};
+use self::transport::{Addresses, Connections, proxy_for};
 use super::proxy::{Proxy, ProxyRefusal};
 use super::resolve::Names;
 use super::tls::{self, TlsOptions};
@@ -371,37 +371,12 @@ impl HttpClient {
             ureq::Error::HostNotFound => unreachable("there is no such host"),
             ureq::Error::BodyExceedsLimit(_) => NetFailure::TooLarge(self.options.max_body),
             ureq::Error::LargeResponseHeader(..) => NetFailure::NotHttp("the headers are too long"),
-            ureq::Error::Io(error) => io_failed(&error, deadline),
+            ureq::Error::Io(error) => transport::failure(&error, deadline),
             ureq::Error::BodyStalled => NetFailure::CutOff,
             ureq::Error::Protocol(_) | ureq::Error::Http(_) => {
                 NetFailure::NotHttp("the answer cannot be read")
             }
             _ => unreachable("the connection failed"),
         }
-    }
-}
-
-fn io_failed(error: &io::Error, deadline: Deadline) -> NetFailure {
-    if let Some(inner) = error.get_ref() {
-        if let Some(error) = inner.downcast_ref() {
-            return tls::failure(error);
-        }
-        if let Some(refusal) = inner.downcast_ref::<ProxyRefusal>() {
-            return NetFailure::ProxyRefuses(*refusal);
-        }
-        if let Some(ProxyTls(error)) = inner.downcast_ref() {
-            return NetFailure::ProxyTls(Box::new(tls::failure(error)));
-        }
-        if inner.is::<SpeaksTls>() {
-            return NetFailure::SpeaksTls;
-        }
-    }
-    match error.kind() {
-        io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => NetFailure::TimedOut(deadline.allowed()),
-        io::ErrorKind::UnexpectedEof
-        | io::ErrorKind::ConnectionReset
-        | io::ErrorKind::ConnectionAborted
-        | io::ErrorKind::BrokenPipe => NetFailure::CutOff,
-        _ => NetFailure::Unreachable(error.to_string()),
     }
 }

@@ -19,10 +19,11 @@ use zeroize::Zeroizing;
 
 use super::stream::{Carrier, Stream};
 use crate::net::host::bare;
-use crate::net::proxy::{Proxies, Proxy};
+use crate::net::proxy::{Proxies, Proxy, ProxyRefusal};
 use crate::net::resolve::Names;
 use crate::net::tcp::{Socket, TcpConnection};
 use crate::net::tls;
+use crate::net::{Deadline, NetFailure};
 
 /// As many addresses of a host as are tried.
 const MOST_ADDRESSES: usize = 8;
@@ -109,7 +110,7 @@ impl Connections {
 /// What fails in TLS with a proxy, told from what fails in TLS with the service.
 #[derive(Debug, thiserror::Error)]
 #[error("no TLS with the proxy: {0}")]
-pub(super) struct ProxyTls(pub(super) rustls::Error);
+struct ProxyTls(rustls::Error);
 
 fn of_proxy(error: io::Error) -> io::Error {
     match error
@@ -177,7 +178,7 @@ impl ToProxy {
 /// A server answers in TLS to a request without.
 #[derive(Debug, thiserror::Error)]
 #[error("it speaks TLS")]
-pub(super) struct SpeaksTls;
+struct SpeaksTls;
 
 /// Host and port of a request.
 fn place_of(uri: &Uri) -> (&str, u16) {
@@ -202,6 +203,32 @@ fn failed(error: io::Error, reason: Timeout) -> Error {
     match error.kind() {
         ErrorKind::TimedOut => Error::Timeout(reason),
         _ => Error::from(error),
+    }
+}
+
+/// Our words for what befalls a connection.
+pub(super) fn failure(error: &io::Error, deadline: Deadline) -> NetFailure {
+    if let Some(inner) = error.get_ref() {
+        if let Some(error) = inner.downcast_ref() {
+            return tls::failure(error);
+        }
+        if let Some(refusal) = inner.downcast_ref::<ProxyRefusal>() {
+            return NetFailure::ProxyRefuses(*refusal);
+        }
+        if let Some(ProxyTls(error)) = inner.downcast_ref() {
+            return NetFailure::ProxyTls(Box::new(tls::failure(error)));
+        }
+        if inner.is::<SpeaksTls>() {
+            return NetFailure::SpeaksTls;
+        }
+    }
+    match error.kind() {
+        ErrorKind::TimedOut | ErrorKind::WouldBlock => NetFailure::TimedOut(deadline.allowed()),
+        ErrorKind::UnexpectedEof
+        | ErrorKind::ConnectionReset
+        | ErrorKind::ConnectionAborted
+        | ErrorKind::BrokenPipe => NetFailure::CutOff,
+        _ => NetFailure::Unreachable(error.to_string()),
     }
 }
 
