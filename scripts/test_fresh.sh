@@ -44,10 +44,10 @@ mount -t tmpfs tmpfs "$root/dev/shm"; mounted+=("$root/dev/shm")
 cp -L /etc/resolv.conf /etc/hosts "$root/etc/"
 cp -L /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/"
 
-# Rust, read-only, with a cargo folder of the newcomer's own.
-rust=$(rustc --print sysroot)
+# Rust, read-only, where every user may look (root's home is not such a place), with a cargo folder of the newcomer's own.
+rust=/opt/rust
 mkdir -p "$root$rust"
-mount --bind "$rust" "$root$rust"; mounted+=("$root$rust")
+mount --bind "$(rustc --print sysroot)" "$root$rust"; mounted+=("$root$rust")
 mount -o remount,bind,ro "$root$rust"
 
 mapfile -t network < <(env | grep -E '^(PIP_[A-Z_]+|https?_proxy|no_proxy)=' || true)
