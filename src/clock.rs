@@ -18,6 +18,11 @@ pub fn rfc3339(time: SystemTime) -> String {
     humantime::format_rfc3339_seconds(UNIX_EPOCH + since.min(LAST_SECOND)).to_string()
 }
 
+/// How many whole days have passed since then; 0 where that is a time to come.
+pub fn days_since(time: SystemTime, now: SystemTime) -> u64 {
+    now.duration_since(time).unwrap_or_default().as_secs() / (24 * 60 * 60)
+}
+
 /// Whether the text is a time as [`rfc3339`] writes it.
 pub fn is_rfc3339(text: &str) -> bool {
     text.len() == "2026-01-31T23:59:59Z".len() && text.ends_with('Z') && of_rfc3339(text).is_some()
@@ -89,6 +94,21 @@ mod tests {
             (86_400_001, "86400.1"),
         ] {
             assert_eq!(seconds(Duration::from_millis(millis)).to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn days_are_whole_ones_that_have_passed() {
+        let day = Duration::from_secs(24 * 60 * 60);
+        let now = UNIX_EPOCH + day * 20_000;
+        for (time, days) in [
+            (now, 0),
+            (now - day + Duration::from_secs(1), 0),
+            (now - day, 1),
+            (now - day * 400, 400),
+            (now + day, 0),
+        ] {
+            assert_eq!(days_since(time, now), days);
         }
     }
 

@@ -307,6 +307,7 @@ impl Server for Host {
         let mut store = STATUS.store();
         now.source.clone_into(&mut store.source);
         now.master_key.clone_into(&mut store.master_key);
+        store.wrapped_at = now.wrapped_at;
     }
 
     fn wake_encryption_threads(&self) -> Wake {

@@ -2,19 +2,40 @@
 
 use std::ffi::{c_char, c_int, c_void};
 use std::ptr;
+use std::time::SystemTime;
 
 use super::abi;
 use super::cell::ServerCell;
 use super::guard::guard;
 use super::instance::STATUS;
 use super::published;
+use crate::clock;
 use crate::one_line::one_line;
+use crate::plugin::status::LatestVersions;
 use crate::settings::as_variables;
 
 /// The value of a status variable.
 enum Shown {
     Number(u64),
     Text(String),
+}
+
+impl Shown {
+    /// A number, or an empty text where it is not known.
+    fn if_known(number: Option<u64>) -> Shown {
+        number.map_or_else(|| Shown::Text(String::new()), Shown::Number)
+    }
+}
+
+fn latest_versions() -> LatestVersions {
+    let of = |ring| LatestVersions::of(ring, SystemTime::now());
+    published::current().map(of).unwrap_or_default()
+}
+
+/// Days since the master key last wrapped the keystore.
+fn wrap_age_days() -> Option<u64> {
+    let at = STATUS.store().wrapped_at?;
+    Some(clock::days_since(at, SystemTime::now()))
 }
 
 macro_rules! status_variables {
@@ -48,6 +69,9 @@ status_variables! {
     master_key = Shown::Text(STATUS.store().master_key.clone());
     keys = Shown::Number(published::current().map_or(0, |ring| ring.keys() as u64));
     key_versions = Shown::Number(published::current().map_or(0, |ring| ring.versions() as u64));
+    oldest_latest_version_age_days = Shown::if_known(latest_versions().oldest_days);
+    latest_versions_of_unknown_age = Shown::Number(latest_versions().of_unknown_age);
+    master_key_wrap_age_days = Shown::if_known(wrap_age_days());
     rotations = Shown::Number(STATUS.key_rotations.get());
     master_key_rotations = Shown::Number(STATUS.master_key_rotations.get());
     keys_created = Shown::Number(STATUS.created.get());

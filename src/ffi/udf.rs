@@ -5,6 +5,7 @@ use std::ffi::{c_char, c_ulong};
 use std::ptr;
 
 use super::guard::guard;
+use super::instance::STATUS;
 use super::{abi, published};
 use crate::plugin::status;
 
@@ -68,7 +69,8 @@ pub(super) unsafe extern "C" fn keyroll_keys(
         let (length, is_null) = unsafe { (length.as_mut(), is_null.as_mut()) };
         match (list, length, published::current()) {
             (Some(list), Some(length), Some(ring)) => {
-                *list = status::keys_as_json(ring);
+                let wrapped_at = STATUS.store().wrapped_at;
+                *list = status::keys_as_json(ring, wrapped_at);
                 *length = list.len() as c_ulong;
                 list.as_ptr().cast()
             }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::fmt;
+use std::time::SystemTime;
 
 use crate::crypto::Algorithm;
 use crate::secret::DataKey;
@@ -48,18 +49,28 @@ pub struct KeySet {
 struct Version {
     key: DataKey,
     algorithm: Option<Algorithm>,
+    created: Option<SystemTime>,
+}
+
+impl Version {
+    fn new(key: DataKey, algorithm: Option<Algorithm>) -> Version {
+        Version {
+            key,
+            algorithm,
+            created: None,
+        }
+    }
 }
 
 impl KeySet {
     /// Adds a version of a store that records no algorithms; never replaces one.
     pub fn insert(&mut self, name: KeyName, key: DataKey) -> Inserted {
-        self.add(name, Version { key, algorithm: None })
+        self.add(name, Version::new(key, None))
     }
 
     /// Adds a version that was made for this algorithm; never replaces one.
     pub fn insert_for(&mut self, name: KeyName, key: DataKey, algorithm: Algorithm) -> Inserted {
-        let algorithm = Some(algorithm);
-        self.add(name, Version { key, algorithm })
+        self.add(name, Version::new(key, Some(algorithm)))
     }
 
     fn add(&mut self, name: KeyName, version: Version) -> Inserted {
@@ -84,6 +95,19 @@ impl KeySet {
     /// The algorithm that the version was made for; `None` where the store records none.
     pub fn algorithm(&self, name: KeyName) -> Option<Algorithm> {
         self.keys.get(&name).and_then(|version| version.algorithm)
+    }
+
+    /// When the version was made; `None` where that is not known.
+    pub fn created(&self, name: KeyName) -> Option<SystemTime> {
+        self.keys.get(&name).and_then(|version| version.created)
+    }
+
+    /// Says when a version of the set was made, where that is known. It is no part of what tells
+    /// two versions apart.
+    pub fn set_created(&mut self, name: KeyName, created: Option<SystemTime>) {
+        if let Some(version) = self.keys.get_mut(&name) {
+            version.created = created;
+        }
     }
 
     /// The highest version of the key, or `None` if there is no such key.
@@ -120,6 +144,11 @@ impl KeySet {
         }
     }
 
+    /// Leaves nothing in the set but these versions, which are in ascending order.
+    pub fn retain_versions(&mut self, names: &[KeyName]) {
+        self.keys.retain(|name, _| names.binary_search(name).is_ok());
+    }
+
     /// Leaves nothing in the set but the versions of these keys.
     pub fn retain_ids(&mut self, ids: &[u32]) {
         self.keys.retain(|name, _| ids.contains(&name.id));
@@ -152,6 +181,27 @@ mod tests {
         assert_eq!(set.insert(name, key(1)), Inserted::Same);
         assert_eq!(set.insert(name, key(2)), Inserted::Conflict);
         assert!(set.get(name).unwrap().same_bytes(&[1; 16]));
+    }
+
+    #[test]
+    fn a_time_is_that_of_one_version_and_stays_with_it() {
+        let (old, new) = (KeyName { id: 1, version: 1 }, KeyName { id: 1, version: 3 });
+        let mut set = KeySet::default();
+        set.insert(old, key(1));
+        set.insert_for(new, key(3), Algorithm::AesCtr);
+        assert_eq!(set.created(new), None);
+        set.set_created(new, Some(SystemTime::UNIX_EPOCH));
+        set.set_created(KeyName { id: 2, version: 1 }, Some(SystemTime::UNIX_EPOCH));
+        assert_eq!(set.insert_for(new, key(3), Algorithm::AesCtr), Inserted::Same);
+        let mut all = KeySet::default();
+        all.append(set);
+        assert_eq!(
+            (all.created(old), all.created(new)),
+            (None, Some(SystemTime::UNIX_EPOCH))
+        );
+        assert_eq!(all.len(), 2);
+        all.retain_versions(&[new]);
+        assert_eq!((all.get(old).is_none(), all.len()), (true, 1));
     }
 
     #[test]

@@ -119,6 +119,7 @@ impl Site {
             ring: Arc::new(Ring::new(&keys, Algorithm::AesCbc).unwrap()),
             source: store.describe(),
             master_key: String::new(),
+            wrapped_at: None,
         };
         server.publish(&published);
         let missing = Arc::new(MissingKeys::default());

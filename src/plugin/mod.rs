@@ -30,7 +30,7 @@ mod tests;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use downgrades::Downgrades;
 pub use error::PluginError;
@@ -61,6 +61,8 @@ pub struct Published {
     pub source: String,
     /// What wraps them there, or nothing.
     pub master_key: String,
+    /// When that was, where it is known.
+    pub wrapped_at: Option<SystemTime>,
 }
 
 /// The plugin between a successful start and the shutdown of the server. Its methods can be called
@@ -124,6 +126,7 @@ impl Plugin {
             ring: Arc::new(ring),
             source: source.clone(),
             master_key: store.master_key().unwrap_or_default(),
+            wrapped_at: store.wrapped_at(),
         };
         match is_without {
             None => log::loaded(server, &published),
@@ -337,6 +340,7 @@ impl State {
             self.published.ring = Arc::new(larger);
         }
         self.published.master_key = self.store.master_key().unwrap_or_default();
+        self.published.wrapped_at = self.store.wrapped_at();
         server.publish(&self.published);
         Ok(additions.list.iter().map(|addition| addition.added).collect())
     }

@@ -326,6 +326,7 @@ mod tests {
                 ring: Arc::new(Ring::new(&keys, Algorithm::AesCbc).unwrap()),
                 source: String::new(),
                 master_key: String::new(),
+                wrapped_at: None,
             })
         }
 

@@ -24,7 +24,7 @@ pub use open::{StoreConfig, open};
 pub use refresh::{ChangeSource, Changes, RefreshPolicy};
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use crate::keys::{KeyName, KeySet, KeySpec, NewVersions, Ring};
 
@@ -66,6 +66,12 @@ pub trait KeyStore: Send + Sync {
     /// The master key that wraps the store's data keys, for people: `version 3 of master key file
     /// /etc/master`. `None` where there is none, or before the first [`load`](Self::load).
     fn master_key(&self) -> Option<String> {
+        None
+    }
+
+    /// When that master key last wrapped the store. `None` where there is none, where that is not
+    /// known, or before the first [`load`](Self::load).
+    fn wrapped_at(&self) -> Option<SystemTime> {
         None
     }
 

@@ -1,9 +1,7 @@
 //! `keyroll list`: which keys and versions a key store holds.
 
-use std::collections::BTreeMap;
-
-use keyroll::keys::{Fingerprint, KeyName, KeySet};
-use keyroll::one_line::one_line;
+use keyroll::clock;
+use keyroll::keys::{Fingerprint, KeySet};
 use serde::Serialize;
 
 use crate::failure::Failure;
@@ -16,7 +14,8 @@ use crate::terminal;
 ///
 /// The latest version of a key encrypts; the older ones only decrypt. The fingerprint tells the
 /// bytes of two keys apart and is no secret. A keystore also records what each version encrypts
-/// with and when it was made (UTC).
+/// with. It and Vault tell when a version was made (UTC), unless it was imported from a store that
+/// tells no time.
 #[derive(clap::Args)]
 #[command(after_long_help = "\
 Examples:
@@ -33,7 +32,7 @@ pub(crate) struct Args {
     /// Print a JSON object, for scripts
     ///
     /// It is {version, code: "listed", store, keys: [{id, version, latest, bits,
-    /// fingerprint}]}, and {algorithm, created} of a keystore.
+    /// fingerprint}]}, with {algorithm} and {created} where the store tells them.
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -64,7 +63,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let store = args.store.choose()?.open()?;
     let loaded = store.load()?;
     say_warnings(&loaded);
-    let rows = rows(&loaded.keys, &store.created()?);
+    let rows = rows(&loaded.keys);
     if args.json {
         return terminal::print_json(&Listed {
             code: "listed",
@@ -80,7 +79,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     Ok(())
 }
 
-fn rows(keys: &KeySet, created: &BTreeMap<KeyName, String>) -> Vec<Row> {
+fn rows(keys: &KeySet) -> Vec<Row> {
     keys.iter()
         .map(|(name, key)| Row {
             id: name.id,
@@ -89,7 +88,7 @@ fn rows(keys: &KeySet, created: &BTreeMap<KeyName, String>) -> Vec<Row> {
             bits: key.len() * 8,
             fingerprint: Fingerprint::of(key.expose()).to_string(),
             algorithm: keys.algorithm(name).map(|algorithm| algorithm.name()),
-            created: created.get(&name).cloned(),
+            created: keys.created(name).map(clock::rfc3339),
         })
         .collect()
 }
@@ -112,8 +111,14 @@ fn table(rows: &[Row], width: Option<usize>) -> (String, bool) {
         columns.push(column("algorithm", false, &|row| {
             row.algorithm.unwrap_or_default().into()
         }));
+    }
+    // A keystore has times, but not of versions that came from a store without.
+    if rows
+        .iter()
+        .any(|row| row.created.is_some() || row.algorithm.is_some())
+    {
         columns.push(column("created", false, &|row| {
-            row.created.as_deref().map(one_line).unwrap_or_default().into()
+            row.created.clone().unwrap_or_else(|| "not known".into())
         }));
     }
     table::render(columns, width)

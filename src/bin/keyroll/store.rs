@@ -1,10 +1,9 @@
 //! The key store that a subcommand works on, opened.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::{PathBuf, absolute};
 
 use keyroll::datadir::key_ids_in_use;
-use keyroll::keys::KeyName;
 use keyroll::master_key::Provider;
 use keyroll::store::StoreConfig;
 use keyroll::store::keystore::KeystoreConfig;
@@ -143,17 +142,6 @@ impl OpenStore {
     /// The master key that opened the store, and which version of it; `None` where there is none.
     pub(crate) fn master_key(&self) -> Option<String> {
         self.store().master_key()
-    }
-
-    /// When each version was made, where the store records it.
-    pub(crate) fn created(&self) -> Result<BTreeMap<KeyName, String>, Failure> {
-        match &self.kind {
-            Kind::Other(_) => Ok(BTreeMap::new()),
-            Kind::Keystore(keystore) => {
-                let keys = keystore.document()?.keys.into_iter();
-                Ok(keys.map(|key| (key.name, key.created)).collect())
-            }
-        }
     }
 }
 

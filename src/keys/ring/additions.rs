@@ -1,5 +1,7 @@
 //! What a store has and the ring lacks.
 
+use std::time::SystemTime;
+
 use super::Ring;
 use crate::crypto::Algorithm;
 use crate::keys::set::{KeyName, KeySet};
@@ -18,6 +20,8 @@ pub struct Addition<'k> {
     pub added: Added,
     /// Its bytes.
     pub key: &'k DataKey,
+    /// When it was made, where that is known.
+    pub created: Option<SystemTime>,
 }
 
 /// A version that came to a ring.
@@ -46,7 +50,11 @@ impl<'k> Additions<'k> {
                     before: before.and_then(|version| Some((version, ring.algorithm(name.id, version)?))),
                     latest: keys.latest(name.id) == Some(name),
                 };
-                Addition { added, key }
+                Addition {
+                    added,
+                    key,
+                    created: keys.created(name),
+                }
             })
             .collect();
         Additions { list }

@@ -20,6 +20,7 @@ mod version_word;
 use std::fmt;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
 
 pub(crate) use additions::Addition;
 pub use additions::{Added, Additions};
@@ -40,6 +41,8 @@ pub struct Ring {
     /// The [`VersionWord`] of each version.
     versions: Table,
     memory: Arc<KeyMemory>,
+    /// When each version was made, by its room. For people: no lookup reads it.
+    created: Arc<Mutex<Vec<Option<SystemTime>>>>,
     /// Held by whoever adds.
     adding: Mutex<()>,
     /// The cipher of versions of a store that records none.
@@ -63,6 +66,8 @@ pub struct VersionInfo {
     pub len: usize,
     pub algorithm: Algorithm,
     pub latest: bool,
+    /// When it was made; `None` where the store does not tell.
+    pub created: Option<SystemTime>,
 }
 
 impl Ring {
@@ -72,6 +77,7 @@ impl Ring {
             latest: Table::with_room_for(0),
             versions: Table::with_room_for(0),
             memory: Arc::default(),
+            created: Arc::default(),
             adding: Mutex::new(()),
             default_algorithm,
             only_algorithm: AtomicU8::new(default_algorithm.number()),
@@ -102,6 +108,7 @@ impl Ring {
             latest: self.latest.copy_with_room_for(keys),
             versions: self.versions.copy_with_room_for(versions),
             memory: Arc::clone(&self.memory),
+            created: Arc::clone(&self.created),
             adding: Mutex::new(()),
             default_algorithm: self.default_algorithm,
             only_algorithm: AtomicU8::new(self.only_algorithm.load(Ordering::Acquire)),
@@ -114,10 +121,11 @@ impl Ring {
     /// In this order: what is found is whole, and no version is told to be the latest before it is
     /// found.
     fn put(&self, additions: &Additions<'_>) {
-        for Addition { added, key } in &additions.list {
+        for Addition { added, key, created } in &additions.list {
             let Added { name, algorithm, .. } = *added;
             self.mix(algorithm);
             let place = VersionWord::new(self.next_room(), key.len() as u8, algorithm);
+            self.note_created(place.room, *created);
             self.memory.put(place.room, key);
             self.versions.insert(of_version(name), place.to_word());
             if self.latest(name.id) < Some(name.version) {
@@ -125,6 +133,15 @@ impl Ring {
             }
         }
         self.flag_downgrades(additions);
+    }
+
+    fn note_created(&self, room: u32, at: Option<SystemTime>) {
+        let mut created = self.created.lock().unwrap_or_else(PoisonError::into_inner);
+        let room = room as usize;
+        if created.len() <= room {
+            created.resize(room + 1, None);
+        }
+        created[room] = at;
     }
 
     /// The first room that is free: each version has one, in the order in which they came.
@@ -193,15 +210,17 @@ impl Ring {
         let mut all = KeySet::default();
         let own = self.held().into_iter().filter_map(|held| {
             let key = self.key(held.name.id, held.name.version)?.to_data_key()?;
-            Some((held.name, key, held.algorithm))
+            Some((held.name, key, held.algorithm, held.created))
         });
         let others = more.iter().filter_map(|(name, key)| {
             let algorithm = more.algorithm(name).unwrap_or(self.default_algorithm);
-            Some((name, key.bytes().to_data_key()?, algorithm))
+            Some((name, key.bytes().to_data_key()?, algorithm, more.created(name)))
         });
-        for (name, key, algorithm) in own.chain(others) {
-            if all.insert_for(name, key, algorithm) == Inserted::Conflict {
-                return Err(KeysError::KnownVersionDiffers { name });
+        for (name, key, algorithm, created) in own.chain(others) {
+            match all.insert_for(name, key, algorithm) {
+                Inserted::New => all.set_created(name, created),
+                Inserted::Same => {}
+                Inserted::Conflict => return Err(KeysError::KnownVersionDiffers { name }),
             }
         }
         Ok(all)
@@ -219,6 +238,7 @@ impl Ring {
 
     /// Every version, in ascending order of id, then version.
     pub fn held(&self) -> Vec<VersionInfo> {
+        let created = self.created.lock().unwrap_or_else(PoisonError::into_inner);
         let mut held: Vec<VersionInfo> = self
             .versions
             .entries()
@@ -229,9 +249,11 @@ impl Ring {
                     len: place.length.into(),
                     algorithm: place.algorithm,
                     latest: self.latest(name.id) == Some(name.version),
+                    created: created.get(place.room as usize).copied().flatten(),
                 })
             })
             .collect();
+        drop(created);
         held.sort_unstable_by_key(|held| held.name);
         held
     }
@@ -338,6 +360,34 @@ mod tests {
         assert_eq!(ring.algorithm(2, 2), None);
         let latest: Vec<KeyName> = ring.held().iter().filter(|v| v.latest).map(|v| v.name).collect();
         assert_eq!(latest, [name(1, 3), name(2, 1)]);
+    }
+
+    #[test]
+    fn each_version_keeps_its_time_in_larger_rings_too() {
+        let at = |version: u32| SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(version.into());
+        let known = |version: u32| version.is_multiple_of(2).then(|| at(version));
+        let mut keys = KeySet::default();
+        keys.insert(name(1, 100), key(1, 16));
+        keys.set_created(name(1, 100), known(100));
+        let mut ring = Ring::new(&keys, Algorithm::AesCbc).unwrap();
+        for version in 1..100 {
+            let mut more = KeySet::default();
+            more.insert(name(1, version), key(version as u8, 16));
+            more.set_created(name(1, version), known(version));
+            let all = ring.keys_with(&more).unwrap();
+            if let Some(larger) = ring.add(&ring.additions(&all).unwrap()) {
+                ring = larger;
+            }
+        }
+        assert_eq!(ring.held().len(), 100);
+        for held in ring.held() {
+            assert_eq!(held.created, known(held.name.version), "{}", held.name);
+        }
+        let mut other_time = KeySet::default();
+        other_time.insert(name(1, 2), key(2, 16));
+        other_time.set_created(name(1, 2), Some(at(7)));
+        let all = ring.keys_with(&other_time).unwrap();
+        assert_eq!(all.created(name(1, 2)), Some(at(2)));
     }
 
     #[test]

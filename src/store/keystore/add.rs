@@ -7,11 +7,9 @@ use super::create::for_keystore;
 use super::error::KeystoreError;
 use super::file::KeystoreFile;
 use super::write::{add_wrapped, random_key};
-use crate::clock;
 use crate::crypto::Algorithm;
 use crate::durable::replace::{Previous, settle};
 use crate::keys::{Comparison, KeyName, KeySet, KeySpec, Ring};
-use crate::secret::DataKey;
 use crate::store::{KeysAdded, StoreError};
 
 impl KeystoreFile {
@@ -27,20 +25,25 @@ impl KeystoreFile {
             return Err(StoreError::ImpossibleSpec { bits, algorithm });
         }
         self.append(known, |locked| {
-            let random = |name| Ok((name, random_key(spec)?, spec.algorithm));
-            names(&locked.data_keys)?.into_iter().map(random).collect()
+            let (mut new, now) = (KeySet::default(), SystemTime::now());
+            for name in names(&locked.data_keys)? {
+                new.insert_for(name, random_key(spec)?, spec.algorithm);
+                new.set_created(name, Some(now));
+            }
+            Ok(new)
         })
     }
 
     /// Adds all versions of another store, called `other`, that this one lacks: with their numbers,
-    /// bytes and algorithms, or this algorithm where that store records none. Nothing else changes.
+    /// bytes, algorithms and times, or this algorithm where that store records none. Nothing else
+    /// changes.
     /// `new` is empty if there was nothing to add.
     ///
     /// # Errors
     /// [`KeystoreError::OthersUnderOneName`] if a version that both hold is not the same in both.
     /// Nothing is added then.
     pub fn add_all(&self, other: &str, keys: &KeySet, algorithm: Algorithm) -> Result<KeysAdded, StoreError> {
-        let meant = for_keystore(keys, algorithm)?;
+        let mut meant = for_keystore(keys, algorithm)?;
         self.append(None, |locked| {
             let compared = Comparison::of(&locked.data_keys, &meant);
             if !compared.differing.is_empty() {
@@ -51,11 +54,8 @@ impl KeystoreFile {
                 }
                 .into());
             }
-            let copy = |name| {
-                let key = DataKey::new(meant.get(name)?.expose())?;
-                Some((name, key, meant.algorithm(name)?))
-            };
-            Ok(compared.first_lacks.into_iter().filter_map(copy).collect())
+            meant.retain_versions(&compared.first_lacks);
+            Ok(meant)
         })
     }
 
@@ -64,7 +64,7 @@ impl KeystoreFile {
     fn append(
         &self,
         known: Option<&Ring>,
-        new: impl FnOnce(&Locked) -> Result<Vec<(KeyName, DataKey, Algorithm)>, StoreError>,
+        new: impl FnOnce(&Locked) -> Result<KeySet, StoreError>,
     ) -> Result<KeysAdded, StoreError> {
         let mut locked = self.lock(known)?;
         let new = new(&locked)?;
@@ -76,13 +76,9 @@ impl KeystoreFile {
                 new: Vec::new(),
             });
         }
-        let created = clock::rfc3339(SystemTime::now());
-        let keys = new.iter().map(|(name, key, algorithm)| (*name, key, *algorithm));
-        add_wrapped(&mut locked.document, &locked.derived, &created, keys)?;
-        let names = new.iter().map(|(name, ..)| *name).collect();
-        for (name, key, algorithm) in new {
-            locked.data_keys.insert_for(name, key, algorithm);
-        }
+        add_wrapped(&mut locked.document, &locked.derived, &new)?;
+        let names = new.iter().map(|(name, _)| name).collect();
+        locked.data_keys.append(new);
         let keys = self.write(&mut locked, Previous::Keep)?;
         self.remembered().remember(&locked.document);
         Ok(KeysAdded { keys, new: names })

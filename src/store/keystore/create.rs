@@ -7,7 +7,7 @@ use uuid::Builder;
 use super::error::KeystoreError;
 use super::file::{KIND, KeystoreFile};
 use super::format::Document;
-use super::write::{NewKeystoreKey, add_wrapped, random_key, read_back, spec_of, with_algorithms};
+use super::write::{NewKeystoreKey, add_wrapped, random_key, read_back, spec_of};
 use crate::clock;
 use crate::crypto::Algorithm;
 use crate::durable::{FileError, replace};
@@ -35,7 +35,7 @@ impl KeystoreFile {
     /// A file of this name, keys that cannot be (two of one id, an impossible length), a master key
     /// that is not to be had, a failing disk. There is no new file then.
     pub fn create(&self, keys: &[NewKey], owner: Option<(u32, u32)>) -> Result<KeySet, StoreError> {
-        let mut meant = KeySet::default();
+        let (mut meant, now) = (KeySet::default(), SystemTime::now());
         for &NewKey { id, spec } in keys {
             if id == 0 {
                 return Err(not_an_id(id));
@@ -44,13 +44,14 @@ impl KeystoreFile {
             if meant.insert_for(name, random_key(spec)?, spec.algorithm) != Inserted::New {
                 return Err(named_twice(id));
             }
+            meant.set_created(name, Some(now));
         }
         self.make(&meant, owner)
     }
 
     /// Makes the keystore's file, as [`create`](Self::create) does, of keys that there are: ids,
     /// versions and bytes stay as they are. Versions whose store records no algorithm get this one;
-    /// each is recorded as made now.
+    /// those of which no time is known have none here either.
     pub fn import(
         &self,
         keys: &KeySet,
@@ -72,8 +73,8 @@ impl KeystoreFile {
         let uuid = Builder::from_random_bytes(bytes).into_uuid();
         let new = NewKeystoreKey::wrapped_by(self.provider.as_ref(), path, &uuid).map_err(not_made)?;
         let now = clock::rfc3339(SystemTime::now());
-        let mut document = Document::new(uuid, now.clone(), new.record);
-        add_wrapped(&mut document, &new.derived, &now, with_algorithms(meant))?;
+        let mut document = Document::new(uuid, now, new.record);
+        add_wrapped(&mut document, &new.derived, meant)?;
         let text = document.sign(&new.derived);
         let keys = replace::create(path, &KIND, &text, owner, self.lock_timeout, || {
             read_back(path, &text, &new.derived, meant)
@@ -112,6 +113,7 @@ pub(super) fn for_keystore(keys: &KeySet, algorithm: Algorithm) -> Result<KeySet
         // The bytes of a data key are those of a data key.
         if let Some(copy) = DataKey::new(key.expose()) {
             meant.insert_for(name, copy, algorithm);
+            meant.set_created(name, keys.created(name));
         }
     }
     Ok(meant)

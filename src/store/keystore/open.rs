@@ -138,6 +138,7 @@ pub(super) fn open_all(path: &Path, document: &Document, keys: &DerivedKeys) -> 
         })?;
         // The format refuses a version that stands twice.
         data_keys.insert_for(record.name, key, record.spec.algorithm);
+        data_keys.set_created(record.name, record.created());
     }
     Ok(data_keys)
 }

@@ -2,6 +2,7 @@
 //! here and no others.
 
 use std::borrow::Cow;
+use std::time::SystemTime;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -24,6 +25,10 @@ pub const KEY_CHECK_LENGTH: usize = 8;
 /// The most bytes in a provider's description.
 const MAX_PROVIDER: usize = 4096;
 
+/// What stands for the time of a version of which none is known: it came from a store that tells
+/// none.
+pub const UNKNOWN_TIME: &str = "1970-01-01T00:00:00Z";
+
 /// Who wrapped the keystore key, and the result.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MasterKeyRecord {
@@ -38,6 +43,13 @@ pub struct MasterKeyRecord {
     pub key_check: [u8; KEY_CHECK_LENGTH],
 }
 
+impl MasterKeyRecord {
+    /// When it was wrapped; `None` where that is not known.
+    pub fn wrapped_at(&self) -> Option<SystemTime> {
+        known(&self.wrapped_at)
+    }
+}
+
 /// One version of a data key, wrapped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyRecord {
@@ -45,10 +57,21 @@ pub struct KeyRecord {
     pub name: KeyName,
     /// Its algorithm and length, as they were when it was made.
     pub spec: KeySpec,
-    /// When it was made, as RFC 3339 in UTC.
+    /// When it was made, as RFC 3339 in UTC; [`UNKNOWN_TIME`] where that is not known.
     pub created: String,
     /// The key under the wrapping key.
     pub sealed: Sealed,
+}
+
+impl KeyRecord {
+    /// When it was made; `None` where that is not known.
+    pub fn created(&self) -> Option<SystemTime> {
+        known(&self.created)
+    }
+}
+
+fn known(time: &str) -> Option<SystemTime> {
+    clock::of_rfc3339(time).filter(|_| time != UNKNOWN_TIME)
 }
 
 /// The line of the keystore itself.

@@ -2,6 +2,7 @@
 //! the provider, and what may not come after it.
 
 use std::path::Path;
+use std::time::SystemTime;
 
 use super::derived_keys::DerivedKeys;
 use super::error::KeystoreError;
@@ -69,6 +70,11 @@ impl Remembered {
     /// The master key of the last keystore that was opened or written.
     pub(super) fn master_key(&self) -> Option<String> {
         self.seen.as_ref().map(|seen| in_words(&seen.master_key))
+    }
+
+    /// When that master key wrapped it.
+    pub(super) fn wrapped_at(&self) -> Option<SystemTime> {
+        self.seen.as_ref().and_then(|seen| seen.master_key.wrapped_at())
     }
 
     /// The last keystore that was opened or written.

@@ -5,8 +5,7 @@ use std::time::SystemTime;
 
 use super::file::{KIND, KeystoreFile};
 use super::open::{check_older, kept_beside};
-use super::write::{add_wrapped, read_back, with_algorithms};
-use crate::clock;
+use super::write::{add_wrapped, read_back};
 use crate::durable::{read, replace};
 use crate::keys::{KeyName, KeySet, KeySpec, NewVersions, Ring};
 use crate::store::new_keys::{next_names, not_an_id};
@@ -23,6 +22,10 @@ impl KeyStore for KeystoreFile {
 
     fn identity(&self) -> Option<Identity> {
         self.remembered().identity()
+    }
+
+    fn wrapped_at(&self) -> Option<SystemTime> {
+        self.remembered().wrapped_at()
     }
 
     fn load(&self) -> Result<Loaded, StoreError> {
@@ -69,8 +72,7 @@ impl KeyStore for KeystoreFile {
         let (mut document, derived) = from_memory.ok_or_else(|| StoreError::NoMasterKeyHeld {
             store: self.describe(),
         })?;
-        let now = clock::rfc3339(SystemTime::now());
-        add_wrapped(&mut document, &derived, &now, with_algorithms(keys))?;
+        add_wrapped(&mut document, &derived, keys)?;
         let text = document.sign(&derived);
         replace::create(path, &KIND, &text, None, self.lock_timeout, || {
             // It would be refused beside a copy of a later change, which may hold more.

@@ -10,11 +10,11 @@ use super::derived_keys::DerivedKeys;
 use super::error::KeystoreError;
 use super::format::Document;
 use super::open::{check_mac, open_all, read_text};
-use super::records::MasterKeyRecord;
+use super::records::{MasterKeyRecord, UNKNOWN_TIME};
 use crate::clock;
 use crate::crypto::Algorithm;
 use crate::durable::{FileError, read};
-use crate::keys::{KeyName, KeySet, KeySpec};
+use crate::keys::{KeySet, KeySpec};
 use crate::master_key::MasterKey;
 use crate::secret::{DataKey, KeystoreKey};
 use crate::store::StoreError;
@@ -57,28 +57,23 @@ impl NewKeystoreKey {
     }
 }
 
-/// Adds these data keys to the document, wrapped, as made at this time.
-pub(super) fn add_wrapped<'k>(
+/// Adds these data keys to the document, wrapped, each with its algorithm and its time.
+pub(super) fn add_wrapped(
     document: &mut Document,
     derived: &DerivedKeys,
-    created: &str,
-    keys: impl Iterator<Item = (KeyName, &'k DataKey, Algorithm)>,
+    keys: &KeySet,
 ) -> Result<(), StoreError> {
-    for (name, key, algorithm) in keys {
+    for (name, key) in keys.iter() {
+        let algorithm = keys.algorithm(name).unwrap_or(KeySpec::DEFAULT.algorithm);
+        let created = keys
+            .created(name)
+            .map_or_else(|| UNKNOWN_TIME.into(), clock::rfc3339);
         let record = derived
-            .seal(name, spec_of(key, algorithm), created, key)
+            .seal(name, spec_of(key, algorithm), &created, key)
             .map_err(|source| KeystoreError::CannotSeal { name, source })?;
         document.keys.push(record);
     }
     Ok(())
-}
-
-/// All keys of a set, each with its algorithm.
-pub(super) fn with_algorithms(keys: &KeySet) -> impl Iterator<Item = (KeyName, &DataKey, Algorithm)> {
-    keys.iter().map(|(name, key)| {
-        let algorithm = keys.algorithm(name).unwrap_or(KeySpec::DEFAULT.algorithm);
-        (name, key, algorithm)
-    })
 }
 
 /// Algorithm and length of a key.
@@ -125,6 +120,7 @@ mod tests {
     use std::fs;
 
     use super::*;
+    use crate::keys::KeyName;
     use crate::master_key::DEFAULT_REQUEST_TIMEOUT;
     use crate::master_key::ProviderOptions;
     use crate::master_key::file::MasterKeyFile;

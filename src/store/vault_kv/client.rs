@@ -236,7 +236,8 @@ impl KvClient {
             Some(fields) if !fields.contains_key("data") => not_a_key("it has no field data"),
             Some(_) => match answer.data::<SecretContent>() {
                 Err(_) => not_a_key("its field data is no text"),
-                Ok(content) => parse_key(&content.data.data).map_or_else(not_a_key, Found::Key),
+                Ok(content) => parse_key(&content.data.data)
+                    .map_or_else(not_a_key, |key| Found::Key(key, secret.metadata.created())),
             },
         };
         Ok(Some((version, found)))

@@ -117,7 +117,10 @@ struct Reading {
 impl Reading {
     fn take(&mut self, name: KeyName, found: Found) {
         match found {
-            Found::Key(key) => _ = self.keys.insert(name, key),
+            Found::Key(key, created) => {
+                self.keys.insert(name, key);
+                self.keys.set_created(name, created);
+            }
             Found::Gone(gone) => _ = self.gone.insert(name, gone),
             Found::NotAKey(error) => _ = self.no_keys.insert(name, error),
             Found::Refused(error) => self.refuse(name.id, error),

@@ -198,10 +198,11 @@ impl KvChanges {
 
     fn take(&mut self, name: KeyName, found: Found, look: &mut Look<'_>) {
         match found {
-            Found::Key(key) => {
+            Found::Key(key, created) => {
                 self.gone.remove(&name);
                 self.refused.remove(&name.id);
                 look.changes.keys.insert(name, key);
+                look.changes.keys.set_created(name, created);
             }
             Found::Gone(gone) if look.holds(name) => self.tell_of_gone(name, gone, &mut look.changes),
             Found::Gone(gone) => _ = self.gone.insert(name, gone),

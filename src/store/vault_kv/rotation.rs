@@ -123,7 +123,7 @@ impl VaultKv {
             name.version = self.client.put(part.id, name.version, &key)?;
             written.push(name);
             let is_there = match self.client.key(name)? {
-                Found::Key(found) => found.same_bytes(key.expose()),
+                Found::Key(found, _) => found.same_bytes(key.expose()),
                 Found::Refused(error) => return Err(error.into()),
                 Found::Gone(_) | Found::NotAKey(_) => false,
             };

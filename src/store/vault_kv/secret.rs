@@ -1,10 +1,12 @@
 //! What Vault tells of a secret, and the key that one of its versions is.
 
 use std::collections::BTreeMap;
+use std::time::SystemTime;
 
 use serde::Deserialize;
 
 use super::KvError;
+use crate::clock;
 use crate::keys::LAST_VERSION;
 use crate::secret::{DataKey, MAX_DATA_KEY_LENGTH};
 
@@ -24,6 +26,9 @@ pub(super) struct VersionMetadata {
     /// Only where it does not stand among others.
     #[serde(default)]
     pub(super) version: u32,
+    /// As RFC 3339, with a fraction of a second.
+    #[serde(default)]
+    created_time: String,
     #[serde(default)]
     deletion_time: String,
     #[serde(default)]
@@ -67,12 +72,20 @@ pub(super) enum Secret {
 /// What a version is.
 #[derive(Debug)]
 pub(super) enum Found {
-    Key(DataKey),
+    /// With the time at which Vault took it.
+    Key(DataKey, Option<SystemTime>),
     Gone(Gone),
     /// Nothing changes that.
     NotAKey(KvError),
     /// It may not be read.
     Refused(KvError),
+}
+
+impl VersionMetadata {
+    /// When Vault took it; `None` where that cannot be read.
+    pub(super) fn created(&self) -> Option<SystemTime> {
+        clock::of_rfc3339(&self.created_time)
+    }
 }
 
 impl SecretMetadata {

@@ -172,11 +172,11 @@ static void status(void) {
   CHECK(strtoull(shown, NULL, 10) == rotations + 1, "and rotations");
   show_keys(shown, sizeof shown);
   CHECK(take_fingerprints_out(shown) == 5, "keyroll_keys() tells each version's fingerprint");
-  CHECK(strcmp(shown, "[{\"id\":1,\"version\":1,\"latest\":false,\"bits\":128,\"algorithm\":\"aes_cbc\"},"
-                      "{\"id\":1,\"version\":4,\"latest\":false,\"bits\":128,\"algorithm\":\"aes_cbc\"},"
-                      "{\"id\":1,\"version\":6,\"latest\":true,\"bits\":128,\"algorithm\":\"aes_cbc\"},"
-                      "{\"id\":2,\"version\":1,\"latest\":false,\"bits\":256,\"algorithm\":\"aes_cbc\"},"
-                      "{\"id\":2,\"version\":3,\"latest\":true,\"bits\":256,\"algorithm\":\"aes_cbc\"}]") == 0,
+  CHECK(strcmp(shown, "[{\"id\":1,\"version\":1,\"latest\":false,\"bits\":128,\"algorithm\":\"aes_cbc\",\"created\":null,\"wrapped_at\":null},"
+                      "{\"id\":1,\"version\":4,\"latest\":false,\"bits\":128,\"algorithm\":\"aes_cbc\",\"created\":null,\"wrapped_at\":null},"
+                      "{\"id\":1,\"version\":6,\"latest\":true,\"bits\":128,\"algorithm\":\"aes_cbc\",\"created\":null,\"wrapped_at\":null},"
+                      "{\"id\":2,\"version\":1,\"latest\":false,\"bits\":256,\"algorithm\":\"aes_cbc\",\"created\":null,\"wrapped_at\":null},"
+                      "{\"id\":2,\"version\":3,\"latest\":true,\"bits\":256,\"algorithm\":\"aes_cbc\",\"created\":null,\"wrapped_at\":null}]") == 0,
         "keyroll_keys() lists every version");
   stop();
   show_keys(shown, sizeof shown);

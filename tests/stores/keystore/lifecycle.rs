@@ -3,9 +3,12 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::atomic::Ordering;
+use std::time::{Duration, SystemTime};
 
+use keyroll::clock;
 use keyroll::crypto::Algorithm;
-use keyroll::keys::{KeySpec, NewVersions, VersionStep};
+use keyroll::keys::{KeyName, KeySet, KeySpec, NewVersions, VersionStep};
+use keyroll::secret::DataKey;
 use keyroll::store::keystore::format::Document;
 use keyroll::store::keystore::{KeystoreError, NewKey};
 use keyroll::store::{KeyStore, Rotate, StoreError};
@@ -158,6 +161,41 @@ fn imported_keys_keep_ids_versions_and_bytes() {
         .create(&[NewKey { id: 1, spec: XTS }], None)
         .unwrap_err();
     assert!(refused.to_string().ends_with("exists already"), "{refused}");
+}
+
+#[test]
+fn keys_keep_the_time_at_which_they_were_made_and_have_none_where_none_is_known() {
+    let name = |id, version| KeyName { id, version };
+    let made = clock::of_rfc3339("2020-02-29T23:59:59Z");
+    let mut keys = KeySet::default();
+    for version in [1, 3] {
+        keys.insert(name(1, version), DataKey::new(&[version as u8; 32]).unwrap());
+    }
+    keys.set_created(name(1, 3), made);
+    let place = Place::empty();
+    let store = place.store();
+    store.import(&keys, Algorithm::Aes256Xts, None).unwrap();
+    let second = name(2, 1);
+    keys.insert(second, DataKey::new(&[2; 32]).unwrap());
+    keys.set_created(second, made);
+    store.add_all("another", &keys, Algorithm::Aes256Xts).unwrap();
+    let before = SystemTime::now() - Duration::from_secs(1);
+    store
+        .rotate_keys(Rotate::Key(1), NewVersions::DEFAULT, None)
+        .unwrap();
+    store.rotate_master_key(None).unwrap();
+    let wrapped_at = store.wrapped_at().unwrap();
+    let saved = place.directory.path().join("saved");
+    store.save(&store.load().unwrap().keys, &saved).unwrap();
+    fs::rename(saved, &place.path).unwrap();
+
+    let opened = place.store();
+    let keys = opened.load().unwrap().keys;
+    assert_eq!(keys.created(name(1, 1)), None);
+    assert_eq!([keys.created(name(1, 3)), keys.created(second)], [made, made]);
+    let rotated = keys.created(name(1, 5)).unwrap();
+    assert!(rotated >= before && rotated <= SystemTime::now());
+    assert!(wrapped_at >= before && opened.wrapped_at() == Some(wrapped_at));
 }
 
 #[test]

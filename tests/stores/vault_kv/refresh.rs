@@ -1,10 +1,10 @@
 //! Noticing new versions, and the number of requests that it takes.
 
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use keyroll::crypto::Algorithm;
-use keyroll::keys::Ring;
+use keyroll::keys::{KeyName, Ring};
 use keyroll::store::vault_kv::VaultKv;
 use keyroll::store::{KeyStore, RefreshPolicy};
 use serde_json::json;
@@ -26,6 +26,22 @@ fn a_look_brings_new_versions_and_new_keys_and_nothing_else() {
     let changes = look(&store, &before).unwrap();
     assert_eq!(names(&changes.keys), [(1, 2), (2, 1)]);
     assert!(changes.warnings.is_empty());
+}
+
+#[test]
+fn versions_have_the_time_at_which_vault_took_them() {
+    let bao = Bao::shared();
+    let mount = bao.kv();
+    let started = SystemTime::now();
+    bao.put(&mount, 1, KEY);
+    let store = store(bao, &mount);
+    let loaded = store.load().unwrap();
+    bao.put(&mount, 1, LONG_KEY);
+    let noticed = look(&store, &ring(&loaded)).unwrap().keys;
+    for (keys, version) in [(&loaded.keys, 1), (&noticed, 2)] {
+        let created = keys.created(KeyName { id: 1, version }).unwrap();
+        assert!(created >= started && created <= SystemTime::now());
+    }
 }
 
 #[test]
