@@ -18,12 +18,14 @@ fn status_variables(text: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn the_page_of_rotation_has_every_status_variable_that_a_server_shows() {
+fn the_page_of_rotation_has_every_status_variable_that_a_server_shows_and_that_of_monitoring_no_other() {
     let shown = status_variables(&text(Path::new("mariadb-test/keyroll/r/status.result")));
     let page = text(Path::new("docs/rotation.md"));
     let (_, table) = page.split_once("| status variable |").unwrap();
     assert!(shown.len() > 8, "{shown:?}");
     assert_eq!(status_variables(table), shown);
+    let watched = status_variables(&text(Path::new("docs/monitoring.md")));
+    assert!(watched.len() > 5 && watched.is_subset(&shown), "{watched:?}");
 }
 
 #[test]
