@@ -78,8 +78,9 @@ pub(crate) struct Args {
 
     /// Write the lines of my.cnf into this option file
     ///
-    /// They are added at its end, as a whole or not at all. The file is made if need be. One that names another key store is refused before anything is
-    /// made, and one that names this very store stays as it is.
+    /// They are added at its end, as a whole or not at all. The file is made if need be. One that
+    /// names another key store is refused before anything is made, and one that names this very
+    /// store stays as it is.
     #[arg(long, value_name = "FILE")]
     cnf: Option<PathBuf>,
 
