@@ -55,8 +55,12 @@ pub enum PluginError {
         is_keystore: bool,
     },
 
-    #[error("{request} is not a key id: 1 to 4294967295, or -1 for all keys")]
-    NotAKeyId { request: i64 },
+    #[error("{request} is not a key id: 1 to 4294967295{}", if *or_all { ", or -1 for all keys" } else { "" })]
+    NotAKeyId {
+        request: i64,
+        /// Whether -1 would do.
+        or_all: bool,
+    },
 
     #[error("{file} is encrypted with a key {id} that {store} lacks")]
     KeyInUse {

@@ -14,6 +14,7 @@ use crate::master_key::DEFAULT_REQUEST_TIMEOUT;
 use crate::master_key::ProviderOptions;
 use crate::master_key::file::MasterKeyFile;
 use crate::settings::SettingsError;
+use crate::store::StoreError;
 use crate::store::keystore::{KeystoreConfig, KeystoreFile, NewKey};
 
 const FAST: KeySpec = KeySpec {
@@ -95,6 +96,30 @@ impl Started {
             None
         })
     }
+}
+
+#[test]
+fn a_key_is_added_once_and_known_to_the_mark_before_a_table_can_use_it() {
+    let s = started();
+    let add = |request| s.plugin.add_key(request, FAST, &s.server);
+    add(7).unwrap();
+    assert_eq!(s.plugin.published().ring.latest(7), Some(1));
+    assert!(s.server.logged(
+        Severity::Note,
+        "keyroll: added key 7: version 1 is stored in keystore "
+    ));
+    let held = fs::read(s.path("keystore")).unwrap();
+    assert!(matches!(
+        add(7),
+        Err(PluginError::KeyStore(StoreError::KeyExists { id: 7, .. }))
+    ));
+    for request in [0, -1, 1 << 32] {
+        assert!(
+            matches!(add(request), Err(PluginError::NotAKeyId { or_all: false, .. })),
+            "{request}"
+        );
+    }
+    assert_eq!(fs::read(s.path("keystore")).unwrap(), held);
 }
 
 #[test]

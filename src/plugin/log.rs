@@ -173,6 +173,19 @@ pub(crate) fn keys_rotated(server: &dyn Server, new: &[KeyName], added: &[Added]
     }
 }
 
+/// A key that a statement asked for.
+pub(crate) fn added(server: &dyn Server, new: &[KeyName], now: &Published) {
+    if_not_locked(server);
+    for KeyName { id, version } in new {
+        line!(
+            server,
+            Note,
+            "keyroll: added key {id}: version {version} is stored in {}",
+            now.source
+        );
+    }
+}
+
 /// A key that was made when the server first asked for it.
 pub(crate) fn created(server: &dyn Server, new: &[KeyName], now: &Published) {
     if_not_locked(server);

@@ -1,5 +1,6 @@
 //! The running plugin: settings in, running state out; rotation and reload. No C types.
 
+mod add_key;
 pub(crate) mod downgrades;
 pub(crate) mod error;
 mod first_use;
@@ -373,6 +374,9 @@ fn rotation_of(request: i64) -> Result<Rotate, PluginError> {
     match (request, u32::try_from(request)) {
         (-1, _) => Ok(Rotate::All),
         (_, Ok(id)) if id > 0 => Ok(Rotate::Key(id)),
-        _ => Err(PluginError::NotAKeyId { request }),
+        _ => Err(PluginError::NotAKeyId {
+            request,
+            or_all: true,
+        }),
     }
 }

@@ -15,9 +15,10 @@ pub const PREFIX: &str = "keyroll_";
 ///
 /// Kinds of settings: `text`, `adopted_text` (text that a SET puts in force only where it works),
 /// `secret` (text that is not shown), `choice` (one of the names, with the index of the default),
-/// `number` (u32), `wide_number` (i64 from 0 up), `flag`. Kinds of actions: `key_action` (a SET of
-/// it acts on a key id, and it always shows 0), `flag_action` (a SET to ON acts, and it always
-/// shows OFF), `text_action` (a SET to a text acts, and it always shows nothing).
+/// `number` (u32), `wide_number` (i64 from 0 up), `flag`. Kinds of actions: `key_action` and
+/// `id_action` (a SET of it acts on a key id, and it always shows 0; the former takes -1, too),
+/// `flag_action` (a SET to ON acts, and it always shows OFF), `text_action` (a SET to a text acts,
+/// and it always shows nothing).
 macro_rules! with_system_variables {
     ($callback:ident) => {
         $callback! {
@@ -114,6 +115,8 @@ macro_rules! with_system_variables {
             actions {
                 key_action rotate_key, every,
                     "SET GLOBAL keyroll_rotate_key = N makes a new version of the key with id N; -1 = of all keys";
+                id_action add_key, every,
+                    "SET GLOBAL keyroll_add_key = N makes version 1 of a key with id N where there is none, and no data that needs one";
                 flag_action rotate_master_key, keystore,
                     "SET GLOBAL keyroll_rotate_master_key = 1 wraps the keystore anew, under a new version of the master key";
                 flag_action reload_keys, every,
@@ -181,6 +184,7 @@ macro_rules! document {
     (@default wide_number $default:literal) => { i64::to_string(&$default) };
     (@default flag $default:literal) => { if $default { "ON" } else { "OFF" }.to_string() };
     (@default $kind:ident $default:literal) => { $default.to_string() };
+    (@default id_action) => { "0".to_string() };
     (@default key_action) => { "0".to_string() };
     (@default flag_action) => { "OFF".to_string() };
     (@default text_action) => { String::new() };
@@ -191,6 +195,7 @@ macro_rules! document {
     (@values number $default:literal, $min:literal, $max:expr) => { format!("{} to {}", $min, $max) };
     (@values wide_number $default:literal) => { format!("0 to {}", i64::MAX) };
     (@values flag $default:literal) => { "ON, OFF".to_string() };
+    (@values id_action) => { "a key id".to_string() };
     (@values key_action) => { "a key id, -1 = all".to_string() };
     (@values flag_action) => { "1".to_string() };
     (@values text_action) => { "PATH, or PATH file:MASTERKEYPATH".to_string() };

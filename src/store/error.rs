@@ -83,6 +83,9 @@ pub enum StoreError {
     #[error("cannot make a key file without key 1, which encrypts the server's own data")]
     NoSystemKey,
 
+    #[error("there is a key {id} in {store} already")]
+    KeyExists { id: u32, store: String },
+
     #[error("there is no key {id} in {store}, and keys are not made there by themselves")]
     KeysAreMadeElsewhere { id: u32, store: String },
 
@@ -175,6 +178,7 @@ impl StoreError {
                 "make a key with another id, and change tables to it: ALTER TABLE ... ENCRYPTION_KEY_ID = ID".into()
             }
             StoreError::VersionsUsedUp { .. } => "set a smaller ‹rotate_version_step›".into(),
+            StoreError::KeyExists { id, .. } => format!("`keyroll rotate --key {id}` makes a new version of it"),
             StoreError::KeysAreMadeElsewhere { .. } => "add the key to the store, then reload".into(),
             StoreError::NoMasterKey { .. } => {
                 "`keyroll import --keystore PATH --master-key URI` moves the keys into a keystore, which has a master key".into()
@@ -182,8 +186,16 @@ impl StoreError {
             StoreError::NoMasterKeyHeld { .. } => {
                 "name a master key file, which is made if need be: SET GLOBAL ‹save_keys› = 'PATH file:MASTERKEYPATH'".into()
             }
-            StoreError::KeyRotationUnfinished { source, .. } => format!(
-                "the ones that were written do no harm and will be in force; rotate again when it is mended: {}",
+            StoreError::KeyRotationUnfinished {
+                written,
+                wanted,
+                source,
+            } => format!(
+                "the ones that were written do no harm and will be in force; {} when it is mended: {}",
+                match written.len() < *wanted {
+                    true => "rotate again",
+                    false => "SET GLOBAL ‹reload_keys› = 1 takes them up",
+                },
                 source.hint()
             ),
             StoreError::MasterKeyRotationUnfinished { source, .. } => source.hint(),

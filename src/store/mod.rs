@@ -111,6 +111,15 @@ pub trait KeyStore: Send + Sync {
         known: Option<&Ring>,
     ) -> Result<KeysAdded, StoreError>;
 
+    /// Makes version 1 of a key that the store does not hold, and returns when it is durable and
+    /// has been read back. A store that records algorithms makes it as `spec` says; any other gives
+    /// it that length. `known` is as in [`rotate_keys`](Self::rotate_keys).
+    ///
+    /// # Errors
+    /// [`StoreError::KeyExists`]. Whether data is encrypted with another key of this id is for the
+    /// caller to see.
+    fn add_key(&self, id: u32, spec: KeySpec, known: Option<&Ring>) -> Result<KeysAdded, StoreError>;
+
     /// Whether [`create_key`](Self::create_key) can make keys in this store.
     fn creates_keys(&self) -> bool {
         false

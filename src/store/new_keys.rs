@@ -25,6 +25,15 @@ pub(super) fn next_names(
     latest_of(keys, which, store)?.into_iter().map(next).collect()
 }
 
+/// The name of a key's first version. `store` says where, for errors.
+pub(super) fn first_name(keys: &KeySet, id: u32, store: impl Fn() -> String) -> Result<KeyName, StoreError> {
+    match keys.latest(id) {
+        _ if id == 0 => Err(not_an_id(id)),
+        Some(_) => Err(StoreError::KeyExists { id, store: store() }),
+        None => Ok(KeyName { id, version: 1 }),
+    }
+}
+
 /// The latest version of each key that is to be rotated. `store` says where, for errors.
 pub(super) fn latest_of(
     keys: &KeySet,

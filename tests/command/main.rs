@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod add_key;
 mod backup;
 mod binary_logs;
 mod help;

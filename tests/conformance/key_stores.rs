@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use keyroll::cancel;
 use keyroll::crypto::Algorithm;
 use keyroll::keys::KeysError;
-use keyroll::keys::{KeyName, KeySet, NewVersions, Ring, VersionStep};
+use keyroll::keys::{KeyName, KeySet, KeySpec, NewVersions, Ring, VersionStep};
 use keyroll::secret::DataKey;
 use keyroll::store::{Rotate, StoreError};
 
@@ -43,6 +43,7 @@ macro_rules! suite {
                 a_rotation_of_one_key_makes_one_version_and_keeps_the_rest,
                 a_rotation_of_all_keys_makes_one_version_of_each,
                 a_rotation_of_an_unknown_key_names_the_known_ones,
+                a_key_is_added_once_and_beside_all_others,
                 a_store_that_has_other_bytes_for_a_known_version_is_not_written,
                 the_store_in_use_can_be_rotated_again_and_again,
                 $($more,)*
@@ -114,6 +115,35 @@ fn a_rotation_of_an_unknown_key_names_the_known_ones(place: &dyn Place) {
     assert_eq!(error.to_string(), wanted);
     assert_eq!(place.bytes(), before);
     assert_eq!(place.names(), place.untouched());
+}
+
+fn a_key_is_added_once_and_beside_all_others(place: &dyn Place) {
+    let before = place.keys();
+    let store = place.store();
+    let of_128_bits = KeySpec {
+        algorithm: Algorithm::AesCtr,
+        bits: 128,
+    };
+    let added = store.add_key(7, of_128_bits, None).unwrap();
+    assert_eq!(added.new, [KeyName { id: 7, version: 1 }]);
+    let after = plain_keys(&added.keys);
+    assert!(holds_all(&after, &before));
+    assert_eq!((after.len(), after[&(7, 1)].len()), (3, 16));
+    assert_eq!(place.keys(), after);
+    let held = place.bytes();
+    for id in [1, 7] {
+        let error = store.add_key(id, KeySpec::DEFAULT, None).unwrap_err();
+        assert!(
+            matches!(error, StoreError::KeyExists { id: there, .. } if there == id),
+            "{error}"
+        );
+    }
+    assert_eq!((place.bytes(), place.keys()), (held, after));
+    // It is rotated as any other.
+    let rotated = place
+        .store()
+        .rotate_keys(Rotate::Key(7), NewVersions::DEFAULT, None);
+    assert_eq!(rotated.unwrap().new, [KeyName { id: 7, version: 3 }]);
 }
 
 /// A ring of what the store holds and one version more.
@@ -345,7 +375,7 @@ fn a_directory_without_write_permission_is_named_as_the_reason(place: &FilePlace
         "{message}"
     );
     assert!(
-        message.contains("run `keyroll rotate --key ID` as root"),
+        message.contains("run `keyroll rotate --key ID`") && message.contains("whichever failed, as root"),
         "{message}"
     );
     assert_eq!(place.bytes(), before);

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use keyroll::datadir::WalkError;
 use keyroll::durable::FileError;
 use keyroll::master_key::MasterKeyError;
 use keyroll::service::{ErrorKind, ServiceError};
@@ -62,6 +63,10 @@ pub(crate) enum Failure {
     MissingOfAws { directory: PathBuf, gaps: Vec<Gap> },
     #[error("there is no key {id} in {described}")]
     NotInSource { id: u32, described: String },
+    #[error("the data in {} needs another key {id}, which the key store lacks", file.display())]
+    KeyInUse { id: u32, file: PathBuf },
+    #[error("which keys the data needs cannot be seen: {0}")]
+    DataUnread(WalkError),
     #[error("{} is a keystore, and no master key is named for it", .0.display())]
     NoOtherMasterKey(PathBuf),
     #[error("cannot read the directory {}: {source}", path.display())]
@@ -139,7 +144,7 @@ impl From<FileError> for Failure {
 
 fn of_store(error: &StoreError) -> Code {
     match error {
-        StoreError::File(FileError::FileExists { .. }) => EXISTS,
+        StoreError::File(FileError::FileExists { .. }) | StoreError::KeyExists { .. } => EXISTS,
         StoreError::WrongKey { .. } | StoreError::Keystore(KeystoreError::WrongMasterKey { .. }) => WRONG_KEY,
         StoreError::Keystore(
             KeystoreError::MasterKey(error)
@@ -206,6 +211,8 @@ impl Failure {
                                              is the data that needs them: --allow-missing imports the others"
                 .into(),
             Failure::NotInSource { .. } => "`keyroll list` shows what a store holds".into(),
+            Failure::KeyInUse { .. } => "put the right store back, or choose another id: a new key would read nothing of it".into(),
+            Failure::DataUnread(_) => "run this as a user who may read the data directory".into(),
             Failure::NoOtherMasterKey(_) => "give --against-master-key".into(),
             Failure::AwsSettings(_) => "docs/aws-kms.md has all settings".into(),
             Failure::KeyOfAws(error) => error.hint(),

@@ -6,6 +6,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+mod add_key;
 mod check;
 mod cnf_file;
 mod completions;
@@ -107,6 +108,7 @@ enum Command {
     Init(init::Args),
     List(list::Args),
     Rotate(rotate::Args),
+    AddKey(add_key::Args),
     RotateMasterKey(rotate_master_key::Args),
     Check(check::Args),
     Import(import::Args),
@@ -133,6 +135,7 @@ fn main() -> ExitCode {
         Command::Init(args) => init::run(args).map(|()| ExitCode::SUCCESS),
         Command::List(args) => list::run(args).map(|()| ExitCode::SUCCESS),
         Command::Rotate(args) => rotate::run(args).map(|()| ExitCode::SUCCESS),
+        Command::AddKey(args) => add_key::run(args).map(|()| ExitCode::SUCCESS),
         Command::RotateMasterKey(args) => rotate_master_key::run(args).map(|()| ExitCode::SUCCESS),
         Command::Check(args) => check::run(args),
         Command::Import(args) => import::run(args).map(|()| ExitCode::SUCCESS),
@@ -174,6 +177,7 @@ impl Command {
             Command::Init(args) => args.json,
             Command::List(args) => args.json,
             Command::Rotate(args) => args.json,
+            Command::AddKey(args) => args.json,
             Command::Check(args) => args.json,
             _ => false,
         }

@@ -94,6 +94,14 @@ action!(rotate_key takes "a key id, or -1 for all keys", read by integer: |reque
     }
 });
 
+action!(add_key takes "a key id", read by integer: |request| match request {
+    0 => Ok(()),
+    id => {
+        let spec = new_versions().spec;
+        instance::run(&format!("adding key {id}"), |plugin| plugin.add_key(id, spec, &Host))
+    }
+});
+
 action!(reload_keys takes "1", read by switch: |wanted| match wanted {
     true => {
         let reload = |plugin: &Plugin| plugin.reload(&Host, &STATUS);

@@ -120,6 +120,7 @@ macro_rules! declare {
             def_val: $default,
         });
     };
+    (@variable id_action $($row:tt)*) => { declare!(@variable key_action $($row)*); };
     (@variable key_action $name:ident [] [] $when:ident, $comment:literal) => {
         pub(super) static $name: ServerCell<abi::kr_sys_var_longlong> = ServerCell::new(abi::kr_sys_var_longlong {
             header: header(

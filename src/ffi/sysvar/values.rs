@@ -33,6 +33,7 @@ macro_rules! make_values {
     (@type number) => { u32 };
     (@type wide_number) => { i64 };
     (@type flag) => { c_char };
+    (@type id_action) => { i64 };
     (@type key_action) => { i64 };
     (@type flag_action) => { c_char };
     (@type text_action) => { *mut c_char };
@@ -44,6 +45,7 @@ macro_rules! make_values {
     (@initial number $default:literal) => { $default };
     (@initial wide_number $default:literal) => { $default };
     (@initial flag $default:literal) => { $default as c_char };
+    (@initial id_action) => { 0 };
     (@initial key_action) => { 0 };
     (@initial flag_action) => { 0 };
     (@initial text_action) => { make_values!(@initial text "") };

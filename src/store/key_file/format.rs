@@ -204,7 +204,7 @@ impl KeyText {
             if !out.ends_with(b"\n") {
                 out.extend_from_slice(line_end);
             }
-            push_line(out, &format!("{};{};", name.id, name.version), key, line_end);
+            push_line(out, &beginning(*name), key, line_end);
         }
         out.extend_from_slice(&text[copied..]);
         result
@@ -217,14 +217,18 @@ pub fn render(header: &str, keys: &KeySet) -> SecretBytes {
     let mut result = SecretBytes::with_capacity(header.len() + keys.len() * LONGEST_NEW_LINE);
     let out = result.expose_mut();
     out.extend_from_slice(header.as_bytes());
-    for (KeyName { id, version }, key) in keys.iter() {
-        let name = match version {
-            1 => format!("{id};"),
-            _ => format!("{id};{version};"),
-        };
-        push_line(out, &name, key, b"\n");
+    for (name, key) in keys.iter() {
+        push_line(out, &beginning(name), key, b"\n");
     }
     result
+}
+
+/// What stands before the key in its line.
+fn beginning(KeyName { id, version }: KeyName) -> String {
+    match version {
+        1 => format!("{id};"),
+        _ => format!("{id};{version};"),
+    }
 }
 
 fn push_line(out: &mut Vec<u8>, name: &str, key: &DataKey, line_end: &[u8]) {

@@ -19,14 +19,14 @@ pub use key_behind_key::KeyBehindKey;
 
 use self::format::KeyText;
 use super::error::{StoreError, Warning};
-use super::new_keys::{named_twice, next_names, not_an_id, random_key};
+use super::new_keys::{first_name, named_twice, next_names, not_an_id, random_key};
 use super::{KeyStore, KeysAdded, Loaded, Rotate};
 use crate::durable::odd_text::without_line_ends;
 use crate::durable::replace::{Previous, Replacement};
 use crate::durable::secret_source::SecretKind;
 use crate::durable::{FileError, FileKind, OddText, SecretSource, lock, read, replace};
 use crate::keys::set::{Inserted, KeyName, KeySet};
-use crate::keys::{NewVersions, Ring};
+use crate::keys::{KeySpec, NewVersions, Ring};
 use crate::secret::SecretBytes;
 
 /// The largest key file, in bytes, encrypted or not: it has room for the versions of the largest
@@ -56,7 +56,8 @@ static KIND: FileKind = FileKind {
     size_limit: FILE_SIZE_LIMIT,
     when_too_large: "it has room for some 400,000 versions, and none is ever removed: rotate single keys and not all",
     replace_as_root: Some(
-        "run `keyroll rotate --key ID` as root, then `SET GLOBAL ‹reload_keys› = 1` takes the new version up",
+        "run `keyroll rotate --key ID` or `keyroll add-key --key ID`, whichever failed, as root, then `SET GLOBAL ‹reload_keys› = 1` \
+         takes up what is new",
     ),
     when_not_put_back: "the unused new version, which does no harm as no data uses it",
 };
@@ -308,6 +309,28 @@ impl KeyStore for KeyFile {
         new: NewVersions<'_>,
         known: Option<&Ring>,
     ) -> Result<KeysAdded, StoreError> {
+        self.append(known, |keys| {
+            let names = next_names(keys, which, new, || self.describe())?;
+            let as_long = |name: KeyName| (name, keys.latest_bits(name.id));
+            Ok(names.into_iter().map(as_long).collect())
+        })
+    }
+
+    fn add_key(&self, id: u32, spec: KeySpec, known: Option<&Ring>) -> Result<KeysAdded, StoreError> {
+        self.append(known, |keys| {
+            Ok(vec![(first_name(keys, id, || self.describe())?, spec.bits)])
+        })
+    }
+}
+
+impl KeyFile {
+    /// Adds a random version with each of the names and lengths that `wanted` gives for the keys
+    /// that there are, in one durable replacement.
+    fn append(
+        &self,
+        known: Option<&Ring>,
+        wanted: impl FnOnce(&KeySet) -> Result<Vec<(KeyName, u32)>, StoreError>,
+    ) -> Result<KeysAdded, StoreError> {
         let password = self.password(&mut Vec::new())?;
         // The file that a symbolic link names is replaced, not the link.
         let path = read::resolve(&self.config.path)?;
@@ -321,9 +344,10 @@ impl KeyStore for KeyFile {
         // What was encrypted stays encrypted, also with an empty password.
         let empty = encrypted::is_encrypted(old.expose()).then(SecretBytes::default);
         let seal_with = password.secret.as_ref().or(empty.as_ref());
-        let names = next_names(&text.keys, which, new, || self.describe())?;
-        let random = |&name: &KeyName| Ok((name, random_key(name.id, text.keys.latest_bits(name.id))?));
-        let new: Vec<_> = names.iter().map(random).collect::<Result<_, StoreError>>()?;
+        let random = |(name, bits): (KeyName, u32)| Ok((name, random_key(name.id, bits)?));
+        let wanted = wanted(&text.keys)?.into_iter();
+        let new: Vec<_> = wanted.map(random).collect::<Result<_, StoreError>>()?;
+        let names = new.iter().map(|(name, _)| *name).collect();
         let bytes = self.seal(text.with_new_versions(&new), seal_with)?;
         let mut meant = text.keys;
         for (name, key) in new {

@@ -16,7 +16,8 @@ pub const KIND: FileKind = FileKind {
     size_limit: 64 * 1024 * 1024,
     when_too_large: "it has room for some 310,000 versions, and none is ever removed: rotate single keys and not all",
     replace_as_root: Some(
-        "run `keyroll rotate --key ID` as root, then `SET GLOBAL ‹reload_keys› = 1` takes the new version up",
+        "run `keyroll rotate --key ID`, `keyroll add-key --key ID` or `keyroll rotate-master-key`, whichever failed, as root, then \
+         `SET GLOBAL ‹reload_keys› = 1` takes up what is new",
     ),
     when_not_put_back: "what was to be written, which does no harm as it holds all keys",
 };

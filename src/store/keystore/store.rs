@@ -8,7 +8,7 @@ use super::open::{check_older, kept_beside};
 use super::write::{add_wrapped, read_back};
 use crate::durable::{read, replace};
 use crate::keys::{KeyName, KeySet, KeySpec, NewVersions, Ring};
-use crate::store::new_keys::{next_names, not_an_id};
+use crate::store::new_keys::{first_name, next_names, not_an_id};
 use crate::store::{Identity, KeyStore, KeysAdded, Loaded, MasterKeyRotated, Rotate, StoreError};
 
 impl KeyStore for KeystoreFile {
@@ -41,6 +41,12 @@ impl KeyStore for KeystoreFile {
     ) -> Result<KeysAdded, StoreError> {
         self.add_random(new.spec, known, |keys| {
             next_names(keys, which, new, || self.describe())
+        })
+    }
+
+    fn add_key(&self, id: u32, spec: KeySpec, known: Option<&Ring>) -> Result<KeysAdded, StoreError> {
+        self.add_random(spec, known, |keys| {
+            Ok(vec![first_name(keys, id, || self.describe())?])
         })
     }
 

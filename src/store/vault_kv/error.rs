@@ -98,6 +98,14 @@ pub enum KvError {
         seen: KeyName,
     },
 
+    /// A secret of this name that gives no key now.
+    #[error("{} cannot be made in {store}: {found}", name)]
+    NotFirst {
+        name: KeyName,
+        store: String,
+        found: String,
+    },
+
     #[error("{name} was written to {store} and reads back as something else")]
     NotReadBack { name: KeyName, store: String },
 }
@@ -149,6 +157,11 @@ impl KvError {
                 u64::from(seen.version).saturating_add(MORE_ROOM),
                 seen.id,
                 seen.version.saturating_sub(*latest),
+            ),
+            KvError::NotFirst { name, .. } => format!(
+                "data may need what was there: `vault kv undelete -versions=VERSION MOUNT/{}` brings a deleted version back; or choose \
+                 another id",
+                name.id
             ),
             KvError::NotReadBack { .. } => "look into Vault's audit log for who else writes there".into(),
         }

@@ -26,7 +26,7 @@ pub use secret::Gone;
 use super::loaded::{OF_EVERY_SERVER, load_with};
 use super::refresh::ChangeSource;
 use super::{KeyStore, KeysAdded, Loaded, Rotate, StoreError, Warning};
-use crate::keys::{NewVersions, Ring};
+use crate::keys::{KeySpec, NewVersions, Ring};
 use client::KvClient;
 
 /// Versions are consecutive in Vault, so a step of n writes n secrets; no rotation writes more.
@@ -132,6 +132,10 @@ impl KeyStore for VaultKv {
             ring.check_successor(&ring.keys_with(&before.keys)?)?;
         }
         self.write_versions(which, before, new, known)
+    }
+
+    fn add_key(&self, id: u32, spec: KeySpec, known: Option<&Ring>) -> Result<KeysAdded, StoreError> {
+        self.write_first(id, spec.bits, known)
     }
 
     fn keeps_versions_that_are_gone(&self) -> bool {

@@ -6,7 +6,7 @@ use super::secret::{Found, Secret, SecretMetadata};
 use super::{Gone, KvError, MOST_WRITTEN, VaultKv};
 use crate::keys::{KeyName, LAST_VERSION, NewVersions, Ring};
 use crate::service::vault::Refusal;
-use crate::store::new_keys::{latest_of, random_key};
+use crate::store::new_keys::{first_name, latest_of, random_key};
 use crate::store::{KeyStore, KeysAdded, Loaded, Rotate, StoreError, Warning};
 
 /// What is to be done for one key.
@@ -55,6 +55,50 @@ impl VaultKv {
             false => StoreError::KeyRotationUnfinished {
                 written,
                 wanted,
+                source: Box::new(source),
+            },
+        })
+    }
+
+    /// Writes the first version of a key, where there is none and never was.
+    pub(super) fn write_first(
+        &self,
+        id: u32,
+        bits: u32,
+        known: Option<&Ring>,
+    ) -> Result<KeysAdded, StoreError> {
+        let mut before = self.load_keys(&[id])?;
+        if let Some(error) = before.unread.remove(&id) {
+            return Err(error);
+        }
+        let name = first_name(&before.keys, id, || self.describe())?;
+        if let Some(warning) = before.warnings.first() {
+            // A deleted version is one, too: data may need it.
+            return Err(KvError::NotFirst {
+                name,
+                store: self.describe(),
+                found: warning.to_string(),
+            }
+            .into());
+        }
+        let mut written = Vec::new();
+        let part = Part {
+            id,
+            current: 0,
+            count: 1,
+            bits,
+        };
+        let made = self.write(&part, &mut written).and_then(|name| {
+            Ok(KeysAdded {
+                keys: self.load_known(Rotate::Key(id), known)?.keys,
+                new: vec![name],
+            })
+        });
+        made.map_err(|source| match written.is_empty() {
+            true => source,
+            false => StoreError::KeyRotationUnfinished {
+                written,
+                wanted: 1,
                 source: Box::new(source),
             },
         })

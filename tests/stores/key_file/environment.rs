@@ -141,7 +141,7 @@ fn a_directory_without_write_permission_is_named_as_the_reason() {
         "{message}"
     );
     assert!(
-        message.contains("run `keyroll rotate --key ID` as root, then `SET GLOBAL ‹reload_keys› = 1`"),
+        message.contains("whichever failed, as root, then `SET GLOBAL ‹reload_keys› = 1`"),
         "{message}"
     );
     assert_eq!(place.bytes(), TEXT.as_bytes());
@@ -199,7 +199,9 @@ fn an_owner_that_cannot_be_kept_is_an_error_with_the_remedy() {
         "{message}"
     );
     assert!(
-        message.contains("run `keyroll rotate --key ID` as root"),
+        message.contains(
+            "run `keyroll rotate --key ID` or `keyroll add-key --key ID`, whichever failed, as root"
+        ),
         "{message}"
     );
     assert_eq!(place.bytes(), TEXT.as_bytes());

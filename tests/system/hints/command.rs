@@ -169,6 +169,12 @@ const REFUSALS: &[Refusal] = &[
         "mkdir none; keyroll list --defaults-file=CNF",
     ),
     row(
+        "Store",
+        "keyroll add-key --filename KEYS --key 7",
+        "`keyroll rotate --key 7` makes a new version of it",
+        "keyroll rotate --filename KEYS --key 7",
+    ),
+    row(
         "NamesAnotherStore",
         "keyroll init --filename NEW --cnf my.cnf",
         "give --cnf another file",
@@ -191,6 +197,8 @@ const REFUSALS: &[Refusal] = &[
 /// Errors of the command that are not made here, and where or why.
 const NOT_HERE: &[(&str, &str)] = &[
     ("Mark", "tests/command/two_stores.rs"),
+    ("KeyInUse", "tests/command/add_key.rs"),
+    ("DataUnread", "a data directory that root may not read"),
     ("NotInOptionFile", "tests/command/init.rs"),
     ("MadeInVault", "tests/command/vault.rs"),
     ("Directory", "as a directory without keys"),

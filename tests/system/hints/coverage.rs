@@ -134,6 +134,16 @@ const ELSEWHERE: &[(&str, &str, &str)] = &[
         "a_server_whose_data_needs_keys_does_not_start_without_them_whatever_is_checked",
     ),
     (
+        "StoreError::KeyExists",
+        "tests/conformance/key_stores.rs",
+        "a_key_is_added_once_and_beside_all_others",
+    ),
+    (
+        "KvError::NotFirst",
+        "tests/stores/vault_kv/add_key.rs",
+        "a_key_that_was_deleted_is_brought_back_and_not_made_anew",
+    ),
+    (
         "KvError::WouldLose",
         "tests/stores/vault_kv/hints.rs",
         "room_for_more_versions_is_made_and_none_is_lost",
@@ -289,6 +299,8 @@ const NOT_RUN_HERE: &[(&str, &str)] = &[
     ("keyroll import", "it says what makes a keystore"),
     ("keyroll help", "tests/command/snapshots/help.trycmd"),
     ("keyroll rotate --key ID", "tests/command/vault.rs"),
+    ("keyroll rotate --key {id}", "tests/system/hints/command.rs"),
+    ("keyroll add-key --key ID", "tests/command/add_key.rs"),
     ("keyroll rotate --all", "tests/command/snapshots/rotate.trycmd"),
     (
         "openssl s_client -connect {host} -CAfile CA",
@@ -321,6 +333,10 @@ const NOT_RUN_HERE: &[(&str, &str)] = &[
     (
         "vault kv undelete -versions=VERSION MOUNT/ID",
         "tests/stores/vault_kv/hints.rs",
+    ),
+    (
+        "vault kv undelete -versions=VERSION MOUNT/{}",
+        "tests/stores/vault_kv/add_key.rs",
     ),
     (
         "vault kv metadata put -max-versions={room} MOUNT/{}",

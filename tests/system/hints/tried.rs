@@ -34,7 +34,7 @@ variants! {
     StoreError: OF_STORES, of_store, [
         FilenameNotSet File Keystore VaultKv KeyFileSyntax WrongKey NotEncrypted CannotEncrypt PasswordCutOff FilekeyTooLong Keys
         UnknownKey NoneOfKeys VersionsUsedUp InvalidNewKey NoSystemKey
-        KeysAreMadeElsewhere NoMasterKey NoMasterKeyHeld ImpossibleSpec NoRandomBytes
+        KeysAreMadeElsewhere KeyExists NoMasterKey NoMasterKeyHeld ImpossibleSpec NoRandomBytes
         KeyRotationUnfinished MasterKeyRotationUnfinished
     ];
     KeysError: OF_KEYS, of_keys, [KnownVersionMissing KnownVersionDiffers KnownAlgorithmDiffers KeyTooShort];
@@ -43,7 +43,7 @@ variants! {
         Older GrewApart Foreign OthersUnderOneName CannotSeal
     ];
     KvError: OF_VAULT, of_vault, [
-        NoPrefix NoHost NoSecretName Query KvVersion1 Vault NoKeys NotAKey NothingLeft NotListed WouldLose StepTooLarge
+        NoPrefix NoHost NoSecretName Query KvVersion1 Vault NoKeys NotAKey NothingLeft NotListed NotFirst WouldLose StepTooLarge
         NumbersTaken NotReadBack
     ];
     PluginError: OF_PLUGIN, of_plugin, [
