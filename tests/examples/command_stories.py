@@ -23,8 +23,8 @@ def _server(machine):
     machine.fill()
 
 
-@of("keyroll init --help", "keyroll --help", "keyroll list --help", "keyroll rotate --help")
-def what_the_help_has_of_init_and_rotate_serves_a_server(machine, init, first, show, rotate):
+@of("keyroll init --help", "keyroll --help", "keyroll list --help", "keyroll rotate --help", "keyroll add-key --help")
+def what_the_help_has_of_init_and_rotate_serves_a_server(machine, init, first, show, rotate, add):
     machine.sh(init)
     machine.restart()
     machine.fill()
@@ -33,6 +33,7 @@ def what_the_help_has_of_init_and_rotate_serves_a_server(machine, init, first, s
     machine.sh(show)
     machine.sh(rotate)
     require(machine.sql("SHOW GLOBAL STATUS LIKE 'Keyroll_reloads'").split() == ["Keyroll_reloads", "1"], "the server took up no version")
+    machine.sh(add)
     machine.restart()
     machine.unharmed()
     machine.sh("systemctl stop mariadb; rm /var/lib/keyroll/keystore* /var/lib/mysql/keyroll.mark")
