@@ -6,7 +6,14 @@
 
 pub mod aria;
 pub mod aria_log;
+pub mod aria_pages;
+pub mod binary_log;
+pub(crate) mod extents;
+pub mod files;
+pub(crate) mod page_layout;
+pub mod pages;
 pub mod redo_log;
+pub mod scan;
 pub(crate) mod tablespace;
 pub(crate) mod walk;
 

@@ -1,17 +1,16 @@
 //! Page 0 of an InnoDB tablespace: which key encrypts it.
 //!
 //! ```text
-//! 54           flags, 4 bytes. Bit 4 set: full_crc32, page size 512 << bits 0-3.
-//!              Else bits 1-4: the zip size 512 << n, 0 = none; bits 6-9: the page size
-//!              512 << n, 0 = 16 KiB
-//! 38           header, 150 bytes, then extent descriptors, one for each extent of as many
-//!              pages as page 0 has bytes
-//! behind them  's' 0E 0C 'R' 'E' 't', scheme (1), length 16 (1), IV (16),
+//! 54           flags, 4 bytes: the layout of the pages
+//! 150          extent descriptors, one for each extent of as many pages as page 0 has bytes
+//! 38 behind    's' 0E 0C 'R' 'E' 't', scheme (1), length 16 (1), IV (16),
 //!              lowest key version (4), key id (4), encryption (1)
 //! ```
 //!
 //! Numbers are big endian. Page 0 is never encrypted. All of it lies within the first 64 KiB of
 //! the file.
+
+use super::page_layout::{DESCRIPTORS, PageLayout};
 
 /// How many bytes of page 0 tell all, at the largest page size.
 #[cfg(test)]
@@ -19,6 +18,9 @@ pub(crate) const MOST: usize = 65_536;
 
 /// Where the flags are.
 const FLAGS: usize = 54;
+/// Where the server counts the place of an encryption's information from: the first byte behind a
+/// page's head.
+const FIRST_BYTE: usize = 38;
 /// The bytes in front of an encryption's information.
 const MAGIC: [u8; 6] = [b's', 0x0E, 0x0C, b'R', b'E', b't'];
 /// The bytes of an encryption's information, with those in front.
@@ -37,36 +39,44 @@ pub(crate) fn range(start: &[u8]) -> Option<(usize, usize)> {
     Some((place(start)?, INFORMATION))
 }
 
-/// The id of the key in an encryption's information, which [`range`] tells the place of.
+/// The id of the key in an encryption's information, which [`range`] tells the place of; `None`
+/// where no page is encrypted.
 pub(crate) fn key_id_of(information: &[u8]) -> Option<u32> {
-    let rest = information.strip_prefix(&MAGIC)?;
-    let (scheme, length) = (*rest.first()?, *rest.get(1)?);
-    let id = number(rest, 2 + usize::from(IV_LENGTH) + 4)?;
-    (scheme == ENCRYPTED && length == IV_LENGTH && id != 0).then_some(id)
+    let encryption = Encryption::of(information)?;
+    encryption.is_on.then_some(encryption.key_id)
+}
+
+/// What page 0 says of the encryption of the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Encryption {
+    /// Whether pages are written encrypted. Where they are not any more, free ones may still be.
+    pub(crate) is_on: bool,
+    /// The id of the key.
+    pub(crate) key_id: u32,
+}
+
+impl Encryption {
+    /// What stands in an encryption's information, which [`range`] tells the place of.
+    pub(crate) fn of(information: &[u8]) -> Option<Encryption> {
+        let rest = information.strip_prefix(&MAGIC)?;
+        let (scheme, length) = (*rest.first()?, *rest.get(1)?);
+        let key_id = number(rest, 2 + usize::from(IV_LENGTH) + 4)?;
+        let is_one = scheme <= ENCRYPTED && length == IV_LENGTH && key_id != 0;
+        is_one.then_some(Encryption {
+            is_on: scheme == ENCRYPTED,
+            key_id,
+        })
+    }
+}
+
+/// The layout of the pages behind this one.
+pub(crate) fn layout(start: &[u8]) -> Option<PageLayout> {
+    PageLayout::of(number(start, FLAGS)?)
 }
 
 fn place(start: &[u8]) -> Option<usize> {
-    let flags = number(start, FLAGS)?;
-    let size = |bits: u32| (3..=7).contains(&bits).then(|| 512_usize << bits);
-    // `page` is the page size of the server, `physical` what a page takes in the file.
-    let (page, physical) = if flags & 0x10 != 0 {
-        let page = size(flags & 0xF)?;
-        (page, page)
-    } else {
-        let page = match flags >> 6 & 0xF {
-            0 => 16_384,
-            bits => size(bits)?,
-        };
-        match flags >> 1 & 0xF {
-            0 => (page, page),
-            bits @ 1..=5 => (page, 512 << bits),
-            _ => return None,
-        }
-    };
-    // An extent has 1 MiB, from 32 KiB pages on 64 pages; its descriptor two bits for each page.
-    let pages_of_extent = (1_048_576 / page).max(64);
-    let descriptor = 24 + pages_of_extent / 4;
-    Some(38 + 150 + descriptor * (physical / pages_of_extent))
+    let layout = layout(start)?;
+    Some(FIRST_BYTE + DESCRIPTORS + layout.descriptor_size() * layout.descriptors_of_page())
 }
 
 fn number(bytes: &[u8], at: usize) -> Option<u32> {

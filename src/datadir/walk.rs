@@ -14,19 +14,16 @@
 //! longer wanted ([`crate::cancel`]).
 
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
 use std::fs::{self, DirEntry, File, OpenOptions};
-use std::io::{self, Read};
+use std::io;
 use std::ops::ControlFlow;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use super::files;
 use super::tablespace::{self, START};
 use crate::cancel;
-
-/// The longest path that a link may hold, in bytes.
-const LONGEST_LINK: u64 = 4096;
 
 /// A walk that did not come to its end.
 #[derive(Debug, thiserror::Error)]
@@ -101,7 +98,7 @@ fn walk(
             let path = match table.file_name().as_bytes() {
                 name if name.ends_with(b".ibd") => table.path(),
                 name if name.ends_with(b".isl") => {
-                    match unless_now(link(&table.path()), &table.path())?.flatten() {
+                    match unless_now(files::linked(&table.path()), &table.path())?.flatten() {
                         Some(path) => path,
                         None => continue,
                     }
@@ -154,16 +151,6 @@ fn key_id(path: &Path) -> io::Result<Option<u32>> {
     };
     file.read_exact_at(information, at as u64)?;
     Ok(tablespace::key_id_of(information))
-}
-
-/// The absolute path that an .isl file holds.
-fn link(path: &Path) -> io::Result<Option<PathBuf>> {
-    let mut text = Vec::new();
-    if let Some(file) = open(path)? {
-        file.take(LONGEST_LINK).read_to_end(&mut text)?;
-    }
-    let path = Path::new(OsStr::from_bytes(text.trim_ascii()));
-    Ok(path.is_absolute().then(|| path.into()))
 }
 
 /// Opens a regular file. Whatever else has such a name, a pipe above all, must not be waited for.
