@@ -12,6 +12,7 @@ mod manual;
 mod one_line;
 mod option_files;
 mod permissions;
+mod scan;
 mod scripts;
 mod server_user;
 mod snapshots;

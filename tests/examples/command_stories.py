@@ -57,6 +57,19 @@ def what_the_help_has_of_other_subcommands_works_on_a_server(machine, rotate, ch
     machine.sh(config)
 
 
+@of("keyroll scan --help", "docs/scan.md#where-each-key-version-still-is")
+def a_scan_finds_versions_of_a_server_and_of_a_backup_of_it(machine, example, page):
+    _server(machine)
+    machine.sql("SET GLOBAL keyroll_rotate_key = 1")
+    machine.sh("mkdir /srv/backup; mariadb-backup --backup --target-dir=/srv/backup/2026-11-29\n"
+               "mariadb-backup --defaults-file=/srv/backup/2026-11-29/backup-my.cnf --prepare --target-dir=/srv/backup/2026-11-29")
+    elsewhere = {" /backup/": " /srv/backup/"}
+    require("latest" in machine.sh(_line(page, "sudo keyroll scan")), "no version of the server's is the latest")
+    require("ibdata1" in machine.sh(_line(example, "--tables"), elsewhere), "the backup has no system tablespace")
+    machine.sh(_line(page, "/backup/"), elsewhere)
+    require('"key_id": 1' in machine.sh(_line(example, "--json")), "key 1 is used nowhere")
+
+
 @of("keyroll import --help")
 def what_the_help_has_of_import_works_but_for_aws(machine, example):
     Path("/etc/mysql/keys.clear").write_text(KEYS, encoding="ascii")

@@ -35,7 +35,7 @@ cp %s "$CARGO_TARGET_DIR/release/libkeyroll.so"
 cp %s "$CARGO_TARGET_DIR/release/keyroll"
 """
 SUDO = """#!/bin/sh -e
-[ "$1" = -u ]
+[ "$1" = -u ] || exec "$@"
 user=$2
 shift 2
 exec setpriv --reuid="$user" --regid="$user" --init-groups "$@"

@@ -53,6 +53,8 @@ pub(crate) enum Failure {
     OptionFile(#[from] OptionFileError),
     #[error("no key store is named, neither as an argument nor in the server's option files")]
     NoStore,
+    #[error("cannot read {}: {source}", path.display())]
+    Unreadable { path: PathBuf, source: io::Error },
     #[error(transparent)]
     Settings(SettingsError),
     #[error("AWS KMS cannot be asked: {0}")]
@@ -203,6 +205,7 @@ impl Failure {
             Failure::NoStore => "give --keystore and --master-key, or --filename, or --defaults-file with the option \
                                  file that the server reads"
                 .into(),
+            Failure::Unreadable { .. } => "check the path, and run it as root or as the server's user".into(),
             Failure::Settings(error) => error.hint(),
             Failure::NoKeysOfAws(_) | Failure::Directory { .. } => {
                 "give --from-aws the data directory of the server that ran aws_key_management".into()

@@ -28,6 +28,7 @@ mod owner;
 mod password_file;
 mod rotate;
 mod rotate_master_key;
+mod scan;
 mod spec_args;
 mod store;
 mod store_args;
@@ -113,6 +114,7 @@ enum Command {
     Check(check::Args),
     Import(import::Args),
     Export(export::Args),
+    Scan(scan::Args),
     Config(config::Args),
     Completions(completions::Args),
     Man(man::Args),
@@ -140,6 +142,7 @@ fn main() -> ExitCode {
         Command::Check(args) => check::run(args),
         Command::Import(args) => import::run(args).map(|()| ExitCode::SUCCESS),
         Command::Export(args) => export::run(args).map(|()| ExitCode::SUCCESS),
+        Command::Scan(args) => scan::run(args),
         Command::Config(args) => config::run(args).map(|()| ExitCode::SUCCESS),
         Command::Completions(args) => completions::run(args).map(|()| ExitCode::SUCCESS),
         Command::Man(args) => man::run(args).map(|()| ExitCode::SUCCESS),

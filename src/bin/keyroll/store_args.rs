@@ -17,7 +17,7 @@ use crate::store::{OpenStore, absolute_uri};
 use crate::{names, terminal};
 
 /// Where the server's packages have its data.
-const DEFAULT_DATADIR: &str = "/var/lib/mysql";
+pub(crate) const DEFAULT_DATADIR: &str = "/var/lib/mysql";
 
 #[derive(Args)]
 pub(crate) struct StoreArgs {

@@ -54,6 +54,12 @@ const REFUSALS: &[Refusal] = &[
         "keyroll list --no-defaults --filename KEYS",
     ),
     row(
+        "Unreadable",
+        "keyroll scan --no-defaults nowhere",
+        "check the path, and run it as root or as the server's user",
+        "keyroll scan --no-defaults .",
+    ),
+    row(
         "Settings",
         "keyroll list --defaults-file=TWO",
         "unset one of them",
