@@ -6,7 +6,6 @@
 #
 # Environment:
 #   KEYROLL_TREE_DIR   where to work and to keep the source packages, 115 MB each (default: target/server-tree)
-#   KEYROLL_BUILD_TYPE Debug for a quicker build (default: RelWithDebInfo, cargo's release profile)
 #
 # The server of this machine's own suite is the installed one, those of others are unpacked by server_matrix/fetch.sh. Installs
 # what is missing: cmake, bison, ... Needs 2 GB on the disk for each. The first run fetches and unpacks for a minute.
@@ -46,7 +45,7 @@ fetch_source() {
 light=(-DWITH_NONE=ON -DWITH_SSL=system -DWITH_UNIT_TESTS=OFF -DWITH_WSREP=OFF -DWITH_MARIABACKUP=OFF
        -DWITHOUT_ABI_CHECK=ON -DMYSQL_MAINTAINER_MODE=NO -DPLUGIN_MROONGA=NO -DPLUGIN_ROCKSDB=NO
        -DPLUGIN_COLUMNSTORE=NO -DUPDATE_SUBMODULES=OFF
-       -DKEYROLL_VENDOR_DIR="$all/vendor" -DCMAKE_BUILD_TYPE="${KEYROLL_BUILD_TYPE:-RelWithDebInfo}")
+       -DKEYROLL_VENDOR_DIR="$all/vendor" -DCMAKE_BUILD_TYPE=RelWithDebInfo)
 configure() {
   cmake -S "$server" -B "$build" "${light[@]}" "$@" >"$log" 2>&1
 }
