@@ -183,7 +183,7 @@ pub(super) fn end_before_recovery_without_keys() {
         && let Some(table) = needed::would_lose_rows(&data)
     {
         let text = format!(
-            "keyroll: the server ends here: without its keys Aria's recovery would lose rows of encrypted tables, {} for one",
+            "keyroll: the server ends here: without its keys Aria's recovery would lose rows of tables that are or may be encrypted, {} for one",
             table.display()
         );
         Host.log(Severity::Error, &text);

@@ -103,7 +103,7 @@ fn a_script_gets_the_same_and_each_file_if_it_wants() {
     let output = scan(site.path(), &["data", "--no-defaults", "--json", "--tables"]);
     assert!(output.status.success(), "{output:?}");
     let scan = json_of(&output);
-    assert_eq!(scan["format"], 1);
+    assert_eq!((&scan["version"], &scan["code"]), (&json!(1), &json!("scanned")));
     assert_eq!(scan["running"], false);
     assert_eq!(
         scan["versions"][0],

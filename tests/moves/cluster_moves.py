@@ -3,7 +3,7 @@
 import time
 
 from client import ConnectionLost
-from host import Host, at_folder, free_port, obey, put_in_place, require, run
+from host import Host, at_folder, free_port, obey, put_in_place, require, run, user
 from server import Failure
 from store_moves import LACKS, OUT_OF_DATE
 
@@ -214,7 +214,7 @@ class _Node(Host):
         (self.data / "grastate.dat").unlink(missing_ok=True)
 
     def _checks_out(self, *codes):
-        self.own.run("check", "--no-defaults", "--datadir", self.data, codes=codes)
+        self.own.run("check", "--no-defaults", "--user", user(), "--datadir", self.data, codes=codes)
 
     def stop(self):
         self.server.shut_down()

@@ -236,7 +236,7 @@ class Host:
     def _checks_out(self, *codes):
         """The command must say of the store and the mark what the server says; what only a page shows it cannot know."""
         if isinstance(self.store, Store):
-            self.store.run("check", "--no-defaults", "--datadir", self.data, codes=codes)
+            self.store.run("check", "--no-defaults", "--user", user(), "--datadir", self.data, codes=codes)
 
     def has_said(self, *texts):
         """Errors that are as they should be. Returns what the error log has got."""

@@ -208,7 +208,7 @@ def two_copies_of_a_keystore_grew_apart(site):
     host.store, kept = theirs, ours
     said = host.refused("holds other bytes than this data knows for version 5 of key 1 ")
     require(said, "it has grown apart .*`keyroll check --datadir DIR --against COPY` tells which it is")
-    told = run(site.command, "check", "--no-defaults", *theirs.options(), "--datadir", host.data, "--against", kept.path,
+    told = run(site.command, "check", "--no-defaults", "--user", user(), *theirs.options(), "--datadir", host.data, "--against", kept.path,
                "--against-master-key", kept.master_key, codes=(2,))
     require(told, f"keystore {kept.path} belongs to the data")
     host.store = kept

@@ -92,13 +92,17 @@ fn check(
     let uri = format!("aws-kms:{key}");
     let command = |verb: &str, environment: &[(String, String)], off| {
         let program = Path::new(env!("CARGO_BIN_EXE_keyroll"));
-        let arguments = [
+        let mut arguments = vec![
             verb,
             "--keystore",
             keystore.to_str().unwrap(),
             "--master-key",
             &uri,
         ];
+        let user = nix::unistd::Uid::effective().to_string();
+        if verb == "check" {
+            arguments.extend(["--user", &user]);
+        }
         let (output, said) = run(program, &arguments, environment, clock(off).path());
         assert!(!said.contains("hunter2"), "{said}");
         (output.status.success(), said)

@@ -95,7 +95,8 @@ Exit codes:
 
 JSON:
   With --json standard output is one object, also of a failure, with
-  \"version\": 1 and \"code\", a word for what came of it; a failure has
+  \"version\": 1 and \"code\" (\"verdict\" of check), a word for what came
+  of it; a failure has
   \"failed\", \"wrong_key\", \"exists\" or \"unreachable\" there, and
   \"error\" and \"hint\"."
 )]
@@ -182,6 +183,7 @@ impl Command {
             Command::Rotate(args) => args.json,
             Command::AddKey(args) => args.json,
             Command::Check(args) => args.json,
+            Command::Scan(args) => args.json,
             _ => false,
         }
     }

@@ -20,13 +20,14 @@ use crate::failure::Failure;
 use crate::store_args::ChosenStore;
 
 /// What a server needs besides the plugin to encrypt everything that it writes.
-const SERVER_SETTINGS: [(&str, &str); 7] = [
+const SERVER_SETTINGS: [(&str, &str); 8] = [
     ("innodb_encrypt_tables", "ON"),
     ("innodb_encrypt_log", "ON"),
     ("innodb_encrypt_temporary_tables", "ON"),
     ("innodb_encryption_threads", "4"),
     ("aria_encrypt_tables", "ON"),
     ("encrypt_tmp_files", "ON"),
+    ("encrypt_tmp_disk_tables", "ON"),
     ("encrypt_binlog", "ON"),
 ];
 

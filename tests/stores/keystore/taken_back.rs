@@ -90,6 +90,9 @@ fn meet(traced: &Traced, faults: &[&str]) -> (String, Vec<Keys>) {
                     .args(["--insecure-plaintext", "--to"])
                     .arg(traced.apart.path().join("exported"));
             }
+            if action == "check" {
+                command.args(["--user", &nix::unistd::Uid::effective().to_string()]);
+            }
             started(command)
         });
         // A server that starts, and one that runs and is told to reload.

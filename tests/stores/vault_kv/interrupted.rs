@@ -58,7 +58,7 @@ path "{mount}/config" {{ capabilities = ["read"] }}
                 list.join(", ")
             );
             assert!(text.starts_with(&told), "{text}");
-            assert!(hint.contains("rotate again"), "{hint}");
+            assert!(hint.contains("takes them up when it is mended"), "{hint}");
             half_made.push(new.len());
         }
         // Mended, it goes on from there.

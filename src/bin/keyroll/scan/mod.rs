@@ -56,10 +56,12 @@ pub(crate) struct Args {
     #[arg(long)]
     tables: bool,
 
-    /// Print {format, datadir, running, versions, not_encrypted, unread, steps} for scripts, and
-    /// with --tables also tables
+    /// Print a JSON object, for scripts
+    ///
+    /// It is {version, code: "scanned", datadir, running, versions, not_encrypted, unread, steps},
+    /// and {tables} with --tables; docs/scan.md explains each.
     #[arg(long)]
-    json: bool,
+    pub(crate) json: bool,
 }
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {

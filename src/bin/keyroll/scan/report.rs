@@ -15,9 +15,6 @@ use super::steps;
 use crate::table::{self, Column};
 use crate::terminal;
 
-/// The number of the form of the JSON object.
-const FORMAT: u32 = 1;
-
 /// So many files are named in a line.
 const SHOWN: usize = 20;
 
@@ -276,7 +273,7 @@ impl Report<'_> {
                 |(path, error)| json!({ "path": path.display().to_string(), "reason": error.to_string() }),
             );
         let mut object = json!({
-            "format": FORMAT,
+            "code": "scanned",
             "datadir": self.directory.display().to_string(),
             "running": self.is_running,
             "versions": versions,
