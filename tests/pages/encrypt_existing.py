@@ -2,7 +2,8 @@
 
 from machine import CommandFailed, README_STEPS
 
-# Each table has it in each row, but for the numbers; what was deleted has another.
+# Each table has it in each row, but for the numbers; what was deleted has another, in pages that were written and are free before any
+# is encrypted.
 VALUE = "a value that you know"
 OLD_DATA = f"""
 CREATE DATABASE `a``shop`;
@@ -11,6 +12,8 @@ CREATE TABLE orders (id INT PRIMARY KEY, a VARCHAR(200), KEY(a)) ENGINE=InnoDB;
 INSERT INTO orders SELECT seq, CONCAT('{VALUE} ', seq) FROM seq_1_to_5000;
 CREATE TABLE left_out ENGINE=InnoDB ENCRYPTED=NO SELECT * FROM orders;
 CREATE TABLE deleted ENGINE=InnoDB SELECT seq, CONCAT('a value that was deleted ', seq) FROM seq_1_to_5000;
+FLUSH TABLES deleted FOR EXPORT;
+UNLOCK TABLES;
 DELETE FROM deleted WHERE seq > 10;
 CREATE TABLE carts (id INT PRIMARY KEY, a VARCHAR(200), KEY(a)) ENGINE=Aria SELECT * FROM orders;
 CREATE TABLE `a``b` ENGINE=Aria TRANSACTIONAL=0 ROW_FORMAT=PAGE SELECT * FROM orders;
@@ -20,6 +23,7 @@ CREATE TABLE old ENGINE=MyISAM SELECT * FROM orders;
 CREATE TABLE csv (id INT NOT NULL, a VARCHAR(200) NOT NULL) ENGINE=CSV SELECT * FROM orders;
 CREATE SEQUENCE numbers;
 CREATE USER 'account in clear'@'%';
+SET GLOBAL innodb_fast_shutdown = 0;
 """
 UNENCRYPTED = "SELECT COUNT(*) FROM information_schema.INNODB_TABLESPACES_ENCRYPTION WHERE name <> 'a@0060shop/left_out' " \
               "AND (min_key_version = 0 OR rotating_or_flushing)"
