@@ -83,6 +83,17 @@ impl VaultKv {
             Ok(ids)
         })
     }
+
+    /// The same, before anything is written: what is there must go with the keys in use. Versions
+    /// that Vault no longer has are no hindrance; that none of them is made a second time is for
+    /// the caller to see.
+    fn load_beside(&self, which: Rotate, known: Option<&Ring>) -> Result<Loaded, StoreError> {
+        let before = self.load_known(which, known)?;
+        if let Some(ring) = known {
+            ring.check_successor(&ring.keys_with(&before.keys)?)?;
+        }
+        Ok(before)
+    }
 }
 
 impl KeyStore for VaultKv {
@@ -127,10 +138,7 @@ impl KeyStore for VaultKv {
         if new.step.get() > MOST_WRITTEN {
             return Err(KvError::StepTooLarge { step: new.step.get() }.into());
         }
-        let before = self.load_known(which, known)?;
-        if let Some(ring) = known {
-            ring.check_successor(&ring.keys_with(&before.keys)?)?;
-        }
+        let before = self.load_beside(which, known)?;
         self.write_versions(which, before, new, known)
     }
 

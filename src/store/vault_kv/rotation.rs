@@ -4,7 +4,7 @@
 use super::parallel::ask_all;
 use super::secret::{Found, Secret, SecretMetadata};
 use super::{Gone, KvError, MOST_WRITTEN, VaultKv};
-use crate::keys::{KeyName, LAST_VERSION, NewVersions, Ring};
+use crate::keys::{KeyName, KeysError, LAST_VERSION, NewVersions, Ring};
 use crate::service::vault::Refusal;
 use crate::store::new_keys::{first_name, latest_of, random_key};
 use crate::store::{KeyStore, KeysAdded, Loaded, Rotate, StoreError, Warning};
@@ -39,7 +39,7 @@ impl VaultKv {
             return Err(error);
         }
         let latest = latest_of(&before.keys, which, || self.describe())?;
-        let parts = ask_all(&latest, |latest| self.part(latest.id, &before, new))?;
+        let parts = ask_all(&latest, |latest| self.part(latest.id, &before, new, known))?;
         let mut written = Vec::new();
         let wanted = parts.iter().map(|part| part.count as usize).sum();
         let new: Result<Vec<KeyName>, StoreError> =
@@ -81,6 +81,12 @@ impl VaultKv {
             }
             .into());
         }
+        refuse_known_above(0, id, known)?;
+        // What cannot be published must not be written. An empty ring goes with every key, and
+        // beside it the store may be empty, too.
+        if known.is_some_and(|ring| ring.keys() > 0) {
+            self.load_beside(Rotate::Key(id), known)?;
+        }
         let mut written = Vec::new();
         let part = Part {
             id,
@@ -104,7 +110,13 @@ impl VaultKv {
         })
     }
 
-    fn part(&self, id: u32, before: &Loaded, new: NewVersions<'_>) -> Result<Part, StoreError> {
+    fn part(
+        &self,
+        id: u32,
+        before: &Loaded,
+        new: NewVersions<'_>,
+        known: Option<&Ring>,
+    ) -> Result<Part, StoreError> {
         let (metadata, is_hidden) = match self.client.secret(id)? {
             Secret::Described(metadata) => (metadata, false),
             Secret::Newest(current, _) => {
@@ -118,6 +130,7 @@ impl VaultKv {
             }
         };
         let current = metadata.current_version;
+        refuse_known_above(current, id, known)?;
         let step = new.step.get();
         let seen = KeyName {
             id,
@@ -180,6 +193,17 @@ impl VaultKv {
             }
         }
         Ok(name)
+    }
+}
+
+/// Refuses to go on from the version `current`, 0 for none, where a later one is in use: Vault is
+/// an older copy, or the secret was removed, and would give that one's number to other bytes.
+fn refuse_known_above(current: u32, id: u32, known: Option<&Ring>) -> Result<(), KeysError> {
+    match known.and_then(|ring| ring.latest(id)) {
+        Some(version) if version > current => Err(KeysError::KnownVersionMissing {
+            name: KeyName { id, version },
+        }),
+        _ => Ok(()),
     }
 }
 
