@@ -62,6 +62,10 @@ fn a_key_is_added_to_a_keystore_and_to_a_key_file() {
         (Some(0), Some("-- key 20: version 1 was added")),
         "{err}"
     );
+    assert!(
+        err.contains("warning: whether data is encrypted with another key 20 was not looked at: the data directory is not known"),
+        "{err}"
+    );
     // As file_key_management reads it.
     let text = fs::read_to_string(folder.path().join("keys")).unwrap();
     let line = text.lines().last().unwrap();
@@ -103,9 +107,52 @@ fn no_key_is_added_where_data_needs_another_one_of_its_id() {
         "{err}"
     );
     assert_eq!(fs::read(folder.path().join("keys")).unwrap(), before);
-    let (code, ..) = said(run(
+    let (code, _, err) = said(run(
         &folder,
         &[&["add-key", "--key", "10", "--datadir", "data"], &KEY_FILE],
     ));
-    assert_eq!(code, Some(0));
+    assert_eq!((code, err.as_str()), (Some(0), ""));
+}
+
+#[test]
+fn no_key_1_is_added_beside_system_data_which_need_not_name_it() {
+    let folder = folder();
+    // A key file without key 1.
+    let text = format!("2;{}\n", "0123456789abcdef".repeat(4));
+    fs::write(folder.path().join("keys"), &text).unwrap();
+    fs::write(folder.path().join("data/ibdata1"), "").unwrap();
+    let add = |store: &[&str]| {
+        said(run(
+            &folder,
+            &[&["add-key", "--key", "1", "--datadir", "data"], store],
+        ))
+    };
+    let (code, _, err) = add(&KEY_FILE);
+    assert_eq!(code, Some(2), "{err}");
+    assert!(
+        err.contains("the system data in data (redo log, binary logs) may need another key 1")
+            && err.contains("put the right store back"),
+        "{err}"
+    );
+    assert_eq!(fs::read_to_string(folder.path().join("keys")).unwrap(), text);
+    let (code, _, err) = add(&KEYSTORE);
+    assert_eq!(code, Some(73), "{err}");
+    assert!(err.contains("there is a key 1 in "), "{err}");
+}
+
+#[test]
+fn a_data_directory_of_option_files_that_is_not_there_is_warned_of() {
+    let folder = folder();
+    let lines = "[mysqld]\ndatadir=none\nkeyroll_filename=keys\n";
+    fs::write(folder.path().join("my.cnf"), lines).unwrap();
+    let (code, out, err) = said(run(
+        &folder,
+        &[&["add-key", "--defaults-file=my.cnf", "--key", "9"]],
+    ));
+    assert_eq!(code, Some(0), "{err}");
+    assert!(out.starts_with("-- key 9: version 1 was added"), "{out}");
+    assert!(
+        err.contains("was not looked at: there is no data directory none; --datadir DIR names it"),
+        "{err}"
+    );
 }

@@ -17,9 +17,10 @@ use crate::terminal;
 
 /// Makes version 1 of a key that the key store does not have
 ///
-/// A key that is there is left as it is. So is the store where data is encrypted with a key of this
-/// id, which no new key could read. A running server goes on with the keys that it has until it is
-/// told to read the store again; the output is SQL that does so.
+/// A key that is there is left as it is. So is the store where data in the data directory, if that
+/// is known (--datadir), is encrypted with a key of this id, which no new key could read. A running
+/// server goes on with the keys that it has until it is told to read the store again; the output is
+/// SQL that does so.
 #[derive(clap::Args)]
 #[command(after_long_help = "\
 Examples:
@@ -70,20 +71,39 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
             .into());
         }
     }
-    let directory = args.datadir.directory(&chosen);
+    let (directory, named) = (args.datadir.directory(&chosen), chosen.datadir());
     let store = chosen.open()?.beside(directory.clone());
-    if let Some(directory) = directory {
-        refuse_data_under(id, &directory)?;
+    // Where there is the key, the store's own error says more.
+    let loaded = store.patiently(|store| store.load_keys(&[id]));
+    let is_there = loaded.is_ok_and(|loaded| loaded.keys.latest(id).is_some());
+    if !is_there && let Some(directory) = &directory {
+        refuse_data_under(id, directory)?;
     }
     let added = store.patiently(|store| store.add_key(id, spec, None))?;
+    if directory.is_none() {
+        let why = match named {
+            Some(named) => format!("there is no data directory {}", named.display()),
+            None => "the data directory is not known".into(),
+        };
+        terminal::warn(format!(
+            "whether data is encrypted with another key {id} was not looked at: {why}; --datadir DIR names it"
+        ));
+    }
     if args.json {
         return print_json("added", &store, &added);
     }
     terminal::print(sql_of(&added, |_| " was added").as_bytes())
 }
 
+/// The server's id of the key for its redo log, binary logs and all else that is no table.
+const OF_SYSTEM_DATA: u32 = 1;
+
 /// Refuses a key that the data in this directory knows or is encrypted with.
 fn refuse_data_under(id: u32, directory: &Path) -> Result<(), Failure> {
+    // The logs need not name their key.
+    if id == OF_SYSTEM_DATA && directory.join("ibdata1").exists() {
+        return Err(Failure::SystemData(directory.to_owned()));
+    }
     let knows = MarkFile::read(directory)?.mark().highest().of(id) > 0;
     let file = file_in_use(directory, id).map_err(Failure::DataUnread)?;
     match file.or(knows.then(|| directory.to_owned())) {

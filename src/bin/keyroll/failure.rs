@@ -67,6 +67,8 @@ pub(crate) enum Failure {
     NotInSource { id: u32, described: String },
     #[error("the data in {} needs another key {id}, which the key store lacks", file.display())]
     KeyInUse { id: u32, file: PathBuf },
+    #[error("the system data in {} (redo log, binary logs) may need another key 1, which the key store lacks", .0.display())]
+    SystemData(PathBuf),
     #[error("which keys the data needs cannot be seen: {0}")]
     DataUnread(WalkError),
     #[error("{} is a keystore, and no master key is named for it", .0.display())]
@@ -215,6 +217,7 @@ impl Failure {
                 .into(),
             Failure::NotInSource { .. } => "`keyroll list` shows what a store holds".into(),
             Failure::KeyInUse { .. } => "put the right store back, or choose another id: a new key would read nothing of it".into(),
+            Failure::SystemData(_) => "put the right store back: a new key 1 would read nothing of it".into(),
             Failure::DataUnread(_) => "run this as a user who may read the data directory".into(),
             Failure::NoOtherMasterKey(_) => "give --against-master-key".into(),
             Failure::AwsSettings(_) => "docs/aws-kms.md has all settings".into(),

@@ -204,6 +204,7 @@ const REFUSALS: &[Refusal] = &[
 const NOT_HERE: &[(&str, &str)] = &[
     ("Mark", "tests/command/two_stores.rs"),
     ("KeyInUse", "tests/command/add_key.rs"),
+    ("SystemData", "tests/command/add_key.rs"),
     ("DataUnread", "a data directory that root may not read"),
     ("NotInOptionFile", "tests/command/init.rs"),
     ("MadeInVault", "tests/command/vault.rs"),
