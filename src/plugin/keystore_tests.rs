@@ -120,6 +120,12 @@ fn a_key_is_added_once_and_known_to_the_mark_before_a_table_can_use_it() {
         );
     }
     assert_eq!(fs::read(s.path("keystore")).unwrap(), held);
+    let other = KeystoreFile::new(config(s.path("keystore"), &s.path("master"))).unwrap();
+    other.add_key(8, FAST, None).unwrap();
+    let hint = add(8).unwrap_err().hint();
+    assert!(hint.starts_with("`SET GLOBAL ‹reload_keys› = 1`"), "{hint}");
+    s.plugin.reload(&s.server, &s.status).unwrap();
+    assert_eq!(s.plugin.published().ring.latest(8), Some(1));
 }
 
 #[test]

@@ -178,7 +178,9 @@ impl StoreError {
                 "make a key with another id, and change tables to it: ALTER TABLE ... ENCRYPTION_KEY_ID = ID".into()
             }
             StoreError::VersionsUsedUp { .. } => "set a smaller ‹rotate_version_step›".into(),
-            StoreError::KeyExists { id, .. } => format!("`keyroll rotate --key {id}` makes a new version of it"),
+            StoreError::KeyExists { id, .. } => format!(
+                "`SET GLOBAL ‹reload_keys› = 1` takes it up where a server lacks it; `keyroll rotate --key {id}` makes a new version of it"
+            ),
             StoreError::KeysAreMadeElsewhere { .. } => "add the key to the store, then reload".into(),
             StoreError::NoMasterKey { .. } => {
                 "`keyroll import --keystore PATH --master-key URI` moves the keys into a keystore, which has a master key".into()

@@ -177,7 +177,7 @@ const REFUSALS: &[Refusal] = &[
     row(
         "Store",
         "keyroll add-key --filename KEYS --key 7",
-        "`keyroll rotate --key 7` makes a new version of it",
+        "`SET GLOBAL keyroll_reload_keys = 1` takes it up where a server lacks it; `keyroll rotate --key 7` makes a new version of it",
         "keyroll rotate --filename KEYS --key 7",
     ),
     row(
