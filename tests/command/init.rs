@@ -4,6 +4,9 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Output};
 
+use keyroll::keys::{KeyName, KeySet};
+use keyroll::secret::DataKey;
+use keyroll::store::MarkFile;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -203,6 +206,68 @@ fn an_option_file_that_names_another_store_is_refused_before_anything_is_made() 
     for name in ["keystore", "apart/master"] {
         assert!(!folder.path().join(name).exists(), "{name}");
     }
+}
+
+/// The keystore and its master key are taken away; the refusal of the next call, which
+/// made nothing.
+fn refused_as_away(folder: &TempDir, again: &[&[&str]]) -> String {
+    let path = |name: &str| folder.path().join(name);
+    fs::rename(path("keystore"), path("away")).unwrap();
+    fs::rename(path("apart/master"), path("master-away")).unwrap();
+    let refused = run(folder, again);
+    let said = String::from_utf8(refused.stderr).unwrap();
+    assert_eq!(refused.status.code(), Some(2), "{said}");
+    for name in ["keystore", "apart/master"] {
+        assert!(!path(name).exists(), "{name}");
+    }
+    assert!(said.contains("mount it, or restore it from the backup"), "{said}");
+    said
+}
+
+/// They are put back, and the same call succeeds.
+fn put_back(folder: &TempDir, again: &[&[&str]]) {
+    let path = |name: &str| folder.path().join(name);
+    fs::rename(path("away"), path("keystore")).unwrap();
+    fs::rename(path("master-away"), path("apart/master")).unwrap();
+    run_well(folder, again);
+}
+
+#[test]
+fn a_store_that_the_option_file_names_and_is_only_away_is_not_made_anew() {
+    let folder = folder();
+    let again: &[&[&str]] = &[&["init", "--if-missing", "--cnf", "my.cnf"], &STORE];
+    run_well(&folder, again);
+    let lines = read(&folder, "my.cnf");
+    let said = refused_as_away(&folder, again);
+    assert!(said.contains("my.cnf names it"), "{said}");
+    put_back(&folder, again);
+    assert_eq!(read(&folder, "my.cnf"), lines);
+}
+
+#[test]
+fn a_store_whose_keys_the_data_knows_and_that_is_only_away_is_not_made_anew() {
+    let folder = folder();
+    fs::create_dir(folder.path().join("data")).unwrap();
+    fs::create_dir(folder.path().join("other")).unwrap();
+    let given: &[&[&str]] = &[&["init", "--if-missing", "--datadir", "data"], &STORE];
+    run_well(&folder, given);
+    let mut known = KeySet::default();
+    known.insert(KeyName { id: 1, version: 1 }, DataKey::new(&[7; 32]).unwrap());
+    let mut mark = MarkFile::read(&folder.path().join("data")).unwrap();
+    mark.change(|mark| mark.learn(known.iter().map(|(name, key)| (name, key.bytes()))))
+        .unwrap();
+    let datadir = format!("[mysqld]\ndatadir = {}\n", folder.path().join("data").display());
+    write(&folder, "server.cnf", &datadir, 0o644);
+    let of_server = ["init", "--if-missing", "--defaults-extra-file", "server.cnf"];
+    for again in [given, &[&of_server, &STORE]] {
+        let said = refused_as_away(&folder, again);
+        assert!(said.contains("data knows key versions"), "{said}");
+        put_back(&folder, again);
+    }
+    refused_as_away(&folder, given);
+    // The data of another server, which has none yet.
+    let of_other: &[&[&str]] = &[&of_server, &["--datadir", "other"], &STORE];
+    run_well(&folder, of_other);
 }
 
 #[test]

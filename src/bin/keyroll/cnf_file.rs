@@ -30,9 +30,10 @@ const MODE: u32 = 0o644;
 
 /// An option file that has the lines, or will have them.
 pub(crate) struct CnfFile<'a> {
-    path: &'a Path,
+    pub(crate) path: &'a Path,
     lines: &'a [u8],
-    has_them: bool,
+    /// Whether it names this very store.
+    pub(crate) has_them: bool,
 }
 
 impl<'a> CnfFile<'a> {
@@ -45,7 +46,10 @@ impl<'a> CnfFile<'a> {
             Err(error) if error.kind() == io::ErrorKind::NotFound => false,
             _ => {
                 let file = read::open_regular(path)?;
-                has(path, read::whole(&file, path, &KIND)?.expose(), lines)?
+                has(read::whole(&file, path, &KIND)?.expose(), lines).map_err(|line| {
+                    let path = path.into();
+                    Failure::NamesAnotherStore { path, line }
+                })?
             }
         };
         if !has_them {
@@ -59,7 +63,8 @@ impl<'a> CnfFile<'a> {
     }
 
     /// Adds the lines at its end, durably, unless it names this very store; whether it did. A file
-    /// that is not there is made; one that is keeps its owner and mode.
+    /// that is not there is made; one that is keeps its owner and mode. The key store is made by
+    /// then, and errors say so.
     pub(crate) fn write(&self) -> Result<bool, Failure> {
         if self.has_them {
             return Ok(false);
@@ -71,19 +76,26 @@ impl<'a> CnfFile<'a> {
         let path = make_if_missing(self.path).map_err(not_written)?;
         let file = lock::exclusive(&path, &KIND, lock::TIMEOUT).map_err(not_written)?;
         let old = read::whole(&file, &path, &KIND).map_err(not_written)?;
-        if has(self.path, old.expose(), self.lines)? {
+        let has_them = has(old.expose(), self.lines).map_err(|line| {
+            let path = self.path.into();
+            Failure::NamesAnotherStoreNow { path, line }
+        })?;
+        if has_them {
             return Ok(false);
         }
-        let new = [old.expose(), self.lines].concat();
+        // The file may hold passwords.
+        let mut new = SecretBytes::with_capacity(old.expose().len() + self.lines.len());
+        new.expose_mut().extend_from_slice(old.expose());
+        new.expose_mut().extend_from_slice(self.lines);
         let replacement = Replacement {
             path: &path,
             kind: &KIND,
             locked: &file,
             old: old.expose(),
-            new: &new,
+            new: new.expose(),
             previous: Previous::None,
         };
-        replace::replace(&replacement, || read_back(&path, &new)).map_err(not_written)?;
+        replace::replace(&replacement, || read_back(&path, new.expose())).map_err(not_written)?;
         Ok(true)
     }
 }
@@ -101,14 +113,13 @@ fn may_write_beside(path: &Path) -> Result<(), Failure> {
     })
 }
 
-/// Whether the text names the store that the lines name.
-fn has(path: &Path, text: &[u8], lines: &[u8]) -> Result<bool, Failure> {
+/// Whether the text names the store that the lines name; of another store, the line that names it.
+fn has(text: &[u8], lines: &[u8]) -> Result<bool, usize> {
     let meant: Vec<_> = stores(lines).map(|(_, name, value)| (name, value)).collect();
     let mut has_it = false;
     for (line, name, value) in stores(text) {
         if !meant.contains(&(name, value)) {
-            let path = path.into();
-            return Err(Failure::NamesAnotherStore { path, line });
+            return Err(line);
         }
         has_it = true;
     }
@@ -181,11 +192,27 @@ mod tests {
 
     #[test]
     fn the_same_store_is_no_other_one() {
-        let path = Path::new("my.cnf");
         let lines = b"[mariadb]\nkeyroll_keystore = /k\nkeyroll_master_key = file:/m\n";
-        assert!(has(path, b"[mysqld]\nkeyroll-keystore=/k\n", lines).unwrap());
-        assert!(!has(path, b"[mysqld]\nport=3306\n", lines).unwrap());
-        assert!(has(path, b"keyroll_keystore=/other\n", lines).is_err());
-        assert!(has(path, b"keyroll_filename=/k\n", lines).is_err());
+        assert_eq!(has(b"[mysqld]\nkeyroll-keystore=/k\n", lines), Ok(true));
+        assert_eq!(has(b"[mysqld]\nport=3306\n", lines), Ok(false));
+        assert_eq!(has(b"keyroll_keystore=/other\n", lines), Err(1));
+        assert_eq!(has(b"\nkeyroll_filename=/k\n", lines), Err(2));
+    }
+
+    #[test]
+    fn a_file_that_names_another_store_meanwhile_is_left_and_the_store_is_said_to_be_made() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let path = folder.path().join("my.cnf");
+        let cnf = CnfFile::open(&path, b"keyroll_keystore = /k\n").unwrap();
+        std::fs::write(&path, "keyroll_keystore = /other\n").unwrap();
+        let error = cnf.write().unwrap_err();
+        let said = error.to_string();
+        assert!(said.starts_with("the key store is made, but "), "{said}");
+        assert!(said.contains("my.cnf:1 names another key store"), "{said}");
+        assert!(error.hint().contains("once more with --if-missing"));
+        assert_eq!(
+            std::fs::read_to_string(&path).unwrap(),
+            "keyroll_keystore = /other\n"
+        );
     }
 }

@@ -91,6 +91,12 @@ pub(crate) enum Failure {
     },
     #[error("{}:{line} names another key store already", path.display())]
     NamesAnotherStore { path: PathBuf, line: usize },
+    #[error("the key store is made, but its lines are written nowhere: {}:{line} names another key store by now", path.display())]
+    NamesAnotherStoreNow { path: PathBuf, line: usize },
+    #[error("there is no {}, and there was such a key store: {} names it", store.display(), cnf.display())]
+    NamedStoreIsGone { store: PathBuf, cnf: PathBuf },
+    #[error("there is no {}, and there was a key store: the data in {} knows key versions", store.display(), directory.display())]
+    StoreOfDataIsGone { store: PathBuf, directory: PathBuf },
     #[error("cannot write in {}, where the option file is to be: {source}", path.display())]
     OptionFileFolder { path: PathBuf, source: nix::Error },
     #[error("the key store is made, but its lines are not in {}: {source}", path.display())]
@@ -234,6 +240,15 @@ impl Failure {
                 format!("`keyroll import --keystore PATH --master-key URI` moves the keys of a {kind} into a keystore")
             }
             Failure::NamesAnotherStore { .. } => "give --cnf another file; a server has one key store, and `keyroll import` moves its keys to another one".into(),
+            Failure::NamesAnotherStoreNow { .. } => {
+                "give --cnf another file, and run this once more with --if-missing".into()
+            }
+            Failure::NamedStoreIsGone { .. } => "mount it, or restore it from the backup: no other keys read its data. If it never encrypted \
+                                                 any, run this without --if-missing"
+                .into(),
+            Failure::StoreOfDataIsGone { .. } => "mount it, or restore it from the backup: no other keys read this data. If the store is for \
+                                                  another server, give its --datadir"
+                .into(),
             Failure::OptionFileFolder { .. } => {
                 "make the folder first, or run this as a user who may write there".into()
             }

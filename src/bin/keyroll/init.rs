@@ -1,16 +1,17 @@
 //! `keyroll init`: a new key store, and the lines of my.cnf that make a server use it.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use keyroll::durable::{FileError, SecretSource};
 use keyroll::keys::{KeySet, KeySpec};
-use keyroll::store::StoreConfig;
-use keyroll::store::StoreError;
 use keyroll::store::key_file::{self, KeyFile, KeyFileConfig};
 use keyroll::store::keystore::NewKey;
+use keyroll::store::{MarkError, MarkFile, StoreConfig, StoreError};
 use serde::Serialize;
 
 use crate::cnf_file::CnfFile;
+use crate::datadir::DatadirArg;
 use crate::failure::Failure;
 use crate::my_cnf::{self, Encryption};
 use crate::new_key::{self, NewKeyArg};
@@ -72,9 +73,14 @@ pub(crate) struct Args {
 
     /// Succeed if the key store is there already and whole
     ///
-    /// It must open with its master key or password, down to the last key version.
+    /// It must open with its master key or password, down to the last key version. One that is only
+    /// away, because its file system is not mounted, is not made anew: not where the option file of
+    /// --cnf names it already, nor where the server's data knows key versions.
     #[arg(long)]
     if_missing: bool,
+
+    #[command(flatten)]
+    datadir: DatadirArg,
 
     /// Write the lines of my.cnf into this option file
     ///
@@ -115,6 +121,9 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let lines = my_cnf::lines(&chosen, spec, Encryption::Begins)?;
     let cnf = args.cnf.as_deref().map(|path| CnfFile::open(path, &lines));
     let cnf = cnf.transpose()?;
+    if args.if_missing && !is_there {
+        args.refuse_what_is_away(&chosen, path, cnf.as_ref())?;
+    }
     let store = chosen.store.describe();
     let (keys, after) = match is_there {
         true => (open_existing(chosen)?, None),
@@ -151,6 +160,39 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
 }
 
 impl Args {
+    /// Before other keys are made in the place of a store that is only not mounted.
+    fn refuse_what_is_away(
+        &self,
+        chosen: &ChosenStore,
+        path: &Path,
+        cnf: Option<&CnfFile>,
+    ) -> Result<(), Failure> {
+        if let Some(cnf) = cnf.filter(|cnf| cnf.has_them) {
+            return Err(Failure::NamedStoreIsGone {
+                store: path.into(),
+                cnf: cnf.path.into(),
+            });
+        }
+        let of_store = self.datadir.directory(chosen);
+        let directory = of_store.clone().unwrap_or_else(|| chosen.datadir_here());
+        let file = match MarkFile::read(&directory) {
+            // The data of a server that need not be meant, which this user may not see.
+            Err(MarkError::File(FileError::FileNotFound { source, .. }))
+                if of_store.is_none() && source.kind() == io::ErrorKind::PermissionDenied =>
+            {
+                return Ok(());
+            }
+            file => file?,
+        };
+        match file.mark().versions().next() {
+            None => Ok(()),
+            Some(_) => Err(Failure::StoreOfDataIsGone {
+                store: path.into(),
+                directory,
+            }),
+        }
+    }
+
     /// Makes the store; its keys, and what remains to be done.
     fn make(
         &self,

@@ -150,17 +150,21 @@ pub(crate) fn keystore_at(path: &Path, uri: &str, settings: &Settings) -> Result
 
 /// The settings that options with this prefix make, with what the environment gives.
 pub(crate) fn settings_of(options: &[ServerOption], prefix: &str) -> Result<Settings, Failure> {
+    Ok(Settings {
+        environment: SecretsOfEnvironment::of_this_process(),
+        notify: Notify::new(terminal::say),
+        data_directory: datadir_of(options),
+        ..Settings::from_options(options, prefix)?
+    })
+}
+
+fn datadir_of(options: &[ServerOption]) -> PathBuf {
     let datadir = options.iter().rev().find_map(|option| {
         let (name, value) = option.meaning()?;
         (name == "datadir" && !value.bytes().is_empty())
             .then(|| PathBuf::from(OsString::from_vec(value.bytes().to_vec())))
     });
-    Ok(Settings {
-        environment: SecretsOfEnvironment::of_this_process(),
-        notify: Notify::new(terminal::say),
-        data_directory: datadir.unwrap_or_else(|| DEFAULT_DATADIR.into()),
-        ..Settings::from_options(options, prefix)?
-    })
+    datadir.unwrap_or_else(|| DEFAULT_DATADIR.into())
 }
 
 /// The store that arguments or option files name, and the settings beside it.
@@ -213,6 +217,11 @@ impl ChosenStore {
         self.options
             .as_ref()
             .map(|_| self.settings.data_directory.clone())
+    }
+
+    /// The data directory of the server that is installed here, whose store it need not be.
+    pub(crate) fn datadir_here(&self) -> PathBuf {
+        datadir_of(self.options.as_ref().unwrap_or(&self.others))
     }
 
     /// The keystore.

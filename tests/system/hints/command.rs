@@ -187,6 +187,18 @@ const REFUSALS: &[Refusal] = &[
         "keyroll init --filename NEW --cnf CNF && keyroll list --defaults-file=CNF",
     ),
     row(
+        "NamedStoreIsGone",
+        "keyroll init --filename NEW --cnf CNF && mv NEW AWAY && keyroll init --if-missing --filename NEW --cnf CNF",
+        "mount it, or restore it from the backup",
+        "mv AWAY NEW && keyroll init --if-missing --filename NEW --cnf CNF",
+    ),
+    row(
+        "NamedStoreIsGone",
+        "keyroll init --filename NEW --cnf CNF && rm NEW && keyroll init --if-missing --filename NEW --cnf CNF",
+        "If it never encrypted any, run this without --if-missing",
+        "keyroll init --filename NEW --cnf CNF && keyroll list --defaults-file=CNF",
+    ),
+    row(
         "OptionFileFolder",
         "keyroll init --filename NEW --cnf none/my.cnf",
         "make the folder first",
@@ -207,6 +219,8 @@ const NOT_HERE: &[(&str, &str)] = &[
     ("SystemData", "tests/command/add_key.rs"),
     ("DataUnread", "a data directory that root may not read"),
     ("NotInOptionFile", "tests/command/init.rs"),
+    ("NamesAnotherStoreNow", "src/bin/keyroll/cnf_file.rs"),
+    ("StoreOfDataIsGone", "tests/command/init.rs"),
     ("MadeInVault", "tests/command/vault.rs"),
     ("Directory", "as a directory without keys"),
     ("MissingOfAws", "tests/command/snapshots/two_stores.trycmd"),
@@ -228,6 +242,7 @@ fn filled(site: &Site, command: &str) -> String {
         ("MASTER", "apart/master"),
         ("PASSWORD", "apart/password"),
         ("NEW", "store/new"),
+        ("AWAY", "store/away"),
         ("TWO", "two.cnf"),
         ("CNF", "another.cnf"),
     ] {
