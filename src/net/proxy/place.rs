@@ -66,6 +66,10 @@ impl Place {
         };
         let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
         let (authority, path) = rest.split_at(end);
+        if path.contains('@') {
+            // What stands before it would be part of a password, and be taken for the host.
+            return Err("a /, ? or # in its user or password must be written as %2F, %3F or %23");
+        }
         let (user, host) = match authority.rsplit_once('@') {
             Some((user, host)) => (Some(user), host),
             None => (None, authority),

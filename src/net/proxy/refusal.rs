@@ -75,8 +75,15 @@ impl ProxyRefusal {
     /// What helps, unless it is the proxy's log or another way to this host.
     pub(in crate::net) fn own_hint(self) -> Option<&'static str> {
         match self {
-            ProxyRefusal::Status(407) | ProxyRefusal::WantsLogin | ProxyRefusal::LoginRefused => Some(
+            ProxyRefusal::WantsLogin => Some(
                 "write them into the variable of the environment, before the proxy's host: USER:PASSWORD@",
+            ),
+            // It says so of wrong ones, too.
+            ProxyRefusal::Status(407) => Some(
+                "write the right ones into the variable of the environment, before the proxy's host: USER:PASSWORD@",
+            ),
+            ProxyRefusal::LoginRefused => Some(
+                "check them in the variable of the environment, where they stand before the proxy's host: USER:PASSWORD@",
             ),
             ProxyRefusal::CannotName(_) => Some(
                 "have the proxy look for the host: write socks5h:// before the proxy's host into the variable of the \

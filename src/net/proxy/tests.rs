@@ -235,6 +235,11 @@ fn what_names_no_proxy_is_refused_and_a_password_never_shown() {
         ("http://u:s3cr3t@proxy:0", "not of the form"),
         ("http://u:s3cr3t@pr oxy:1", "not of the form"),
         ("s3cr3t@@", "not of the form"),
+        ("http://bob:4711/s3cr3t@proxy:1", "written as %2F"),
+        ("s3cr3t:4711/x@proxy:1", "written as %2F"),
+        ("http://s3cr3t:4711?x@proxy:1", "written as %2F"),
+        ("https://s3cr3t:4711#x@proxy:1", "written as %2F"),
+        ("socks5h://u:s3cr3t@x/y@proxy", "written as %2F"),
     ] {
         let environment = [("https_proxy", url)];
         let given = proxies(&environment);

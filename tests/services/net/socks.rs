@@ -120,7 +120,7 @@ fn a_proxy_of_socks_that_does_not_lead_on_is_told_with_its_reason() {
             "user:s3cr3t@",
             ProxyRefusal::LoginRefused,
             false,
-            "USER:PASSWORD@",
+            "check them",
         ),
         (
             Manner::Leads,
