@@ -131,14 +131,11 @@ pub(crate) struct LatestVersions {
 impl LatestVersions {
     /// Those of this ring, at this time.
     pub(crate) fn of(ring: &Ring, now: SystemTime) -> LatestVersions {
-        let held = ring.held();
-        let created = || held.iter().filter(|held| held.latest).map(|held| held.created);
+        let created = ring.latest_created();
+        let oldest = created.iter().flatten().min();
         LatestVersions {
-            oldest_days: created()
-                .flatten()
-                .min()
-                .map(|oldest| clock::days_since(oldest, now)),
-            of_unknown_age: created().filter(Option::is_none).count() as u64,
+            oldest_days: oldest.map(|oldest| clock::days_since(*oldest, now)),
+            of_unknown_age: created.iter().filter(|at| at.is_none()).count() as u64,
         }
     }
 }

@@ -258,6 +258,19 @@ impl Ring {
         held
     }
 
+    /// When the latest version of each key was made, as far as it is known, in no order.
+    pub fn latest_created(&self) -> Vec<Option<SystemTime>> {
+        let latest = self.latest.entries().filter_map(|(id, _)| {
+            let id = id as u32;
+            let version = self.latest(id)?;
+            self.find(KeyName { id, version })
+        });
+        let rooms: Vec<usize> = latest.map(|place| place.room as usize).collect();
+        let created = self.created.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = |room| created.get(room).copied().flatten();
+        rooms.into_iter().map(at).collect()
+    }
+
     /// Fails if these keys cannot take the place of this ring's: if they lack a version of it or
     /// hold it with other bytes or for another cipher, or if one is too short for its cipher.
     pub fn check_successor(&self, keys: &KeySet) -> Result<(), KeysError> {
