@@ -93,8 +93,34 @@ information_schema.INNODB_TABLESPACES_ENCRYPTION WHERE current_key_id = 1 AND mi
   2. free pages (1) still hold what once was there; the server reads them no more, and needs no key for them. If their \
 contents matter, rebuild: ALTER TABLE `shop`.`orders` FORCE
   3. what cannot be seen from here: backups, replicas, other nodes of a cluster, exported tablespaces
+
+To read version 2 of key 7:
+  1. the store lacks this version: put the newest copy of the key store back, and change nothing before
 ";
     assert_eq!(text, expected);
+}
+
+#[test]
+fn of_a_key_whose_versions_an_older_copy_of_the_store_lacks_nothing_is_to_be_rebuilt() {
+    let site = site();
+    let key = "ffeeddccbbaa99887766554433221100";
+    fs::write(site.path().join("data/shop/new.ibd"), tablespace(1, &[2, 2])).unwrap();
+    let steps = |keys: String| {
+        fs::write(site.path().join("keys"), keys).unwrap();
+        let output = scan(
+            site.path(),
+            &["data", "--no-defaults", "--filename", "keys", "--json"],
+        );
+        json_of(&output)["steps"].clone()
+    };
+    let missing = |key_id: u32, version: u32| {
+        let step = "the store lacks this version: put the newest copy of the key store back, and change nothing before";
+        json!({"key_id": key_id, "version": version, "steps": [step]})
+    };
+    let older_copy = format!("1;{key}\n1;2;{}\n7;2;{key}\n", key.replace('f', "0"));
+    assert_eq!(steps(older_copy), json!([missing(1, 3)]));
+    let cut = format!("1;3;{key}\n7;{key}\n");
+    assert_eq!(steps(cut), json!([missing(1, 1), missing(1, 2), missing(7, 2)]));
 }
 
 #[test]

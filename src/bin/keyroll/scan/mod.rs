@@ -29,7 +29,8 @@ const EXIT_UNREAD: u8 = 1;
 /// stopped or running server, of a prepared backup or of a mounted snapshot. It needs no key, and
 /// changes nothing. Where a key store is named, as an argument or in the server's option files, it
 /// tells of each version whether the store has it. For each version but the latest it prints what
-/// has to be done until nothing here needs it any more.
+/// has to be done until nothing here needs it any more; for one that the store lacks only that its
+/// newest copy is to be put back.
 #[derive(clap::Args)]
 #[command(after_long_help = "\
 Examples:
@@ -131,11 +132,14 @@ fn bar(found: &files::DataFiles) -> ProgressBar {
     bar
 }
 
+/// The state of a version that the key store lacks.
+const MISSING: &str = "missing";
+
 /// How a version stands in the key store.
 fn state(keys: &KeySet, name: keyroll::keys::KeyName) -> &'static str {
     match keys.latest(name.id) {
         Some(latest) if latest == name => "latest",
         _ if keys.iter().any(|(known, _)| known == name) => "older",
-        _ => "missing",
+        _ => MISSING,
     }
 }

@@ -1,6 +1,6 @@
 //! What a scan has found, for people and for scripts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
@@ -69,13 +69,24 @@ impl Report<'_> {
         Some(super::state(self.keys?, name))
     }
 
-    /// What is to be done about each version that is not the latest one.
+    fn is_missing(&self, name: KeyName) -> bool {
+        self.state(name) == Some(super::MISSING)
+    }
+
+    /// What is to be done about each version that is not the latest one. Where the store lacks a
+    /// version of a key nothing is to be rebuilt: its tables may have pages that nobody can read.
     fn steps(&self) -> Vec<(KeyName, Vec<String>)> {
-        let old = self.versions.iter().filter_map(|(name, found)| {
+        let missing = self.versions.keys().filter(|name| self.is_missing(**name));
+        let incomplete: BTreeSet<u32> = missing.map(|name| name.id).collect();
+        let steps = self.versions.iter().filter_map(|(name, found)| {
+            if self.is_missing(*name) {
+                return Some((*name, vec![steps::PUT_STORE_BACK.to_owned()]));
+            }
             let latest = self.latest(name.id).filter(|latest| *latest != name.version)?;
-            Some((*name, steps::steps(&self.scan, *name, *found, latest)))
+            let is_complete = !incomplete.contains(&name.id);
+            is_complete.then(|| (*name, steps::steps(&self.scan, *name, *found, latest)))
         });
-        old.collect()
+        steps.collect()
     }
 
     /// What stands in clear, by kind.
@@ -138,7 +149,8 @@ impl Report<'_> {
             }
         }
         for (name, steps) in self.steps() {
-            let _ = writeln!(text, "\nTo free {name}:");
+            let aim = if self.is_missing(name) { "read" } else { "free" };
+            let _ = writeln!(text, "\nTo {aim} {name}:");
             for (number, step) in (1..).zip(&steps) {
                 let _ = writeln!(text, "  {number}. {}", one_line(step));
             }

@@ -11,6 +11,10 @@ use super::table_name;
 /// So many tables are named in a step.
 const SHOWN: usize = 20;
 
+/// The one step for a version that the key store lacks.
+pub(super) const PUT_STORE_BACK: &str =
+    "the store lacks this version: put the newest copy of the key store back, and change nothing before";
+
 /// The steps, in the order in which they are to be done. `latest` is the version that encrypts now.
 pub(super) fn steps(scan: &Scan, name: KeyName, found: Use, latest: u32) -> Vec<String> {
     let mut steps = Vec::new();
