@@ -1,10 +1,12 @@
 //! `--backup`: whether a copy of the key store is as new as the store.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use keyroll::durable::permissions::shell_word;
 use keyroll::durable::read;
-use keyroll::keys::KeyName;
+use keyroll::keys::{Comparison, KeyName};
+use keyroll::store::key_file::format::KeyText;
 use keyroll::store::keystore::KIND;
 use keyroll::store::keystore::format::Document;
 use keyroll::store::{StoreConfig, StoreError};
@@ -53,7 +55,7 @@ impl BackupArg {
 fn of_keystore(path: &Path, backup: &Path, report: &mut Report) -> Result<(), StoreError> {
     let (store, copy) = (Document::read(path)?, Document::read(backup)?);
     let shown = backup.display();
-    let again = format!("`{}` makes a new one", copy_command(path, backup));
+    let keep_both = "keep both, and see by `keyroll check --datadir DIR --against BACKUP` which of them belongs to the data";
     if store.uuid != copy.uuid {
         report.warning(
             format!(
@@ -64,7 +66,7 @@ fn of_keystore(path: &Path, backup: &Path, report: &mut Report) -> Result<(), St
         );
     } else if copy == store {
         report.ok(format!("the backup {shown} is the same as the keystore"));
-    } else if copy.generation < store.generation {
+    } else if copy.generation < store.generation && has_all_of(&store, &copy) {
         report.warning(
             format!(
                 "the backup {shown} is older than the keystore: it was written {} times, the keystore {}; {}",
@@ -72,12 +74,15 @@ fn of_keystore(path: &Path, backup: &Path, report: &mut Report) -> Result<(), St
                 store.generation,
                 lacking(&copy, &store)
             ),
-            again,
+            beside(path, backup),
         );
     } else {
-        let how = match copy.generation > store.generation {
-            true => "is newer than the keystore",
-            false => "was written as often as the keystore, with something else",
+        let how = if copy.generation > store.generation {
+            "is newer than the keystore"
+        } else if copy.generation == store.generation {
+            "was written as often as the keystore, with something else"
+        } else {
+            "was written less often than the keystore, with something else"
         };
         report.warning(
             format!(
@@ -86,10 +91,20 @@ fn of_keystore(path: &Path, backup: &Path, report: &mut Report) -> Result<(), St
                 store.generation,
                 lacking(&store, &copy)
             ),
-            "keep both, and see by `keyroll check --datadir DIR --against BACKUP` which of them belongs to the data".into(),
+            keep_both.into(),
         );
     }
     Ok(())
+}
+
+/// Whether the keystore has all key versions of its copy. Where both have grown on their own, they
+/// may hold two keys under one name, which were not made at one time.
+fn has_all_of(store: &Document, copy: &Document) -> bool {
+    let made = |document: &Document| -> BTreeSet<(KeyName, String)> {
+        let keys = document.keys.iter();
+        keys.map(|key| (key.name, key.created.clone())).collect()
+    };
+    made(copy).is_subset(&made(store))
 }
 
 /// Which versions of the other one a keystore does not have.
@@ -104,37 +119,65 @@ fn lacking(one: &Document, other: &Document) -> String {
     }
 }
 
-/// A key file says nothing of itself: only the same bytes are surely as new.
+/// A key file says nothing of itself: only the same bytes are surely as new, and only what both
+/// hold tells which of them lacks something.
 fn of_key_file(path: &Path, backup: &Path, report: &mut Report) -> Result<(), StoreError> {
     let bytes = |path: &Path| read::whole(&read::open_regular(path)?, path, &KIND);
     let shown = backup.display();
-    if bytes(path)?.expose() == bytes(backup)?.expose() {
+    let (store, copy) = (bytes(path)?, bytes(backup)?);
+    if store.expose() == copy.expose() {
         report.ok(format!("the backup {shown} is the same as the key file"));
         return Ok(());
     }
-    let changed = |path: &Path| path.metadata().and_then(|meta| meta.modified()).ok();
-    let (how, hint) = match changed(backup) < changed(path) {
-        true => (
-            "older than the key file and",
-            format!("`{}` makes a new one", copy_command(path, backup)),
-        ),
-        false => (
-            "newer than the key file and",
-            "keep both, and see by `keyroll check --against BACKUP` what they do not have in common".into(),
-        ),
+    let keep_both = "keep both, and see by `keyroll check --against BACKUP` what they do not have in common";
+    // Those that are encrypted are not opened here.
+    let (Ok(store), Ok(copy)) = (KeyText::parse(store), KeyText::parse(copy)) else {
+        report.warning(
+            format!("the backup {shown} is not the same as the key file"),
+            keep_both.into(),
+        );
+        return Ok(());
     };
-    report.warning(format!("the backup {shown} is {how} not the same"), hint);
+    let found = Comparison::of(&store.keys, &copy.keys);
+    let mut differences = Vec::new();
+    if !found.first_lacks.is_empty() {
+        differences.push(format!("the key file lacks {}", named(&found.first_lacks)));
+    }
+    if !found.second_lacks.is_empty() {
+        differences.push(format!("the backup lacks {}", named(&found.second_lacks)));
+    }
+    differences.extend(found.differing.iter().map(ToString::to_string));
+    if differences.is_empty() {
+        differences.push("they hold the same keys".into());
+    }
+    let has_all = found.first_lacks.is_empty() && found.differing.is_empty();
+    report.warning(
+        format!(
+            "the backup {shown} is not the same as the key file: {}",
+            differences.join("; ")
+        ),
+        match has_all {
+            true => beside(path, backup),
+            false => keep_both.into(),
+        },
+    );
     Ok(())
 }
 
-/// At no moment there is no whole backup.
-fn copy_command(path: &Path, backup: &Path) -> String {
-    let mut new = backup.as_os_str().to_owned();
-    new.push(".new");
-    let new = shell_word(Path::new(&new));
+/// How to make a backup that takes the place of none: the store may be an old copy itself.
+fn beside(path: &Path, backup: &Path) -> String {
+    let name = |number: u32| {
+        let mut name = backup.as_os_str().to_owned();
+        name.push(format!(".{number}"));
+        PathBuf::from(name)
+    };
+    let free = (1..=u32::MAX)
+        .map(name)
+        .find(|name| name.symlink_metadata().is_err());
+    let new = shell_word(&free.unwrap_or_else(|| name(0)));
+    // What has this name by then keeps another one.
     format!(
-        "cp -p {} {new} && sync {new} && mv {new} {}",
-        shell_word(path),
-        shell_word(backup)
+        "keep it, and make a new one beside it: `cp -p --backup=numbered {} {new} && sync {new}`",
+        shell_word(path)
     )
 }
