@@ -27,7 +27,7 @@ pub(super) fn check(options: &[ServerOption], files: &Files, report: &mut Report
                 "secure_file_priv is not set: whoever has the privilege FILE can read the server's files by SQL, {} among them",
                 first.display()
             ),
-            "set secure_file_priv to a directory that is there and holds no keys; without it the server does not start".into(),
+            "set secure_file_priv to a directory that exists and holds no keys; the server does not start with one that does not exist".into(),
         );
     };
     let directory = Path::new(OsStr::from_bytes(directory));
