@@ -2,7 +2,7 @@
 //! command mends it, whoever runs the check.
 
 use std::fs::{self, Permissions};
-use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::process::{Command, Output};
 
 use serde_json::Value;
@@ -155,6 +155,74 @@ fn a_directory_in_which_the_user_cannot_write_is_warned_of_and_each_on_the_way_m
     assert_eq!((code, said.matches("chmod a+x").count()), (2, 2), "{said}");
     shell(said.split('`').nth(1).unwrap());
     assert_eq!(host.check(), (0, String::new()));
+}
+
+#[test]
+fn a_directory_with_files_whose_names_begin_like_the_keystores_is_not_given_away() {
+    let host = Host::new();
+    for (other, is_own) in [
+        ("keystore.previous", true),
+        (".keystore.keyroll-new", true),
+        (".keystore.previous.keyroll-new", true),
+        ("keystore.keytab", false),
+        (".keystore", false),
+        ("keystores", false),
+    ] {
+        fs::write(host.path(&format!("store/{other}")), "").unwrap();
+        host.give(&format!("store/{other}"), NOBODY, 0o600);
+        for mode in [0o755, 0o700] {
+            host.give("store", 0, mode);
+            let (_, said) = host.check();
+            let chown = format!("run `chown nobody: {} ", host.path("store"));
+            assert_eq!(said.contains(&chown), is_own, "{other}: {said}");
+        }
+        fs::remove_file(host.path(&format!("store/{other}"))).unwrap();
+    }
+}
+
+/// As the key of a certificate that lies in Debian's /etc/ssl/private for the group ssl-cert.
+#[test]
+fn a_file_without_keys_that_others_use_too_stays_theirs() {
+    let host = Host::new();
+    for name in ["token", "tls.key", "tls.crt"] {
+        fs::write(host.path(name), "").unwrap();
+        host.give(name, 0, 0o644);
+    }
+    let options = format!(
+        "[mariadbd]\nplugin_load_add=keyroll\nsecure_file_priv={}\nkeyroll_vault_url=https://127.0.0.1:9/v1/keys\n\
+         keyroll_token=FILE:{}\nkeyroll_vault_client_cert={}\nkeyroll_vault_client_key={}\nkeyroll_timeout=1\n",
+        host.path("sql"),
+        host.path("token"),
+        host.path("tls.crt"),
+        host.path("tls.key")
+    );
+    fs::write(host.path("my.cnf"), options).unwrap();
+    let check = || {
+        let output = Command::new(host.path("keyroll"))
+            .args(["check", "--quiet", "--user", "nobody"])
+            .arg(format!("--defaults-file={}", host.path("my.cnf")))
+            .output()
+            .unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    for (name, mode) in [("token", 0o640), ("token", 0o600), ("tls.key", 0o640)] {
+        host.give("token", NOBODY, 0o600);
+        host.give("tls.key", NOBODY, 0o600);
+        host.give(name, 0, mode);
+        chown(host.path(name), None, Some(DAEMON)).unwrap();
+        let said = check();
+        let command = format!("setfacl -m u:nobody:r {}", host.path(name));
+        assert!(
+            said.contains(&format!("run `{command}`")),
+            "{name} {mode:04o}: {said}"
+        );
+        assert_eq!(said.matches("cannot read the").count(), 1, "{said}");
+        shell(&command);
+        assert!(!check().contains(name), "{}", check());
+        let meta = fs::metadata(host.path(name)).unwrap();
+        assert_eq!((meta.uid(), meta.gid()), (0, DAEMON), "{name}");
+        shell(&format!("setfacl -b {}", host.path(name)));
+    }
 }
 
 #[test]

@@ -1,12 +1,13 @@
 //! What the server's user may do with the files of a key store.
 
+use std::ffi::OsStr;
 use std::fs::{self, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use keyroll::durable::permissions::shell_word;
-use keyroll::durable::{Right, User};
+use keyroll::durable::{Right, User, replace};
 
 use super::file::File;
 use super::report::{Outcome, Report};
@@ -29,7 +30,7 @@ pub(super) fn check(user: &User, file: &File, need: Right, meta: &Metadata, repo
                     meta.mode() & 0o7777,
                     owner::of_file(meta)
                 ),
-                format!("run `{}`", let_use(user, file, need, meta)),
+                let_use(user, file, need, meta),
             );
             false
         }
@@ -145,17 +146,26 @@ fn is_own(user: &User, meta: &Metadata) -> bool {
     meta.uid() == user.id && (user.name.is_none() || user.groups.contains(&meta.gid()))
 }
 
-/// The command that lets the user use the file: it becomes its owner, or where nothing is secret
-/// everybody may.
+/// What lets the user use the file: it becomes its owner, or where nothing is secret everybody may.
+/// A file without keys, as Vault's client key, may be other services' too, by its owner and group:
+/// these stay.
 fn let_use(user: &User, file: &File, need: Right, meta: &Metadata) -> String {
     let (path, owner) = (shell_word(&file.path), user.as_owner());
     let rights = if need == Right::Enter { "rx" } else { "r" };
     let lacks = meta.mode() >> 6 & need as u32 == 0;
     match (file.is_secret(), meta.uid() == user.id) {
-        (false, _) => format!("chmod a+{rights} {path}"),
-        (true, true) => format!("chmod u+{rights} {path}"),
-        (true, false) if lacks => format!("chown {owner} {path} && chmod u+{rights} {path}"),
-        (true, false) => format!("chown {owner} {path}"),
+        (false, _) => format!("run `chmod a+{rights} {path}`"),
+        (true, true) => format!("run `chmod u+{rights} {path}`"),
+        (true, false) if !file.holds_keys => {
+            let entry = format!("u:{}:{rights}", user.shown());
+            format!(
+                "run `setfacl -m {} {path}`, which leaves what others may as it is, or name a copy that belongs to {}",
+                shell_word(Path::new(&entry)),
+                user.shown()
+            )
+        }
+        (true, false) if lacks => format!("run `chown {owner} {path} && chmod u+{rights} {path}`"),
+        (true, false) => format!("run `chown {owner} {path}`"),
     }
 }
 
@@ -176,17 +186,14 @@ fn give_directory(user: &User, directory: &Path) -> String {
     format!("chown {} {directory} && chmod u+rwx {directory}", user.as_owner())
 }
 
-/// Whether nothing else than the file, and what is kept beside it, is in the directory: only then
-/// may it be given away.
+/// Whether nothing else than the file, and what a change of it keeps or leaves beside it, is in the
+/// directory: only then may it be given away.
 fn is_of_its_own(directory: &Path, file: &File) -> bool {
-    let (Some(name), Ok(entries)) = (file.path.file_name(), fs::read_dir(directory)) else {
+    let Ok(mut entries) = fs::read_dir(directory) else {
         return false;
     };
-    let name = name.to_string_lossy().into_owned();
-    entries.into_iter().all(|entry| {
-        entry.is_ok_and(|entry| {
-            let entry = entry.file_name().to_string_lossy().into_owned();
-            entry.trim_start_matches('.').starts_with(&name)
-        })
-    })
+    let own = [file.path.clone(), replace::previous_path(&file.path)];
+    let own: Vec<_> = own.into_iter().chain(replace::leftovers(&file.path)).collect();
+    let is_own = |name: &OsStr| own.iter().any(|own| own.file_name() == Some(name));
+    entries.all(|entry| entry.is_ok_and(|entry| is_own(&entry.file_name())))
 }
