@@ -22,7 +22,7 @@ pub(super) fn check(options: &[ServerOption], files: &Files, report: &mut Report
     };
     let value = last(options, "secure_file_priv").map(|value| value.bytes());
     let Some(directory) = value.filter(|value| !value.is_empty()) else {
-        return report.warning(
+        return report.note(
             format!(
                 "secure_file_priv is not set: whoever has the privilege FILE can read the server's files by SQL, {} among them",
                 first.display()
