@@ -286,6 +286,11 @@ const NOT_RUN_HERE: &[(&str, &str)] = &[
     ),
     ("keyroll check --against BACKUP", "tests/command/two_stores.rs"),
     ("chmod a+x {}", "tests/command/server_user.rs"),
+    ("setfacl -m {} {path}", "tests/command/server_user.rs"),
+    (
+        "cp -p --backup=numbered {} {new} && sync {new}",
+        "tests/command/backup.rs",
+    ),
     (
         "keyroll import --add --from-filename PATH",
         "tests/moves/store_moves.py",

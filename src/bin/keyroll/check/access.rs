@@ -153,20 +153,21 @@ fn let_use(user: &User, file: &File, need: Right, meta: &Metadata) -> String {
     let (path, owner) = (shell_word(&file.path), user.as_owner());
     let rights = if need == Right::Enter { "rx" } else { "r" };
     let lacks = meta.mode() >> 6 & need as u32 == 0;
-    match (file.is_secret(), meta.uid() == user.id) {
-        (false, _) => format!("run `chmod a+{rights} {path}`"),
-        (true, true) => format!("run `chmod u+{rights} {path}`"),
+    let command = match (file.is_secret(), meta.uid() == user.id) {
+        (false, _) => format!("chmod a+{rights} {path}"),
+        (true, true) => format!("chmod u+{rights} {path}"),
         (true, false) if !file.holds_keys => {
             let entry = format!("u:{}:{rights}", user.shown());
-            format!(
+            return format!(
                 "run `setfacl -m {} {path}`, which leaves what others may as it is, or name a copy that belongs to {}",
                 shell_word(Path::new(&entry)),
                 user.shown()
-            )
+            );
         }
-        (true, false) if lacks => format!("run `chown {owner} {path} && chmod u+{rights} {path}`"),
-        (true, false) => format!("run `chown {owner} {path}`"),
-    }
+        (true, false) if lacks => format!("chown {owner} {path} && chmod u+{rights} {path}"),
+        (true, false) => format!("chown {owner} {path}"),
+    };
+    format!("run `{command}`")
 }
 
 /// What lets the user pass a directory on the way to the file.
