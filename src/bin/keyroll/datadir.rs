@@ -14,7 +14,7 @@ use crate::store_args::ChosenStore;
 pub(crate) struct DatadirArg {
     /// The server's data directory, whose mark knows the key versions that its data may need
     /// [default: datadir of the server's option files, where they are read]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", hide_short_help = true)]
     datadir: Option<PathBuf>,
 }
 
