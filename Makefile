@@ -25,7 +25,7 @@ demo: packages build ## start a private encrypted server, rotate its key, kill i
 picture: packages build ## record the demo as docs/demo.svg, the README's picture
 	scripts/record_demo.py
 
-test: test-packages lint deny unit build mtr kills moves pages examples decoder attacks peer-suites-part ## everything below
+test: test-packages lint deny unit build demo mtr kills moves pages examples decoder attacks peer-suites-part ## everything below
 
 build: ## target/release/libkeyroll.so and target/release/keyroll
 	$(CARGO_SHIPPED) build --release --locked

@@ -149,12 +149,16 @@ printf '    %6.1f s   no page of version %s is left\n' "$(since)" "$old"
 step "5. The other key: SET GLOBAL keyroll_rotate_master_key = 1"
 wrapped_by() { sql "SHOW STATUS LIKE 'Keyroll_master_key'" | cut -f2 | sed "s|$dir/||"; }
 cp "$dir/keystore" "$dir/keystore.before"
-keys=$(sql 'SELECT keyroll_keys()')
+data_keys() {
+  sql "SELECT id, version, fingerprint FROM JSON_TABLE(keyroll_keys(), '\$[*]' COLUMNS (id INT PATH '\$.id', version INT PATH '\$.version',
+    fingerprint CHAR(16) PATH '\$.fingerprint')) k ORDER BY id, version"
+}
+keys=$(data_keys)
 echo "    the keystore is wrapped by $(wrapped_by)"
 sql "SET GLOBAL keyroll_rotate_master_key = 1"
 echo "    the keystore is wrapped by $(wrapped_by); no data key changed, so no data is touched"
 ! cmp -s "$dir/keystore" "$dir/keystore.before" || fail "the keystore was not wrapped anew"
-[ "$keys" = "$(sql 'SELECT keyroll_keys()')" ] || fail "a data key changed"
+[ -n "$keys" ] && [ "$keys" = "$(data_keys)" ] || fail "a data key changed"
 
 step "6. Nothing is lost, and on disk everything is encrypted, with the new version"
 sql "FLUSH TABLES demo.customers FOR EXPORT; UNLOCK TABLES"
