@@ -88,11 +88,14 @@ test_from_tree() {
   cmake --build "$build" --target my_safe_process >/dev/null
   local view=$dir/view part test # what mtr takes for the build directory: an installed server and our plugin
   rm -rf "$view"
-  mkdir -p "$view/plugin/file_key_management" "$view/mysql-test/lib/My"
+  mkdir -p "$view/plugin" "$view/mysql-test/lib/My"
   for part in bin sbin share; do ln -s "$prefix/usr/$part" "$view/$part"; done
   ln -s "$build/scripts" "$view/scripts"
   ln -s "$build/plugin/keyroll" "$view/plugin/keyroll"
-  ln -s "$prefix/usr/lib/mysql/plugin/file_key_management.so" "$view/plugin/file_key_management/"
+  for part in file_key_management server_audit; do # the server's own that the suites load
+    mkdir "$view/plugin/$part"
+    ln -s "$prefix/usr/lib/mysql/plugin/$part.so" "$view/plugin/$part/"
+  done
   ln -s "$build/mysql-test/lib/My/SafeProcess" "$view/mysql-test/lib/My/SafeProcess"
   (cd "$server/mysql-test" && MTR_BINDIR=$view perl ./mariadb-test-run.pl --suite="${suite_names// /,}" --vardir="$dir/var" \
     --parallel=2 --force --max-test-fail=0 --retry=0) |
